@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * simd: AES-256-GCM over runs of equal messages, and XXH3-64, at the speed of the CPU.
+ *
+ * This layer knows bytes and lengths. It does not know what a key is for, allocates nothing but in the constructor of
+ * a key that is backed by OpenSSL, and reports success as true.
+ */
+#ifndef BLOBSEAL_SIMD_H
+#define BLOBSEAL_SIMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BS_GCM_KEY_LEN 32
+#define BS_GCM_NONCE_LEN 12
+#define BS_GCM_TAG_LEN 16
+
+/*
+ * A run: @num messages of @msg_len bytes of plaintext each but the last, which has @last_len (at most @msg_len).
+ * The plaintexts stand one after another, and so do the sealed messages, each with its tag behind it.
+ * The nonce of message i is @nonce XOR (@first + i) as a 12-byte big-endian integer. No additional data.
+ * Plain and sealed bytes must not overlap.
+ */
+struct bs_gcm_run {
+    const uint8_t *nonce; /* BS_GCM_NONCE_LEN bytes */
+    uint64_t first;
+    size_t num; /* at least 1 */
+    size_t msg_len;
+    size_t last_len;
+};
+
+/* One keyed implementation. Used by one thread at a time: each worker has its own. */
+struct bs_gcm_key {
+    const struct bs_gcm_impl *impl;
+    void *state;
+};
+
+/*
+ * An entry of the dispatch table. `open` verifies each tag in constant time and answers false at the first message
+ * that is not genuine; everything in @plain from that message on is then zero.
+ * Source: NIST SP 800-38D.
+ */
+struct bs_gcm_impl {
+    const char *name;
+    bool (*init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
+    void (*clear)(struct bs_gcm_key *key);
+    bool (*seal)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
+    bool (*open)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed);
+};
+
+/* The table, best first, ended by NULL. The last entry runs on every CPU. */
+extern const struct bs_gcm_impl *const bs_gcm_impls[];
+
+/* Key @key with the best implementation. False: no memory. Undo with bs_gcm_clear(), also after false and for a zero key. */
+bool bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
+void bs_gcm_clear(struct bs_gcm_key *key);
+
+/* Bytes that a run takes when sealed. */
+static inline size_t bs_gcm_sealed_len(const struct bs_gcm_run *run)
+{
+    return (run->num - 1) * (run->msg_len + BS_GCM_TAG_LEN) + run->last_len + BS_GCM_TAG_LEN;
+}
+
+/* XXH3-64 of @len bytes. */
+uint64_t bs_xxh3(uint64_t seed, const void *p, size_t len);
+
+/* The same over pieces. The state is plain memory: no need to clear it. */
+struct bs_xxh3_state {
+    _Alignas(64) unsigned char opaque[704];
+};
+void bs_xxh3_start(struct bs_xxh3_state *s, uint64_t seed);
+void bs_xxh3_add(struct bs_xxh3_state *s, const void *p, size_t len);
+uint64_t bs_xxh3_end(const struct bs_xxh3_state *s);
+
+#endif

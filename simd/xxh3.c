@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * XXH3-64 through libxxhash. Its run-time dispatch picks SSE2, AVX2 or AVX-512 where the library has it (Debian's shared
+ * library does, the static archive does not: CMake probes).
+ */
+#define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t: no allocation here */
+#include <xxhash.h>
+#ifdef BS_HAVE_XXH_DISPATCH
+#include <xxh_x86dispatch.h>
+#endif
+
+#include "simd.h"
+
+_Static_assert(sizeof(XXH3_state_t) <= sizeof(struct bs_xxh3_state), "bs_xxh3_state is too small");
+_Static_assert(_Alignof(XXH3_state_t) <= _Alignof(struct bs_xxh3_state), "bs_xxh3_state is not aligned enough");
+
+uint64_t bs_xxh3(uint64_t seed, const void *p, size_t len)
+{
+    return XXH3_64bits_withSeed(p, len, seed);
+}
+
+/* Resetting an aligned state with a seed and adding to it cannot fail: the error codes are for NULL pointers. */
+
+void bs_xxh3_start(struct bs_xxh3_state *s, uint64_t seed)
+{
+    (void)XXH3_64bits_reset_withSeed((XXH3_state_t *)(void *)s, seed);
+}
+
+void bs_xxh3_add(struct bs_xxh3_state *s, const void *p, size_t len)
+{
+    (void)XXH3_64bits_update((XXH3_state_t *)(void *)s, p, len);
+}
+
+uint64_t bs_xxh3_end(const struct bs_xxh3_state *s)
+{
+    return XXH3_64bits_digest((const XXH3_state_t *)(const void *)s);
+}
