@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * blobseal - seal artifact blobs with keys that their owner holds.
+ *
+ * A blob is encrypted with a fresh data key (DEK); the DEK travels with it in an envelope, wrapped for one or more
+ * key encryption keys (KEKs). The bytes are specified in core/FORMAT.md; section numbers below are that document's.
+ *
+ * Rules of the house, valid for every function:
+ *   - Functions that can fail return enum blobseal_status and take a struct blobseal_error last; it may be NULL.
+ *   - Output parameters are defined after a failure: pointers NULL, buffers zero.
+ *   - Different objects may be used by different threads at once. Where one object may be shared, its text says so.
+ *   - No global state, no signal handlers, no exit(), nothing on stdout or stderr. No call before the first one.
+ *   - Option structs start with `size`, set by the caller to sizeof: a newer library accepts an older struct.
+ *   - After fork() the child must not use objects of the parent: secrets live in pages that the kernel empties there.
+ *   - Units: sizes and offsets in bytes.
+ */
+#ifndef BLOBSEAL_H
+#define BLOBSEAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BLOBSEAL_VERSION_MAJOR 0
+#define BLOBSEAL_VERSION_MINOR 1
+#define BLOBSEAL_VERSION_PATCH 0
+
+#define BLOBSEAL_API __attribute__((visibility("default")))
+#define BLOBSEAL_MUST_USE __attribute__((warn_unused_result))
+
+/* "0.1.0": the version of the library that runs. */
+BLOBSEAL_API const char *blobseal_version(void);
+
+/* ---- Status and errors ------------------------------------------------------------------------------------- */
+
+enum blobseal_status {
+    BLOBSEAL_OK = 0,
+    BLOBSEAL_E_ARG,         /* the caller broke the contract of a function                                   */
+    BLOBSEAL_E_CONFIG,      /* a key or setting cannot be used: not RSA, malformed, no such provider         */
+    BLOBSEAL_E_NOMEM,       /* no memory                                                                     */
+    BLOBSEAL_E_INTERNAL,    /* a library below failed where it should not                                    */
+    BLOBSEAL_E_FORMAT,      /* not a blob, or one that no correct writer makes                               */
+    BLOBSEAL_E_DAMAGED,     /* decay or a cut: a checksum or a length does not fit                           */
+    BLOBSEAL_E_AUTH,        /* not authentic; never says why                                                 */
+    BLOBSEAL_E_UNSUPPORTED, /* a version, suite, algorithm or feature that is not known here                 */
+    BLOBSEAL_E_NO_KEY,      /* no recipient of the envelope is for one of the keys given                     */
+    BLOBSEAL_E_NOT_MINE,    /* providers only: this wrapped key is not for this KEK, try the next            */
+    BLOBSEAL_E_UNAVAILABLE, /* a provider cannot be reached: trying again may help                           */
+    BLOBSEAL_E_DENIED,      /* a provider refuses: trying again does not help                                */
+    BLOBSEAL_E_POLICY,      /* a rule forbids it: a readable private key, too many recipients                */
+    BLOBSEAL_E_EXISTS,      /* the output is there already, is busy, or is the input                         */
+    BLOBSEAL_E_INPUT,       /* the input is missing, unreadable, or changed while it was read                */
+    BLOBSEAL_E_OUTPUT,      /* the output cannot be written                                                  */
+    BLOBSEAL_E_CANCELED,    /* a callback asked to stop                                                      */
+};
+
+struct blobseal_error {
+    enum blobseal_status status;
+    int sys_errno;  /* errno of the call that failed, or 0                                      */
+    char text[320]; /* what was being done, to what, what went wrong; one line, printable       */
+    char hint[200]; /* the next step, or empty; one line, printable                             */
+};
+
+/* A short name of a status for programs to match, such as "E-AUTH". Never NULL. */
+BLOBSEAL_API const char *blobseal_status_code(enum blobseal_status status);
+
+/* ---- Keys ---------------------------------------------------------------------------------------------------- */
+
+struct blobseal_registry; /* the providers that key references are resolved with; see blobseal_provider.h */
+struct blobseal_kek;      /* one KEK: wraps, and with a private key also unwraps                          */
+
+/**
+ * blobseal_passphrase_fn - asked once, when a private key turns out to be encrypted
+ * @ctx: from struct blobseal_kek_options
+ * @buf: receives the passphrase; wiped by the library after use
+ * @cap: size of @buf
+ * @len: receives the length of the passphrase
+ *
+ * Answers BLOBSEAL_OK, or an error that blobseal_kek_open() passes on.
+ */
+typedef enum blobseal_status (*blobseal_passphrase_fn)(void *ctx, char *buf, size_t cap, size_t *len,
+                                                       struct blobseal_error *err);
+
+/* Hash of RSAES-OAEP for wrapping. Unwrapping follows the recipient's `alg` (section 4.2). */
+enum blobseal_oaep {
+    BLOBSEAL_OAEP_SHA256 = 0, /* RSA-OAEP-256, the default                                */
+    BLOBSEAL_OAEP_SHA1,       /* RSA-OAEP: only for tokens that cannot do SHA-256         */
+};
+
+struct blobseal_kek_options {
+    size_t size;
+    blobseal_passphrase_fn passphrase; /* NULL: an encrypted key is an error */
+    void *passphrase_ctx;
+    enum blobseal_oaep oaep;
+};
+
+/**
+ * blobseal_kek_open - resolve a key reference
+ * @kek: receives the KEK; release it with blobseal_kek_close()
+ * @registry: providers to look in, or NULL for those that the library brings
+ * @ref: "file:PATH" or a plain path: a PEM file (kek/pem.c says which kinds)
+ * @options: may be NULL
+ *
+ * Threads: the KEK may be used by many threads and many seals and readers at once; close it last.
+ * Errors: CONFIG (not an RSA key, malformed, wrong passphrase, unknown provider), POLICY (a private key that others
+ * may read), INPUT (missing or unreadable file).
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek,
+                                                                      const struct blobseal_registry *registry,
+                                                                      const char *ref,
+                                                                      const struct blobseal_kek_options *options,
+                                                                      struct blobseal_error *err);
+
+/* Release @kek, wiping what it holds. NULL is allowed. */
+BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);
+
+/* The key id that recipients of this KEK carry (section 4.2). Borrowed from @kek. */
+BLOBSEAL_API const char *blobseal_kek_kid(const struct blobseal_kek *kek);
+
+/* Whether this KEK can unwrap, that is, holds or reaches a private key. */
+BLOBSEAL_API bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek);
+
+struct blobseal_keypair {
+    char *private_pem; /* PKCS#8 in secret memory, zero-terminated */
+    size_t private_len;
+    char *public_pem; /* SPKI, zero-terminated */
+    size_t public_len;
+    char kid[96];
+};
+
+/**
+ * blobseal_keygen_rsa - make an RSA key pair for use as a KEK
+ * @pair: receives the keys in PEM; release what it holds with blobseal_keypair_clear()
+ * @bits: 2048, 3072 or 4096
+ * @passphrase: encrypts the private key (PBES2: PBKDF2-HMAC-SHA-256, AES-256-CBC); NULL for none
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned bits,
+                                                                        const char *passphrase,
+                                                                        struct blobseal_error *err);
+
+/* Wipe and release what @pair holds. The struct itself is the caller's. */
+BLOBSEAL_API void blobseal_keypair_clear(struct blobseal_keypair *pair);
+
+/* Release memory that a function of this header gave to the caller. NULL is allowed. */
+BLOBSEAL_API void blobseal_free(void *p);
+
+/* ---- Sources and sinks ------------------------------------------------------------------------------------- */
+
+#define BLOBSEAL_SIZE_UNKNOWN UINT64_MAX
+
+/*
+ * Where bytes come from. `pread` makes a source seekable: many threads may call it at once, and `size` is known.
+ * Without it `read` is called by one thread at a time, in order. Either may deliver fewer bytes than asked for;
+ * 0 bytes mean the end. `cancel` is optional: called once, from another thread, when nobody waits for the data any
+ * more; a blocked `read` should then return soon, with any error.
+ */
+struct blobseal_source {
+    void *ctx;
+    uint64_t size; /* or BLOBSEAL_SIZE_UNKNOWN; a hint for the layout where there is no pread */
+    const char *name; /* for messages; may be NULL */
+    enum blobseal_status (*read)(void *ctx, void *buf, size_t len, size_t *nread, struct blobseal_error *err);
+    enum blobseal_status (*pread)(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
+                                  struct blobseal_error *err);
+    void (*cancel)(void *ctx);
+};
+
+/*
+ * Where bytes go. `pwrite` makes a sink seekable: many threads may call it at once, each byte is written once, in any
+ * order. Without it `write` is called by one thread at a time, in order. Both take all @len bytes or fail.
+ */
+struct blobseal_sink {
+    void *ctx;
+    const char *name; /* for messages; may be NULL */
+    enum blobseal_status (*write)(void *ctx, const void *buf, size_t len, struct blobseal_error *err);
+    enum blobseal_status (*pwrite)(void *ctx, const void *buf, size_t len, uint64_t off, struct blobseal_error *err);
+};
+
+/* State of the ready-made sources and sinks below; owned by the caller, must outlive their use. */
+struct blobseal_fd {
+    int fd;
+    int canceled;     /* private */
+    const char *name; /* private */
+};
+
+struct blobseal_memory {
+    uint8_t *data; /* a source reads it; a sink allocates it: release with blobseal_free() */
+    size_t len;
+    size_t cap; /* private */
+};
+
+/*
+ * Sources and sinks over a file descriptor, which stays the caller's. A regular file or a block device that is not empty
+ * and stands at offset 0 is a seekable source; a regular file that was not opened with O_APPEND is a seekable sink, written
+ * from its offset 0. Everything else is sequential, and so is a sink whose `pwrite` the caller sets to NULL: then the
+ * descriptor's offset counts and moves. BLOBSEAL_E_INPUT or _OUTPUT where the descriptor is not usable.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_source_fd(struct blobseal_source *source,
+                                                                       struct blobseal_fd *state, int fd,
+                                                                       const char *name, struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_sink_fd(struct blobseal_sink *sink,
+                                                                     struct blobseal_fd *state, int fd,
+                                                                     const char *name, struct blobseal_error *err);
+
+/* A seekable source over memory, and a sequential sink that grows state->data. */
+BLOBSEAL_API void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state,
+                                         const void *data, size_t len);
+BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobseal_memory *state);
+
+/* ---- What a blob says about itself ------------------------------------------------------------------------- */
+
+#define BLOBSEAL_BLOB_ID_LEN 16
+#define BLOBSEAL_MAX_RECIPIENTS 64
+#define BLOBSEAL_MAX_ENVELOPE 65512
+#define BLOBSEAL_MAX_KID 512
+#define BLOBSEAL_MAX_REGION 64
+
+enum blobseal_layout {
+    BLOBSEAL_LAYOUT_AUTO = 0, /* sealing only: compact below 4 MiB, otherwise A/B (section 5)  */
+    BLOBSEAL_LAYOUT_COMPACT,  /* a frame with one slot of exact size                            */
+    BLOBSEAL_LAYOUT_AB,       /* a frame with two slots, for rotation in place                  */
+    BLOBSEAL_LAYOUT_DETACHED, /* no frame: the envelope is kept elsewhere                       */
+};
+
+/* "compact", "ab", "detached"; never NULL. */
+BLOBSEAL_API const char *blobseal_layout_name(enum blobseal_layout layout);
+
+struct blobseal_recipient {
+    const char *alg;
+    const char *kid;
+    const char *region; /* NULL where absent */
+};
+
+/* Notes on an envelope that a caller may want to pass on. */
+#define BLOBSEAL_NOTE_SLOT_INVALID 1u /* one of the two slots is damaged; the other one serves             */
+#define BLOBSEAL_NOTE_UNFINISHED 2u   /* the valid slots differ: a rotation did not finish                 */
+#define BLOBSEAL_NOTE_TIE 4u          /* the same generation twice with different bytes                    */
+#define BLOBSEAL_NOTE_LENGTH 8u       /* no blob has this length: it is cut or extended                    */
+
+struct blobseal_info {
+    unsigned version, suite, content, segments; /* core header, section 2     */
+    enum blobseal_layout layout;                /* never AUTO                 */
+    uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
+    uint64_t generation;
+    uint64_t plain_bytes;  /* or BLOBSEAL_SIZE_UNKNOWN                                      */
+    uint64_t sealed_bytes; /* frame and core; or BLOBSEAL_SIZE_UNKNOWN                      */
+    uint32_t slot_capacity; /* 0 where detached                                             */
+    uint32_t notes;
+    size_t num_recipients;
+    const struct blobseal_recipient *recipients;
+    const char *jwe; /* the envelope, zero-terminated */
+    size_t jwe_len;
+    void *storage; /* private */
+};
+
+/* Release what @info points to. The struct itself is the caller's. */
+BLOBSEAL_API void blobseal_info_clear(struct blobseal_info *info);
+
+/**
+ * blobseal_inspect - what a blob claims, without a key
+ * @info: receives the claims; nothing of it is verified. Release with blobseal_info_clear()
+ * @source: the blob, seekable or not; only its beginning is read from a sequential one
+ * @envelope: detached envelope, or NULL to use the frame. Without either a detached core still has its header shown
+ *
+ * Of several valid slots the first of the newest generation is shown.
+ * Errors: FORMAT, DAMAGED, UNSUPPORTED, INPUT.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_inspect(struct blobseal_info *info,
+                                                                     const struct blobseal_source *source,
+                                                                     const char *envelope, size_t envelope_len,
+                                                                     struct blobseal_error *err);
+
+/* ---- Sealing --------------------------------------------------------------------------------------------------- */
+
+/* Called with the count of plaintext bytes done so far, from any worker, one at a time. Answer false to stop. */
+typedef bool (*blobseal_progress_fn)(void *ctx, uint64_t bytes_done);
+
+struct blobseal_seal_options {
+    size_t size;
+    unsigned threads; /* workers; 0: as many as this process has CPUs */
+    enum blobseal_layout layout;
+    uint32_t slot_capacity; /* A/B: 0 for 8192, or a multiple of 4096 up to 65,536 */
+    bool no_checksums;      /* segments = 0: for stores that keep a digest themselves */
+    blobseal_progress_fn progress;
+    void *progress_ctx;
+};
+
+struct blobseal_seal_result {
+    uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
+    uint64_t plain_bytes;
+    uint64_t sealed_bytes; /* bytes given to the sink */
+    enum blobseal_layout layout;
+    uint64_t generation;
+    char *envelope; /* LAYOUT_DETACHED: the JWE; make it durable before the core gets its name. blobseal_free() */
+    size_t envelope_len;
+};
+
+/**
+ * blobseal_seal - seal one blob
+ * @sink: receives the blob from offset 0
+ * @source: the plaintext
+ * @keks: the recipients, 1 to 64, no two with one kid
+ * @options: may be NULL
+ * @result: receives what was done; may be NULL unless the layout is detached
+ *
+ * Cost: one wrap a KEK; then the threads work on 1 MiB of plaintext each. Seekable sources and sinks are read and
+ * written in parallel. Memory: about 2.2 MiB a worker, and two workers more where a side is sequential; independent
+ * of the blob's size. Small blobs are sealed on the caller's thread.
+ * Errors: those of the source, the sink and the providers; POLICY where the envelope does not fit its slot; CANCELED.
+ * After an error the sink holds an unusable part of a blob.
+ * Source: sections 2 to 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_seal(const struct blobseal_sink *sink, const struct blobseal_source *source, struct blobseal_kek *const *keks,
+              size_t num_keks, const struct blobseal_seal_options *options, struct blobseal_seal_result *result,
+              struct blobseal_error *err);
+
+/* ---- Opening --------------------------------------------------------------------------------------------------- */
+
+struct blobseal_reader;
+
+struct blobseal_reader_options {
+    size_t size;
+    const char *envelope; /* detached envelope; takes the place of a frame's. NULL: use the frame */
+    size_t envelope_len;
+    unsigned threads; /* for stream and verify, as for sealing */
+    blobseal_progress_fn progress;
+    void *progress_ctx;
+};
+
+/**
+ * blobseal_reader_open - open a blob
+ * @reader: receives the reader; release with blobseal_reader_close()
+ * @source: the blob; must stay usable until the reader is closed. @source itself is copied
+ * @keks: keys to try; used during this call only
+ * @options: may be NULL
+ *
+ * Unwraps the DEK, checks the commitment and, where the source is seekable, opens the last chunk, which makes the
+ * size authentic. A sequential source is read up to the payload.
+ * Threads: blobseal_reader_pread() and the getters may be called by many threads at once; nothing else may.
+ * Errors: FORMAT, DAMAGED, UNSUPPORTED, NO_KEY, AUTH, UNAVAILABLE, DENIED, INPUT; CONFIG where an envelope is
+ * needed and none was given.
+ * Source: section 4.6.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader,
+                                                                         const struct blobseal_source *source,
+                                                                         struct blobseal_kek *const *keks,
+                                                                         size_t num_keks,
+                                                                         const struct blobseal_reader_options *options,
+                                                                         struct blobseal_error *err);
+
+/* Release @reader and wipe its keys. NULL is allowed. */
+BLOBSEAL_API void blobseal_reader_close(struct blobseal_reader *reader);
+
+/* Size of the plaintext: authentic for a seekable source, BLOBSEAL_SIZE_UNKNOWN for a sequential one. */
+BLOBSEAL_API uint64_t blobseal_reader_size(const struct blobseal_reader *reader);
+
+/* What the blob says, now authentic but for `region` and `sealed_bytes`. Borrowed from @reader. */
+BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobseal_reader *reader);
+
+/**
+ * blobseal_reader_pread - read plaintext at any offset
+ * @dst: receives the plaintext
+ * @len: bytes wanted; 0 is allowed
+ * @off: offset in the plaintext
+ * @nread: bytes written; less than @len only at the end of the blob
+ *
+ * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read opens one. No allocation once as many
+ * calls have run at the same time as ever will.
+ * Errors: AUTH (a chunk touched is not genuine; @dst is zeroed), DAMAGED, INPUT, ARG (sequential source, or @off
+ * beyond the size). The reader stays usable.
+ * Source: section 3.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_pread(struct blobseal_reader *reader, void *dst,
+                                                                          size_t len, uint64_t off, size_t *nread,
+                                                                          struct blobseal_error *err);
+
+/**
+ * blobseal_reader_stream - open the whole blob into a sink
+ * @plain_bytes: receives the count of plaintext bytes; may be NULL
+ *
+ * Every chunk is verified before a byte of it reaches the sink, every segment sum is checked. A sequential sink has
+ * received a verified prefix when an error comes; a caller with a file must not give it its name before BLOBSEAL_OK.
+ * Once for a sequential source, any number of times for a seekable one.
+ * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), INPUT, OUTPUT, CANCELED.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struct blobseal_reader *reader,
+                                                                           const struct blobseal_sink *sink,
+                                                                           uint64_t *plain_bytes,
+                                                                           struct blobseal_error *err);
+
+/* As blobseal_reader_stream(), without an output: opens everything and checks it. */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_verify(struct blobseal_reader *reader,
+                                                                           uint64_t *plain_bytes,
+                                                                           struct blobseal_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The provider for keys in PEM files.
+ *
+ * Private: PKCS#8 ("PRIVATE KEY"), encrypted PKCS#8 ("ENCRYPTED PRIVATE KEY"), PKCS#1 ("RSA PRIVATE KEY"), and refused if
+ * others than the owner may read the file, for root too. Public: SPKI ("PUBLIC KEY"), PKCS#1 ("RSA PUBLIC KEY"), or the key
+ * of an X.509 certificate, whose dates and signatures nobody looks at: it only carries the key. The first block of the
+ * file that is one of these counts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+
+#include "internal.h"
+
+#define MAX_FILE 65536
+#define MAX_PASSPHRASE 1024
+
+struct pem_key {
+    EVP_PKEY *key;
+    enum blobseal_oaep oaep;
+    char kid[BS_RSA_KID_LEN];
+};
+
+/* One block of a PEM file, decoded. */
+struct block {
+    char *name, *header;
+    uint8_t *data;
+    long len;
+};
+
+static enum blobseal_status bad_key(const char *path, struct blobseal_error *err, const char *why)
+{
+    return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: %s", path, why);
+}
+
+/* ---- The file --------------------------------------------------------------------------------------------------- */
+
+/* Read all of @path into secret memory. */
+static enum blobseal_status read_file(const char *path, char **text, size_t *len, mode_t *mode,
+                                      struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    *text = NULL;
+    *len = 0;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        st = blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read the key %s", path);
+        goto out;
+    }
+    *mode = info.st_mode;
+    *text = blobseal_secret_alloc(MAX_FILE + 1);
+    if (*text == NULL) {
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
+        goto out;
+    }
+    while (*len <= MAX_FILE) {
+        ssize_t n = read(fd, *text + *len, MAX_FILE + 1 - *len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            st = blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read the key %s", path);
+        if (n <= 0)
+            break;
+        *len += (size_t)n;
+    }
+    if (st == BLOBSEAL_OK && *len > MAX_FILE)
+        st = bad_key(path, err, "larger than 64 KiB, so not a PEM file with a key");
+out:
+    if (fd >= 0)
+        (void)close(fd);
+    return st;
+}
+
+static void block_clear(struct block *b)
+{
+    OPENSSL_free(b->name);
+    OPENSSL_free(b->header);
+    OPENSSL_clear_free(b->data, (size_t)b->len);
+    *b = (struct block){0};
+}
+
+static bool name_is(const struct block *b, const char *name)
+{
+    return strcmp(b->name, name) == 0;
+}
+
+static bool is_private(const struct block *b)
+{
+    return strstr(b->name, "PRIVATE KEY") != NULL;
+}
+
+static bool is_key(const struct block *b)
+{
+    return is_private(b) || name_is(b, "PUBLIC KEY") || name_is(b, "RSA PUBLIC KEY") || name_is(b, "CERTIFICATE") ||
+           name_is(b, "X509 CERTIFICATE") || name_is(b, "TRUSTED CERTIFICATE");
+}
+
+/* The first block of the text that holds a key. */
+static enum blobseal_status first_key(struct block *b, const char *path, char *text, size_t len,
+                                      struct blobseal_error *err)
+{
+    BIO *bio = BIO_new_mem_buf(text, (int)len);
+    bool found = false;
+
+    *b = (struct block){0};
+    while (bio != NULL && !found && PEM_read_bio(bio, &b->name, &b->header, &b->data, &b->len) == 1) {
+        found = is_key(b);
+        if (!found)
+            block_clear(b);
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+    if (found)
+        return BLOBSEAL_OK;
+    (void)bad_key(path, err, "no PEM block with a key or certificate in it");
+    blobseal_hint(err, "a key file starts with a line like -----BEGIN PRIVATE KEY-----");
+    return BLOBSEAL_E_CONFIG;
+}
+
+/* ---- From block to key ------------------------------------------------------------------------------------------- */
+
+static EVP_PKEY *decrypt_pkcs8(const X509_SIG *sealed, const char *passphrase, size_t len)
+{
+    PKCS8_PRIV_KEY_INFO *plain = PKCS8_decrypt(sealed, passphrase, (int)len);
+    EVP_PKEY *key = plain != NULL ? EVP_PKCS82PKEY(plain) : NULL;
+
+    PKCS8_PRIV_KEY_INFO_free(plain);
+    return key;
+}
+
+static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const char *path,
+                                    const struct blobseal_kek_options *o, struct blobseal_error *err)
+{
+    const uint8_t *p = b->data;
+    X509_SIG *sealed = d2i_X509_SIG(NULL, &p, b->len);
+    char *passphrase = blobseal_secret_alloc(MAX_PASSPHRASE);
+    enum blobseal_status st;
+    size_t len = 0;
+
+    if (sealed == NULL) {
+        st = bad_key(path, err, "malformed encrypted private key");
+    } else if (passphrase == NULL) {
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
+    } else if (o->passphrase == NULL) {
+        st = bad_key(path, err, "it is encrypted and no passphrase was given");
+        blobseal_hint(err, "name a file with the passphrase: --passphrase-file FILE behind the key");
+    } else {
+        st = o->passphrase(o->passphrase_ctx, passphrase, MAX_PASSPHRASE, &len, err);
+        if (st == BLOBSEAL_OK) {
+            *key = decrypt_pkcs8(sealed, passphrase, len < MAX_PASSPHRASE ? len : 0);
+            if (*key == NULL)
+                st = bad_key(path, err, "wrong passphrase, or a kind of encryption that is not supported");
+        }
+    }
+    blobseal_secret_free(passphrase);
+    X509_SIG_free(sealed);
+    return st;
+}
+
+static EVP_PKEY *decode_certificate(const uint8_t *p, long len)
+{
+    X509 *cert = d2i_X509(NULL, &p, len);
+    EVP_PKEY *key = cert != NULL ? X509_get_pubkey(cert) : NULL;
+
+    X509_free(cert);
+    return key;
+}
+
+static enum blobseal_status decode(EVP_PKEY **key, const struct block *b, const char *path,
+                                   const struct blobseal_kek_options *o, struct blobseal_error *err)
+{
+    const uint8_t *p = b->data;
+
+    *key = NULL;
+    if (b->header[0] != '\0') {
+        (void)bad_key(path, err, "encrypted in the old way of OpenSSL (Proc-Type), which is unsafe");
+        blobseal_hint(err, "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW");
+        return BLOBSEAL_E_CONFIG;
+    }
+    if (name_is(b, "ENCRYPTED PRIVATE KEY"))
+        return decrypt(key, b, path, o, err);
+    if (is_private(b)) /* also "EC PRIVATE KEY" and the like, so that the message can name the kind */
+        *key = d2i_AutoPrivateKey_ex(NULL, &p, b->len, NULL, NULL);
+    else if (name_is(b, "RSA PUBLIC KEY"))
+        *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, b->len);
+    else if (name_is(b, "PUBLIC KEY"))
+        *key = d2i_PUBKEY_ex(NULL, &p, b->len, NULL, NULL);
+    else
+        *key = decode_certificate(p, b->len);
+    return *key != NULL ? BLOBSEAL_OK : bad_key(path, err, "malformed key");
+}
+
+static enum blobseal_status check_mode(const char *path, mode_t mode, struct blobseal_error *err)
+{
+    if ((mode & (S_IRWXG | S_IRWXO)) == 0)
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the private key %s can be read by others (mode %04o)", path,
+                        (unsigned)mode & 07777);
+    blobseal_hint(err, "chmod 600 %s", path);
+    return BLOBSEAL_E_POLICY;
+}
+
+/* ---- The provider ---------------------------------------------------------------------------------------------- */
+
+static void pem_close(void *state)
+{
+    struct pem_key *k = state;
+
+    if (k == NULL)
+        return;
+    EVP_PKEY_free(k->key);
+    free(k);
+}
+
+static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *info, const char *path,
+                                     const struct blobseal_kek_options *options, struct blobseal_error *err)
+{
+    struct pem_key *k = calloc(1, sizeof *k);
+    struct block b = {0};
+    enum blobseal_status st;
+    char *text = NULL;
+    mode_t mode = 0;
+    size_t len;
+
+    *state = NULL;
+    if (k == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
+    st = read_file(path, &text, &len, &mode, err);
+    if (st == BLOBSEAL_OK)
+        st = first_key(&b, path, text, len, err);
+    if (st == BLOBSEAL_OK && is_private(&b))
+        st = check_mode(path, mode, err);
+    if (st == BLOBSEAL_OK)
+        st = decode(&k->key, &b, path, options, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_rsa_check(k->key, path, err);
+    if (st == BLOBSEAL_OK && !bs_rsa_kid(k->kid, k->key))
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
+    if (st == BLOBSEAL_OK) {
+        k->oaep = options->oaep;
+        *info = (struct blobseal_kek_info){
+            .kid = k->kid,
+            .alg = k->oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256",
+            .wrapped_len = (size_t)EVP_PKEY_get_size(k->key),
+            .can_unwrap = is_private(&b),
+        };
+        *state = k;
+    } else {
+        pem_close(k);
+    }
+    block_clear(&b);
+    blobseal_secret_free(text);
+    ERR_clear_error();
+    return st;
+}
+
+static enum blobseal_status pem_wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
+                                     struct blobseal_error *err)
+{
+    const struct pem_key *k = state;
+    size_t len;
+
+    if (!bs_rsa_oaep_wrap(k->key, k->oaep, out, &len, secret->b, sizeof secret->b))
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "wrap for %s: OpenSSL failed", k->kid);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *secret,
+                                       const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
+{
+    const struct pem_key *k = state;
+    enum blobseal_oaep oaep = strcmp(wrapped->alg, "RSA-OAEP") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+    size_t len;
+
+    if (wrapped->kid != NULL && strcmp(wrapped->kid, k->kid) != 0)
+        return BLOBSEAL_E_NOT_MINE;
+    if (!bs_rsa_oaep_unwrap(k->key, oaep, secret->b, sizeof secret->b, &len, wrapped->key, wrapped->key_len) ||
+        len != sizeof secret->b)
+        return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "it does not unwrap");
+    return BLOBSEAL_OK;
+}
+
+const struct blobseal_provider bs_pem_provider = {
+    .abi = BLOBSEAL_PROVIDER_ABI,
+    .scheme = "file",
+    .open = pem_open,
+    .wrap = pem_wrap,
+    .unwrap = pem_unwrap,
+    .close = pem_close,
+};

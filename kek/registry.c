@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a key reference to a provider, and the KEK object that core works with. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "kek.h"
+
+#define MAX_SCHEME 31
+
+static const struct blobseal_provider *const built_in[] = {&bs_pem_provider};
+
+/* Schemes of providers that this library may or may not bring: such a reference is never a path. */
+static const char *const reserved[] = {"pkcs11", "https", "http", "set"};
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+struct blobseal_registry {
+    size_t num;
+    const struct blobseal_provider *providers[32];
+};
+
+struct blobseal_kek {
+    const struct blobseal_provider *provider;
+    void *state;
+    struct blobseal_kek_info info;
+};
+
+/* ---- Registry -------------------------------------------------------------------------------------------------- */
+
+enum blobseal_status blobseal_registry_new(struct blobseal_registry **registry, struct blobseal_error *err)
+{
+    struct blobseal_registry *r = calloc(1, sizeof *r);
+
+    *registry = r;
+    if (r == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make a registry of providers: no memory");
+    r->num = COUNT(built_in);
+    memcpy(r->providers, built_in, sizeof built_in);
+    return BLOBSEAL_OK;
+}
+
+void blobseal_registry_free(struct blobseal_registry *registry)
+{
+    free(registry);
+}
+
+static bool scheme_is_valid(const char *s)
+{
+    size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
+
+    return len >= 1 && len <= MAX_SCHEME && s[len] == '\0' && s[0] >= 'a' && s[0] <= 'z';
+}
+
+static enum blobseal_status check_provider(const struct blobseal_provider *p, struct blobseal_error *err)
+{
+    if (p == NULL || p->abi != BLOBSEAL_PROVIDER_ABI || p->scheme == NULL || p->open == NULL || p->wrap == NULL ||
+        p->unwrap == NULL || !scheme_is_valid(p->scheme))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a provider lacks a function, or has another abi or a bad scheme");
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry, const struct blobseal_provider *provider,
+                                           struct blobseal_error *err)
+{
+    enum blobseal_status st = check_provider(provider, err);
+    size_t i = 0;
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    while (i < registry->num && strcmp(registry->providers[i]->scheme, provider->scheme) != 0)
+        i++;
+    if (i == COUNT(registry->providers))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a registry holds at most %zu providers", i);
+    registry->providers[i] = provider;
+    registry->num += i == registry->num ? 1 : 0;
+    return BLOBSEAL_OK;
+}
+
+/* ---- KEKs ------------------------------------------------------------------------------------------------------ */
+
+enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct blobseal_provider *provider, void *state,
+                                      const struct blobseal_kek_info *info, struct blobseal_error *err)
+{
+    enum blobseal_status st = check_provider(provider, err);
+    size_t kid_len = info->kid != NULL ? strlen(info->kid) : 0;
+
+    *kek = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
+    for (size_t i = 0; i < kid_len; i++)
+        if (info->kid[i] < '!' || info->kid[i] > '~')
+            kid_len = 0;
+    if (kid_len == 0 || kid_len > BLOBSEAL_MAX_KID || info->alg == NULL ||
+        (strcmp(info->alg, "RSA-OAEP-256") != 0 && strcmp(info->alg, "RSA-OAEP") != 0) ||
+        (info->wrapped_len != 256 && info->wrapped_len != 384 && info->wrapped_len != 512))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "provider %s describes a key that no envelope can name",
+                             provider->scheme);
+    *kek = malloc(sizeof **kek);
+    if (*kek == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open a key: no memory");
+    **kek = (struct blobseal_kek){provider, state, *info};
+    return BLOBSEAL_OK;
+}
+
+/* The length of the scheme of @ref if it is @scheme, else 0. */
+static size_t scheme_len(const char *ref, const char *scheme)
+{
+    size_t len = strlen(scheme);
+
+    return strncmp(ref, scheme, len) == 0 && ref[len] == ':' ? len : 0;
+}
+
+/* The provider for @ref, and the rest of it behind the scheme. What has no known scheme is a path. */
+static enum blobseal_status resolve(const struct blobseal_provider **provider, const char **rest,
+                                    const struct blobseal_registry *registry, const char *ref,
+                                    struct blobseal_error *err)
+{
+    const struct blobseal_provider *const *list = registry != NULL ? registry->providers : built_in;
+    size_t num = registry != NULL ? registry->num : COUNT(built_in), len;
+
+    for (size_t i = 0; i < num; i++) {
+        len = scheme_len(ref, list[i]->scheme);
+        if (len > 0) {
+            *provider = list[i];
+            *rest = ref + len + 1;
+            return BLOBSEAL_OK;
+        }
+    }
+    for (size_t i = 0; i < COUNT(reserved); i++)
+        if (scheme_len(ref, reserved[i]) > 0)
+            return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "this build has no provider for keys of the form %s:...",
+                                 reserved[i]);
+    *rest = ref;
+    for (size_t i = 0; i < num; i++) /* an embedder may have put another provider in the place of "file" */
+        if (strcmp(list[i]->scheme, "file") == 0)
+            *provider = list[i];
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry,
+                                       const char *ref, const struct blobseal_kek_options *options,
+                                       struct blobseal_error *err)
+{
+    struct blobseal_kek_options o = {.size = sizeof o};
+    const struct blobseal_provider *provider = NULL;
+    struct blobseal_kek_info info = {0};
+    const char *rest = NULL;
+    enum blobseal_status st;
+    void *state = NULL;
+
+    *kek = NULL;
+    if (options != NULL)
+        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    st = resolve(&provider, &rest, registry, ref, err);
+    if (st == BLOBSEAL_OK)
+        st = provider->open(&state, &info, rest, &o, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = blobseal_kek_new(kek, provider, state, &info, err);
+    if (st != BLOBSEAL_OK && provider->close != NULL)
+        provider->close(state);
+    return st;
+}
+
+void blobseal_kek_close(struct blobseal_kek *kek)
+{
+    if (kek == NULL)
+        return;
+    if (kek->provider->close != NULL)
+        kek->provider->close(kek->state);
+    free(kek);
+}
+
+const char *blobseal_kek_kid(const struct blobseal_kek *kek)
+{
+    return kek->info.kid;
+}
+
+bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek)
+{
+    return kek->info.can_unwrap;
+}
+
+const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek)
+{
+    return &kek->info;
+}
+
+enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, uint8_t *out, const struct blobseal_secret32 *secret,
+                                 struct blobseal_error *err)
+{
+    return kek->provider->wrap(kek->state, out, secret, err);
+}
+
+enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
+                                   const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_E_NOT_MINE;
+
+    if (kek->info.can_unwrap)
+        st = kek->provider->unwrap(kek->state, secret, wrapped, err);
+    if (st != BLOBSEAL_OK)
+        blobseal_wipe(secret, sizeof *secret);
+    return st;
+}

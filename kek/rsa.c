@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RSA keys as KEKs: which ones are accepted, their key id, RSAES-OAEP, and making new ones. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+
+#include "internal.h"
+
+/* OWASP's figure for PBKDF2-HMAC-SHA-256 (Password Storage Cheat Sheet, 2023). OpenSSL's own default is 2048. */
+#define PBKDF2_ITERATIONS 600000
+
+static bool size_is_accepted(int bits)
+{
+    return bits == 2048 || bits == 3072 || bits == 4096;
+}
+
+enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobseal_error *err)
+{
+    const char *type = EVP_PKEY_get0_type_name(key);
+    BIGNUM *e = NULL;
+    bool sound;
+
+    if (!EVP_PKEY_is_a(key, "RSA")) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s %s key: an RSA key is needed", what,
+                            type != NULL && strchr("AEIOU", type[0]) != NULL ? "an" : "a",
+                            type != NULL ? type : "unknown");
+        blobseal_hint(err, "make one with: blobseal keygen -o kek.pem --pub kek.pub.pem");
+        return BLOBSEAL_E_CONFIG;
+    }
+    if (!size_is_accepted(EVP_PKEY_get_bits(key))) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has %d bits: RSA keys of 2048, 3072 or 4096 bits are accepted",
+                            what, EVP_PKEY_get_bits(key));
+        blobseal_hint(err, "make one with: blobseal keygen -o kek.pem --pub kek.pub.pem");
+        return BLOBSEAL_E_CONFIG;
+    }
+    /* FIPS 186-5 A.1.1: odd, above 2^16, below 2^256. */
+    sound = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) && BN_num_bits(e) > 16 &&
+            BN_num_bits(e) <= 256;
+    BN_free(e);
+    if (!sound)
+        return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has an unsafe public exponent", what);
+    return BLOBSEAL_OK;
+}
+
+/* Append the base64url text of a number, big-endian without leading zeros. */
+static bool append_number(char *json, size_t cap, size_t *len, EVP_PKEY *key, const char *param)
+{
+    uint8_t bytes[512];
+    BIGNUM *n = NULL;
+    int size = 0;
+    bool ok = EVP_PKEY_get_bn_param(key, param, &n) == 1;
+
+    if (ok) {
+        size = BN_num_bytes(n);
+        ok = size > 0 && (size_t)size <= sizeof bytes && BLOBSEAL_B64_LEN((size_t)size) < cap - *len;
+    }
+    if (ok) {
+        (void)BN_bn2bin(n, bytes);
+        blobseal_b64_encode(json + *len, bytes, (size_t)size);
+        *len += BLOBSEAL_B64_LEN((size_t)size);
+        json[*len] = '\0';
+    }
+    BN_free(n);
+    return ok;
+}
+
+static void append_text(char *json, size_t cap, size_t *len, const char *text)
+{
+    *len += (size_t)snprintf(json + *len, cap - *len, "%s", text);
+}
+
+bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key)
+{
+    static const char prefix[] = "urn:ietf:params:oauth:jwk-thumbprint:sha-256:";
+    char json[1024];
+    uint8_t digest[32];
+    size_t len = 0;
+    bool ok;
+
+    append_text(json, sizeof json, &len, "{\"e\":\"");
+    ok = append_number(json, sizeof json, &len, key, OSSL_PKEY_PARAM_RSA_E);
+    append_text(json, sizeof json, &len, "\",\"kty\":\"RSA\",\"n\":\"");
+    ok = ok && append_number(json, sizeof json, &len, key, OSSL_PKEY_PARAM_RSA_N);
+    append_text(json, sizeof json, &len, "\"}");
+    ok = ok && EVP_Digest(json, len, digest, NULL, EVP_sha256(), NULL) == 1;
+    memset(out, 0, BS_RSA_KID_LEN);
+    if (ok) {
+        memcpy(out, prefix, sizeof prefix - 1);
+        blobseal_b64_encode(out + sizeof prefix - 1, digest, sizeof digest);
+    }
+    return ok;
+}
+
+/* ---- OAEP ------------------------------------------------------------------------------------------------------ */
+
+static EVP_PKEY_CTX *oaep_start(EVP_PKEY *key, enum blobseal_oaep oaep, bool wrap)
+{
+    const EVP_MD *md = oaep == BLOBSEAL_OAEP_SHA1 ? EVP_sha1() : EVP_sha256();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+
+    if (ctx != NULL && (wrap ? EVP_PKEY_encrypt_init(ctx) : EVP_PKEY_decrypt_init(ctx)) == 1 &&
+        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 &&
+        EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1)
+        return ctx;
+    EVP_PKEY_CTX_free(ctx);
+    return NULL;
+}
+
+bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, const uint8_t *in,
+                      size_t len)
+{
+    EVP_PKEY_CTX *ctx = oaep_start(key, oaep, true);
+    bool ok;
+
+    *out_len = (size_t)EVP_PKEY_get_size(key);
+    ok = ctx != NULL && EVP_PKEY_encrypt(ctx, out, out_len, in, len) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    if (!ok)
+        ERR_clear_error();
+    return ok;
+}
+
+bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap, size_t *out_len,
+                        const uint8_t *in, size_t len)
+{
+    EVP_PKEY_CTX *ctx = oaep_start(key, oaep, false);
+    uint8_t block[BLOBSEAL_MAX_WRAPPED];
+    size_t n = sizeof block;
+    bool ok = ctx != NULL && len == (size_t)EVP_PKEY_get_size(key) && EVP_PKEY_decrypt(ctx, block, &n, in, len) == 1 &&
+              n <= cap;
+
+    *out_len = 0;
+    if (ok) {
+        memcpy(out, block, n);
+        *out_len = n;
+    }
+    blobseal_wipe(block, sizeof block);
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return ok;
+}
+
+/* ---- New keys -------------------------------------------------------------------------------------------------- */
+
+/* PKCS#8, encrypted where there is a passphrase: PBES2 with PBKDF2-HMAC-SHA-256 and AES-256-CBC. */
+static bool write_private(BIO *bio, EVP_PKEY *key, const char *passphrase)
+{
+    PKCS8_PRIV_KEY_INFO *plain = NULL;
+    X509_ALGOR *pbe = NULL;
+    X509_SIG *sealed = NULL;
+    bool ok = false;
+
+    if (passphrase == NULL)
+        return PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
+    plain = EVP_PKEY2PKCS8(key);
+    pbe = PKCS5_pbe2_set_iv(EVP_aes_256_cbc(), PBKDF2_ITERATIONS, NULL, 16, NULL, NID_hmacWithSHA256);
+    if (plain == NULL || pbe == NULL)
+        goto out;
+    sealed = PKCS8_set0_pbe(passphrase, (int)strlen(passphrase), plain, pbe);
+    if (sealed == NULL)
+        goto out;
+    pbe = NULL; /* now part of @sealed */
+    ok = PEM_write_bio_PKCS8(bio, sealed) == 1;
+out:
+    X509_SIG_free(sealed);
+    X509_ALGOR_free(pbe);
+    PKCS8_PRIV_KEY_INFO_free(plain);
+    return ok;
+}
+
+/* Copy what @bio holds, with a zero byte behind it. */
+static char *bio_text(BIO *bio, size_t *len, bool secret)
+{
+    char *data, *copy;
+
+    *len = (size_t)BIO_get_mem_data(bio, &data);
+    copy = secret ? blobseal_secret_alloc(*len + 1) : malloc(*len + 1);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, data, *len);
+    copy[*len] = '\0';
+    return copy;
+}
+
+enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned bits, const char *passphrase,
+                                         struct blobseal_error *err)
+{
+    BIO *private = BIO_new(BIO_s_secmem()), *public = BIO_new(BIO_s_mem());
+    EVP_PKEY *key = NULL;
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    *pair = (struct blobseal_keypair){0};
+    if (!size_is_accepted((int)bits)) {
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "RSA keys have 2048, 3072 or 4096 bits, not %u", bits);
+        goto out;
+    }
+    key = private != NULL && public != NULL ? EVP_RSA_gen(bits) : NULL;
+    if (key == NULL || !write_private(private, key, passphrase) || PEM_write_bio_PUBKEY(public, key) != 1 ||
+        !bs_rsa_kid(pair->kid, key)) {
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "make an RSA key: OpenSSL failed");
+        goto out;
+    }
+    pair->private_pem = bio_text(private, &pair->private_len, true);
+    pair->public_pem = bio_text(public, &pair->public_len, false);
+    if (pair->private_pem == NULL || pair->public_pem == NULL)
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make an RSA key: no memory");
+out:
+    if (st != BLOBSEAL_OK)
+        blobseal_keypair_clear(pair);
+    EVP_PKEY_free(key);
+    BIO_free(private);
+    BIO_free(public);
+    ERR_clear_error();
+    return st;
+}
+
+void blobseal_keypair_clear(struct blobseal_keypair *pair)
+{
+    blobseal_secret_free(pair->private_pem);
+    free(pair->public_pem);
+    *pair = (struct blobseal_keypair){0};
+}
