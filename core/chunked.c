@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * C2SP chunked-encryption, instantiation Cobblestone-256: derivation, commitment, and runs of chunks from any start.
+ *
+ * A whole message is one run with `last`. A stream is a sequence of runs. Random access is a run that starts at the chunk
+ * wanted; opening the last chunk authenticates the length. It knows nothing of blob headers and segments; the C2SP
+ * vectors test exactly this file.
+ */
+#include <openssl/core_names.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
+#include "internal.h"
+
+static const char label[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM"; /* its zero byte belongs to it */
+
+_Static_assert(sizeof(struct bs_chunked_keys) == 76, "HKDF fills the struct in one piece");
+
+bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secret32 *dek,
+                       const uint8_t salt[BS_SALT_LEN], const uint8_t *context, size_t context_len)
+{
+    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+    /* OpenSSL joins several info parameters in order. It takes non-const pointers and does not write to them. */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA512", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)dek->b, sizeof dek->b),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)label, sizeof label),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)salt, BS_SALT_LEN),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)context, context_len),
+        OSSL_PARAM_construct_end(),
+    };
+    bool ok = ctx != NULL && EVP_KDF_derive(ctx, (uint8_t *)keys, sizeof *keys, params) == 1;
+
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    if (!ok)
+        blobseal_wipe(keys, sizeof *keys);
+    return ok;
+}
+
+bool bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys)
+{
+    memcpy(c->nonce, keys->nonce, sizeof c->nonce);
+    return bs_gcm_init(&c->gcm, keys->key);
+}
+
+void bs_chunked_clear(struct bs_chunked *c)
+{
+    bs_gcm_clear(&c->gcm);
+    blobseal_wipe(c, sizeof *c);
+}
+
+/* The run of chunks that @plain_len bytes make. False: an impossible length or counter. */
+static bool make_run(struct bs_gcm_run *run, const struct bs_chunked *c, uint64_t first, bool last, size_t plain_len)
+{
+    size_t rest = plain_len % BS_CHUNK_LEN;
+
+    *run = (struct bs_gcm_run){
+        .nonce = c->nonce,
+        .first = first,
+        .num = plain_len / BS_CHUNK_LEN + (last ? 1 : 0),
+        .msg_len = BS_CHUNK_LEN,
+        .last_len = last ? rest : BS_CHUNK_LEN,
+    };
+    if (!last && rest != 0)
+        return false;
+    return run->num > 0 && first < BS_MAX_CHUNKS && run->num <= BS_MAX_CHUNKS - first;
+}
+
+bool bs_chunked_seal(struct bs_chunked *c, uint64_t first, bool last, uint8_t *sealed, const uint8_t *plain, size_t len)
+{
+    struct bs_gcm_run run;
+
+    return make_run(&run, c, first, last, len) && c->gcm.impl->seal(&c->gcm, &run, sealed, plain);
+}
+
+bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *plain, const uint8_t *sealed, size_t len,
+                     size_t *plain_len)
+{
+    struct bs_gcm_run run;
+    uint64_t n;
+
+    *plain_len = 0;
+    if (last) {
+        if (!bs_tail_plain_len(len, &n))
+            return false;
+    } else {
+        if (len % BS_SEALED_CHUNK_LEN != 0)
+            return false;
+        n = len / BS_SEALED_CHUNK_LEN * BS_CHUNK_LEN;
+    }
+    if (!make_run(&run, c, first, last, (size_t)n) || !c->gcm.impl->open(&c->gcm, &run, plain, sealed))
+        return false;
+    *plain_len = (size_t)n;
+    return true;
+}

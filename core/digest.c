@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-256 (FIPS 180-4) through OpenSSL, for the `rcpt` digest. */
+#include <openssl/evp.h>
+
+#include "internal.h"
+
+struct bs_sha256 bs_sha256_start(void)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    return (struct bs_sha256){ctx, ctx != NULL && EVP_DigestInit_ex2(ctx, EVP_sha256(), NULL) == 1};
+}
+
+void bs_sha256_add(struct bs_sha256 *h, const void *p, size_t len)
+{
+    h->ok = h->ok && EVP_DigestUpdate(h->ctx, p, len) == 1;
+}
+
+bool bs_sha256_end(struct bs_sha256 *h, uint8_t out[BS_SHA256_LEN])
+{
+    bool ok = h->ok && EVP_DigestFinal_ex(h->ctx, out, NULL) == 1;
+
+    EVP_MD_CTX_free(h->ctx);
+    *h = (struct bs_sha256){NULL, false};
+    return ok;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The front of a blob: frame, slots and core header, read in order from any source, and the choice of the envelope that
+ * counts. Nothing here needs a key and nothing is authentic yet. FORMAT.md sections 1, 2 and 5.
+ */
+#include <stdlib.h>
+
+#include "internal.h"
+
+static enum blobseal_status add_candidate(struct bs_front *f, const struct bs_slot *s)
+{
+    size_t i = f->num_candidates++;
+
+    f->candidates[i].text = (const char *)s->jwe.p;
+    f->candidates[i].len = s->jwe.len;
+    f->candidates[i].generation = s->generation;
+    return BLOBSEAL_OK;
+}
+
+static bool same_slot(const struct bs_slot *a, const struct bs_slot *b)
+{
+    return a->generation == b->generation && a->jwe.len == b->jwe.len && memcmp(a->jwe.p, b->jwe.p, a->jwe.len) == 0;
+}
+
+/* Which slots count: the newest valid one, or both where they tie with different bytes. */
+static enum blobseal_status choose_slots(struct bs_front *f, const struct bs_frame *frame, struct blobseal_error *err)
+{
+    struct bs_slot a = bs_slot_decode(frame, f->frame, 0), b = {0};
+
+    if (frame->slots == 2)
+        b = bs_slot_decode(frame, f->frame, 1);
+    if (!a.valid && !b.valid) {
+        (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the key envelope is damaged: no valid slot");
+        blobseal_hint(err, "restore the first %u bytes from another copy, or name a saved envelope with --envelope",
+                      frame->frame_len);
+        return BLOBSEAL_E_DAMAGED;
+    }
+    if (frame->slots == 2 && !(a.valid && b.valid))
+        f->notes |= BLOBSEAL_NOTE_SLOT_INVALID;
+    if (!a.valid || !b.valid)
+        return add_candidate(f, a.valid ? &a : &b);
+    if (same_slot(&a, &b))
+        return add_candidate(f, &a);
+    f->notes |= BLOBSEAL_NOTE_UNFINISHED;
+    if (a.generation != b.generation)
+        return add_candidate(f, a.generation > b.generation ? &a : &b);
+    f->notes |= BLOBSEAL_NOTE_TIE;
+    (void)add_candidate(f, &a);
+    return add_candidate(f, &b);
+}
+
+/* The rest of a frame whose first 64 bytes are at @head. */
+static enum blobseal_status read_frame(struct bs_front *f, struct bs_frame *frame, struct bs_input *in,
+                                       const uint8_t head[BS_FRAME_HEADER_LEN], size_t head_len, bool named,
+                                       struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_frame_decode(frame, head, head_len, err);
+    size_t rest, n;
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    f->layout = frame->slots == 2 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_COMPACT;
+    f->slot_capacity = frame->slot_capacity;
+    f->core_offset = frame->frame_len; /* at most 135,168: checked by bs_frame_decode() */
+    f->frame = malloc(frame->frame_len);
+    if (f->frame == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
+    memcpy(f->frame, head, head_len);
+    rest = frame->frame_len - head_len;
+    st = bs_read(in, f->frame + head_len, rest, &n, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (n < rest)
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its envelope frame");
+    if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, frame->slot_offset - BS_FRAME_HEADER_LEN))
+        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
+    return named ? BLOBSEAL_OK : choose_slots(f, frame, err);
+}
+
+enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, const char *envelope, size_t envelope_len,
+                                   struct blobseal_error *err)
+{
+    uint8_t head[BS_CORE_HEADER_LEN];
+    struct bs_frame frame = {0};
+    enum blobseal_status st;
+    size_t n, more;
+
+    *f = (struct bs_front){.layout = BLOBSEAL_LAYOUT_DETACHED};
+    if (envelope != NULL) {
+        f->candidates[0].text = envelope;
+        f->candidates[0].len = envelope_len;
+        f->num_candidates = 1;
+    }
+    st = bs_read(in, head, BS_FRAME_HEADER_LEN, &n, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (bs_frame_magic(head, n)) {
+        st = read_frame(f, &frame, in, head, n, envelope != NULL, err);
+        n = 0;
+    } else if (!bs_core_magic(head, n)) {
+        (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, n == 0 ? "%s is empty: not a sealed blob"
+                                                              : "%s is not a sealed blob", bs_source_name(in->source));
+        return BLOBSEAL_E_FORMAT;
+    }
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = bs_read(in, head + n, sizeof head - n, &more, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_core_decode(&f->core, head, n + more, err);
+    if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&
+        memcmp(frame.blob_id, f->core.blob_id, sizeof frame.blob_id) != 0)
+        st = blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the frame belongs to another blob");
+    return st;
+}
+
+void bs_front_clear(struct bs_front *f)
+{
+    free(f->frame);
+    *f = (struct bs_front){0};
+}
+
+enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struct bs_envelope *e,
+                                       struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_envelope_parse(e, f->candidates[i].text, f->candidates[i].len, err);
+
+    if (st == BLOBSEAL_OK && f->candidates[i].generation != 0 && f->candidates[i].generation != e->generation)
+        return bs_malformed(err, "its generation is not that of its slot");
+    if (st == BLOBSEAL_OK && memcmp(e->blob_id, f->core.blob_id, sizeof e->blob_id) != 0)
+        return bs_malformed(err, "it belongs to another blob");
+    return st;
+}

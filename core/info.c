@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a blob says about itself: struct blobseal_info, made from its front and an envelope. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+const char *blobseal_layout_name(enum blobseal_layout layout)
+{
+    switch (layout) {
+    case BLOBSEAL_LAYOUT_COMPACT:
+        return "compact";
+    case BLOBSEAL_LAYOUT_AB:
+        return "ab";
+    case BLOBSEAL_LAYOUT_DETACHED:
+        return "detached";
+    default:
+        return "auto";
+    }
+}
+
+/* Copy @s behind *@at and move on; NULL stays NULL. */
+static const char *keep(char **at, const char *s)
+{
+    size_t len;
+    char *copy = *at;
+
+    if (s == NULL)
+        return NULL;
+    len = strlen(s) + 1;
+    memcpy(copy, s, len);
+    *at += len;
+    return copy;
+}
+
+static size_t text_len(const char *s)
+{
+    return s != NULL ? strlen(s) + 1 : 0;
+}
+
+/* Copy recipients and JWE text into one allocation that @info owns. */
+static bool copy_envelope(struct blobseal_info *info, const struct bs_envelope *e, const char *jwe, size_t jwe_len)
+{
+    struct blobseal_recipient *r;
+    size_t len = e->jwe.num * sizeof *r + jwe_len + 1;
+    char *at;
+
+    for (size_t i = 0; i < e->jwe.num; i++)
+        len += text_len(e->jwe.recipients[i].alg) + text_len(e->jwe.recipients[i].kid) +
+               text_len(e->jwe.recipients[i].region);
+    info->storage = malloc(len);
+    if (info->storage == NULL)
+        return false;
+    r = info->storage;
+    at = (char *)(r + e->jwe.num);
+    for (size_t i = 0; i < e->jwe.num; i++) {
+        r[i].alg = keep(&at, e->jwe.recipients[i].alg);
+        r[i].kid = keep(&at, e->jwe.recipients[i].kid);
+        r[i].region = keep(&at, e->jwe.recipients[i].region);
+    }
+    memcpy(at, jwe, jwe_len);
+    at[jwe_len] = '\0';
+    info->recipients = r;
+    info->num_recipients = e->jwe.num;
+    info->jwe = at;
+    info->jwe_len = jwe_len;
+    return true;
+}
+
+enum blobseal_status bs_info_make(struct blobseal_info *info, const struct bs_front *f, size_t i,
+                                  const struct bs_envelope *e, const struct blobseal_source *source,
+                                  struct blobseal_error *err)
+{
+    *info = (struct blobseal_info){
+        .version = f->core.version,
+        .suite = f->core.suite,
+        .content = f->core.content,
+        .segments = f->core.segments,
+        .layout = f->layout,
+        .plain_bytes = BLOBSEAL_SIZE_UNKNOWN,
+        .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN,
+        .slot_capacity = f->slot_capacity,
+        .notes = f->notes,
+    };
+    memcpy(info->blob_id, f->core.blob_id, sizeof info->blob_id);
+    if (bs_seekable(source)) {
+        uint64_t front = f->core_offset + BS_CORE_HEADER_LEN;
+
+        info->sealed_bytes = source->size;
+        if (source->size < front || !bs_payload_plain_len(&f->core, source->size - front, &info->plain_bytes)) {
+            info->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
+            info->notes |= BLOBSEAL_NOTE_LENGTH;
+        }
+    }
+    if (e == NULL)
+        return BLOBSEAL_OK;
+    info->generation = e->generation;
+    if (!copy_envelope(info, e, f->candidates[i].text, f->candidates[i].len))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the blob: no memory");
+    return BLOBSEAL_OK;
+}
+
+void blobseal_info_clear(struct blobseal_info *info)
+{
+    free(info->storage);
+    *info = (struct blobseal_info){0};
+}
+
+enum blobseal_status blobseal_inspect(struct blobseal_info *info, const struct blobseal_source *source,
+                                      const char *envelope, size_t envelope_len, struct blobseal_error *err)
+{
+    struct bs_input in = {source, 0};
+    struct bs_envelope e = {0};
+    struct bs_front f;
+    enum blobseal_status st;
+
+    *info = (struct blobseal_info){0};
+    st = bs_front_read(&f, &in, envelope, envelope_len, err);
+    if (st == BLOBSEAL_OK && f.num_candidates > 0)
+        st = bs_front_envelope(&f, 0, &e, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(info, &f, 0, f.num_candidates > 0 ? &e : NULL, source, err);
+    bs_envelope_clear(&e);
+    bs_front_clear(&f);
+    return st;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sources and sinks: the ready-made ones over file descriptors and memory, and the loops with which core reads and
+ * writes through any. No other file of core calls the system for data.
+ */
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* ---- Loops over any source and sink ------------------------------------------------------------------------- */
+
+enum blobseal_status bs_read(struct bs_input *in, void *buf, size_t len, size_t *nread, struct blobseal_error *err)
+{
+    const struct blobseal_source *s = in->source;
+    uint8_t *p = buf;
+    size_t n;
+
+    *nread = 0;
+    while (*nread < len) {
+        enum blobseal_status st = bs_seekable(s) ? s->pread(s->ctx, p + *nread, len - *nread, in->pos, &n, err)
+                                                 : s->read(s->ctx, p + *nread, len - *nread, &n, err);
+
+        if (st != BLOBSEAL_OK)
+            return st;
+        if (n == 0)
+            break;
+        *nread += n;
+        in->pos += n;
+    }
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status bs_pread(const struct blobseal_source *source, void *buf, size_t len, uint64_t off,
+                              struct blobseal_error *err)
+{
+    struct bs_input in = {source, off};
+    size_t n;
+    enum blobseal_status st = bs_read(&in, buf, len, &n, err);
+
+    if (st == BLOBSEAL_OK && n < len)
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: it became shorter while it was read",
+                             bs_source_name(source));
+    return st;
+}
+
+enum blobseal_status bs_write(const struct blobseal_sink *sink, const void *buf, size_t len, uint64_t off,
+                              struct blobseal_error *err)
+{
+    return sink->pwrite != NULL ? sink->pwrite(sink->ctx, buf, len, off, err) : sink->write(sink->ctx, buf, len, err);
+}
+
+/* ---- File descriptors ---------------------------------------------------------------------------------------- */
+
+static enum blobseal_status fd_pread(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
+                                     struct blobseal_error *err)
+{
+    struct blobseal_fd *f = ctx;
+    ssize_t n;
+
+    *nread = 0;
+    do
+        n = pread(f->fd, buf, len, (off_t)off);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", f->name);
+    *nread = (size_t)n;
+    return BLOBSEAL_OK;
+}
+
+#define CANCEL_POLL_MS 200
+
+/*
+ * A read of a pipe or terminal can block for ever while another worker has already failed, so it waits with a limit and
+ * looks at `canceled` in between.
+ */
+static enum blobseal_status fd_read(void *ctx, void *buf, size_t len, size_t *nread, struct blobseal_error *err)
+{
+    struct blobseal_fd *f = ctx;
+    struct pollfd wait = {.fd = f->fd, .events = POLLIN};
+    ssize_t n;
+
+    *nread = 0;
+    for (;;) {
+        if (__atomic_load_n(&f->canceled, __ATOMIC_RELAXED))
+            return blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "read %s: canceled", f->name);
+        if (poll(&wait, 1, CANCEL_POLL_MS) == 0)
+            continue;
+        n = read(f->fd, buf, len);
+        if (n >= 0)
+            break;
+        if (errno == EINTR || errno == EAGAIN)
+            continue;
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", f->name);
+    }
+    *nread = (size_t)n;
+    return BLOBSEAL_OK;
+}
+
+static void fd_cancel(void *ctx)
+{
+    struct blobseal_fd *f = ctx;
+
+    __atomic_store_n(&f->canceled, 1, __ATOMIC_RELAXED);
+}
+
+enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct blobseal_fd *state, int fd,
+                                        const char *name, struct blobseal_error *err)
+{
+    uint64_t size = 0;
+    struct stat st;
+
+    *state = (struct blobseal_fd){.fd = fd, .name = name != NULL ? name : "input"};
+    *source = (struct blobseal_source){.ctx = state, .size = BLOBSEAL_SIZE_UNKNOWN, .name = state->name};
+    if (fstat(fd, &st) != 0)
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", state->name);
+    if (S_ISREG(st.st_mode))
+        size = (uint64_t)st.st_size;
+    else if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &size) != 0)
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "find the size of %s", state->name);
+    source->read = fd_read;
+    source->cancel = fd_cancel;
+    if (size > 0 && lseek(fd, 0, SEEK_CUR) == 0) { /* files in /proc say 0 and have content: those are read to their end */
+        source->size = size;
+        source->pread = fd_pread;
+    } else if (S_ISREG(st.st_mode) && size == 0) {
+        source->size = 0; /* a hint: nearly always true */
+    } else {
+        (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20); /* fewer, larger reads; fails harmlessly on what is no pipe */
+    }
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status write_failed(const struct blobseal_fd *f, struct blobseal_error *err)
+{
+    return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "write %s", f->name);
+}
+
+static enum blobseal_status fd_pwrite(void *ctx, const void *buf, size_t len, uint64_t off, struct blobseal_error *err)
+{
+    struct blobseal_fd *f = ctx;
+    const uint8_t *p = buf;
+
+    while (len > 0) {
+        ssize_t n = pwrite(f->fd, p, len, (off_t)off);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return write_failed(f, err);
+        p += n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status fd_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
+{
+    struct blobseal_fd *f = ctx;
+    const uint8_t *p = buf;
+
+    while (len > 0) {
+        ssize_t n = write(f->fd, p, len);
+
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd wait = {.fd = f->fd, .events = POLLOUT};
+
+            (void)poll(&wait, 1, -1);
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return write_failed(f, err);
+        p += n;
+        len -= (size_t)n;
+    }
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_sink_fd(struct blobseal_sink *sink, struct blobseal_fd *state, int fd, const char *name,
+                                      struct blobseal_error *err)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+
+    *state = (struct blobseal_fd){.fd = fd, .name = name != NULL ? name : "output"};
+    *sink = (struct blobseal_sink){.ctx = state, .name = state->name};
+    if (flags < 0 || fstat(fd, &st) != 0)
+        return write_failed(state, err);
+    sink->write = fd_write;
+    if (S_ISREG(st.st_mode) && (flags & O_APPEND) == 0)
+        sink->pwrite = fd_pwrite;
+    else
+        (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+    return BLOBSEAL_OK;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------- */
+
+static enum blobseal_status memory_pread(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
+                                         struct blobseal_error *err)
+{
+    const struct blobseal_memory *m = ctx;
+
+    (void)err;
+    *nread = 0;
+    if (off < m->len) {
+        *nread = len < m->len - off ? len : (size_t)(m->len - off);
+        memcpy(buf, m->data + off, *nread);
+    }
+    return BLOBSEAL_OK;
+}
+
+void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state, const void *data, size_t len)
+{
+    *state = (struct blobseal_memory){.data = (uint8_t *)(uintptr_t)data, .len = len}; /* only ever read */
+    *source = (struct blobseal_source){.ctx = state, .size = len, .name = "memory", .pread = memory_pread};
+}
+
+static enum blobseal_status memory_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
+{
+    struct blobseal_memory *m = ctx;
+
+    if (len > m->cap - m->len) {
+        size_t cap = m->cap < 4096 ? 4096 : m->cap;
+        uint8_t *p;
+
+        while (cap - m->len < len) {
+            if (cap > SIZE_MAX / 2)
+                return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: too large");
+            cap *= 2;
+        }
+        p = realloc(m->data, cap);
+        if (p == NULL)
+            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: no memory for %zu bytes", cap);
+        m->data = p;
+        m->cap = cap;
+    }
+    if (len > 0)
+        memcpy(m->data + m->len, buf, len);
+    m->len += len;
+    return BLOBSEAL_OK;
+}
+
+void blobseal_sink_memory(struct blobseal_sink *sink, struct blobseal_memory *state)
+{
+    *state = (struct blobseal_memory){0};
+    *sink = (struct blobseal_sink){.ctx = state, .name = "memory", .write = memory_write};
+}

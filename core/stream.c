@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening all of a blob in order, into a sink or only to verify it, through the pipeline. FORMAT.md section 3. */
+#include "internal.h"
+
+struct streaming {
+    struct blobseal_reader *r;
+    const struct blobseal_sink *sink; /* NULL: verify only */
+};
+
+static size_t sum_len(const struct blobseal_reader *r)
+{
+    return bs_segment_stride(&r->core) - BS_SEALED_SEGMENT_LEN;
+}
+
+static enum blobseal_status cut(const struct blobseal_reader *r, struct blobseal_error *err)
+{
+    return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut: it ends before the end of the blob",
+                         bs_source_name(&r->source));
+}
+
+/* A segment is a full one or the last; it is the last exactly when the input ends in it. */
+static enum blobseal_status open_take(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
+                                      struct blobseal_error *err)
+{
+    struct blobseal_reader *r = ((struct streaming *)ctx)->r;
+    size_t stride = bs_segment_stride(&r->core);
+    enum blobseal_status st = bs_read(&r->input, lane->in, stride, &lane->in_len, err);
+    uint64_t ignored;
+
+    *last = lane->in_len < stride;
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (index >= BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS)
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is longer than any blob", bs_source_name(&r->source));
+    if (*last && (lane->in_len < sum_len(r) || !bs_tail_plain_len(lane->in_len - sum_len(r), &ignored)))
+        return cut(r, err);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status segment_failed(const struct blobseal_reader *r, uint64_t index, bool sum_fits, size_t len,
+                                           struct blobseal_error *err)
+{
+    unsigned long long off = r->core_offset + bs_chunk_offset(&r->core, index * BS_SEGMENT_CHUNKS);
+    enum blobseal_status st =
+        sum_fits ? blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "%s is not authentic: segment %llu, bytes %llu to %llu",
+                                 bs_source_name(&r->source), (unsigned long long)index, off, off + len - 1)
+                 : blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0,
+                                 "%s is damaged or cut: segment %llu, bytes %llu to %llu, does not match its checksum",
+                                 bs_source_name(&r->source), (unsigned long long)index, off, off + len - 1);
+
+    blobseal_hint(err, "nothing of it was released; fetch the blob again from its source");
+    return st;
+}
+
+/*
+ * Open one segment, run by run. Where a tag is wrong nothing more of the segment is opened or written, but its sum is
+ * still taken to the end: it tells decay from forgery.
+ */
+static enum blobseal_status open_work(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+                                      struct blobseal_error *err)
+{
+    const struct streaming *t = ctx;
+    struct blobseal_reader *r = t->r;
+    bool in_memory = !bs_seekable(&r->source), to_memory = t->sink != NULL && t->sink->pwrite == NULL;
+    bool genuine = true, sum_fits = true, end;
+    uint64_t off = r->core_offset + bs_chunk_offset(&r->core, index * BS_SEGMENT_CHUNKS);
+    enum blobseal_status st = BLOBSEAL_OK;
+    struct bs_xxh3_state sum;
+    size_t sealed_len, pos = 0, n, m;
+
+    if (in_memory)
+        sealed_len = lane->in_len - sum_len(r);
+    else
+        sealed_len = last ? bs_sealed_tail_len((size_t)(r->plain_bytes % BS_SEGMENT_LEN)) : BS_SEALED_SEGMENT_LEN;
+    lane->plain_len = 0;
+    bs_xxh3_start(&sum, bs_segment_seed(&r->core, index));
+    do {
+        uint8_t *in = lane->in + (in_memory ? pos : 0), *out = lane->out + (to_memory ? lane->plain_len : 0);
+
+        n = sealed_len - pos < BS_SEALED_RUN_LEN ? sealed_len - pos : BS_SEALED_RUN_LEN;
+        end = pos + n == sealed_len;
+        if (!in_memory)
+            st = bs_pread(&r->source, in, n + (end ? sum_len(r) : 0), off + pos, err);
+        if (st != BLOBSEAL_OK)
+            return st;
+        if (sum_len(r) > 0) {
+            bs_xxh3_add(&sum, in, n);
+            sum_fits = !end || bs_xxh3_end(&sum) == bs_load64(in + n);
+        }
+        if (genuine) {
+            genuine = bs_chunked_open(&lane->chunked, index * BS_SEGMENT_CHUNKS + pos / BS_SEALED_CHUNK_LEN, last && end,
+                                      out, in, n, &m);
+            if (genuine && t->sink != NULL && !to_memory && m > 0)
+                st = bs_write(t->sink, out, m, index * BS_SEGMENT_LEN + lane->plain_len, err);
+            lane->plain_len += genuine ? m : 0;
+        }
+        pos += n;
+    } while (st == BLOBSEAL_OK && !end);
+    if (st == BLOBSEAL_OK && !(genuine && sum_fits))
+        st = segment_failed(r, index, sum_fits, sealed_len + sum_len(r), err);
+    return st;
+}
+
+static enum blobseal_status open_put(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err)
+{
+    const struct streaming *t = ctx;
+
+    (void)index;
+    return lane->plain_len > 0 ? bs_write(t->sink, lane->out, lane->plain_len, 0, err) : BLOBSEAL_OK;
+}
+
+static enum blobseal_status stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
+                                   struct blobseal_error *err)
+{
+    bool seekable = bs_seekable(&r->source);
+    struct streaming t = {r, sink};
+    const struct bs_pipeline p = {
+        .ctx = &t,
+        .keys = r->keys,
+        .threads = r->threads,
+        .num_segments = seekable ? r->plain_bytes / BS_SEGMENT_LEN + 1 : 0,
+        .take = seekable ? NULL : open_take,
+        .work = open_work,
+        .put = sink != NULL && sink->pwrite == NULL ? open_put : NULL,
+        .source = &r->source,
+        .progress = r->progress,
+        .progress_ctx = r->progress_ctx,
+    };
+    uint64_t n = 0;
+    enum blobseal_status st;
+
+    if (r->consumed)
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
+    else
+        st = bs_pipeline_run(&p, &n, err);
+    r->consumed = !seekable;
+    if (plain_bytes != NULL)
+        *plain_bytes = n;
+    return st;
+}
+
+enum blobseal_status blobseal_reader_stream(struct blobseal_reader *r, const struct blobseal_sink *sink,
+                                            uint64_t *plain_bytes, struct blobseal_error *err)
+{
+    return stream(r, sink, plain_bytes, err);
+}
+
+enum blobseal_status blobseal_reader_verify(struct blobseal_reader *r, uint64_t *plain_bytes,
+                                            struct blobseal_error *err)
+{
+    return stream(r, NULL, plain_bytes, err);
+}
