@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs share, one section per .c file. A verb sees this header and blobseal.h. */
+#ifndef BLOBSEAL_CLI_H
+#define BLOBSEAL_CLI_H
+
+#include <blobseal.h>
+#include <blobseal_provider.h> /* for blobseal_fail() and blobseal_hint() */
+#include <getopt.h>
+#include <sys/stat.h>
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* ---- main.c: the table of verbs -------------------------------------------------------------------------------- */
+
+struct verb {
+    const char *name;
+    const char *summary;
+    const char *usage; /* the whole help text behind "Usage: " */
+    int (*run)(int argc, char **argv);
+};
+
+extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify;
+
+/* ---- cli.c: options, messages, exit codes, inputs ------------------------------------------------------------ */
+
+/* Exit codes: stable, see blobseal(1). */
+enum {
+    EXIT_OK = 0,
+    EXIT_INTERNAL = 1,
+    EXIT_USAGE = 2,
+    EXIT_AUTH = 3,
+    EXIT_NO_KEY = 4,
+    EXIT_UNAVAILABLE = 5,
+    EXIT_EXISTS = 6,
+    EXIT_INPUT = 7,
+    EXIT_OUTPUT = 8,
+    EXIT_POLICY = 10,
+    EXIT_DENIED = 11,
+    EXIT_UNSUPPORTED = 12,
+    EXIT_SIGNAL = 128, /* + the number of the signal */
+};
+
+/* Values of long options without a letter. */
+enum {
+    OPT_HELP = 'h',
+    OPT_JSON = 256,
+    OPT_PROGRESS,
+    OPT_PASSPHRASE_FILE,
+    OPT_PASSPHRASE_FD,
+    OPT_DETACHED,
+    OPT_NO_CHECKSUMS,
+    OPT_SLOT_SIZE,
+    OPT_OAEP,
+    OPT_ENVELOPE,
+    OPT_JWE,
+    OPT_RSA,
+    OPT_PUB,
+};
+
+/* Options that every verb knows. */
+#define COMMON_OPTIONS                                                                                                 \
+    {"json", no_argument, NULL, OPT_JSON}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, OPT_HELP}
+
+#define PROGRESS_OPTION {"progress", required_argument, NULL, OPT_PROGRESS}
+
+#define KEY_OPTIONS                                                                                                    \
+    {"kek", required_argument, NULL, 'k'}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},          \
+    {                                                                                                                  \
+        "passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD                                                    \
+    }
+
+/* Settings of the run: set by common options. */
+extern struct settings {
+    const struct verb *verb;
+    bool json, quiet;
+} settings;
+
+/*
+ * The next option, as getopt_long() answers it, -1 at the end. Handles the common ones itself; --help and a bad option end
+ * the program.
+ */
+int next_option(int argc, char **argv, const char *letters, const struct option *options);
+
+/* Print "blobseal: error: ... (E-USAGE)" with a pointer to the help, and answer EXIT_USAGE. */
+int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Print @err with its code and hint, with --json also as blobseal.error/1 on stdout, and answer the exit code. */
+int report_error(const struct blobseal_error *err);
+
+/* Fill @err; always answers false. */
+bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* A line on stderr that starts with "blobseal: warning: ". */
+void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Parse a plain decimal number from @min to @max. */
+bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out);
+
+/* An input file, or standard input. */
+struct input {
+    const char *name; /* as given, or "standard input" */
+    int fd;
+    bool is_stdin;
+    struct stat before;
+    struct blobseal_source source;
+    struct blobseal_fd state;
+};
+
+/* Open @path (NULL or "-": standard input) as a source. */
+bool input_open(struct input *in, const char *path, struct blobseal_error *err);
+/* Whether a file is still as it was when it was opened. */
+bool input_unchanged(const struct input *in, struct blobseal_error *err);
+void input_close(struct input *in);
+
+/* Read a whole envelope file. Release *@text with free(). */
+bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err);
+
+/* Seconds on a clock that does not jump. */
+double seconds_now(void);
+
+/* ---- keys.c: -k and passphrases ------------------------------------------------------------------------------ */
+
+struct key_arg {
+    const char *ref;
+    const char *passphrase_file;
+    int passphrase_fd; /* -1: none */
+};
+
+struct keys {
+    size_t num;
+    struct key_arg args[BLOBSEAL_MAX_RECIPIENTS];
+    struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
+};
+
+/* Take one of KEY_OPTIONS with its argument. False: not one of those, or used wrongly (*@code is then not EXIT_OK). */
+bool keys_option(struct keys *keys, int option, const char *arg, int *code);
+bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err);
+void keys_close(struct keys *keys);
+
+/* Read a passphrase as a key argument says. */
+enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t *len, struct blobseal_error *err);
+
+/* Let a terminal echo again if a prompt had silenced it. Safe in a signal handler. */
+void keys_restore_terminal(void);
+
+/* ---- output.c: files that appear when they are complete ------------------------------------------------------ */
+
+struct output {
+    const char *path; /* as given; "standard output" for "-" */
+    int fd;           /* -1: not open                        */
+    bool stream;      /* stdout, a pipe or a device: written as it comes */
+    bool force;
+    mode_t mode;
+    char temp[4096]; /* name to remove, or empty for O_TMPFILE */
+};
+
+/* Remove temporary files and end when a signal comes. Call once. */
+void output_catch_signals(void);
+
+/*
+ * Prepare to write @path ("-": standard output) with permission bits @mode. Refuses an existing file unless @force, and
+ * always the file that is @in (may be NULL). @forced_tty: -o - was said, so a terminal is fine.
+ */
+bool output_open(struct output *out, const char *path, bool force, bool forced_tty, mode_t mode, const struct input *in,
+                 struct blobseal_error *err);
+
+/* The output as a sink. */
+bool output_sink(const struct output *out, struct blobseal_sink *sink, struct blobseal_fd *state,
+                 struct blobseal_error *err);
+
+/* Write all of @len bytes. */
+bool output_write(struct output *out, const void *data, size_t len, struct blobseal_error *err);
+
+/* Give the file its name, durably. */
+bool output_commit(struct output *out, struct blobseal_error *err);
+
+/* Forget what was written, unless it was committed. For a zero struct nothing. */
+void output_abort(struct output *out);
+
+/* Permission bits of a file made from @in: the same, as far as the umask lets. */
+mode_t output_mode(const struct input *in);
+
+/* ---- progress.c --------------------------------------------------------------------------------------------- */
+
+enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
+
+struct progress {
+    enum progress_mode mode;
+    const char *verb, *name;
+    uint64_t total; /* or BLOBSEAL_SIZE_UNKNOWN */
+    double started, shown;
+    bool on_line; /* a line without its end is on the terminal */
+};
+
+/* Parse the argument of --progress. */
+bool progress_option(struct progress *p, const char *arg);
+void progress_start(struct progress *p, const char *verb, const char *name, uint64_t total);
+/* A blobseal_progress_fn over a struct progress. */
+bool progress_step(void *progress, uint64_t bytes_done);
+/* Remove the line; answers the seconds since the start. */
+double progress_end(struct progress *p);
+/* Whether a closing line for people is wanted. */
+bool progress_wants_summary(const struct progress *p);
+
+/* "12.4 GiB" */
+const char *human_bytes(char buf[32], uint64_t bytes);
+/* "3.91 GB/s" */
+const char *human_rate(char buf[32], uint64_t bytes, double seconds);
+
+/* ---- report.c: JSON and text for machines and people --------------------------------------------------------- */
+
+/* One JSON object on stdout, written member by member. */
+void json_start(const char *schema);
+void json_text(const char *name, const char *value); /* NULL: null */
+void json_number(const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: null */
+void json_seconds(const char *name, double value);
+void json_bool(const char *name, bool value);
+void json_recipients(const struct blobseal_recipient *recipients, size_t num);
+/* End the object. False: stdout cannot be written. */
+bool json_end(struct blobseal_error *err);
+
+/* A blob id in hexadecimal. */
+void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN]);
+
+/* The report of seal, open and verify. */
+struct report {
+    const char *schema;
+    const char *in, *out; /* out NULL: left out */
+    uint64_t plain_bytes, sealed_bytes;
+    const uint8_t *blob_id;
+    const struct blobseal_recipient *recipients;
+    size_t num_recipients;
+    double seconds;
+};
+bool report_print(const struct report *r, struct blobseal_error *err);
+
+/* Say on stderr what deserves attention in an envelope. */
+void report_notes(const char *name, uint32_t notes);
+
+#endif

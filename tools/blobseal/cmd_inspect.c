@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blobseal inspect: what a blob says about itself; with a key, what of it is true. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char usage[] =
+    "blobseal inspect [-k KEY]... [IN]\n"
+    "Show what the blob IN (default: standard input) says about itself. Without a key none of it is verified.\n\n"
+    "  -k, --kek KEY           open the envelope with this key: what is shown is then authentic (but region hints)\n"
+    "      --passphrase-file FILE, --passphrase-fd N\n"
+    "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
+    "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
+    "      --jwe               print the key envelope as it stands in the blob: a JWE in JSON\n"
+    "      --json              report as JSON (blobseal.inspect/1)\n"
+    "  -q, --quiet             no warnings\n"
+    "  -h, --help              this text\n\n"
+    "Example:\n"
+    "  blobseal inspect disk.img.sealed\n";
+
+struct request {
+    struct keys keys;
+    const char *in_path, *envelope_path;
+    bool jwe;
+};
+
+static void print_json(const struct input *in, const struct blobseal_info *info, bool verified)
+{
+    char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];
+
+    hex_id(id, info->blob_id);
+    json_start("blobseal.inspect/1");
+    json_text("in", in->name);
+    json_bool("verified", verified);
+    json_number("version", info->version);
+    json_text("suite", info->suite == 1 ? "Cobblestone-256" : "unknown");
+    json_text("content", info->content == 0 ? "as-given" : "unknown");
+    json_text("segments", info->segments == 0 ? "bare" : "checksummed");
+    json_text("layout", blobseal_layout_name(info->layout));
+    json_number("slot_capacity", info->slot_capacity != 0 ? info->slot_capacity : BLOBSEAL_SIZE_UNKNOWN);
+    json_text("blob_id", id);
+    json_number("generation", info->num_recipients > 0 ? info->generation : BLOBSEAL_SIZE_UNKNOWN);
+    json_number("plain_bytes", info->plain_bytes);
+    json_number("sealed_bytes", info->sealed_bytes);
+    json_bool("slot_damaged", (info->notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0);
+    json_bool("change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
+    json_bool("length_possible", (info->notes & BLOBSEAL_NOTE_LENGTH) == 0);
+    json_recipients(info->recipients, info->num_recipients);
+}
+
+static void print_bytes(const char *label, uint64_t bytes)
+{
+    char human[32];
+
+    if (bytes == BLOBSEAL_SIZE_UNKNOWN)
+        printf("%-12s unknown\n", label);
+    else
+        printf("%-12s %llu bytes (%s)\n", label, (unsigned long long)bytes, human_bytes(human, bytes));
+}
+
+static void print_text(const struct input *in, const struct blobseal_info *info, bool verified)
+{
+    char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];
+
+    hex_id(id, info->blob_id);
+    printf("%s: blobseal blob, format %u, %s\n", in->name, info->version,
+           verified ? "verified with a key (all but region hints)" : "unverified claims");
+    printf("%-12s %s\n", "blob id", id);
+    printf("%-12s Cobblestone-256 (AES-256-GCM, chunks of 16 KiB, key commitment)\n", "cipher");
+    printf("%-12s %s\n", "segments", info->segments == 0 ? "bare" : "1 MiB each, checksummed");
+    if (info->layout == BLOBSEAL_LAYOUT_AB)
+        printf("%-12s A/B: two slots of %u bytes\n", "layout", info->slot_capacity);
+    else
+        printf("%-12s %s\n", "layout", blobseal_layout_name(info->layout));
+    print_bytes("plaintext", info->plain_bytes);
+    print_bytes("sealed", info->sealed_bytes);
+    if (info->num_recipients == 0) {
+        printf("%-12s kept elsewhere: name it with --envelope\n", "envelope");
+        return;
+    }
+    printf("%-12s %llu\n", "generation", (unsigned long long)info->generation);
+    for (size_t i = 0; i < info->num_recipients; i++) {
+        const struct blobseal_recipient *r = &info->recipients[i];
+
+        printf("%-12s %s  %s%s%s\n", i == 0 ? "recipients" : "", r->alg, r->kid, r->region != NULL ? "  region " : "",
+               r->region != NULL ? r->region : "");
+    }
+}
+
+static bool print(const struct request *r, const struct input *in, const struct blobseal_info *info, bool verified,
+                  struct blobseal_error *err)
+{
+    if (!settings.quiet && !settings.json)
+        report_notes(in->name, info->notes);
+    if (r->jwe && info->jwe == NULL) {
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached", in->name);
+        blobseal_hint(err, "the envelope file itself is the JWE");
+        return false;
+    }
+    if (r->jwe) {
+        printf("%s\n", info->jwe);
+    } else if (settings.json) {
+        print_json(in, info, verified);
+        return json_end(err);
+    } else {
+        print_text(in, info, verified);
+    }
+    return fflush(stdout) == 0 || fail(err, BLOBSEAL_E_OUTPUT, 0, "write to standard output");
+}
+
+static bool inspect_with_key(struct request *r, const struct input *in, const char *envelope, size_t envelope_len,
+                             struct blobseal_error *err)
+{
+    const struct blobseal_reader_options o = {.size = sizeof o, .envelope = envelope, .envelope_len = envelope_len};
+    struct blobseal_reader *reader = NULL;
+    bool ok = keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, err) &&
+              blobseal_reader_open(&reader, &in->source, r->keys.keks, r->keys.num, &o, err) == BLOBSEAL_OK &&
+              print(r, in, blobseal_reader_info(reader), true, err);
+
+    blobseal_reader_close(reader);
+    return ok;
+}
+
+static bool inspect(struct request *r, struct blobseal_error *err)
+{
+    struct blobseal_info info = {0};
+    struct input in = {.fd = -1};
+    char *envelope = NULL;
+    size_t len = 0;
+    bool ok = input_open(&in, r->in_path, err) &&
+              (r->envelope_path == NULL || read_envelope(r->envelope_path, &envelope, &len, err));
+
+    if (ok && r->keys.num > 0) {
+        ok = inspect_with_key(r, &in, envelope, len, err);
+    } else if (ok) {
+        ok = blobseal_inspect(&info, &in.source, envelope, len, err) == BLOBSEAL_OK && print(r, &in, &info, false, err);
+        blobseal_info_clear(&info);
+    }
+    free(envelope);
+    input_close(&in);
+    return ok;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {KEY_OPTIONS,
+                                            {"envelope", required_argument, NULL, OPT_ENVELOPE},
+                                            {"jwe", no_argument, NULL, OPT_JWE},
+                                            COMMON_OPTIONS,
+                                            {0}};
+    struct request r = {0};
+    struct blobseal_error err = {0};
+    int c, code;
+
+    while ((c = next_option(argc, argv, ":k:qh", options)) != -1) {
+        if (keys_option(&r.keys, c, optarg, &code))
+            continue;
+        if (code != EXIT_OK)
+            return code;
+        if (c == OPT_ENVELOPE)
+            r.envelope_path = optarg;
+        else if (c == OPT_JWE)
+            r.jwe = true;
+    }
+    if (argc - optind > 1)
+        return usage_error("inspect takes one input, not %d: %s", argc - optind, argv[optind + 1]);
+    if (r.jwe && settings.json)
+        return usage_error("--jwe and --json exclude each other: the JWE is JSON already");
+    r.in_path = argv[optind];
+    code = inspect(&r, &err) ? EXIT_OK : report_error(&err);
+    keys_close(&r.keys);
+    return code;
+}
+
+const struct verb verb_inspect = {"inspect", "show what a blob says about itself", usage, run};

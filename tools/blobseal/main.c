@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blobseal: the table of verbs, and the promises that a process makes before it touches a key. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <openssl/crypto.h>
+
+#include "cli.h"
+
+static const struct verb *const verbs[] = {&verb_keygen, &verb_seal, &verb_open, &verb_inspect, &verb_verify};
+
+/* Keys must not end in a core file, and private keys of OpenSSL belong in locked memory as well. */
+static void harden(void)
+{
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)CRYPTO_secure_malloc_init(1 << 16, 32); /* a tiny RLIMIT_MEMLOCK leaves it unlocked: still usable */
+}
+
+static const struct verb *find(const char *name)
+{
+    for (size_t i = 0; i < COUNT(verbs); i++)
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
+    return NULL;
+}
+
+static void print_help(FILE *to)
+{
+    fputs("Usage: blobseal VERB [OPTION]... [FILE]...\n"
+          "Seal files with keys that their owner holds: AES-256-GCM, data keys wrapped by RSA.\n\nVerbs:\n",
+          to);
+    for (size_t i = 0; i < COUNT(verbs); i++)
+        fprintf(to, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+    fputs("\nExample:\n"
+          "  blobseal keygen -o kek.pem --pub kek.pub.pem\n"
+          "  blobseal seal -k kek.pub.pem disk.img              makes disk.img.sealed\n"
+          "  blobseal open -k kek.pem -o copy.img disk.img.sealed\n"
+          "\nMore: blobseal help VERB, man blobseal, man blobseal-VERB\n",
+          to);
+}
+
+static int help(int argc, char **argv)
+{
+    const struct verb *v = argc > 2 ? find(argv[2]) : NULL;
+
+    if (argc > 2 && v == NULL)
+        return usage_error("no verb named %s", argv[2]);
+    if (v != NULL)
+        printf("Usage: %s", v->usage);
+    else
+        print_help(stdout);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    harden();
+    output_catch_signals();
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return help(argc, argv);
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("blobseal %s (%s)\n", blobseal_version(), OpenSSL_version(OPENSSL_VERSION));
+        return EXIT_OK;
+    }
+    settings.verb = find(argv[1]);
+    if (settings.verb == NULL)
+        return usage_error("no verb named %s", argv[1]);
+    return settings.verb->run(argc - 1, argv + 1);
+}
