@@ -15,7 +15,7 @@
 #include "blobseal_provider.h"
 
 #define STRING_(x) #x
-#define STRING(x) STRING_(x)
+#define STRING(x)  STRING_(x)
 
 const char *blobseal_version(void)
 {
@@ -102,8 +102,7 @@ enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_sta
     va_end(ap);
     used = strlen(err->text);
     if (sys_errno != 0)
-        (void)snprintf(err->text + used, sizeof err->text - used, ": %s",
-                       strerror_r(sys_errno, reason, sizeof reason));
+        (void)snprintf(err->text + used, sizeof err->text - used, ": %s", strerror_r(sys_errno, reason, sizeof reason));
     make_printable(err->text);
     return status;
 }

@@ -27,7 +27,8 @@ static unsigned decode6(unsigned c)
 {
     unsigned upper = in_range(c, 'A', 'Z'), lower = in_range(c, 'a', 'z'), digit = in_range(c, '0', '9');
     unsigned minus = in_range(c, '-', '-'), under = in_range(c, '_', '_');
-    unsigned v = (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (minus & 62) | (under & 63);
+    unsigned v =
+        (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (minus & 62) | (under & 63);
 
     return (v & 0x3F) | (~(upper | lower | digit | minus | under) & 0xFF) << 8;
 }

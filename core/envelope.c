@@ -10,7 +10,16 @@
 
 /* ---- The protected header ------------------------------------------------------------------------------------ */
 
-enum { SEEN_CTY = 1, SEEN_TYP = 2, SEEN_BS = 4, SEEN_V = 8, SEEN_BLOB = 16, SEEN_LAYER = 32, SEEN_GEN = 64, SEEN_RCPT = 128 };
+enum {
+    SEEN_CTY = 1,
+    SEEN_TYP = 2,
+    SEEN_BS = 4,
+    SEEN_V = 8,
+    SEEN_BLOB = 16,
+    SEEN_LAYER = 32,
+    SEEN_GEN = 64,
+    SEEN_RCPT = 128
+};
 #define SEEN_ALL 255u
 
 /* Note that a member was seen; false if it was before. */
@@ -126,7 +135,7 @@ static bool recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *j
 
 /* ---- The content ------------------------------------------------------------------------------------------------ */
 
-#define MAX_META 4096
+#define MAX_META        4096
 #define MAX_ANNOTATIONS 64
 
 /* The object `ann`: strings under names that differ. */
@@ -258,7 +267,8 @@ static size_t write_header(char *out, size_t cap, const struct bs_core_header *c
     return w.ok ? w.len : 0;
 }
 
-static size_t write_jwk(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek)
+static size_t write_jwk(uint8_t *out, size_t cap, const struct bs_core_header *core,
+                        const struct blobseal_secret32 *dek)
 {
     struct bs_writer_cur w = bs_out(out, cap);
 
@@ -287,15 +297,15 @@ static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEA
         st = bs_kek_wrap(keks[i], keys[i], cek, err);
         if (st != BLOBSEAL_OK)
             return st;
-        jwe->recipients[jwe->num++] = (struct bs_jwe_recipient){
-            .alg = info->alg, .kid = info->kid, .key = keys[i], .key_len = info->wrapped_len};
+        jwe->recipients[jwe->num++] =
+            (struct bs_jwe_recipient){.alg = info->alg, .kid = info->kid, .key = keys[i], .key_len = info->wrapped_len};
     }
     return BLOBSEAL_OK;
 }
 
-enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct bs_core_header *core, uint64_t generation,
-                                       const struct blobseal_secret32 *dek, struct blobseal_kek *const *keks,
-                                       size_t num_keks, struct blobseal_error *err)
+enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct bs_core_header *core,
+                                       uint64_t generation, const struct blobseal_secret32 *dek,
+                                       struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
     uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED], rcpt[BS_SHA256_LEN];
     const size_t content_cap = 1024;

@@ -30,11 +30,11 @@ enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layo
     else
         f->slot_capacity = (uint32_t)jwe_len + BS_SLOT_HEADER_LEN;
     if (!capacity_is_valid(f->slots, f->slot_capacity))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a slot of %u bytes is not possible: a multiple of 4096 up to 65536",
-                             f->slot_capacity);
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "a slot of %u bytes is not possible: a multiple of 4096 up to 65536", f->slot_capacity);
     if (jwe_len > f->slot_capacity - BS_SLOT_HEADER_LEN) {
-        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope of %zu bytes does not fit a slot of %u bytes", jwe_len,
-                            f->slot_capacity);
+        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope of %zu bytes does not fit a slot of %u bytes",
+                            jwe_len, f->slot_capacity);
         blobseal_hint(err, "choose a larger slot, up to 65536 bytes, or fewer recipients");
         return BLOBSEAL_E_POLICY;
     }

@@ -98,8 +98,9 @@ enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, cons
         st = read_frame(f, &frame, in, head, n, envelope != NULL, err);
         n = 0;
     } else if (!bs_core_magic(head, n)) {
-        (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, n == 0 ? "%s is empty: not a sealed blob"
-                                                              : "%s is not a sealed blob", bs_source_name(in->source));
+        (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0,
+                            n == 0 ? "%s is empty: not a sealed blob" : "%s is not a sealed blob",
+                            bs_source_name(in->source));
         return BLOBSEAL_E_FORMAT;
     }
     if (st != BLOBSEAL_OK)

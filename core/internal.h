@@ -29,18 +29,18 @@ BLOBSEAL_MUST_USE bool bs_sha256_end(struct bs_sha256 *h, uint8_t out[BS_SHA256_
 
 /* ---- blob.c: core header and the arithmetic of segments (sections 2 and 3) ----------------------------------- */
 
-#define BS_CORE_HEADER_LEN 96
-#define BS_CONTEXT_LEN 32
-#define BS_SALT_LEN 24
-#define BS_COMMITMENT_LEN 32
-#define BS_CHUNK_LEN 16384u
-#define BS_SEALED_CHUNK_LEN (BS_CHUNK_LEN + BS_GCM_TAG_LEN)
-#define BS_SEGMENT_CHUNKS 64u
-#define BS_SEGMENT_LEN (BS_SEGMENT_CHUNKS * BS_CHUNK_LEN)               /* plaintext of a full segment: 1 MiB */
+#define BS_CORE_HEADER_LEN    96
+#define BS_CONTEXT_LEN        32
+#define BS_SALT_LEN           24
+#define BS_COMMITMENT_LEN     32
+#define BS_CHUNK_LEN          ((size_t)16384)
+#define BS_SEALED_CHUNK_LEN   (BS_CHUNK_LEN + BS_GCM_TAG_LEN)
+#define BS_SEGMENT_CHUNKS     ((size_t)64)
+#define BS_SEGMENT_LEN        (BS_SEGMENT_CHUNKS * BS_CHUNK_LEN)        /* plaintext of a full segment: 1 MiB */
 #define BS_SEALED_SEGMENT_LEN (BS_SEGMENT_CHUNKS * BS_SEALED_CHUNK_LEN) /* its chunks, without the sum         */
-#define BS_SUM_LEN 8u
-#define BS_MAX_CHUNKS ((uint64_t)1 << 38)
-#define BS_MAX_PLAIN (BS_MAX_CHUNKS * BS_CHUNK_LEN - 1)
+#define BS_SUM_LEN            ((size_t)8)
+#define BS_MAX_CHUNKS         ((uint64_t)1 << 38)
+#define BS_MAX_PLAIN          (BS_MAX_CHUNKS * BS_CHUNK_LEN - 1)
 
 enum { BS_SUITE_COBBLESTONE_256 = 1, BS_CONTENT_AS_GIVEN = 0, BS_SEGMENTS_BARE = 0, BS_SEGMENTS_CHECKSUMMED = 1 };
 
@@ -163,7 +163,7 @@ BLOBSEAL_MUST_USE bool bs_json_end(struct bs_json *j);
 
 /* ---- jwe.c: JWE JSON, written and read (section 4.2) ---------------------------------------------------------- */
 
-#define BS_IV_LEN 12
+#define BS_IV_LEN      12
 #define BS_MAX_CONTENT 8192 /* the JWK: a few hundred bytes, and meta of at most 4 KiB */
 
 struct bs_jwe_recipient {
@@ -203,8 +203,9 @@ void bs_jwe_clear(struct bs_jwe *jwe);
  * Find a recipient and a KEK that open @jwe, and decrypt its content into @content, which has room for
  * jwe->ciphertext.len bytes in secret memory. NO_KEY, AUTH, or what a provider answers (section 4.6, steps 2 and 3).
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct blobseal_kek *const *keks,
-                                                   size_t num_keks, uint8_t *content, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare,
+                                                   struct blobseal_kek *const *keks, size_t num_keks, uint8_t *content,
+                                                   struct blobseal_error *err);
 
 /* The one error for "not authentic", and the one for an envelope that breaks a rule of section 4. */
 enum blobseal_status bs_not_authentic(struct blobseal_error *err);
@@ -221,12 +222,12 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_write(struct bs_writer_cur *out, c
 
 /* ---- frame.c: envelope frame and slots (section 5) ------------------------------------------------------------- */
 
-#define BS_FRAME_HEADER_LEN 64
-#define BS_SLOT_HEADER_LEN 24
-#define BS_AB_SLOT_OFFSET 4096u
+#define BS_FRAME_HEADER_LEN      64
+#define BS_SLOT_HEADER_LEN       24
+#define BS_AB_SLOT_OFFSET        4096u
 #define BS_DEFAULT_SLOT_CAPACITY 8192u
-#define BS_MAX_SLOT_CAPACITY 65536u
-#define BS_MAX_GENERATION (((uint64_t)1 << 53) - 1)
+#define BS_MAX_SLOT_CAPACITY     65536u
+#define BS_MAX_GENERATION        (((uint64_t)1 << 53) - 1)
 
 struct bs_frame {
     unsigned slots; /* 1: compact, 2: A/B */
@@ -359,8 +360,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info *info, 
 /* ---- pipeline.c: threads -------------------------------------------------------------------------------------- */
 
 /* Plaintext that a worker handles between one read and one write where both sides are seekable: stays in its L2. */
-#define BS_RUN_CHUNKS 16u
-#define BS_RUN_LEN (BS_RUN_CHUNKS * BS_CHUNK_LEN)
+#define BS_RUN_CHUNKS     ((size_t)16)
+#define BS_RUN_LEN        (BS_RUN_CHUNKS * BS_CHUNK_LEN)
 #define BS_SEALED_RUN_LEN (BS_RUN_CHUNKS * BS_SEALED_CHUNK_LEN)
 
 /* One worker's memory. */

@@ -127,7 +127,8 @@ enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct b
         return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "find the size of %s", state->name);
     source->read = fd_read;
     source->cancel = fd_cancel;
-    if (size > 0 && lseek(fd, 0, SEEK_CUR) == 0) { /* files in /proc say 0 and have content: those are read to their end */
+    if (size > 0 &&
+        lseek(fd, 0, SEEK_CUR) == 0) { /* files in /proc say 0 and have content: those are read to their end */
         source->size = size;
         source->pread = fd_pread;
     } else if (S_ISREG(st.st_mode) && size == 0) {
@@ -222,7 +223,7 @@ static enum blobseal_status memory_pread(void *ctx, void *buf, size_t len, uint6
 
 void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state, const void *data, size_t len)
 {
-    *state = (struct blobseal_memory){.data = (uint8_t *)(uintptr_t)data, .len = len}; /* only ever read */
+    *state = (struct blobseal_memory){.data = (uint8_t *)data, .len = len}; /* only ever read */
     *source = (struct blobseal_source){.ctx = state, .size = len, .name = "memory", .pread = memory_pread};
 }
 

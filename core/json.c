@@ -6,7 +6,7 @@
  */
 #include "internal.h"
 
-#define MAX_DEPTH 8
+#define MAX_DEPTH   8
 #define MAX_INTEGER (((uint64_t)1 << 53) - 1)
 
 struct bs_json bs_json_start(uint8_t *text, size_t len)

@@ -31,7 +31,7 @@ enum blobseal_status bs_not_authentic(struct blobseal_error *err)
 /* Decode a base64url string in place. */
 static bool decode_b64(struct bs_slice *s)
 {
-    uint8_t *p = (uint8_t *)(uintptr_t)s->p; /* points into jwe->buf, which is ours */
+    uint8_t *p = (uint8_t *)s->p; /* points into jwe->buf, which is ours */
     size_t len;
 
     if (!blobseal_b64_decode(p, s->len, &len, (const char *)s->p, s->len))
@@ -126,7 +126,15 @@ static enum blobseal_status set_encrypted_key(struct bs_json *j, struct bs_jwe_r
 }
 
 /* Both forms have `header` and `encrypted_key`: in the JWE itself, or in each element of `recipients`. */
-enum { SEEN_PROTECTED = 1, SEEN_IV = 2, SEEN_CIPHERTEXT = 4, SEEN_TAG = 8, SEEN_ALL = 15, SEEN_HEADER = 16, SEEN_LIST = 32 };
+enum {
+    SEEN_PROTECTED = 1,
+    SEEN_IV = 2,
+    SEEN_CIPHERTEXT = 4,
+    SEEN_TAG = 8,
+    SEEN_ALL = 15,
+    SEEN_HEADER = 16,
+    SEEN_LIST = 32
+};
 
 static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *jwe, struct blobseal_error *err)
 {
@@ -181,8 +189,8 @@ static enum blobseal_status parse_member(struct bs_json *j, struct bs_slice name
         const char *name;
         unsigned bit;
     } members[] = {
-        {"protected", SEEN_PROTECTED}, {"iv", SEEN_IV},         {"ciphertext", SEEN_CIPHERTEXT},
-        {"tag", SEEN_TAG},             {"header", SEEN_HEADER}, {"recipients", SEEN_LIST},
+        {"protected", SEEN_PROTECTED}, {"iv", SEEN_IV},           {"ciphertext", SEEN_CIPHERTEXT}, {"tag", SEEN_TAG},
+        {"header", SEEN_HEADER},       {"recipients", SEEN_LIST},
     };
     unsigned bit = 0;
 
@@ -240,13 +248,53 @@ static enum blobseal_status parse_object(struct bs_jwe *jwe, size_t len, bool ba
     return BLOBSEAL_OK;
 }
 
-/* The protected header: `enc`, for bare JWEs `alg` and `kid`, and what the profile reads. */
+/* What a bare JWE may say of its keys in the protected header. */
+struct shared_names {
+    const char *alg, *kid;
+};
+
+static enum blobseal_status parse_protected_member(struct bs_json *j, struct bs_slice name, bool *enc,
+                                                   struct shared_names *shared, const struct bs_jwe_profile *profile,
+                                                   struct blobseal_error *err)
+{
+    struct bs_slice value;
+
+    if (bs_slice_is(name, "enc") && !*enc) {
+        *enc = true;
+        if (bs_json_string(j, &value) && !bs_slice_is(value, "A256GCM"))
+            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "content encryption %.32s is not supported",
+                                 (const char *)value.p);
+        return BLOBSEAL_OK;
+    }
+    if (profile->bare && bs_slice_is(name, "alg"))
+        return bs_json_string(j, &value) ? set_alg(&shared->alg, value, err) : BLOBSEAL_OK;
+    if (profile->bare && bs_slice_is(name, "kid"))
+        return bs_json_string(j, &value) ? set_kid(&shared->kid, value, err) : BLOBSEAL_OK;
+    if (profile->member != NULL)
+        return profile->member(profile->ctx, name, j, err);
+    return bs_malformed(err, "a member of the protected header is not known, or stands twice");
+}
+
+static enum blobseal_status spread(struct bs_jwe *jwe, const struct shared_names *shared, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < jwe->num; i++) {
+        struct bs_jwe_recipient *r = &jwe->recipients[i];
+
+        if ((shared->alg != NULL && r->alg != NULL) || (shared->kid != NULL && r->kid != NULL))
+            return bs_malformed(err, "`alg` or `kid` stands in two headers");
+        r->alg = r->alg != NULL ? r->alg : shared->alg;
+        r->kid = r->kid != NULL ? r->kid : shared->kid;
+    }
+    return BLOBSEAL_OK;
+}
+
+/* The protected header, decoded into @header. */
 static enum blobseal_status parse_protected(struct bs_jwe *jwe, uint8_t *header, size_t cap,
                                             const struct bs_jwe_profile *profile, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
-    const char *alg = NULL, *kid = NULL;
-    struct bs_slice name, value;
+    struct shared_names shared = {0};
+    struct bs_slice name;
     struct bs_json j;
     bool enc = false;
     size_t len;
@@ -255,35 +303,13 @@ static enum blobseal_status parse_protected(struct bs_jwe *jwe, uint8_t *header,
         return bs_malformed(err, "`protected` is not base64url");
     j = bs_json_start(header, len);
     bs_json_object(&j);
-    while (st == BLOBSEAL_OK && bs_json_member(&j, &name)) {
-        if (bs_slice_is(name, "enc") && !enc) {
-            enc = true;
-            if (bs_json_string(&j, &value) && !bs_slice_is(value, "A256GCM"))
-                st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "content encryption %.32s is not supported",
-                                   (const char *)value.p);
-        } else if (profile->bare && bs_slice_is(name, "alg")) {
-            st = bs_json_string(&j, &value) ? set_alg(&alg, value, err) : BLOBSEAL_OK;
-        } else if (profile->bare && bs_slice_is(name, "kid")) {
-            st = bs_json_string(&j, &value) ? set_kid(&kid, value, err) : BLOBSEAL_OK;
-        } else if (profile->member != NULL) {
-            st = profile->member(profile->ctx, name, &j, err);
-        } else {
-            st = bs_malformed(err, "a member of the protected header is not known, or stands twice");
-        }
-    }
+    while (st == BLOBSEAL_OK && bs_json_member(&j, &name))
+        st = parse_protected_member(&j, name, &enc, &shared, profile, err);
     if (st != BLOBSEAL_OK)
         return st;
     if (!bs_json_end(&j) || !enc)
         return bs_malformed(err, "the protected header is not a JSON object of strict form with `enc`");
-    for (size_t i = 0; i < jwe->num; i++) {
-        struct bs_jwe_recipient *r = &jwe->recipients[i];
-
-        if ((alg != NULL && r->alg != NULL) || (kid != NULL && r->kid != NULL))
-            return bs_malformed(err, "`alg` or `kid` stands in two headers");
-        r->alg = r->alg != NULL ? r->alg : alg;
-        r->kid = r->kid != NULL ? r->kid : kid;
-    }
-    return BLOBSEAL_OK;
+    return spread(jwe, &shared, err);
 }
 
 static enum blobseal_status check_recipients(const struct bs_jwe *jwe, bool bare, struct blobseal_error *err)
@@ -380,8 +406,9 @@ static enum blobseal_status attempt(const struct bs_jwe *jwe, const struct bs_jw
 
 static enum blobseal_status no_key(const struct bs_jwe *jwe, struct blobseal_error *err)
 {
-    enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_NO_KEY, 0, "no key fits: none of the keys given is for a "
-                                                                       "recipient of this blob");
+    enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_NO_KEY, 0,
+                                            "no key fits: none of the keys given is for a "
+                                            "recipient of this blob");
 
     blobseal_hint(err, "%zu recipient%s, the first is %.120s", jwe->num, jwe->num == 1 ? "" : "s",
                   jwe->recipients[0].kid != NULL ? jwe->recipients[0].kid : "not named");

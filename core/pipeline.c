@@ -23,12 +23,12 @@ struct run {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* All below under the lock. */
-    uint64_t next;     /* segment that is taken next                     */
-    uint64_t turn;     /* segment that is put next                       */
-    bool taking;       /* a worker is in take()                          */
-    bool ended;        /* no segment is left to take                     */
-    uint64_t failed;   /* lowest segment with an error, or UINT64_MAX    */
-    uint64_t done;     /* bytes of plaintext                             */
+    uint64_t next;   /* segment that is taken next                     */
+    uint64_t turn;   /* segment that is put next                       */
+    bool taking;     /* a worker is in take()                          */
+    bool ended;      /* no segment is left to take                     */
+    uint64_t failed; /* lowest segment with an error, or UINT64_MAX    */
+    uint64_t done;   /* bytes of plaintext                             */
     struct blobseal_error error;
 };
 

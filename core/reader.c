@@ -15,8 +15,8 @@ struct scratch {
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
 /* Try the envelopes in their order; the first that opens counts, and the first error if none does. */
-static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_front *f, struct blobseal_kek *const *keks,
-                                   size_t num_keks, struct blobseal_error *err)
+static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_front *f,
+                                   struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
     enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_OK;
 
@@ -211,8 +211,8 @@ static enum blobseal_status pread_run(struct blobseal_reader *r, struct scratch 
     uint64_t chunk = off / BS_CHUNK_LEN, last_chunk = r->plain_bytes / BS_CHUNK_LEN;
     size_t skip = (size_t)(off % BS_CHUNK_LEN), num = chunks_at(chunk, end);
     bool last = chunk + num - 1 == last_chunk;
-    size_t sealed_len = last ? bs_sealed_tail_len((size_t)(r->plain_bytes - chunk * BS_CHUNK_LEN))
-                             : num * BS_SEALED_CHUNK_LEN;
+    size_t sealed_len =
+        last ? bs_sealed_tail_len((size_t)(r->plain_bytes - chunk * BS_CHUNK_LEN)) : num * BS_SEALED_CHUNK_LEN;
     enum blobseal_status st = read_scratch(r, s, chunk, num, last, sealed_len, err);
 
     if (st != BLOBSEAL_OK)
@@ -224,8 +224,8 @@ static enum blobseal_status pread_run(struct blobseal_reader *r, struct scratch 
     return BLOBSEAL_OK;
 }
 
-enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst, size_t len, uint64_t off, size_t *nread,
-                                           struct blobseal_error *err)
+enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst, size_t len, uint64_t off,
+                                           size_t *nread, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
     uint8_t *p = dst;

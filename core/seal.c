@@ -13,7 +13,7 @@ struct sealing {
     const struct blobseal_source *source;
     const struct blobseal_sink *sink;
     struct bs_core_header core;
-    uint64_t core_offset; /* in the sink */
+    uint64_t core_offset;  /* in the sink */
     struct bs_input input; /* of a sequential source */
 };
 
@@ -37,50 +37,62 @@ static enum blobseal_status seal_take(void *ctx, struct bs_lane *lane, uint64_t 
     return st;
 }
 
-/*
- * Seal one segment, run by run: read, seal, sum, write while the bytes are in the cache. The last run of a blob holds
- * the short chunk that ends it, which may be empty.
- */
+/* A run of chunks within a segment. */
+struct part {
+    uint64_t index; /* of the segment              */
+    size_t pos, n;  /* plaintext within it         */
+    bool end;       /* the last run of the segment */
+    bool last;      /* and of the blob: holds the short chunk that ends it, which may be empty */
+};
+
+/* Read, seal, sum and write one run while its bytes are in the cache. */
+static enum blobseal_status seal_run(const struct sealing *s, struct bs_lane *lane, const struct part *p,
+                                     struct bs_xxh3_state *sum, struct blobseal_error *err)
+{
+    bool from_file = bs_seekable(s->source), to_file = s->sink->pwrite != NULL;
+    uint64_t chunk = p->index * BS_SEGMENT_CHUNKS + p->pos / BS_CHUNK_LEN;
+    uint8_t *in = lane->in + (from_file ? 0 : p->pos), *out = lane->out + (to_file ? 0 : lane->out_len);
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t len = p->last ? bs_sealed_tail_len(p->n) : p->n / BS_CHUNK_LEN * BS_SEALED_CHUNK_LEN;
+
+    if (from_file)
+        st = bs_pread(s->source, in, p->n, p->index * BS_SEGMENT_LEN + p->pos, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (!bs_chunked_seal(&lane->chunked, chunk, p->last, out, in, p->n))
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "seal chunk %llu: OpenSSL failed", (unsigned long long)chunk);
+    if (checksummed(s)) {
+        bs_xxh3_add(sum, out, len);
+        if (p->end) {
+            bs_store64(out + len, bs_xxh3_end(sum));
+            len += BS_SUM_LEN;
+        }
+    }
+    if (to_file)
+        st = bs_write(s->sink, out, len, s->core_offset + bs_chunk_offset(&s->core, chunk), err);
+    lane->out_len += len;
+    return st;
+}
+
 static enum blobseal_status seal_work(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
                                       struct blobseal_error *err)
 {
     const struct sealing *s = ctx;
-    bool in_memory = bs_seekable(s->source) == false, to_memory = s->sink->pwrite == NULL;
-    uint64_t sealed_off = s->core_offset + bs_chunk_offset(&s->core, index * BS_SEGMENT_CHUNKS);
     enum blobseal_status st = BLOBSEAL_OK;
+    struct part p = {.index = index};
     struct bs_xxh3_state sum;
-    size_t pos = 0, n, m;
-    bool end;
 
-    lane->plain_len = in_memory ? lane->in_len : last ? (size_t)(s->source->size % BS_SEGMENT_LEN) : BS_SEGMENT_LEN;
+    lane->plain_len = BS_SEGMENT_LEN;
+    if (last)
+        lane->plain_len = bs_seekable(s->source) ? (size_t)(s->source->size % BS_SEGMENT_LEN) : lane->in_len;
     lane->out_len = 0;
-    if (checksummed(s))
-        bs_xxh3_start(&sum, bs_segment_seed(&s->core, index));
-    do {
-        uint8_t *in = lane->in + (in_memory ? pos : 0), *out = lane->out + (to_memory ? lane->out_len : 0);
-
-        n = lane->plain_len - pos < BS_RUN_LEN ? lane->plain_len - pos : BS_RUN_LEN;
-        end = pos + n == lane->plain_len;
-        if (!in_memory)
-            st = bs_pread(s->source, in, n, index * BS_SEGMENT_LEN + pos, err);
-        if (st != BLOBSEAL_OK)
-            return st;
-        if (!bs_chunked_seal(&lane->chunked, index * BS_SEGMENT_CHUNKS + pos / BS_CHUNK_LEN, last && end, out, in, n))
-            return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "seal segment %llu: OpenSSL failed",
-                                 (unsigned long long)index);
-        m = last && end ? bs_sealed_tail_len(n) : n / BS_CHUNK_LEN * BS_SEALED_CHUNK_LEN;
-        if (checksummed(s)) {
-            bs_xxh3_add(&sum, out, m);
-            if (end) {
-                bs_store64(out + m, bs_xxh3_end(&sum));
-                m += BS_SUM_LEN;
-            }
-        }
-        if (!to_memory)
-            st = bs_write(s->sink, out, m, sealed_off + lane->out_len, err);
-        lane->out_len += m;
-        pos += n;
-    } while (st == BLOBSEAL_OK && !end);
+    bs_xxh3_start(&sum, bs_segment_seed(&s->core, index));
+    for (; st == BLOBSEAL_OK && !p.end; p.pos += p.n) {
+        p.n = lane->plain_len - p.pos < BS_RUN_LEN ? lane->plain_len - p.pos : BS_RUN_LEN;
+        p.end = p.pos + p.n == lane->plain_len;
+        p.last = last && p.end;
+        st = seal_run(s, lane, &p, &sum, err);
+    }
     return st;
 }
 
@@ -128,7 +140,7 @@ static enum blobseal_layout choose_layout(enum blobseal_layout wanted, const str
     if (wanted != BLOBSEAL_LAYOUT_AUTO)
         return wanted;
     return source->size == BLOBSEAL_SIZE_UNKNOWN || source->size >= AB_FROM ? BLOBSEAL_LAYOUT_AB
-                                                                           : BLOBSEAL_LAYOUT_COMPACT;
+                                                                            : BLOBSEAL_LAYOUT_COMPACT;
 }
 
 /* Write frame and core header, in one piece, and set s->core_offset. */
@@ -198,7 +210,8 @@ static enum blobseal_status check_arguments(const struct blobseal_source *source
     if (o->layout > BLOBSEAL_LAYOUT_DETACHED || (o->layout == BLOBSEAL_LAYOUT_DETACHED && result == NULL))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such layout, or no place for the envelope");
     if (bs_seekable(source) ? source->size > BS_MAX_PLAIN : source->read == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a source is seekable with a size below 4 PiB, or sequential");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "seal: a source is seekable with a size below 4 PiB, or sequential");
     return BLOBSEAL_OK;
 }
 
@@ -258,6 +271,8 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     r.sealed_bytes = s.core_offset + bs_core_len(&s.core, r.plain_bytes);
     if (st == BLOBSEAL_OK && result != NULL)
         *result = r;
+    else
+        free(r.envelope);
 out:
     free(jwe.p);
     blobseal_secret_free(v);

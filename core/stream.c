@@ -52,52 +52,72 @@ static enum blobseal_status segment_failed(const struct blobseal_reader *r, uint
     return st;
 }
 
+/* A run of chunks within a segment, and what was found out about the segment so far. */
+struct part {
+    uint64_t index; /* of the segment             */
+    size_t pos, n;  /* sealed bytes within it     */
+    bool end;       /* the last run of the segment */
+    bool last;      /* and of the blob             */
+    bool genuine;   /* every tag so far was right  */
+    bool sum_fits;
+    struct bs_xxh3_state sum;
+};
+
 /*
- * Open one segment, run by run. Where a tag is wrong nothing more of the segment is opened or written, but its sum is
- * still taken to the end: it tells decay from forgery.
+ * Read, sum, open and write one run while its bytes are in the cache. Once a tag was wrong nothing more of the segment is
+ * opened or written, but its sum is still taken to the end: it tells decay from forgery.
  */
+static enum blobseal_status open_run(const struct streaming *t, struct bs_lane *lane, struct part *p,
+                                     struct blobseal_error *err)
+{
+    const struct blobseal_reader *r = t->r;
+    bool from_file = bs_seekable(&r->source), to_file = t->sink != NULL && t->sink->pwrite != NULL;
+    bool to_pipe = t->sink != NULL && !to_file;
+    uint64_t chunk = p->index * BS_SEGMENT_CHUNKS + p->pos / BS_SEALED_CHUNK_LEN;
+    uint8_t *in = lane->in + (from_file ? 0 : p->pos), *out = lane->out + (to_pipe ? lane->plain_len : 0);
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t len;
+
+    if (from_file)
+        st = bs_pread(&r->source, in, p->n + (p->end ? sum_len(r) : 0),
+                      r->core_offset + bs_chunk_offset(&r->core, chunk), err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (sum_len(r) > 0) {
+        bs_xxh3_add(&p->sum, in, p->n);
+        p->sum_fits = !p->end || bs_xxh3_end(&p->sum) == bs_load64(in + p->n);
+    }
+    p->genuine = p->genuine && bs_chunked_open(&lane->chunked, chunk, p->last, out, in, p->n, &len);
+    if (!p->genuine)
+        return BLOBSEAL_OK; /* open_work() tells */
+    if (to_file && len > 0)
+        st = bs_write(t->sink, out, len, p->index * BS_SEGMENT_LEN + lane->plain_len, err);
+    lane->plain_len += len;
+    return st;
+}
+
 static enum blobseal_status open_work(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
                                       struct blobseal_error *err)
 {
     const struct streaming *t = ctx;
-    struct blobseal_reader *r = t->r;
-    bool in_memory = !bs_seekable(&r->source), to_memory = t->sink != NULL && t->sink->pwrite == NULL;
-    bool genuine = true, sum_fits = true, end;
-    uint64_t off = r->core_offset + bs_chunk_offset(&r->core, index * BS_SEGMENT_CHUNKS);
+    const struct blobseal_reader *r = t->r;
+    struct part p = {.index = index, .genuine = true, .sum_fits = true};
     enum blobseal_status st = BLOBSEAL_OK;
-    struct bs_xxh3_state sum;
-    size_t sealed_len, pos = 0, n, m;
+    size_t sealed_len = BS_SEALED_SEGMENT_LEN;
 
-    if (in_memory)
-        sealed_len = lane->in_len - sum_len(r);
-    else
-        sealed_len = last ? bs_sealed_tail_len((size_t)(r->plain_bytes % BS_SEGMENT_LEN)) : BS_SEALED_SEGMENT_LEN;
+    if (last)
+        sealed_len = bs_seekable(&r->source) ? bs_sealed_tail_len((size_t)(r->plain_bytes % BS_SEGMENT_LEN))
+                                             : lane->in_len - sum_len(r);
     lane->plain_len = 0;
-    bs_xxh3_start(&sum, bs_segment_seed(&r->core, index));
-    do {
-        uint8_t *in = lane->in + (in_memory ? pos : 0), *out = lane->out + (to_memory ? lane->plain_len : 0);
-
-        n = sealed_len - pos < BS_SEALED_RUN_LEN ? sealed_len - pos : BS_SEALED_RUN_LEN;
-        end = pos + n == sealed_len;
-        if (!in_memory)
-            st = bs_pread(&r->source, in, n + (end ? sum_len(r) : 0), off + pos, err);
-        if (st != BLOBSEAL_OK)
-            return st;
-        if (sum_len(r) > 0) {
-            bs_xxh3_add(&sum, in, n);
-            sum_fits = !end || bs_xxh3_end(&sum) == bs_load64(in + n);
-        }
-        if (genuine) {
-            genuine = bs_chunked_open(&lane->chunked, index * BS_SEGMENT_CHUNKS + pos / BS_SEALED_CHUNK_LEN, last && end,
-                                      out, in, n, &m);
-            if (genuine && t->sink != NULL && !to_memory && m > 0)
-                st = bs_write(t->sink, out, m, index * BS_SEGMENT_LEN + lane->plain_len, err);
-            lane->plain_len += genuine ? m : 0;
-        }
-        pos += n;
-    } while (st == BLOBSEAL_OK && !end);
-    if (st == BLOBSEAL_OK && !(genuine && sum_fits))
-        st = segment_failed(r, index, sum_fits, sealed_len + sum_len(r), err);
+    bs_xxh3_start(&p.sum, bs_segment_seed(&r->core, index));
+    for (; st == BLOBSEAL_OK && !p.end; p.pos += p.n) {
+        p.n = sealed_len - p.pos < BS_SEALED_RUN_LEN ? sealed_len - p.pos : BS_SEALED_RUN_LEN;
+        p.end = p.pos + p.n == sealed_len;
+        p.last = last && p.end;
+        st = open_run(t, lane, &p, err);
+    }
+    if (st == BLOBSEAL_OK && !(p.genuine && p.sum_fits))
+        st = segment_failed(r, index, p.sum_fits, sealed_len + sum_len(r), err);
     return st;
 }
 

@@ -23,7 +23,7 @@
 
 #include "internal.h"
 
-#define MAX_FILE 65536
+#define MAX_FILE       65536
 #define MAX_PASSPHRASE 1024
 
 struct pem_key {

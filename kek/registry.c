@@ -111,31 +111,31 @@ static size_t scheme_len(const char *ref, const char *scheme)
     return strncmp(ref, scheme, len) == 0 && ref[len] == ':' ? len : 0;
 }
 
-/* The provider for @ref, and the rest of it behind the scheme. What has no known scheme is a path. */
-static enum blobseal_status resolve(const struct blobseal_provider **provider, const char **rest,
-                                    const struct blobseal_registry *registry, const char *ref,
-                                    struct blobseal_error *err)
+/* The provider for @ref, and in *@rest what is behind the scheme. What has no known scheme is a path. NULL: CONFIG. */
+static const struct blobseal_provider *resolve(const char **rest, const struct blobseal_registry *registry,
+                                               const char *ref, struct blobseal_error *err)
 {
     const struct blobseal_provider *const *list = registry != NULL ? registry->providers : built_in;
-    size_t num = registry != NULL ? registry->num : COUNT(built_in), len;
+    size_t num = registry != NULL ? registry->num : COUNT(built_in);
+    const struct blobseal_provider *files = NULL;
 
     for (size_t i = 0; i < num; i++) {
-        len = scheme_len(ref, list[i]->scheme);
-        if (len > 0) {
-            *provider = list[i];
-            *rest = ref + len + 1;
-            return BLOBSEAL_OK;
-        }
+        size_t len = scheme_len(ref, list[i]->scheme);
+
+        *rest = ref + len + 1;
+        if (len > 0)
+            return list[i];
+        if (strcmp(list[i]->scheme, "file") == 0) /* an embedder may have put another one in the place of ours */
+            files = list[i];
     }
-    for (size_t i = 0; i < COUNT(reserved); i++)
-        if (scheme_len(ref, reserved[i]) > 0)
-            return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "this build has no provider for keys of the form %s:...",
-                                 reserved[i]);
     *rest = ref;
-    for (size_t i = 0; i < num; i++) /* an embedder may have put another provider in the place of "file" */
-        if (strcmp(list[i]->scheme, "file") == 0)
-            *provider = list[i];
-    return BLOBSEAL_OK;
+    for (size_t i = 0; i < COUNT(reserved); i++)
+        if (scheme_len(ref, reserved[i]) > 0) {
+            (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "this build has no provider for keys of the form %s:...",
+                                reserved[i]);
+            return NULL;
+        }
+    return files;
 }
 
 enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry,
@@ -143,7 +143,7 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
                                        struct blobseal_error *err)
 {
     struct blobseal_kek_options o = {.size = sizeof o};
-    const struct blobseal_provider *provider = NULL;
+    const struct blobseal_provider *provider;
     struct blobseal_kek_info info = {0};
     const char *rest = NULL;
     enum blobseal_status st;
@@ -152,9 +152,10 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
     *kek = NULL;
     if (options != NULL)
         memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
-    st = resolve(&provider, &rest, registry, ref, err);
-    if (st == BLOBSEAL_OK)
-        st = provider->open(&state, &info, rest, &o, err);
+    provider = resolve(&rest, registry, ref, err);
+    if (provider == NULL)
+        return BLOBSEAL_E_CONFIG;
+    st = provider->open(&state, &info, rest, &o, err);
     if (st != BLOBSEAL_OK)
         return st;
     st = blobseal_kek_new(kek, provider, state, &info, err);

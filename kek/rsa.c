@@ -39,8 +39,9 @@ enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobse
         return BLOBSEAL_E_CONFIG;
     }
     if (!size_is_accepted(EVP_PKEY_get_bits(key))) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has %d bits: RSA keys of 2048, 3072 or 4096 bits are accepted",
-                            what, EVP_PKEY_get_bits(key));
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
+                            "%s has %d bits: RSA keys of 2048, 3072 or 4096 bits are accepted", what,
+                            EVP_PKEY_get_bits(key));
         blobseal_hint(err, "make one with: blobseal keygen -o kek.pem --pub kek.pub.pem");
         return BLOBSEAL_E_CONFIG;
     }

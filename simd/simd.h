@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BS_GCM_KEY_LEN 32
+#define BS_GCM_KEY_LEN   32
 #define BS_GCM_NONCE_LEN 12
-#define BS_GCM_TAG_LEN 16
+#define BS_GCM_TAG_LEN   16
 
 /*
  * A run: @num messages of @msg_len bytes of plaintext each but the last, which has @last_len (at most @msg_len).

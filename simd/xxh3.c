@@ -6,7 +6,7 @@
 #define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t: no allocation here */
 #include <xxhash.h>
 #ifdef BS_HAVE_XXH_DISPATCH
-#include <xxh_x86dispatch.h>
+#    include <xxh_x86dispatch.h>
 #endif
 
 #include "simd.h"

@@ -29,7 +29,7 @@ extern "C" {
 #define BLOBSEAL_VERSION_MINOR 1
 #define BLOBSEAL_VERSION_PATCH 0
 
-#define BLOBSEAL_API __attribute__((visibility("default")))
+#define BLOBSEAL_API      __attribute__((visibility("default")))
 #define BLOBSEAL_MUST_USE __attribute__((warn_unused_result))
 
 /* "0.1.0": the version of the library that runs. */
@@ -109,11 +109,9 @@ struct blobseal_kek_options {
  * Errors: CONFIG (not an RSA key, malformed, wrong passphrase, unknown provider), POLICY (a private key that others
  * may read), INPUT (missing or unreadable file).
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek,
-                                                                      const struct blobseal_registry *registry,
-                                                                      const char *ref,
-                                                                      const struct blobseal_kek_options *options,
-                                                                      struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry, const char *ref,
+                  const struct blobseal_kek_options *options, struct blobseal_error *err);
 
 /* Release @kek, wiping what it holds. NULL is allowed. */
 BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);
@@ -138,9 +136,8 @@ struct blobseal_keypair {
  * @bits: 2048, 3072 or 4096
  * @passphrase: encrypts the private key (PBES2: PBKDF2-HMAC-SHA-256, AES-256-CBC); NULL for none
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned bits,
-                                                                        const char *passphrase,
-                                                                        struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned bits, const char *passphrase, struct blobseal_error *err);
 
 /* Wipe and release what @pair holds. The struct itself is the caller's. */
 BLOBSEAL_API void blobseal_keypair_clear(struct blobseal_keypair *pair);
@@ -160,7 +157,7 @@ BLOBSEAL_API void blobseal_free(void *p);
  */
 struct blobseal_source {
     void *ctx;
-    uint64_t size; /* or BLOBSEAL_SIZE_UNKNOWN; a hint for the layout where there is no pread */
+    uint64_t size;    /* or BLOBSEAL_SIZE_UNKNOWN; a hint for the layout where there is no pread */
     const char *name; /* for messages; may be NULL */
     enum blobseal_status (*read)(void *ctx, void *buf, size_t len, size_t *nread, struct blobseal_error *err);
     enum blobseal_status (*pread)(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
@@ -212,11 +209,11 @@ BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobse
 
 /* ---- What a blob says about itself ------------------------------------------------------------------------- */
 
-#define BLOBSEAL_BLOB_ID_LEN 16
+#define BLOBSEAL_BLOB_ID_LEN    16
 #define BLOBSEAL_MAX_RECIPIENTS 64
-#define BLOBSEAL_MAX_ENVELOPE 65512
-#define BLOBSEAL_MAX_KID 512
-#define BLOBSEAL_MAX_REGION 64
+#define BLOBSEAL_MAX_ENVELOPE   65512
+#define BLOBSEAL_MAX_KID        512
+#define BLOBSEAL_MAX_REGION     64
 
 enum blobseal_layout {
     BLOBSEAL_LAYOUT_AUTO = 0, /* sealing only: compact below 4 MiB, otherwise A/B (section 5)  */
@@ -236,17 +233,17 @@ struct blobseal_recipient {
 
 /* Notes on an envelope that a caller may want to pass on. */
 #define BLOBSEAL_NOTE_SLOT_INVALID 1u /* one of the two slots is damaged; the other one serves             */
-#define BLOBSEAL_NOTE_UNFINISHED 2u   /* the valid slots differ: a rotation did not finish                 */
-#define BLOBSEAL_NOTE_TIE 4u          /* the same generation twice with different bytes                    */
-#define BLOBSEAL_NOTE_LENGTH 8u       /* no blob has this length: it is cut or extended                    */
+#define BLOBSEAL_NOTE_UNFINISHED   2u /* the valid slots differ: a rotation did not finish                 */
+#define BLOBSEAL_NOTE_TIE          4u /* the same generation twice with different bytes                    */
+#define BLOBSEAL_NOTE_LENGTH       8u /* no blob has this length: it is cut or extended                    */
 
 struct blobseal_info {
     unsigned version, suite, content, segments; /* core header, section 2     */
     enum blobseal_layout layout;                /* never AUTO                 */
     uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
     uint64_t generation;
-    uint64_t plain_bytes;  /* or BLOBSEAL_SIZE_UNKNOWN                                      */
-    uint64_t sealed_bytes; /* frame and core; or BLOBSEAL_SIZE_UNKNOWN                      */
+    uint64_t plain_bytes;   /* or BLOBSEAL_SIZE_UNKNOWN                                      */
+    uint64_t sealed_bytes;  /* frame and core; or BLOBSEAL_SIZE_UNKNOWN                      */
     uint32_t slot_capacity; /* 0 where detached                                             */
     uint32_t notes;
     size_t num_recipients;
@@ -345,12 +342,10 @@ struct blobseal_reader_options {
  * needed and none was given.
  * Source: section 4.6.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader,
-                                                                         const struct blobseal_source *source,
-                                                                         struct blobseal_kek *const *keks,
-                                                                         size_t num_keks,
-                                                                         const struct blobseal_reader_options *options,
-                                                                         struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
+                     struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_reader_options *options,
+                     struct blobseal_error *err);
 
 /* Release @reader and wipe its keys. NULL is allowed. */
 BLOBSEAL_API void blobseal_reader_close(struct blobseal_reader *reader);
@@ -393,9 +388,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struc
                                                                            struct blobseal_error *err);
 
 /* As blobseal_reader_stream(), without an output: opens everything and checks it. */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_verify(struct blobseal_reader *reader,
-                                                                           uint64_t *plain_bytes,
-                                                                           struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_reader_verify(struct blobseal_reader *reader, uint64_t *plain_bytes, struct blobseal_error *err);
 
 #ifdef __cplusplus
 }

@@ -19,8 +19,8 @@ extern "C" {
 #endif
 
 #define BLOBSEAL_PROVIDER_ABI 1
-#define BLOBSEAL_SECRET_LEN 32
-#define BLOBSEAL_MAX_WRAPPED 512 /* RSA-4096 */
+#define BLOBSEAL_SECRET_LEN   32
+#define BLOBSEAL_MAX_WRAPPED  512 /* RSA-4096 */
 
 /* The 32-byte secret that a provider wraps: the CEK of an envelope. */
 struct blobseal_secret32 {
@@ -69,8 +69,8 @@ struct blobseal_provider {
      * say nothing more. UNAVAILABLE and DENIED: remembered while other KEKs are tried. Any other error ends the
      * opening. Look at the kid first, and do nothing for one that is not yours.
      */
-    enum blobseal_status (*unwrap)(void *state, struct blobseal_secret32 *secret, const struct blobseal_wrapped *wrapped,
-                                   struct blobseal_error *err);
+    enum blobseal_status (*unwrap)(void *state, struct blobseal_secret32 *secret,
+                                   const struct blobseal_wrapped *wrapped, struct blobseal_error *err);
 
     /* Release the state and wipe it. */
     void (*close)(void *state);
@@ -104,9 +104,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_new(struct blob
  * Fill @err (NULL is allowed) and answer @status: `return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read key %s: ...")`.
  * @sys_errno is appended as text where not 0. What is not printable UTF-8 becomes '?'. The hint is emptied.
  */
-BLOBSEAL_API enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_status status,
-                                                int sys_errno, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+BLOBSEAL_API enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
+                                                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Set the hint of @err (NULL is allowed). */
 BLOBSEAL_API void blobseal_hint(struct blobseal_error *err, const char *format, ...)

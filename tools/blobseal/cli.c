@@ -195,10 +195,12 @@ bool parse_number(const char *text, unsigned long min, unsigned long max, unsign
 
 bool input_open(struct input *in, const char *path, struct blobseal_error *err)
 {
-    *in = (struct input){.is_stdin = path == NULL || strcmp(path, "-") == 0, .fd = STDIN_FILENO};
-    in->name = in->is_stdin ? "standard input" : path;
-    if (!in->is_stdin)
+    *in = (struct input){.name = "standard input", .fd = STDIN_FILENO, .is_stdin = true};
+    if (path != NULL && strcmp(path, "-") != 0) {
+        in->is_stdin = false;
+        in->name = path;
         in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
     if (in->fd < 0 || fstat(in->fd, &in->before) != 0)
         return fail(err, BLOBSEAL_E_INPUT, errno, "open %s", in->name);
     if (S_ISDIR(in->before.st_mode)) {

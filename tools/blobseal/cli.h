@@ -59,9 +59,15 @@ enum {
 
 /* Options that every verb knows. */
 #define COMMON_OPTIONS                                                                                                 \
-    {"json", no_argument, NULL, OPT_JSON}, {"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, OPT_HELP}
+    {"json", no_argument, NULL, OPT_JSON}, {"quiet", no_argument, NULL, 'q'},                                          \
+    {                                                                                                                  \
+        "help", no_argument, NULL, OPT_HELP                                                                            \
+    }
 
-#define PROGRESS_OPTION {"progress", required_argument, NULL, OPT_PROGRESS}
+#define PROGRESS_OPTION                                                                                                \
+    {                                                                                                                  \
+        "progress", required_argument, NULL, OPT_PROGRESS                                                              \
+    }
 
 #define KEY_OPTIONS                                                                                                    \
     {"kek", required_argument, NULL, 'k'}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},          \
@@ -174,6 +180,9 @@ bool output_write(struct output *out, const void *data, size_t len, struct blobs
 
 /* Give the file its name, durably. */
 bool output_commit(struct output *out, struct blobseal_error *err);
+
+/* Remove a file that was committed, because something that belongs to it failed. */
+void output_withdraw(const struct output *out);
 
 /* Forget what was written, unless it was committed. For a zero struct nothing. */
 void output_abort(struct output *out);

@@ -2,7 +2,6 @@
 /* blobseal keygen: make an RSA key pair in PEM files. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 
@@ -54,15 +53,14 @@ static bool write_pair(const struct blobseal_keypair *p, const struct request *r
 
     (void)umask(mask);
     ok = output_open(&private, r->private_path, false, false, 0600, NULL, err) &&
-         (r->public_path == NULL ||
-          output_open(&public, r->public_path, false, false, 0644 & ~mask, NULL, err)) &&
+         (r->public_path == NULL || output_open(&public, r->public_path, false, false, 0644 & ~mask, NULL, err)) &&
          output_write(&private, p->private_pem, p->private_len, err) &&
          (r->public_path == NULL || output_write(&public, p->public_pem, p->public_len, err)) &&
          output_commit(&private, err);
     if (ok && r->public_path != NULL) {
         ok = output_commit(&public, err);
         if (!ok)
-            (void)unlink(r->private_path);
+            output_withdraw(&private);
     }
     output_abort(&private);
     output_abort(&public);

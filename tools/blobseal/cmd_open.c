@@ -12,7 +12,8 @@ static const char usage[] =
     "  -k, --kek KEY           a PEM file with an RSA private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
-    "  -o, --output OUT        default: IN without .sealed, or standard output for standard input; - is standard output\n"
+    "  -o, --output OUT        default: IN without .sealed, or standard output for standard input; - is standard "
+    "output\n"
     "  -f, --force             replace OUT if it exists\n"
     "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
@@ -20,7 +21,8 @@ static const char usage[] =
     "      --json              report as JSON (blobseal.open/1)\n"
     "  -q, --quiet             no progress and no summary\n"
     "  -h, --help              this text\n\n"
-    "A file appears under its name only when all of it was verified. To standard output verified data goes as it comes, so\n"
+    "A file appears under its name only when all of it was verified. To standard output verified data goes as it "
+    "comes, so\n"
     "whoever reads it must look at the exit code: 3 means that what came is not all, or not authentic.\n\n"
     "Example:\n"
     "  blobseal open -k kek.pem disk.img.sealed\n";
@@ -28,6 +30,7 @@ static const char usage[] =
 struct request {
     struct keys keys;
     const char *in_path, *out_path, *envelope_path;
+    char default_out[4096];
     bool force, forced_tty;
     struct blobseal_reader_options options;
     struct progress progress;
@@ -67,15 +70,15 @@ static bool open_to(struct request *r, const struct input *in, struct blobseal_r
 
     report_notes(in->name, info->notes);
     progress_start(&r->progress, "open", in->name, blobseal_reader_size(reader));
-    ok = output_sink(out, &sink, &state, err) &&
-         blobseal_reader_stream(reader, &sink, &plain_bytes, err) == BLOBSEAL_OK;
+    ok =
+        output_sink(out, &sink, &state, err) && blobseal_reader_stream(reader, &sink, &plain_bytes, err) == BLOBSEAL_OK;
     seconds = progress_end(&r->progress);
     return ok && input_unchanged(in, err) && output_commit(out, err) &&
            tell(r, in, out, info, plain_bytes, seconds, err);
 }
 
 /* disk.img.sealed opens as disk.img. */
-static bool default_output(struct request *r, const struct input *in, char *name, size_t cap, struct blobseal_error *err)
+static bool default_output(struct request *r, const struct input *in, struct blobseal_error *err)
 {
     static const char suffix[] = ".sealed";
     size_t len = r->in_path != NULL ? strlen(r->in_path) : 0;
@@ -87,13 +90,13 @@ static bool default_output(struct request *r, const struct input *in, char *name
         return true;
     }
     if (len <= strlen(suffix) || strcmp(r->in_path + len - strlen(suffix), suffix) != 0 ||
-        r->in_path[len - strlen(suffix) - 1] == '/' || len >= cap) {
+        r->in_path[len - strlen(suffix) - 1] == '/' || len >= sizeof r->default_out) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s does not end in .sealed, so the output needs a name", r->in_path);
         blobseal_hint(err, "use -o FILE, or -o - for standard output");
         return false;
     }
-    (void)snprintf(name, cap, "%.*s", (int)(len - strlen(suffix)), r->in_path);
-    r->out_path = name;
+    (void)snprintf(r->default_out, sizeof r->default_out, "%.*s", (int)(len - strlen(suffix)), r->in_path);
+    r->out_path = r->default_out;
     return true;
 }
 
@@ -102,9 +105,9 @@ static bool open_blob(struct request *r, struct blobseal_error *err)
     struct blobseal_reader *reader = NULL;
     struct output out = {.fd = -1};
     struct input in = {.fd = -1};
-    char name[4096], *envelope = NULL;
+    char *envelope = NULL;
     bool ok = keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, err) && input_open(&in, r->in_path, err) &&
-              default_output(r, &in, name, sizeof name, err) &&
+              default_output(r, &in, err) &&
               (r->envelope_path == NULL || read_envelope(r->envelope_path, &envelope, &r->options.envelope_len, err)) &&
               output_open(&out, r->out_path, r->force, r->forced_tty, output_mode(&in), &in, err);
 
@@ -175,8 +178,8 @@ static int run(int argc, char **argv)
     r.in_path = argv[optind];
     if (r.keys.num == 0)
         return usage_error("open needs a key: -k KEY");
-    if (settings.json && (r.out_path != NULL ? strcmp(r.out_path, "-") == 0
-                                             : r.in_path == NULL || strcmp(r.in_path, "-") == 0))
+    if (settings.json &&
+        (r.out_path != NULL ? strcmp(r.out_path, "-") == 0 : r.in_path == NULL || strcmp(r.in_path, "-") == 0))
         return usage_error("the data and --json cannot both go to standard output: name a file with -o");
     code = open_blob(&r, &err) ? EXIT_OK : report_error(&err);
     keys_close(&r.keys);

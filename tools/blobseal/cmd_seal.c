@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal seal: encrypt a file or a stream for one or more keys. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 
@@ -32,6 +32,7 @@ static const char usage[] =
 struct request {
     struct keys keys;
     const char *in_path, *out_path, *envelope_path;
+    char default_out[4096];
     bool force, forced_tty;
     struct blobseal_seal_options options;
     enum blobseal_oaep oaep;
@@ -77,16 +78,13 @@ static bool tell(const struct request *r, const struct input *in, const struct o
 static bool commit(struct output *out, struct output *envelope, const struct blobseal_seal_result *result,
                    struct blobseal_error *err)
 {
-    const char *path = envelope->path;
-
     if (result->layout != BLOBSEAL_LAYOUT_DETACHED)
         return output_commit(out, err);
     if (!output_write(envelope, result->envelope, result->envelope_len, err) || !output_commit(envelope, err))
         return false;
     if (output_commit(out, err))
         return true;
-    if (!envelope->stream)
-        (void)unlink(path);
+    output_withdraw(envelope);
     return false;
 }
 
@@ -104,7 +102,8 @@ static bool seal_to(struct request *r, const struct input *in, struct output *ou
     r->options.progress_ctx = &r->progress;
     ok = ok && blobseal_seal(&sink, &in->source, r->keys.keks, r->keys.num, &r->options, &result, err) == BLOBSEAL_OK;
     seconds = progress_end(&r->progress);
-    ok = ok && input_unchanged(in, err) && commit(out, envelope, &result, err) && tell(r, in, out, &result, seconds, err);
+    ok = ok && input_unchanged(in, err) && commit(out, envelope, &result, err) &&
+         tell(r, in, out, &result, seconds, err);
     blobseal_free(result.envelope);
     return ok;
 }
@@ -113,12 +112,12 @@ static bool seal(struct request *r, struct blobseal_error *err)
 {
     struct output out = {.fd = -1}, envelope = {.fd = -1};
     struct input in = {.fd = -1};
-    char name[4096];
     bool ok = keys_open(&r->keys, r->oaep, err) && input_open(&in, r->in_path, err);
 
     if (ok && r->out_path == NULL) {
-        (void)snprintf(name, sizeof name, "%s.sealed", r->in_path != NULL ? r->in_path : "");
-        r->out_path = in.is_stdin ? "-" : name;
+        if (snprintf(r->default_out, sizeof r->default_out, "%s.sealed", in.name) >= (int)sizeof r->default_out)
+            ok = fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output beside %.80s...", in.name);
+        r->out_path = in.is_stdin ? "-" : r->default_out;
     }
     ok = ok && output_open(&out, r->out_path, r->force, r->forced_tty, output_mode(&in), &in, err) &&
          (r->envelope_path == NULL ||
@@ -189,8 +188,8 @@ static int check_request(struct request *r)
         return usage_error("--detached names a file of its own");
     if (r->envelope_path != NULL)
         r->options.layout = BLOBSEAL_LAYOUT_DETACHED;
-    if (settings.json && (r->out_path != NULL ? strcmp(r->out_path, "-") == 0
-                                              : r->in_path == NULL || strcmp(r->in_path, "-") == 0))
+    if (settings.json &&
+        (r->out_path != NULL ? strcmp(r->out_path, "-") == 0 : r->in_path == NULL || strcmp(r->in_path, "-") == 0))
         return usage_error("the blob and --json cannot both go to standard output: name a file with -o");
     return EXIT_OK;
 }

@@ -287,8 +287,14 @@ bool output_commit(struct output *out, struct blobseal_error *err)
         (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
     else if (sync_folder(out, err))
         return true;
-    (void)unlink(out->path);
+    output_withdraw(out);
     return false;
+}
+
+void output_withdraw(const struct output *out)
+{
+    if (!out->stream)
+        (void)unlink(out->path);
 }
 
 void output_abort(struct output *out)

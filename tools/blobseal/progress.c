@@ -8,8 +8,8 @@
 #include "cli.h"
 
 #define REDRAW_S 0.1
-#define PLAIN_S 10.0
-#define JSON_S 1.0
+#define PLAIN_S  10.0
+#define JSON_S   1.0
 
 const char *human_bytes(char buf[32], uint64_t bytes)
 {
