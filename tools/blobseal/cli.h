@@ -21,24 +21,7 @@ struct verb {
 
 extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify;
 
-/* ---- cli.c: options, messages, exit codes, inputs ------------------------------------------------------------ */
-
-/* Exit codes: stable, see blobseal(1). */
-enum {
-    EXIT_OK = 0,
-    EXIT_INTERNAL = 1,
-    EXIT_USAGE = 2,
-    EXIT_AUTH = 3,
-    EXIT_NO_KEY = 4,
-    EXIT_UNAVAILABLE = 5,
-    EXIT_EXISTS = 6,
-    EXIT_INPUT = 7,
-    EXIT_OUTPUT = 8,
-    EXIT_POLICY = 10,
-    EXIT_DENIED = 11,
-    EXIT_UNSUPPORTED = 12,
-    EXIT_SIGNAL = 128, /* + the number of the signal */
-};
+/* ---- cli.c: options ------------------------------------------------------------------------------------------- */
 
 /* Values of long options without a letter. */
 enum {
@@ -87,6 +70,43 @@ extern struct settings {
  */
 int next_option(int argc, char **argv, const char *letters, const struct option *options);
 
+/* Parse a plain decimal number from @min to @max. */
+bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out);
+
+/* Seconds on a clock that does not jump. */
+double seconds_now(void);
+
+/* ---- json.c ---------------------------------------------------------------------------------------------------------- */
+
+/* One JSON object on stdout, written member by member. */
+void json_start(const char *schema);
+void json_text(const char *name, const char *value); /* NULL: null */
+void json_number(const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: null */
+void json_seconds(const char *name, double value);
+void json_bool(const char *name, bool value);
+void json_recipients(const struct blobseal_recipient *recipients, size_t num);
+/* End the object. False: stdout cannot be written, see errno. */
+bool json_end(void);
+
+/* ---- errors.c: messages and exit codes ------------------------------------------------------------------------------- */
+
+/* Exit codes: stable, see blobseal(1). */
+enum {
+    EXIT_OK = 0,
+    EXIT_INTERNAL = 1,
+    EXIT_USAGE = 2,
+    EXIT_AUTH = 3,
+    EXIT_NO_KEY = 4,
+    EXIT_UNAVAILABLE = 5,
+    EXIT_EXISTS = 6,
+    EXIT_INPUT = 7,
+    EXIT_OUTPUT = 8,
+    EXIT_POLICY = 10,
+    EXIT_DENIED = 11,
+    EXIT_UNSUPPORTED = 12,
+    EXIT_SIGNAL = 128, /* + the number of the signal */
+};
+
 /* Print "blobseal: error: ... (E-USAGE)" with a pointer to the help, and answer EXIT_USAGE. */
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -97,11 +117,13 @@ int report_error(const struct blobseal_error *err);
 bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Fill @err for a report that cannot be written; always answers false. */
+bool stdout_failed(struct blobseal_error *err);
+
 /* A line on stderr that starts with "blobseal: warning: ". */
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Parse a plain decimal number from @min to @max. */
-bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out);
+/* ---- input.c --------------------------------------------------------------------------------------------------------- */
 
 /* An input file, or standard input. */
 struct input {
@@ -121,9 +143,6 @@ void input_close(struct input *in);
 
 /* Read a whole envelope file. Release *@text with free(). */
 bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err);
-
-/* Seconds on a clock that does not jump. */
-double seconds_now(void);
 
 /* ---- keys.c: -k and passphrases ------------------------------------------------------------------------------ */
 
@@ -217,17 +236,7 @@ const char *human_bytes(char buf[32], uint64_t bytes);
 /* "3.91 GB/s" */
 const char *human_rate(char buf[32], uint64_t bytes, double seconds);
 
-/* ---- report.c: JSON and text for machines and people --------------------------------------------------------- */
-
-/* One JSON object on stdout, written member by member. */
-void json_start(const char *schema);
-void json_text(const char *name, const char *value); /* NULL: null */
-void json_number(const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: null */
-void json_seconds(const char *name, double value);
-void json_bool(const char *name, bool value);
-void json_recipients(const struct blobseal_recipient *recipients, size_t num);
-/* End the object. False: stdout cannot be written. */
-bool json_end(struct blobseal_error *err);
+/* ---- report.c: what verbs say when they are done --------------------------------------------------------- */
 
 /* A blob id in hexadecimal. */
 void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN]);

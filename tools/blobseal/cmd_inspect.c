@@ -103,11 +103,11 @@ static bool print(const struct request *r, const struct input *in, const struct 
         printf("%s\n", info->jwe);
     } else if (settings.json) {
         print_json(in, info, verified);
-        return json_end(err);
+        return json_end() || stdout_failed(err);
     } else {
         print_text(in, info, verified);
     }
-    return fflush(stdout) == 0 || fail(err, BLOBSEAL_E_OUTPUT, 0, "write to standard output");
+    return fflush(stdout) == 0 || stdout_failed(err);
 }
 
 static bool inspect_with_key(struct request *r, const struct input *in, const char *envelope, size_t envelope_len,

@@ -72,14 +72,14 @@ static bool report(const struct request *r, const char *kid, struct blobseal_err
     if (!settings.json) {
         if (!settings.quiet)
             puts(kid);
-        return fflush(stdout) == 0 || fail(err, BLOBSEAL_E_OUTPUT, 0, "write the key id to standard output");
+        return fflush(stdout) == 0 || stdout_failed(err);
     }
     json_start("blobseal.keygen/1");
     json_text("private", r->private_path);
     json_text("public", r->public_path);
     json_number("bits", r->bits);
     json_text("kid", kid);
-    return json_end(err);
+    return json_end() || stdout_failed(err);
 }
 
 static bool keygen(const struct request *r, struct blobseal_error *err)

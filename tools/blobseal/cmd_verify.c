@@ -44,7 +44,7 @@ static bool tell(const struct input *in, const struct blobseal_info *info, uint6
         return report_print(&report, err);
     if (!settings.quiet)
         printf("%s: authentic, %llu bytes\n", in->name, (unsigned long long)plain_bytes);
-    return fflush(stdout) == 0 || fail(err, BLOBSEAL_E_OUTPUT, 0, "write the report to standard output");
+    return fflush(stdout) == 0 || stdout_failed(err);
 }
 
 static bool verify(struct request *r, struct blobseal_error *err)

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages with codes and hints, and the exit codes that go with them. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char *verb_name(void)
+{
+    return settings.verb != NULL ? settings.verb->name : "";
+}
+
+static int exit_code(enum blobseal_status status)
+{
+    switch (status) {
+    case BLOBSEAL_OK:
+        return EXIT_OK;
+    case BLOBSEAL_E_ARG:
+    case BLOBSEAL_E_CONFIG:
+        return EXIT_USAGE;
+    case BLOBSEAL_E_FORMAT:
+    case BLOBSEAL_E_DAMAGED:
+    case BLOBSEAL_E_AUTH:
+        return EXIT_AUTH;
+    case BLOBSEAL_E_UNSUPPORTED:
+        return EXIT_UNSUPPORTED;
+    case BLOBSEAL_E_NO_KEY:
+        return EXIT_NO_KEY;
+    case BLOBSEAL_E_UNAVAILABLE:
+        return EXIT_UNAVAILABLE;
+    case BLOBSEAL_E_DENIED:
+        return EXIT_DENIED;
+    case BLOBSEAL_E_POLICY:
+        return EXIT_POLICY;
+    case BLOBSEAL_E_EXISTS:
+        return EXIT_EXISTS;
+    case BLOBSEAL_E_INPUT:
+        return EXIT_INPUT;
+    case BLOBSEAL_E_OUTPUT:
+        return EXIT_OUTPUT;
+    default:
+        return EXIT_INTERNAL;
+    }
+}
+
+/* What to do next, where the library had nothing more precise to say. */
+static const char *default_hint(enum blobseal_status status)
+{
+    switch (status) {
+    case BLOBSEAL_E_FORMAT:
+        return "check that the file is what it should be: blobseal inspect FILE";
+    case BLOBSEAL_E_DAMAGED:
+    case BLOBSEAL_E_AUTH:
+        return "fetch the blob again from its source; no output was made";
+    case BLOBSEAL_E_UNSUPPORTED:
+        return "it may need a newer blobseal";
+    case BLOBSEAL_E_OUTPUT:
+        return "no output was left behind; check space and permissions and run it again";
+    case BLOBSEAL_E_EXISTS:
+        return "choose another name with -o, or replace the file with --force";
+    case BLOBSEAL_E_INPUT:
+        return "check the name and the permissions of the file";
+    case BLOBSEAL_E_NOMEM:
+        return "free some memory, or use fewer threads with -j";
+    case BLOBSEAL_E_CONFIG:
+    case BLOBSEAL_E_ARG:
+        return "see: blobseal help";
+    default:
+        return "";
+    }
+}
+
+static void print_error(const char *text, const char *code, const char *hint)
+{
+    fprintf(stderr, "blobseal: error: %s (%s)\n", text, code);
+    if (hint[0] != '\0')
+        fprintf(stderr, "blobseal: hint: %s\n", hint);
+}
+
+static void print_json_error(const char *text, const char *code, int status, const char *hint, bool retryable)
+{
+    json_start("blobseal.error/1");
+    json_text("code", code);
+    json_number("exit", (uint64_t)status);
+    json_text("message", text);
+    json_text("hint", hint);
+    json_bool("retryable", retryable);
+    (void)json_end(); /* the exit code says it all the same */
+}
+
+int report_error(const struct blobseal_error *err)
+{
+    const char *hint = err->hint[0] != '\0' ? err->hint : default_hint(err->status);
+    const char *code = blobseal_status_code(err->status);
+    int status = exit_code(err->status);
+
+    print_error(err->text, code, hint);
+    if (settings.json)
+        print_json_error(err->text, code, status, hint,
+                         err->status == BLOBSEAL_E_UNAVAILABLE || err->status == BLOBSEAL_E_OUTPUT);
+    return status;
+}
+
+int usage_error(const char *format, ...)
+{
+    char text[320], hint[80];
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    (void)snprintf(hint, sizeof hint, "see: blobseal help%s%s", settings.verb != NULL ? " " : "", verb_name());
+    print_error(text, "E-USAGE", hint);
+    if (settings.json)
+        print_json_error(text, "E-USAGE", EXIT_USAGE, hint, false);
+    return EXIT_USAGE;
+}
+
+bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, ...)
+{
+    char text[sizeof err->text];
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    (void)blobseal_fail(err, status, sys_errno, "%s", text);
+    return false;
+}
+
+bool stdout_failed(struct blobseal_error *err)
+{
+    return fail(err, BLOBSEAL_E_OUTPUT, errno, "write the report to standard output");
+}
+
+void warn(const char *format, ...)
+{
+    va_list ap;
+
+    fputs("blobseal: warning: ", stderr);
+    va_start(ap, format);
+    (void)vfprintf(stderr, format, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inputs: one file or standard input, and envelope files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+bool input_open(struct input *in, const char *path, struct blobseal_error *err)
+{
+    *in = (struct input){.name = "standard input", .fd = STDIN_FILENO, .is_stdin = true};
+    if (path != NULL && strcmp(path, "-") != 0) {
+        in->is_stdin = false;
+        in->name = path;
+        in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
+    if (in->fd < 0 || fstat(in->fd, &in->before) != 0)
+        return fail(err, BLOBSEAL_E_INPUT, errno, "open %s", in->name);
+    if (S_ISDIR(in->before.st_mode)) {
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a folder: an input is one file", in->name);
+        blobseal_hint(err, "pack it first: tar -C %.120s -c . | blobseal ...", in->name);
+        return false;
+    }
+    return blobseal_source_fd(&in->source, &in->state, in->fd, in->name, err) == BLOBSEAL_OK;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool input_unchanged(const struct input *in, struct blobseal_error *err)
+{
+    struct stat now;
+
+    if (!S_ISREG(in->before.st_mode))
+        return true;
+    if (fstat(in->fd, &now) != 0)
+        return fail(err, BLOBSEAL_E_INPUT, errno, "look at %s again", in->name);
+    if (now.st_size != in->before.st_size || !same_time(now.st_mtim, in->before.st_mtim)) {
+        (void)fail(err, BLOBSEAL_E_INPUT, 0, "%s changed while it was read", in->name);
+        blobseal_hint(err, "no output was made; run it again when nobody writes to the file");
+        return false;
+    }
+    return true;
+}
+
+void input_close(struct input *in)
+{
+    if (!in->is_stdin && in->fd >= 0 && in->name != NULL)
+        (void)close(in->fd);
+}
+
+bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err)
+{
+    FILE *f = fopen(path, "re");
+    bool ok;
+
+    *len = 0;
+    *text = malloc(BLOBSEAL_MAX_ENVELOPE + 1);
+    if (f == NULL || *text == NULL) {
+        (void)fail(err, BLOBSEAL_E_INPUT, errno, "open the envelope %s", path);
+        if (f != NULL)
+            (void)fclose(f);
+        return false;
+    }
+    *len = fread(*text, 1, BLOBSEAL_MAX_ENVELOPE + 1, f);
+    ok = ferror(f) == 0 || fail(err, BLOBSEAL_E_INPUT, errno, "read the envelope %s", path);
+    (void)fclose(f);
+    return ok;
+}

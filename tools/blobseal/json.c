@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One JSON object on standard output, written member by member. */
+#include <stdio.h>
+
+#include "cli.h"
+
+/* Whether @s is well-formed enough to stand in JSON as it is (RFC 3629, without the finer points of ranges). */
+static bool is_utf8(const char *s)
+{
+    const unsigned char *p = (const unsigned char *)s;
+
+    while (*p != 0) {
+        unsigned more = *p < 0x80 ? 0 : *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : 1;
+
+        if ((*p >= 0x80 && *p < 0xC2) || *p > 0xF4)
+            return false;
+        for (p++; more > 0; more--, p++)
+            if ((*p & 0xC0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+/* A JSON string. File names can hold any bytes: those of a name that is not UTF-8 are shown as Latin-1. */
+static void put_string(const char *s)
+{
+    bool utf8 = is_utf8(s);
+
+    putchar('"');
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < ' ' || c == 0x7F || (c > '~' && !utf8))
+            printf("\\u%04x", c);
+        else
+            putchar(c);
+    }
+    putchar('"');
+}
+
+static void put_name(const char *name)
+{
+    putchar(',');
+    put_string(name);
+    putchar(':');
+}
+
+void json_start(const char *schema)
+{
+    fputs("{\"schema\":", stdout);
+    put_string(schema);
+}
+
+void json_text(const char *name, const char *value)
+{
+    put_name(name);
+    if (value != NULL)
+        put_string(value);
+    else
+        fputs("null", stdout);
+}
+
+void json_number(const char *name, uint64_t value)
+{
+    put_name(name);
+    if (value == BLOBSEAL_SIZE_UNKNOWN)
+        fputs("null", stdout);
+    else
+        printf("%llu", (unsigned long long)value);
+}
+
+void json_seconds(const char *name, double value)
+{
+    put_name(name);
+    printf("%.6f", value);
+}
+
+void json_bool(const char *name, bool value)
+{
+    put_name(name);
+    fputs(value ? "true" : "false", stdout);
+}
+
+void json_recipients(const struct blobseal_recipient *recipients, size_t num)
+{
+    put_name("recipients");
+    putchar('[');
+    for (size_t i = 0; i < num; i++) {
+        fputs(i > 0 ? ",{\"kid\":" : "{\"kid\":", stdout);
+        put_string(recipients[i].kid);
+        json_text("alg", recipients[i].alg);
+        if (recipients[i].region != NULL)
+            json_text("region", recipients[i].region);
+        putchar('}');
+    }
+    putchar(']');
+}
+
+bool json_end(void)
+{
+    fputs("}\n", stdout);
+    return fflush(stdout) == 0 && !ferror(stdout);
+}
