@@ -19,16 +19,26 @@ static bool capacity_is_valid(unsigned slots, uint32_t capacity)
     return capacity >= 4096 && capacity <= BS_MAX_SLOT_CAPACITY && capacity % 4096 == 0;
 }
 
+/* As much as is usual, or as the envelope needs. */
+static uint32_t default_capacity(size_t jwe_len)
+{
+    uint32_t needed = ((uint32_t)jwe_len + BS_SLOT_HEADER_LEN + 4095) / 4096 * 4096;
+
+    return needed > BS_DEFAULT_SLOT_CAPACITY ? needed : BS_DEFAULT_SLOT_CAPACITY;
+}
+
 enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layout, uint32_t capacity, size_t jwe_len,
                                    const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN], struct blobseal_error *err)
 {
     bool ab = layout == BLOBSEAL_LAYOUT_AB;
 
     *f = (struct bs_frame){.slots = ab ? 2 : 1, .slot_offset = ab ? BS_AB_SLOT_OFFSET : BS_FRAME_HEADER_LEN};
-    if (ab)
-        f->slot_capacity = capacity != 0 ? capacity : BS_DEFAULT_SLOT_CAPACITY;
-    else
+    if (!ab)
         f->slot_capacity = (uint32_t)jwe_len + BS_SLOT_HEADER_LEN;
+    else if (capacity != 0)
+        f->slot_capacity = capacity;
+    else
+        f->slot_capacity = default_capacity(jwe_len);
     if (!capacity_is_valid(f->slots, f->slot_capacity))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "a slot of %u bytes is not possible: a multiple of 4096 up to 65536", f->slot_capacity);

@@ -244,7 +244,7 @@ struct bs_slot {
 /* Whether bytes start like a frame. */
 bool bs_frame_magic(const uint8_t *p, size_t len);
 
-/* The frame for a JWE of @jwe_len bytes: compact, or A/B with @capacity. POLICY where it does not fit. */
+/* The frame for a JWE of @jwe_len bytes: compact, or A/B with @capacity (0: by default). POLICY where it does not fit. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layout, uint32_t capacity,
                                                      size_t jwe_len, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN],
                                                      struct blobseal_error *err);

@@ -279,7 +279,7 @@ struct blobseal_seal_options {
     size_t size;
     unsigned threads; /* workers; 0: as many as this process has CPUs */
     enum blobseal_layout layout;
-    uint32_t slot_capacity; /* A/B: 0 for 8192, or a multiple of 4096 up to 65,536 */
+    uint32_t slot_capacity; /* A/B: a multiple of 4096 up to 65,536; 0: 8192, or what the envelope needs */
     bool no_checksums;      /* segments = 0: for stores that keep a digest themselves */
     blobseal_progress_fn progress;
     void *progress_ctx;

@@ -18,7 +18,7 @@ static const char usage[] =
     "      --detached FILE     write the key envelope to FILE instead of into the blob\n"
     "      --no-checksums      no checksum of each segment: for stores that keep a digest themselves\n"
     "      --slot-size BYTES   room for the envelope, to be changed in place later: 4096 to 65536, a multiple of 4096\n"
-    "                          (default: 8192 from 4 MiB on and for streams; smaller files get no spare room)\n"
+    "                          (default: 8192 or what is needed from 4 MiB on and for streams, no spare room below)\n"
     "      --oaep HASH         sha256 (default), or sha1 for tokens that can do no other\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
