@@ -236,6 +236,49 @@ const char *human_bytes(char buf[32], uint64_t bytes);
 /* "3.91 GB/s" */
 const char *human_rate(char buf[32], uint64_t bytes, double seconds);
 
+/* ---- job.c: what the verbs that handle a blob have in common ------------------------------------------------- */
+
+struct job {
+    /* What was asked for. */
+    struct keys keys;
+    const char *in_path, *envelope_path;
+    const char *out_path; /* NULL: by default */
+    char default_out[4096];
+    bool force;
+    unsigned threads;
+    struct progress progress;
+    /* What is open. */
+    struct input in;
+    struct output out;
+    char *envelope;
+    size_t envelope_len;
+    struct blobseal_reader *reader;
+};
+
+/* A job with nothing open yet. */
+#define JOB_NONE                                                                                                       \
+    {                                                                                                                  \
+        .in = {.fd = -1}, .out = {.fd = -1 }                                                                           \
+    }
+
+/* An option that only one verb has. Answers EXIT_OK, also for what it does not know, or the code to end with. */
+typedef int (*job_option_fn)(void *ctx, int option, const char *arg);
+
+/* Parse the command line: shared options, those of @own (NULL: none), and one input. Answers EXIT_OK or a code to end with. */
+int job_parse(struct job *j, int argc, char **argv, const char *letters, const struct option *options,
+              job_option_fn own, void *ctx);
+int job_need_key(const struct job *j);
+/* Refuse --json where the data goes to standard output. */
+int job_check_output(const struct job *j);
+
+/* Open keys, input and envelope; the output, by default j->default_out; the blob. job_finish() closes all of them. */
+bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_error *err);
+bool job_open_output(struct job *j, struct blobseal_error *err);
+bool job_open_reader(struct job *j, struct blobseal_error *err);
+
+/* Report @err unless @ok, close everything, and answer the exit code. */
+int job_finish(struct job *j, bool ok, const struct blobseal_error *err);
+
 /* ---- report.c: what verbs say when they are done --------------------------------------------------------- */
 
 /* A blob id in hexadecimal. */
@@ -251,6 +294,8 @@ struct report {
     size_t num_recipients;
     double seconds;
 };
+/* The report of a job that read a blob. */
+struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds);
 bool report_print(const struct report *r, struct blobseal_error *err);
 
 /* Say on stderr what deserves attention in an envelope. */

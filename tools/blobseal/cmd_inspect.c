@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal inspect: what a blob says about itself; with a key, what of it is true. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 
@@ -21,8 +19,7 @@ static const char usage[] =
     "  blobseal inspect disk.img.sealed\n";
 
 struct request {
-    struct keys keys;
-    const char *in_path, *envelope_path;
+    struct job job;
     bool jwe;
 };
 
@@ -89,9 +86,10 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
     }
 }
 
-static bool print(const struct request *r, const struct input *in, const struct blobseal_info *info, bool verified,
-                  struct blobseal_error *err)
+static bool print(const struct request *r, const struct blobseal_info *info, bool verified, struct blobseal_error *err)
 {
+    const struct input *in = &r->job.in;
+
     if (!settings.quiet && !settings.json)
         report_notes(in->name, info->notes);
     if (r->jwe && info->jwe == NULL) {
@@ -110,37 +108,27 @@ static bool print(const struct request *r, const struct input *in, const struct 
     return fflush(stdout) == 0 || stdout_failed(err);
 }
 
-static bool inspect_with_key(struct request *r, const struct input *in, const char *envelope, size_t envelope_len,
-                             struct blobseal_error *err)
+static bool inspect(struct request *r, struct blobseal_error *err)
 {
-    const struct blobseal_reader_options o = {.size = sizeof o, .envelope = envelope, .envelope_len = envelope_len};
-    struct blobseal_reader *reader = NULL;
-    bool ok = keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, err) &&
-              blobseal_reader_open(&reader, &in->source, r->keys.keks, r->keys.num, &o, err) == BLOBSEAL_OK &&
-              print(r, in, blobseal_reader_info(reader), true, err);
+    struct job *j = &r->job;
+    struct blobseal_info info = {0};
+    bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err);
 
-    blobseal_reader_close(reader);
+    if (ok && j->keys.num > 0)
+        return job_open_reader(j, err) && print(r, blobseal_reader_info(j->reader), true, err);
+    ok = ok && blobseal_inspect(&info, &j->in.source, j->envelope, j->envelope_len, err) == BLOBSEAL_OK &&
+         print(r, &info, false, err);
+    blobseal_info_clear(&info);
     return ok;
 }
 
-static bool inspect(struct request *r, struct blobseal_error *err)
+static int set_option(void *ctx, int option, const char *arg)
 {
-    struct blobseal_info info = {0};
-    struct input in = {.fd = -1};
-    char *envelope = NULL;
-    size_t len = 0;
-    bool ok = input_open(&in, r->in_path, err) &&
-              (r->envelope_path == NULL || read_envelope(r->envelope_path, &envelope, &len, err));
+    struct request *r = ctx;
 
-    if (ok && r->keys.num > 0) {
-        ok = inspect_with_key(r, &in, envelope, len, err);
-    } else if (ok) {
-        ok = blobseal_inspect(&info, &in.source, envelope, len, err) == BLOBSEAL_OK && print(r, &in, &info, false, err);
-        blobseal_info_clear(&info);
-    }
-    free(envelope);
-    input_close(&in);
-    return ok;
+    (void)arg;
+    r->jwe = r->jwe || option == OPT_JWE;
+    return EXIT_OK;
 }
 
 static int run(int argc, char **argv)
@@ -150,28 +138,13 @@ static int run(int argc, char **argv)
                                             {"jwe", no_argument, NULL, OPT_JWE},
                                             COMMON_OPTIONS,
                                             {0}};
-    struct request r = {0};
+    struct request r = {.job = JOB_NONE};
     struct blobseal_error err = {0};
-    int c, code;
+    int code = job_parse(&r.job, argc, argv, ":k:qh", options, set_option, &r);
 
-    while ((c = next_option(argc, argv, ":k:qh", options)) != -1) {
-        if (keys_option(&r.keys, c, optarg, &code))
-            continue;
-        if (code != EXIT_OK)
-            return code;
-        if (c == OPT_ENVELOPE)
-            r.envelope_path = optarg;
-        else if (c == OPT_JWE)
-            r.jwe = true;
-    }
-    if (argc - optind > 1)
-        return usage_error("inspect takes one input, not %d: %s", argc - optind, argv[optind + 1]);
-    if (r.jwe && settings.json)
-        return usage_error("--jwe and --json exclude each other: the JWE is JSON already");
-    r.in_path = argv[optind];
-    code = inspect(&r, &err) ? EXIT_OK : report_error(&err);
-    keys_close(&r.keys);
-    return code;
+    if (code == EXIT_OK && r.jwe && settings.json)
+        code = usage_error("--jwe and --json exclude each other: the JWE is JSON already");
+    return code != EXIT_OK ? code : job_finish(&r.job, inspect(&r, &err), &err);
 }
 
 const struct verb verb_inspect = {"inspect", "show what a blob says about itself", usage, run};

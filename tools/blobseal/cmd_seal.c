@@ -2,7 +2,6 @@
 /* blobseal seal: encrypt a file or a stream for one or more keys. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -30,36 +29,34 @@ static const char usage[] =
     "  blobseal seal -k kek.pub.pem -k backup.pub.pem disk.img\n";
 
 struct request {
-    struct keys keys;
-    const char *in_path, *out_path, *envelope_path;
-    char default_out[4096];
-    bool force, forced_tty;
+    struct job job;
+    const char *detached_path;
     struct blobseal_seal_options options;
     enum blobseal_oaep oaep;
-    struct progress progress;
 };
 
 /* ---- Sealing ---------------------------------------------------------------------------------------------------- */
 
 static void describe_recipients(struct blobseal_recipient *list, const struct request *r)
 {
-    for (size_t i = 0; i < r->keys.num; i++)
+    for (size_t i = 0; i < r->job.keys.num; i++)
         list[i] = (struct blobseal_recipient){.alg = r->oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256",
-                                              .kid = blobseal_kek_kid(r->keys.keks[i])};
+                                              .kid = blobseal_kek_kid(r->job.keys.keks[i])};
 }
 
-static bool tell(const struct request *r, const struct input *in, const struct output *out,
-                 const struct blobseal_seal_result *result, double seconds, struct blobseal_error *err)
+static bool tell(const struct request *r, const struct blobseal_seal_result *result, double seconds,
+                 struct blobseal_error *err)
 {
     struct blobseal_recipient recipients[BLOBSEAL_MAX_RECIPIENTS];
+    const struct job *j = &r->job;
     const struct report report = {.schema = "blobseal.seal/1",
-                                  .in = in->name,
-                                  .out = out->path,
+                                  .in = j->in.name,
+                                  .out = j->out.path,
                                   .plain_bytes = result->plain_bytes,
                                   .sealed_bytes = result->sealed_bytes,
                                   .blob_id = result->blob_id,
                                   .recipients = recipients,
-                                  .num_recipients = r->keys.num,
+                                  .num_recipients = j->keys.num,
                                   .seconds = seconds};
     char size[32], rate[32];
 
@@ -67,10 +64,10 @@ static bool tell(const struct request *r, const struct input *in, const struct o
         describe_recipients(recipients, r);
         return report_print(&report, err);
     }
-    if (progress_wants_summary(&r->progress))
-        fprintf(stderr, "sealed %s  %s  %zu recipient%s  %.2f s  %s  -> %s\n", in->name,
-                human_bytes(size, result->plain_bytes), r->keys.num, r->keys.num == 1 ? "" : "s", seconds,
-                human_rate(rate, result->plain_bytes, seconds), out->path);
+    if (progress_wants_summary(&j->progress))
+        fprintf(stderr, "sealed %s  %s  %zu recipient%s  %.2f s  %s  -> %s\n", j->in.name,
+                human_bytes(size, result->plain_bytes), j->keys.num, j->keys.num == 1 ? "" : "s", seconds,
+                human_rate(rate, result->plain_bytes, seconds), j->out.path);
     return true;
 }
 
@@ -88,72 +85,54 @@ static bool commit(struct output *out, struct output *envelope, const struct blo
     return false;
 }
 
-static bool seal_to(struct request *r, const struct input *in, struct output *out, struct output *envelope,
-                    struct blobseal_error *err)
+static bool seal_to(struct request *r, struct output *envelope, struct blobseal_error *err)
 {
+    struct job *j = &r->job;
     struct blobseal_seal_result result = {0};
     struct blobseal_fd state;
     struct blobseal_sink sink;
     double seconds;
-    bool ok = output_sink(out, &sink, &state, err);
+    bool ok = output_sink(&j->out, &sink, &state, err);
 
-    progress_start(&r->progress, "seal", in->name, in->source.size);
+    progress_start(&j->progress, "seal", j->in.name, j->in.source.size);
+    r->options.threads = j->threads;
     r->options.progress = progress_step;
-    r->options.progress_ctx = &r->progress;
-    ok = ok && blobseal_seal(&sink, &in->source, r->keys.keks, r->keys.num, &r->options, &result, err) == BLOBSEAL_OK;
-    seconds = progress_end(&r->progress);
-    ok = ok && input_unchanged(in, err) && commit(out, envelope, &result, err) &&
-         tell(r, in, out, &result, seconds, err);
+    r->options.progress_ctx = &j->progress;
+    ok = ok && blobseal_seal(&sink, &j->in.source, j->keys.keks, j->keys.num, &r->options, &result, err) == BLOBSEAL_OK;
+    seconds = progress_end(&j->progress);
+    ok =
+        ok && input_unchanged(&j->in, err) && commit(&j->out, envelope, &result, err) && tell(r, &result, seconds, err);
     blobseal_free(result.envelope);
     return ok;
 }
 
 static bool seal(struct request *r, struct blobseal_error *err)
 {
-    struct output out = {.fd = -1}, envelope = {.fd = -1};
-    struct input in = {.fd = -1};
-    bool ok = keys_open(&r->keys, r->oaep, err) && input_open(&in, r->in_path, err);
+    struct job *j = &r->job;
+    struct output envelope = {.fd = -1};
+    bool ok = job_open_input(j, r->oaep, err);
 
-    if (ok && r->out_path == NULL) {
-        if (snprintf(r->default_out, sizeof r->default_out, "%s.sealed", in.name) >= (int)sizeof r->default_out)
-            ok = fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output beside %.80s...", in.name);
-        r->out_path = in.is_stdin ? "-" : r->default_out;
-    }
-    ok = ok && output_open(&out, r->out_path, r->force, r->forced_tty, output_mode(&in), &in, err) &&
-         (r->envelope_path == NULL ||
-          output_open(&envelope, r->envelope_path, r->force, true, output_mode(&in), &in, err)) &&
-         seal_to(r, &in, &out, &envelope, err);
-    output_abort(&out);
+    if (ok && snprintf(j->default_out, sizeof j->default_out, "%s.sealed", j->in.name) >= (int)sizeof j->default_out)
+        ok = fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output beside %.80s...", j->in.name);
+    ok = ok && job_open_output(j, err) &&
+         (r->detached_path == NULL ||
+          output_open(&envelope, r->detached_path, j->force, true, output_mode(&j->in), &j->in, err)) &&
+         seal_to(r, &envelope, err);
     output_abort(&envelope);
-    input_close(&in);
     return ok;
 }
 
 /* ---- Options ---------------------------------------------------------------------------------------------------- */
 
-/* One option. Answers an exit code other than EXIT_OK to stop. */
-static int set_option(struct request *r, int option, const char *arg)
+static int set_option(void *ctx, int option, const char *arg)
 {
+    struct request *r = ctx;
     unsigned long n;
-    int code;
 
-    if (keys_option(&r->keys, option, arg, &code) || code != EXIT_OK)
-        return code;
     switch (option) {
-    case 'o':
-        r->out_path = arg;
-        r->forced_tty = strcmp(arg, "-") == 0;
-        break;
-    case 'f':
-        r->force = true;
-        break;
-    case 'j':
-        if (!parse_number(arg, 1, 256, &n))
-            return usage_error("-j takes a number of threads from 1 to 256, not %s", arg);
-        r->options.threads = (unsigned)n;
-        break;
     case OPT_DETACHED:
-        r->envelope_path = arg;
+        r->detached_path = arg;
+        r->options.layout = BLOBSEAL_LAYOUT_DETACHED;
         break;
     case OPT_NO_CHECKSUMS:
         r->options.no_checksums = true;
@@ -169,28 +148,19 @@ static int set_option(struct request *r, int option, const char *arg)
             return usage_error("--oaep is sha256 or sha1, not %s", arg);
         r->oaep = strcmp(arg, "sha1") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
         break;
-    case OPT_PROGRESS:
-        if (!progress_option(&r->progress, arg))
-            return usage_error("--progress is auto, plain, json or none, not %s", arg);
-        break;
     }
     return EXIT_OK;
 }
 
-static int check_request(struct request *r)
+static int check_detached(const struct request *r)
 {
-    if (r->keys.num == 0)
-        return usage_error("seal needs a key: -k KEY");
-    if (r->envelope_path != NULL && r->options.slot_capacity != 0)
+    if (r->detached_path == NULL)
+        return EXIT_OK;
+    if (r->options.slot_capacity != 0)
         return usage_error("a detached envelope has no slot: --slot-size does not go with --detached");
-    if (r->envelope_path != NULL &&
-        (strcmp(r->envelope_path, "-") == 0 || (r->out_path != NULL && strcmp(r->envelope_path, r->out_path) == 0)))
+    if (strcmp(r->detached_path, "-") == 0 ||
+        (r->job.out_path != NULL && strcmp(r->detached_path, r->job.out_path) == 0))
         return usage_error("--detached names a file of its own");
-    if (r->envelope_path != NULL)
-        r->options.layout = BLOBSEAL_LAYOUT_DETACHED;
-    if (settings.json &&
-        (r->out_path != NULL ? strcmp(r->out_path, "-") == 0 : r->in_path == NULL || strcmp(r->in_path, "-") == 0))
-        return usage_error("the blob and --json cannot both go to standard output: name a file with -o");
     return EXIT_OK;
 }
 
@@ -207,23 +177,17 @@ static int run(int argc, char **argv)
                                             PROGRESS_OPTION,
                                             COMMON_OPTIONS,
                                             {0}};
-    struct request r = {.options = {.size = sizeof r.options}};
+    struct request r = {.job = JOB_NONE, .options = {.size = sizeof r.options}};
     struct blobseal_error err = {0};
-    int c, code;
+    int code = job_parse(&r.job, argc, argv, ":k:o:fj:qh", options, set_option, &r);
 
-    while ((c = next_option(argc, argv, ":k:o:fj:qh", options)) != -1) {
-        code = set_option(&r, c, optarg);
-        if (code != EXIT_OK)
-            return code;
-    }
-    if (argc - optind > 1)
-        return usage_error("seal takes one input, not %d: %s", argc - optind, argv[optind + 1]);
-    r.in_path = argv[optind];
-    code = check_request(&r);
-    if (code == EXIT_OK && !seal(&r, &err))
-        code = report_error(&err);
-    keys_close(&r.keys);
-    return code;
+    if (code == EXIT_OK)
+        code = job_need_key(&r.job);
+    if (code == EXIT_OK)
+        code = check_detached(&r);
+    if (code == EXIT_OK)
+        code = job_check_output(&r.job);
+    return code != EXIT_OK ? code : job_finish(&r.job, seal(&r, &err), &err);
 }
 
 const struct verb verb_seal = {"seal", "encrypt a file for one or more keys", usage, run};

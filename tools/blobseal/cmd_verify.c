@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal verify: open all of a blob, check it, and write nothing. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 
@@ -21,57 +19,30 @@ static const char usage[] =
     "Example:\n"
     "  blobseal verify -k kek.pem disk.img.sealed\n";
 
-struct request {
-    struct keys keys;
-    const char *in_path, *envelope_path;
-    struct blobseal_reader_options options;
-    struct progress progress;
-};
-
-static bool tell(const struct input *in, const struct blobseal_info *info, uint64_t plain_bytes, double seconds,
-                 struct blobseal_error *err)
+static bool tell(const struct job *j, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
 {
-    const struct report report = {.schema = "blobseal.verify/1",
-                                  .in = in->name,
-                                  .plain_bytes = plain_bytes,
-                                  .sealed_bytes = info->sealed_bytes,
-                                  .blob_id = info->blob_id,
-                                  .recipients = info->recipients,
-                                  .num_recipients = info->num_recipients,
-                                  .seconds = seconds};
+    const struct report report = report_of_reader("blobseal.verify/1", j, plain_bytes, seconds);
 
     if (settings.json)
         return report_print(&report, err);
     if (!settings.quiet)
-        printf("%s: authentic, %llu bytes\n", in->name, (unsigned long long)plain_bytes);
+        printf("%s: authentic, %llu bytes\n", j->in.name, (unsigned long long)plain_bytes);
     return fflush(stdout) == 0 || stdout_failed(err);
 }
 
-static bool verify(struct request *r, struct blobseal_error *err)
+static bool verify(struct job *j, struct blobseal_error *err)
 {
-    struct blobseal_reader *reader = NULL;
-    struct input in = {.fd = -1};
     uint64_t plain_bytes = 0;
-    char *envelope = NULL;
     double seconds;
-    bool ok = keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, err) && input_open(&in, r->in_path, err) &&
-              (r->envelope_path == NULL || read_envelope(r->envelope_path, &envelope, &r->options.envelope_len, err));
+    bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err) && job_open_reader(j, err);
 
-    r->options.envelope = envelope;
-    r->options.progress = progress_step;
-    r->options.progress_ctx = &r->progress;
-    ok = ok && blobseal_reader_open(&reader, &in.source, r->keys.keks, r->keys.num, &r->options, err) == BLOBSEAL_OK;
-    if (ok) {
-        report_notes(in.name, blobseal_reader_info(reader)->notes);
-        progress_start(&r->progress, "verify", in.name, blobseal_reader_size(reader));
-        ok = blobseal_reader_verify(reader, &plain_bytes, err) == BLOBSEAL_OK;
-        seconds = progress_end(&r->progress);
-        ok = ok && input_unchanged(&in, err) && tell(&in, blobseal_reader_info(reader), plain_bytes, seconds, err);
-    }
-    blobseal_reader_close(reader);
-    free(envelope);
-    input_close(&in);
-    return ok;
+    if (!ok)
+        return false;
+    report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
+    progress_start(&j->progress, "verify", j->in.name, blobseal_reader_size(j->reader));
+    ok = blobseal_reader_verify(j->reader, &plain_bytes, err) == BLOBSEAL_OK;
+    seconds = progress_end(&j->progress);
+    return ok && input_unchanged(&j->in, err) && tell(j, plain_bytes, seconds, err);
 }
 
 static int run(int argc, char **argv)
@@ -82,33 +53,13 @@ static int run(int argc, char **argv)
                                             PROGRESS_OPTION,
                                             COMMON_OPTIONS,
                                             {0}};
-    struct request r = {.options = {.size = sizeof r.options}};
+    struct job j = JOB_NONE;
     struct blobseal_error err = {0};
-    unsigned long n;
-    int c, code;
+    int code = job_parse(&j, argc, argv, ":k:j:qh", options, NULL, NULL);
 
-    while ((c = next_option(argc, argv, ":k:j:qh", options)) != -1) {
-        if (keys_option(&r.keys, c, optarg, &code))
-            continue;
-        if (code != EXIT_OK)
-            return code;
-        if (c == OPT_ENVELOPE)
-            r.envelope_path = optarg;
-        else if (c == OPT_PROGRESS && !progress_option(&r.progress, optarg))
-            return usage_error("--progress is auto, plain, json or none, not %s", optarg);
-        else if (c == 'j' && !parse_number(optarg, 1, 256, &n))
-            return usage_error("-j takes a number of threads from 1 to 256, not %s", optarg);
-        else if (c == 'j')
-            r.options.threads = (unsigned)n;
-    }
-    if (argc - optind > 1)
-        return usage_error("verify takes one input, not %d: %s", argc - optind, argv[optind + 1]);
-    r.in_path = argv[optind];
-    if (r.keys.num == 0)
-        return usage_error("verify needs a key: -k KEY");
-    code = verify(&r, &err) ? EXIT_OK : report_error(&err);
-    keys_close(&r.keys);
-    return code;
+    if (code == EXIT_OK)
+        code = job_need_key(&j);
+    return code != EXIT_OK ? code : job_finish(&j, verify(&j, &err), &err);
 }
 
 const struct verb verb_verify = {"verify", "check a blob without writing anything", usage, run};

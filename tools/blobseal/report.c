@@ -11,6 +11,21 @@ void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BL
         (void)snprintf(out + 2 * i, 3, "%02x", id[i]);
 }
 
+struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds)
+{
+    const struct blobseal_info *info = blobseal_reader_info(j->reader);
+
+    return (struct report){.schema = schema,
+                           .in = j->in.name,
+                           .out = j->out.path,
+                           .plain_bytes = plain_bytes,
+                           .sealed_bytes = info->sealed_bytes,
+                           .blob_id = info->blob_id,
+                           .recipients = info->recipients,
+                           .num_recipients = info->num_recipients,
+                           .seconds = seconds};
+}
+
 bool report_print(const struct report *r, struct blobseal_error *err)
 {
     char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];

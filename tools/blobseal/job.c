@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs that handle a blob have in common: keys, one input, perhaps an output, threads, progress. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static int set_option(struct job *j, int option, const char *arg)
+{
+    unsigned long n;
+    int code;
+
+    if (keys_option(&j->keys, option, arg, &code) || code != EXIT_OK)
+        return code;
+    switch (option) {
+    case 'o':
+        j->out_path = arg;
+        break;
+    case 'f':
+        j->force = true;
+        break;
+    case 'j':
+        if (!parse_number(arg, 1, 256, &n))
+            return usage_error("-j takes a number of threads from 1 to 256, not %s", arg);
+        j->threads = (unsigned)n;
+        break;
+    case OPT_ENVELOPE:
+        j->envelope_path = arg;
+        break;
+    case OPT_PROGRESS:
+        if (!progress_option(&j->progress, arg))
+            return usage_error("--progress is auto, plain, json or none, not %s", arg);
+        break;
+    }
+    return EXIT_OK;
+}
+
+int job_parse(struct job *j, int argc, char **argv, const char *letters, const struct option *options,
+              job_option_fn own, void *ctx)
+{
+    int c, code;
+
+    while ((c = next_option(argc, argv, letters, options)) != -1) {
+        code = set_option(j, c, optarg);
+        if (code == EXIT_OK && own != NULL)
+            code = own(ctx, c, optarg);
+        if (code != EXIT_OK)
+            return code;
+    }
+    if (argc - optind > 1)
+        return usage_error("%s takes one input, not %d: %s", settings.verb->name, argc - optind, argv[optind + 1]);
+    j->in_path = optind < argc ? argv[optind] : "-";
+    return EXIT_OK;
+}
+
+int job_need_key(const struct job *j)
+{
+    return j->keys.num > 0 ? EXIT_OK : usage_error("%s needs a key: -k KEY", settings.verb->name);
+}
+
+int job_check_output(const struct job *j)
+{
+    const char *out = j->out_path != NULL ? j->out_path : j->in_path;
+
+    if (settings.json && strcmp(out, "-") == 0)
+        return usage_error("the data and --json cannot both go to standard output: name a file with -o");
+    return EXIT_OK;
+}
+
+bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_error *err)
+{
+    return keys_open(&j->keys, oaep, err) && input_open(&j->in, j->in_path, err) &&
+           (j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err));
+}
+
+bool job_open_output(struct job *j, struct blobseal_error *err)
+{
+    bool forced_tty = j->out_path != NULL;
+
+    if (!forced_tty)
+        j->out_path = j->in.is_stdin ? "-" : j->default_out;
+    return output_open(&j->out, j->out_path, j->force, forced_tty, output_mode(&j->in), &j->in, err);
+}
+
+bool job_open_reader(struct job *j, struct blobseal_error *err)
+{
+    const struct blobseal_reader_options o = {.size = sizeof o,
+                                              .envelope = j->envelope,
+                                              .envelope_len = j->envelope_len,
+                                              .threads = j->threads,
+                                              .progress = progress_step,
+                                              .progress_ctx = &j->progress};
+
+    return blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num, &o, err) == BLOBSEAL_OK;
+}
+
+int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
+{
+    int code = ok ? EXIT_OK : report_error(err);
+
+    blobseal_reader_close(j->reader);
+    output_abort(&j->out);
+    input_close(&j->in);
+    free(j->envelope);
+    keys_close(&j->keys);
+    return code;
+}
