@@ -91,7 +91,12 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
                                               .progress = progress_step,
                                               .progress_ctx = &j->progress};
 
-    return blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num, &o, err) == BLOBSEAL_OK;
+    if (blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num, &o, err) == BLOBSEAL_OK)
+        return true;
+    for (size_t i = 0; i < j->keys.num && err->status == BLOBSEAL_E_NO_KEY; i++)
+        if (!blobseal_kek_can_unwrap(j->keys.keks[i]))
+            blobseal_hint(err, "%.120s holds a public key: opening needs the private one", j->keys.args[i].ref);
+    return false;
 }
 
 int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
