@@ -12,7 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#include "blobseal_provider.h"
+#include "internal.h"
 
 #define STRING_(x) #x
 #define STRING(x)  STRING_(x)
@@ -55,32 +55,47 @@ void blobseal_free(void *p)
 
 /* ---- Errors ---- */
 
-/* Length of the well-formed UTF-8 character at @s that is no control character, or 0. */
-static size_t printable_len(const unsigned char *s)
+size_t bs_utf8_len(const uint8_t *p, size_t left)
 {
-    size_t more = s[0] >= 0xF0 ? 3 : s[0] >= 0xE0 ? 2 : 1;
+    /* The second byte decides about overlong forms, surrogates and what lies beyond U+10FFFF. */
+    uint8_t low = p[0] == 0xE0   ? 0xA0
+                  : p[0] == 0xF0 ? 0x90
+                                 : 0x80,
+            high = p[0] == 0xED   ? 0x9F
+                   : p[0] == 0xF4 ? 0x8F
+                                  : 0xBF;
+    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
 
-    if (s[0] < 0x80)
-        return s[0] >= ' ' && s[0] != 0x7F ? 1 : 0;
-    if (s[0] < 0xC2 || s[0] > 0xF4 || (s[0] == 0xC2 && s[1] < 0xA0))
+    if ((p[0] >= 0x80 && p[0] < 0xC2) || p[0] > 0xF4 || left < len)
         return 0;
-    for (size_t i = 1; i <= more; i++)
-        if ((s[i] & 0xC0) != 0x80)
+    if (len > 1 && (p[1] < low || p[1] > high))
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((p[i] & 0xC0) != 0x80)
             return 0;
-    return more + 1;
+    return len;
+}
+
+static bool is_control(const uint8_t *p)
+{
+    return p[0] < ' ' || p[0] == 0x7F || (p[0] == 0xC2 && p[1] < 0xA0);
 }
 
 /* Text can quote bytes of a hostile blob or file name: no control character reaches a terminal. */
 static void make_printable(char *text)
 {
-    unsigned char *s = (unsigned char *)text;
+    uint8_t *p = (uint8_t *)text;
+    size_t left = strlen(text);
 
-    while (*s != '\0') {
-        size_t len = printable_len(s);
+    while (left > 0) {
+        size_t len = bs_utf8_len(p, left);
 
-        if (len == 0)
-            *s = '?';
-        s += len > 0 ? len : 1;
+        if (len == 0 || is_control(p)) {
+            *p = '?';
+            len = 1;
+        }
+        p += len;
+        left -= len;
     }
 }
 

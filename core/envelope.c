@@ -158,11 +158,12 @@ static bool skip_annotations(struct bs_json *j)
 /* `meta` is checked like everything else; no verb shows it yet. */
 static bool skip_meta(struct bs_json *j)
 {
-    const uint8_t *start = j->p;
+    const uint8_t *start;
     bool name_seen = false, type_seen = false, ann_seen = false, ok = true;
     struct bs_slice name, value;
 
     bs_json_object(j);
+    start = j->p - 1; /* white space before an object is not of its text */
     while (ok && bs_json_member(j, &name)) {
         if (bs_slice_is(name, "name") && !name_seen)
             name_seen = bs_json_string(j, &value);

@@ -32,6 +32,9 @@ enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layo
 {
     bool ab = layout == BLOBSEAL_LAYOUT_AB;
 
+    if (jwe_len > BLOBSEAL_MAX_ENVELOPE)
+        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "an envelope of %zu bytes is more than any slot holds",
+                             jwe_len);
     *f = (struct bs_frame){.slots = ab ? 2 : 1, .slot_offset = ab ? BS_AB_SLOT_OFFSET : BS_FRAME_HEADER_LEN};
     if (!ab)
         f->slot_capacity = (uint32_t)jwe_len + BS_SLOT_HEADER_LEN;

@@ -152,29 +152,6 @@ static bool unescape(struct bs_json *j, uint8_t **w)
     return true;
 }
 
-/* Copy one character of more than 7 bits if it is well-formed UTF-8 (RFC 3629 section 4). */
-static bool copy_utf8(struct bs_json *j, uint8_t **w)
-{
-    uint8_t lead = *j->p;
-    unsigned more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-    uint32_t c = lead & (0x3FU >> more);
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-
-    if (lead < 0xC2 || lead > 0xF4 || (size_t)(j->end - j->p) <= more)
-        return fault(j);
-    for (unsigned i = 1; i <= more; i++) {
-        if ((j->p[i] & 0xC0) != 0x80)
-            return fault(j);
-        c = c << 6 | (j->p[i] & 0x3FU);
-    }
-    if (c < least[more] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
-        return fault(j);
-    memmove(*w, j->p, more + 1);
-    *w += more + 1;
-    j->p += more + 1;
-    return true;
-}
-
 bool bs_json_string(struct bs_json *j, struct bs_slice *out)
 {
     uint8_t *w, *start;
@@ -192,11 +169,14 @@ bool bs_json_string(struct bs_json *j, struct bs_slice *out)
             j->p++;
             if (!unescape(j, &w))
                 return false;
-        } else if (*j->p >= 0x80) {
-            if (!copy_utf8(j, &w))
-                return false;
         } else {
-            *w++ = *j->p++;
+            size_t len = bs_utf8_len(j->p, (size_t)(j->end - j->p));
+
+            if (len == 0)
+                return fault(j);
+            memmove(w, j->p, len);
+            w += len;
+            j->p += len;
         }
     }
     j->p++;

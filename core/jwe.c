@@ -118,8 +118,8 @@ static enum blobseal_status set_encrypted_key(struct bs_json *j, struct bs_jwe_r
 
     if (!bs_json_string(j, &s))
         return BLOBSEAL_OK; /* the fault is in @j */
-    if (r->key != NULL || !decode_b64(&s) || (s.len != 256 && s.len != 384 && s.len != 512))
-        return bs_malformed(err, "an `encrypted_key` is not one value of 2048, 3072 or 4096 bits in base64url");
+    if (r->key != NULL || !decode_b64(&s))
+        return bs_malformed(err, "an `encrypted_key` is not one value in base64url");
     r->key = s.p;
     r->key_len = s.len;
     return BLOBSEAL_OK;
@@ -319,6 +319,8 @@ static enum blobseal_status check_recipients(const struct bs_jwe *jwe, bool bare
 
         if (r->alg == NULL || (r->kid == NULL && !bare))
             return bs_malformed(err, "a recipient lacks `alg` or `kid`");
+        if (r->key_len != 256 && r->key_len != 384 && r->key_len != 512) /* only now is the algorithm known */
+            return bs_malformed(err, "an `encrypted_key` has not the length of an RSA modulus");
         for (size_t k = 0; k < i && r->kid != NULL && !bare; k++)
             if (strcmp(r->kid, jwe->recipients[k].kid) == 0)
                 return bs_malformed(err, "two recipients have one `kid`");

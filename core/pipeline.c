@@ -27,6 +27,7 @@ struct run {
     uint64_t turn;   /* segment that is put next                       */
     bool taking;     /* a worker is in take()                          */
     bool ended;      /* no segment is left to take                     */
+    bool canceled;   /* the source was told to stop */
     uint64_t failed; /* lowest segment with an error, or UINT64_MAX    */
     uint64_t done;   /* bytes of plaintext                             */
     struct blobseal_error error;
@@ -77,8 +78,10 @@ static void note_failure(struct run *r, uint64_t index, enum blobseal_status st,
         r->error = *e;
         r->error.status = st; /* a callback of the caller's may have left it empty */
     }
-    if (r->taking && r->p->source->cancel != NULL)
+    if (r->taking && !r->canceled && r->p->source->cancel != NULL) {
+        r->canceled = true;
         r->p->source->cancel(r->p->source->ctx);
+    }
     pthread_cond_broadcast(&r->changed);
 }
 

@@ -188,10 +188,20 @@ const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek)
     return &kek->info;
 }
 
+/* A provider may have answered without a word: the caller is to know at least what failed where. */
+static enum blobseal_status checked(enum blobseal_status st, const struct blobseal_kek *kek, struct blobseal_error *err)
+{
+    if (st != BLOBSEAL_OK && err != NULL && err->status != st)
+        return blobseal_fail(err, st, 0, "provider %s failed with key %.160s", kek->provider->scheme, kek->info.kid);
+    return st;
+}
+
 enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, uint8_t *out, const struct blobseal_secret32 *secret,
                                  struct blobseal_error *err)
 {
-    return kek->provider->wrap(kek->state, out, secret, err);
+    if (err != NULL)
+        *err = (struct blobseal_error){0};
+    return checked(kek->provider->wrap(kek->state, out, secret, err), kek, err);
 }
 
 enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
@@ -199,9 +209,11 @@ enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_sec
 {
     enum blobseal_status st = BLOBSEAL_E_NOT_MINE;
 
+    if (err != NULL)
+        *err = (struct blobseal_error){0};
     if (kek->info.can_unwrap)
         st = kek->provider->unwrap(kek->state, secret, wrapped, err);
     if (st != BLOBSEAL_OK)
         blobseal_wipe(secret, sizeof *secret);
-    return st;
+    return checked(st, kek, err);
 }

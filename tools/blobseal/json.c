@@ -4,19 +4,24 @@
 
 #include "cli.h"
 
-/* Whether @s is well-formed enough to stand in JSON as it is (RFC 3629, without the finer points of ranges). */
+/* Whether @s is well-formed UTF-8 (RFC 3629 section 4), so that it can stand in JSON as it is. */
 static bool is_utf8(const char *s)
 {
     const unsigned char *p = (const unsigned char *)s;
 
     while (*p != 0) {
-        unsigned more = *p < 0x80 ? 0 : *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : 1;
+        unsigned char lead = *p++;
+        unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+        unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
 
-        if ((*p >= 0x80 && *p < 0xC2) || *p > 0xF4)
+        if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4)
             return false;
-        for (p++; more > 0; more--, p++)
-            if ((*p & 0xC0) != 0x80)
+        for (unsigned more = lead < 0x80 ? 0 : lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1; more > 0; more--, p++) {
+            if (*p < low || *p > high)
                 return false;
+            low = 0x80;
+            high = 0xBF;
+        }
     }
     return true;
 }
