@@ -160,8 +160,6 @@ static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *j
                 return bs_malformed(err, "a member of a recipient is not known, or stands twice");
             }
         }
-        if (st == BLOBSEAL_OK && j->ok && r->key == NULL)
-            return bs_malformed(err, "a recipient has no `encrypted_key`");
     }
     if (st == BLOBSEAL_OK && j->ok && jwe->num == 0)
         return bs_malformed(err, "`recipients` is empty");
@@ -242,8 +240,8 @@ static enum blobseal_status parse_object(struct bs_jwe *jwe, size_t len, bool ba
     if ((seen & SEEN_LIST) != 0)
         return (seen & SEEN_HEADER) != 0 || one.key != NULL ? bs_malformed(err, "it is flattened and general at once")
                                                             : BLOBSEAL_OK;
-    if (one.key == NULL || (!bare && (seen & SEEN_HEADER) == 0))
-        return bs_malformed(err, "`header` or `encrypted_key` is missing");
+    if (!bare && (seen & SEEN_HEADER) == 0)
+        return bs_malformed(err, "`header` is missing");
     jwe->recipients[jwe->num++] = one;
     return BLOBSEAL_OK;
 }
@@ -320,7 +318,7 @@ static enum blobseal_status check_recipients(const struct bs_jwe *jwe, bool bare
         if (r->alg == NULL || (r->kid == NULL && !bare))
             return bs_malformed(err, "a recipient lacks `alg` or `kid`");
         if (r->key_len != 256 && r->key_len != 384 && r->key_len != 512) /* only now is the algorithm known */
-            return bs_malformed(err, "an `encrypted_key` has not the length of an RSA modulus");
+            return bs_malformed(err, "an `encrypted_key` is missing or has not the length of an RSA modulus");
         for (size_t k = 0; k < i && r->kid != NULL && !bare; k++)
             if (strcmp(r->kid, jwe->recipients[k].kid) == 0)
                 return bs_malformed(err, "two recipients have one `kid`");

@@ -224,31 +224,39 @@ static enum blobseal_status pread_run(struct blobseal_reader *r, struct scratch 
     return BLOBSEAL_OK;
 }
 
+/* The range lies within the blob. */
+static enum blobseal_status pread_range(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
+                                        struct blobseal_error *err)
+{
+    struct scratch *s = take_scratch(r);
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t n = 0;
+
+    if (s == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
+    for (size_t done = 0; done < len && st == BLOBSEAL_OK; done += n)
+        st = pread_run(r, s, dst + done, off + done, off + len, &n, err);
+    give_scratch(r, s);
+    return st;
+}
+
 enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst, size_t len, uint64_t off,
                                            size_t *nread, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
-    uint8_t *p = dst;
-    struct scratch *s;
-    size_t n = 0;
+    size_t n = len;
 
     *nread = 0;
     if (!bs_seekable(&r->source) || off > r->plain_bytes)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "read at %llu: beyond the end, or the blob comes from a pipe",
-                             (unsigned long long)off);
-    if (len > r->plain_bytes - off)
-        len = (size_t)(r->plain_bytes - off);
-    if (len == 0)
-        return BLOBSEAL_OK;
-    s = take_scratch(r);
-    if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
-    for (size_t done = 0; done < len && st == BLOBSEAL_OK; done += n)
-        st = pread_run(r, s, p + done, off + done, off + len, &n, err);
-    give_scratch(r, s);
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "read at %llu: beyond the end, or the blob comes from a pipe",
+                           (unsigned long long)off);
+    else if (n > r->plain_bytes - off)
+        n = (size_t)(r->plain_bytes - off);
+    if (st == BLOBSEAL_OK && n > 0)
+        st = pread_range(r, dst, n, off, err);
     if (st == BLOBSEAL_OK)
-        *nread = len;
-    else
+        *nread = n;
+    else if (len > 0)
         memset(dst, 0, len);
     return st;
 }

@@ -365,8 +365,8 @@ BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobs
  *
  * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read opens one. No allocation once as many
  * calls have run at the same time as ever will.
- * Errors: AUTH (a chunk touched is not genuine; @dst is zeroed), DAMAGED, INPUT, ARG (sequential source, or @off
- * beyond the size). The reader stays usable.
+ * Errors: AUTH (a chunk touched is not genuine), DAMAGED, INPUT, ARG (sequential source, or @off
+ * beyond the size). All of @dst is then zero, and the reader stays usable.
  * Source: section 3.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_pread(struct blobseal_reader *reader, void *dst,
