@@ -166,7 +166,7 @@ bool bs_json_uint(struct bs_json *j, uint64_t *out);
 /* True if all of the text was read, without a fault. */
 BLOBSEAL_MUST_USE bool bs_json_end(struct bs_json *j);
 
-/* ---- jwe.c: JWE JSON, written and read (section 4.2) ---------------------------------------------------------- */
+/* ---- jwe_parse.c, jwe.c: JWE JSON, read, opened and written (section 4.2) ---------------------------------------------------------- */
 
 #define BS_IV_LEN      12
 #define BS_MAX_CONTENT 8192 /* the JWK: a few hundred bytes, and meta of at most 4 KiB */
