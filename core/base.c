@@ -81,8 +81,7 @@ static bool is_control(const uint8_t *p)
     return p[0] < ' ' || p[0] == 0x7F || (p[0] == 0xC2 && p[1] < 0xA0);
 }
 
-/* Text can quote bytes of a hostile blob or file name: no control character reaches a terminal. */
-static void make_printable(char *text)
+void blobseal_make_printable(char *text)
 {
     uint8_t *p = (uint8_t *)text;
     size_t left = strlen(text);
@@ -118,7 +117,7 @@ enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_sta
     used = strlen(err->text);
     if (sys_errno != 0)
         (void)snprintf(err->text + used, sizeof err->text - used, ": %s", strerror_r(sys_errno, reason, sizeof reason));
-    make_printable(err->text);
+    blobseal_make_printable(err->text);
     return status;
 }
 
@@ -132,7 +131,7 @@ void blobseal_hint(struct blobseal_error *err, const char *format, ...)
     if (vsnprintf(err->hint, sizeof err->hint, format, ap) < 0)
         err->hint[0] = '\0';
     va_end(ap);
-    make_printable(err->hint);
+    blobseal_make_printable(err->hint);
 }
 
 /* ---- Secrets ---- */

@@ -112,6 +112,12 @@ BLOBSEAL_API void blobseal_hint(struct blobseal_error *err, const char *format, 
     __attribute__((format(printf, 2, 3)));
 
 /*
+ * Replace what is not printable UTF-8 in @text by '?': names of files and blobs can be hostile, and no control character
+ * of theirs shall reach a terminal.
+ */
+BLOBSEAL_API void blobseal_make_printable(char *text);
+
+/*
  * Memory for secrets: whole pages, locked where the limit allows, out of core dumps, emptied in a forked child, with an
  * inaccessible page on either side. NULL without memory. Freeing wipes.
  */

@@ -3,11 +3,31 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cli.h"
 
 struct settings settings;
+
+/* A bad option ends the parsing before a --json behind it was seen: the error shall be JSON all the same. */
+static void look_for_json(int argc, char **argv)
+{
+    for (int i = optind; i < argc && strcmp(argv[i], "--") != 0; i++)
+        settings.json = settings.json || strcmp(argv[i], "--json") == 0;
+}
+
+/* The option that getopt_long() stumbled over, as it was written. */
+static const char *bad_option(char **argv)
+{
+    static char letter[] = "-x";
+
+    if (optopt > 0 && optopt < 128 && strncmp(argv[optind - 1], "--", 2) != 0) {
+        letter[1] = (char)optopt;
+        return letter;
+    }
+    return argv[optind - 1];
+}
 
 int next_option(int argc, char **argv, const char *letters, const struct option *options)
 {
@@ -27,9 +47,11 @@ int next_option(int argc, char **argv, const char *letters, const struct option 
             printf("Usage: %s", settings.verb->usage);
             exit(EXIT_OK);
         case ':':
-            exit(usage_error("%s: option %s needs an argument", settings.verb->name, argv[optind - 1]));
+            look_for_json(argc, argv);
+            exit(usage_error("%s: option %s needs an argument", settings.verb->name, bad_option(argv)));
         case '?':
-            exit(usage_error("%s: unknown option %s", settings.verb->name, argv[optind - 1]));
+            look_for_json(argc, argv);
+            exit(usage_error("%s: unknown option %s", settings.verb->name, bad_option(argv)));
         default:
             return c;
         }

@@ -117,6 +117,9 @@ int report_error(const struct blobseal_error *err);
 bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Copy @text for people: cut, and without control characters. Answers @buf. */
+const char *printable(char *buf, size_t cap, const char *text);
+
 /* Fill @err for a report that cannot be written; always answers false. */
 bool stdout_failed(struct blobseal_error *err);
 
@@ -127,7 +130,8 @@ void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* An input file, or standard input. */
 struct input {
-    const char *name; /* as given, or "standard input" */
+    const char *name;    /* as given, or "standard input" */
+    char printable[320]; /* the same for people           */
     int fd;
     bool is_stdin;
     struct stat before;
@@ -172,13 +176,18 @@ void keys_restore_terminal(void);
 /* ---- output.c: files that appear when they are complete ------------------------------------------------------ */
 
 struct output {
-    const char *path; /* as given; "standard output" for "-" */
-    int fd;           /* -1: not open                        */
+    const char *path; /* as given; "standard output" for "-"             */
+    const char *name; /* its last part                                   */
+    int folder;       /* that it lies in; -1: not open, or a stream      */
+    int fd;           /* -1: not open                                    */
     bool stream;      /* stdout, a pipe or a device: written as it comes */
     bool force;
+    bool committed;
     mode_t mode;
-    char temp[4096]; /* name to remove, or empty for O_TMPFILE */
+    char temp[256]; /* name to remove, or empty for O_TMPFILE */
 };
+
+#define OUTPUT_NONE ((struct output){.folder = -1, .fd = -1})
 
 /* Remove temporary files and end when a signal comes. Call once. */
 void output_catch_signals(void);
@@ -200,11 +209,14 @@ bool output_write(struct output *out, const void *data, size_t len, struct blobs
 /* Give the file its name, durably. */
 bool output_commit(struct output *out, struct blobseal_error *err);
 
-/* Remove a file that was committed, because something that belongs to it failed. */
-void output_withdraw(const struct output *out);
+/* Whether two outputs would get the same name. */
+bool output_same(const struct output *a, const struct output *b);
 
-/* Forget what was written, unless it was committed. For a zero struct nothing. */
-void output_abort(struct output *out);
+/* Remove a file that was committed, because something that belongs to it failed. */
+void output_withdraw(struct output *out);
+
+/* Close, and forget what was written unless it was committed. For OUTPUT_NONE nothing. */
+void output_close(struct output *out);
 
 /* Permission bits of a file made from @in: the same, as far as the umask lets. */
 mode_t output_mode(const struct input *in);
@@ -256,10 +268,7 @@ struct job {
 };
 
 /* A job with nothing open yet. */
-#define JOB_NONE                                                                                                       \
-    {                                                                                                                  \
-        .in = {.fd = -1}, .out = {.fd = -1 }                                                                           \
-    }
+#define JOB_NONE ((struct job){.in = {.fd = -1}, .out = OUTPUT_NONE})
 
 /* An option that only one verb has. Answers EXIT_OK, also for what it does not know, or the code to end with. */
 typedef int (*job_option_fn)(void *ctx, int option, const char *arg);

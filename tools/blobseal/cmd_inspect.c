@@ -62,7 +62,7 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
     char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];
 
     hex_id(id, info->blob_id);
-    printf("%s: blobseal blob, format %u, %s\n", in->name, info->version,
+    printf("%s: blobseal blob, format %u, %s\n", in->printable, info->version,
            verified ? "verified with a key (all but region hints)" : "unverified claims");
     printf("%-12s %s\n", "blob id", id);
     printf("%-12s Cobblestone-256 (AES-256-GCM, chunks of 16 KiB, key commitment)\n", "cipher");

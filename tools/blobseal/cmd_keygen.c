@@ -47,7 +47,7 @@ static bool make_pair(struct blobseal_keypair *p, const struct request *r, struc
 /* Both files or none. */
 static bool write_pair(const struct blobseal_keypair *p, const struct request *r, struct blobseal_error *err)
 {
-    struct output private = {.fd = -1}, public = {.fd = -1};
+    struct output private = OUTPUT_NONE, public = OUTPUT_NONE;
     mode_t mask = umask(0);
     bool ok;
 
@@ -62,8 +62,8 @@ static bool write_pair(const struct blobseal_keypair *p, const struct request *r
         if (!ok)
             output_withdraw(&private);
     }
-    output_abort(&private);
-    output_abort(&public);
+    output_close(&private);
+    output_close(&public);
     return ok;
 }
 

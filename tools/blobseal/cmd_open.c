@@ -29,13 +29,13 @@ static const char usage[] =
 static bool tell(const struct job *j, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
 {
     const struct report report = report_of_reader("blobseal.open/1", j, plain_bytes, seconds);
-    char size[32], rate[32];
+    char size[32], rate[32], out[320];
 
     if (settings.json)
         return report_print(&report, err);
     if (progress_wants_summary(&j->progress))
-        fprintf(stderr, "opened %s  %s  %.2f s  %s  -> %s\n", j->in.name, human_bytes(size, plain_bytes), seconds,
-                human_rate(rate, plain_bytes, seconds), j->out.path);
+        fprintf(stderr, "opened %s  %s  %.2f s  %s  -> %s\n", j->in.printable, human_bytes(size, plain_bytes), seconds,
+                human_rate(rate, plain_bytes, seconds), printable(out, sizeof out, j->out.path));
     return true;
 }
 
@@ -69,7 +69,7 @@ static bool open_blob(struct job *j, struct blobseal_error *err)
     if (!ok)
         return false;
     report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
-    progress_start(&j->progress, "open", j->in.name, blobseal_reader_size(j->reader));
+    progress_start(&j->progress, "open", j->in.printable, blobseal_reader_size(j->reader));
     ok = output_sink(&j->out, &sink, &state, err) &&
          blobseal_reader_stream(j->reader, &sink, &plain_bytes, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);

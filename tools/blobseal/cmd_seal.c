@@ -58,16 +58,16 @@ static bool tell(const struct request *r, const struct blobseal_seal_result *res
                                   .recipients = recipients,
                                   .num_recipients = j->keys.num,
                                   .seconds = seconds};
-    char size[32], rate[32];
+    char size[32], rate[32], out[320];
 
     if (settings.json) {
         describe_recipients(recipients, r);
         return report_print(&report, err);
     }
     if (progress_wants_summary(&j->progress))
-        fprintf(stderr, "sealed %s  %s  %zu recipient%s  %.2f s  %s  -> %s\n", j->in.name,
+        fprintf(stderr, "sealed %s  %s  %zu recipient%s  %.2f s  %s  -> %s\n", j->in.printable,
                 human_bytes(size, result->plain_bytes), j->keys.num, j->keys.num == 1 ? "" : "s", seconds,
-                human_rate(rate, result->plain_bytes, seconds), j->out.path);
+                human_rate(rate, result->plain_bytes, seconds), printable(out, sizeof out, j->out.path));
     return true;
 }
 
@@ -94,7 +94,7 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
     double seconds;
     bool ok = output_sink(&j->out, &sink, &state, err);
 
-    progress_start(&j->progress, "seal", j->in.name, j->in.source.size);
+    progress_start(&j->progress, "seal", j->in.printable, j->in.source.size);
     r->options.threads = j->threads;
     r->options.progress = progress_step;
     r->options.progress_ctx = &j->progress;
@@ -106,10 +106,19 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
     return ok;
 }
 
+static bool one_file(const struct output *out, const struct output *envelope, struct blobseal_error *err)
+{
+    if (!output_same(out, envelope))
+        return false;
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is the blob and the envelope", envelope->path);
+    blobseal_hint(err, "--detached names a file of its own");
+    return true;
+}
+
 static bool seal(struct request *r, struct blobseal_error *err)
 {
     struct job *j = &r->job;
-    struct output envelope = {.fd = -1};
+    struct output envelope = OUTPUT_NONE;
     bool ok = job_open_input(j, r->oaep, err);
 
     if (ok && snprintf(j->default_out, sizeof j->default_out, "%s.sealed", j->in.name) >= (int)sizeof j->default_out)
@@ -117,8 +126,8 @@ static bool seal(struct request *r, struct blobseal_error *err)
     ok = ok && job_open_output(j, err) &&
          (r->detached_path == NULL ||
           output_open(&envelope, r->detached_path, j->force, true, output_mode(&j->in), &j->in, err)) &&
-         seal_to(r, &envelope, err);
-    output_abort(&envelope);
+         !one_file(&j->out, &envelope, err) && seal_to(r, &envelope, err);
+    output_close(&envelope);
     return ok;
 }
 

@@ -26,7 +26,7 @@ static bool tell(const struct job *j, uint64_t plain_bytes, double seconds, stru
     if (settings.json)
         return report_print(&report, err);
     if (!settings.quiet)
-        printf("%s: authentic, %llu bytes\n", j->in.name, (unsigned long long)plain_bytes);
+        printf("%s: authentic, %llu bytes\n", j->in.printable, (unsigned long long)plain_bytes);
     return fflush(stdout) == 0 || stdout_failed(err);
 }
 
@@ -39,7 +39,7 @@ static bool verify(struct job *j, struct blobseal_error *err)
     if (!ok)
         return false;
     report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
-    progress_start(&j->progress, "verify", j->in.name, blobseal_reader_size(j->reader));
+    progress_start(&j->progress, "verify", j->in.printable, blobseal_reader_size(j->reader));
     ok = blobseal_reader_verify(j->reader, &plain_bytes, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);
     return ok && input_unchanged(&j->in, err) && tell(j, plain_bytes, seconds, err);

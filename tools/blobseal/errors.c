@@ -111,6 +111,7 @@ int usage_error(const char *format, ...)
     va_start(ap, format);
     (void)vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
+    blobseal_make_printable(text);
     (void)snprintf(hint, sizeof hint, "see: blobseal help%s%s", settings.verb != NULL ? " " : "", verb_name());
     print_error(text, "E-USAGE", hint);
     if (settings.json)
@@ -132,16 +133,26 @@ bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno
 
 bool stdout_failed(struct blobseal_error *err)
 {
-    return fail(err, BLOBSEAL_E_OUTPUT, errno, "write the report to standard output");
+    (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "write the report to standard output");
+    blobseal_hint(err, "everything else is done: only the report is missing");
+    return false;
 }
 
 void warn(const char *format, ...)
 {
+    char text[512];
     va_list ap;
 
-    fputs("blobseal: warning: ", stderr);
     va_start(ap, format);
-    (void)vfprintf(stderr, format, ap);
+    (void)vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    blobseal_make_printable(text);
+    fprintf(stderr, "blobseal: warning: %s\n", text);
+}
+
+const char *printable(char *buf, size_t cap, const char *text)
+{
+    (void)snprintf(buf, cap, "%s", text);
+    blobseal_make_printable(buf);
+    return buf;
 }

@@ -17,6 +17,7 @@ bool input_open(struct input *in, const char *path, struct blobseal_error *err)
         in->name = path;
         in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     }
+    (void)printable(in->printable, sizeof in->printable, in->name);
     if (in->fd < 0 || fstat(in->fd, &in->before) != 0)
         return fail(err, BLOBSEAL_E_INPUT, errno, "open %s", in->name);
     if (S_ISDIR(in->before.st_mode)) {

@@ -75,9 +75,9 @@ bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_erro
 
 bool job_open_output(struct job *j, struct blobseal_error *err)
 {
-    bool forced_tty = j->out_path != NULL;
+    bool forced_tty = j->out_path != NULL && strcmp(j->out_path, "-") == 0;
 
-    if (!forced_tty)
+    if (j->out_path == NULL)
         j->out_path = j->in.is_stdin ? "-" : j->default_out;
     return output_open(&j->out, j->out_path, j->force, forced_tty, output_mode(&j->in), &j->in, err);
 }
@@ -104,7 +104,7 @@ int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
     int code = ok ? EXIT_OK : report_error(err);
 
     blobseal_reader_close(j->reader);
-    output_abort(&j->out);
+    output_close(&j->out);
     input_close(&j->in);
     free(j->envelope);
     keys_close(&j->keys);

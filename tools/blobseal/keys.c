@@ -72,6 +72,8 @@ static bool read_line(int fd, char *buf, size_t cap, size_t *len, const char *fr
             return fail(err, BLOBSEAL_E_INPUT, errno, "read the passphrase from %s", from);
         if (n == 0 || c == '\n')
             break;
+        if (c == '\0') /* keygen would stop there, other tools would not */
+            return fail(err, BLOBSEAL_E_CONFIG, 0, "the passphrase in %s has a zero byte in it", from);
         if (*len + 1 >= cap)
             return fail(err, BLOBSEAL_E_CONFIG, 0, "the passphrase in %s is too long", from);
         buf[(*len)++] = c;

@@ -6,7 +6,6 @@
 #define _GNU_SOURCE /* O_TMPFILE, renameat2 */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,37 +17,42 @@
 
 /* ---- Signals ---------------------------------------------------------------------------------------------------- */
 
-/* Names to remove when a signal ends the program. An entry is set after its name is complete. */
-static const char *volatile temps[4];
+/* What to remove when a signal ends the program: a name in a folder. An entry counts once its name is set. */
+static struct {
+    volatile int folder;
+    const char *volatile name;
+} temps[4];
 
-static void remember(const char *temp)
+static void remember(const struct output *out)
 {
     for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i] == NULL) {
-            temps[i] = temp;
+        if (temps[i].name == NULL) {
+            temps[i].folder = out->folder;
+            temps[i].name = out->temp;
             return;
         }
 }
 
-static void forget(const char *temp)
+static void forget(struct output *out)
 {
     for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i] == temp)
-            temps[i] = NULL;
+        if (temps[i].name == out->temp)
+            temps[i].name = NULL;
+    out->temp[0] = '\0';
 }
 
 static void on_signal(int sig)
 {
     for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i] != NULL)
-            (void)unlink(temps[i]);
+        if (temps[i].name != NULL)
+            (void)unlinkat(temps[i].folder, temps[i].name, 0);
     keys_restore_terminal();
     _exit(EXIT_SIGNAL + sig);
 }
 
 void output_catch_signals(void)
 {
-    static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     struct sigaction action = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN}, before;
 
     (void)sigfillset(&action.sa_mask);
@@ -72,56 +76,66 @@ mode_t output_mode(const struct input *in)
     return (S_ISREG(in->before.st_mode) ? in->before.st_mode : (mode_t)0666) & 0666 & ~mask;
 }
 
-/* The folder of @path. */
-static bool folder_of(const char *path, char *folder, size_t cap, struct blobseal_error *err)
+/* Open the folder that out->path lies in; names in it are then short, whatever the length of the path. */
+static bool open_folder(struct output *out, struct blobseal_error *err)
 {
-    char copy[4096];
+    const char *slash = strrchr(out->path, '/');
+    char *folder;
 
-    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy ||
-        snprintf(folder, cap, "%s", dirname(copy)) >= (int)cap)
-        return fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create %.80s...", path);
+    out->name = slash != NULL ? slash + 1 : out->path;
+    folder = slash == NULL ? strdup(".") : strndup(out->path, slash == out->path ? 1 : (size_t)(slash - out->path));
+    if (folder == NULL)
+        return fail(err, BLOBSEAL_E_NOMEM, 0, "create %s: no memory", out->path);
+    out->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    if (out->folder < 0 || out->name[0] == '\0')
+        return fail(err, BLOBSEAL_E_OUTPUT, out->folder < 0 ? errno : EISDIR, "create %s", out->path);
     return true;
 }
 
-/* A fresh name beside out->path, in out->temp. */
+/* A fresh name beside out->name, in out->temp. */
 static bool temp_name(struct output *out, struct blobseal_error *err)
 {
-    char folder[2048];
-    const char *base = strrchr(out->path, '/');
     uint64_t r;
 
-    base = base != NULL ? base + 1 : out->path;
-    if (!folder_of(out->path, folder, sizeof folder, err))
-        return false;
     if (getrandom(&r, sizeof r, 0) != (ssize_t)sizeof r)
         return fail(err, BLOBSEAL_E_INTERNAL, errno, "get a random name");
-    if (snprintf(out->temp, sizeof out->temp, "%s/.%.200s.%016llx.partial", folder, base, (unsigned long long)r) >=
-        (int)sizeof out->temp)
-        return fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create %.80s...", out->path);
+    (void)snprintf(out->temp, sizeof out->temp, ".%.200s.%016llx.partial", out->name, (unsigned long long)r);
     return true;
 }
 
 static bool open_file(struct output *out, struct blobseal_error *err)
 {
-    char folder[2048];
-
-    if (!folder_of(out->path, folder, sizeof folder, err))
+    if (!open_folder(out, err))
         return false;
     if (access("/proc/self/fd", X_OK) == 0) /* needed to name the file later */
-        out->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        out->fd = openat(out->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (out->fd >= 0)
         return true;
     if (!temp_name(out, err))
         return false;
-    out->fd = open(out->temp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    out->fd = openat(out->folder, out->temp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (out->fd < 0) {
         int e = errno;
 
         out->temp[0] = '\0';
         return fail(err, BLOBSEAL_E_OUTPUT, e, "create %s", out->path);
     }
-    remember(out->temp);
+    remember(out);
     return true;
+}
+
+/* Whether @st is the file that @in reads. */
+static bool is_input(const struct stat *st, const struct input *in)
+{
+    return in != NULL && S_ISREG(st->st_mode) && st->st_dev == in->before.st_dev && st->st_ino == in->before.st_ino;
+}
+
+static bool input_and_output(const struct output *out, struct blobseal_error *err)
+{
+    (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is the input and the output", out->path);
+    blobseal_hint(err, "choose another name with -o");
+    return false;
 }
 
 /* What is at out->path already, if anything. Sets out->stream and opens it where it is no regular file. */
@@ -134,11 +148,8 @@ static bool look_at_existing(struct output *out, const struct input *in, struct 
             return fail(err, BLOBSEAL_E_EXISTS, 0, "%s exists (a symbolic link to nothing)", out->path);
         return true; /* other trouble shows when the file is created */
     }
-    if (in != NULL && st.st_dev == in->before.st_dev && st.st_ino == in->before.st_ino && S_ISREG(st.st_mode)) {
-        (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is the input and the output", out->path);
-        blobseal_hint(err, "choose another name with -o");
-        return false;
-    }
+    if (is_input(&st, in))
+        return input_and_output(out, err);
     if (S_ISREG(st.st_mode))
         return out->force || fail(err, BLOBSEAL_E_EXISTS, 0, "%s exists", out->path);
     if (S_ISDIR(st.st_mode))
@@ -157,12 +168,18 @@ static bool look_at_existing(struct output *out, const struct input *in, struct 
 bool output_open(struct output *out, const char *path, bool force, bool forced_tty, mode_t mode, const struct input *in,
                  struct blobseal_error *err)
 {
-    bool to_stdout = strcmp(path, "-") == 0;
+    struct stat st;
 
-    *out = (struct output){.path = to_stdout ? "standard output" : path, .fd = -1, .force = force, .mode = mode};
-    if (to_stdout) {
+    *out = OUTPUT_NONE;
+    out->path = path;
+    out->force = force;
+    out->mode = mode;
+    if (strcmp(path, "-") == 0) {
+        out->path = "standard output";
         out->fd = STDOUT_FILENO;
         out->stream = true;
+        if (fstat(out->fd, &st) == 0 && is_input(&st, in))
+            return input_and_output(out, err);
     } else if (!look_at_existing(out, in, err)) {
         return false;
     }
@@ -172,6 +189,14 @@ bool output_open(struct output *out, const char *path, bool force, bool forced_t
         return false;
     }
     return out->stream || open_file(out, err);
+}
+
+bool output_same(const struct output *a, const struct output *b)
+{
+    struct stat x, y;
+
+    return a->folder >= 0 && b->folder >= 0 && strcmp(a->name, b->name) == 0 && fstat(a->folder, &x) == 0 &&
+           fstat(b->folder, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 bool output_sink(const struct output *out, struct blobseal_sink *sink, struct blobseal_fd *state,
@@ -209,19 +234,21 @@ static bool link_unnamed(const struct output *out, const char *to)
     char self[64];
 
     (void)snprintf(self, sizeof self, "/proc/self/fd/%d", out->fd);
-    return linkat(AT_FDCWD, self, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0;
+    return linkat(AT_FDCWD, self, out->folder, to, AT_SYMLINK_FOLLOW) == 0;
 }
 
 /* Move out->temp to its place; without @force only if the place is free. */
 static bool place_temp(const struct output *out)
 {
+    int f = out->folder;
+
     if (out->force)
-        return rename(out->temp, out->path) == 0;
-    if (renameat2(AT_FDCWD, out->temp, AT_FDCWD, out->path, RENAME_NOREPLACE) == 0)
+        return renameat(f, out->temp, f, out->name) == 0;
+    if (renameat2(f, out->temp, f, out->name, RENAME_NOREPLACE) == 0)
         return true;
-    if (errno != EINVAL && errno != ENOSYS) /* a file system without the flag: link() is as strict */
+    if (errno != EINVAL && errno != ENOSYS) /* a file system without the flag: linkat() is as strict */
         return false;
-    return link(out->temp, out->path) == 0 && unlink(out->temp) == 0;
+    return linkat(f, out->temp, f, out->name, 0) == 0 && unlinkat(f, out->temp, 0) == 0;
 }
 
 static bool give_name(struct output *out, struct blobseal_error *err)
@@ -229,31 +256,30 @@ static bool give_name(struct output *out, struct blobseal_error *err)
     bool unnamed = out->temp[0] == '\0';
 
     if (unnamed && !out->force)
-        return link_unnamed(out, out->path);
+        return link_unnamed(out, out->name);
     if (unnamed) { /* a link never replaces: take a temporary name first */
         if (!temp_name(out, err) || !link_unnamed(out, out->temp)) {
             out->temp[0] = '\0';
             return false;
         }
-        remember(out->temp);
+        remember(out);
     }
     if (!place_temp(out))
         return false;
-    forget(out->temp);
-    out->temp[0] = '\0';
+    forget(out);
     return true;
 }
 
+/* Make the name durable. Where the folder may be written but not read, the file's own journal entry must do. */
 static bool sync_folder(const struct output *out, struct blobseal_error *err)
 {
-    char folder[2048];
-    int fd;
+    int fd = openat(out->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok;
 
-    if (!folder_of(out->path, folder, sizeof folder, err))
-        return false;
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    ok = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot sync a folder */
+    if (fd < 0)
+        ok = errno == EACCES && fsync(out->fd) == 0;
+    else
+        ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot sync a folder */
     if (!ok)
         (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "sync the folder of %s", out->path);
     if (fd >= 0)
@@ -269,42 +295,43 @@ bool output_commit(struct output *out, struct blobseal_error *err)
         out->fd = -1;
         return fd == STDOUT_FILENO || close(fd) == 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "write %s", out->path);
     }
-    if (fchmod(fd, out->mode) != 0 || fsync(fd) != 0) {
-        (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
-        output_abort(out);
-        return false;
-    }
+    if (fchmod(fd, out->mode) != 0 || fsync(fd) != 0)
+        return fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
     if (!give_name(out, err)) {
         if (errno == EEXIST)
-            (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s appeared meanwhile", out->path);
-        else
-            (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "give %s its name", out->path);
-        output_abort(out);
+            return fail(err, BLOBSEAL_E_EXISTS, 0, "%s appeared meanwhile", out->path);
+        return fail(err, BLOBSEAL_E_OUTPUT, errno, "give %s its name", out->path);
+    }
+    out->committed = true;
+    if (!sync_folder(out, err)) {
+        output_withdraw(out);
         return false;
     }
     out->fd = -1;
-    if (close(fd) != 0)
+    if (close(fd) != 0) {
         (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
-    else if (sync_folder(out, err))
-        return true;
-    output_withdraw(out);
-    return false;
+        output_withdraw(out);
+        return false;
+    }
+    return true;
 }
 
-void output_withdraw(const struct output *out)
+void output_withdraw(struct output *out)
 {
-    if (!out->stream)
-        (void)unlink(out->path);
+    if (out->committed)
+        (void)unlinkat(out->folder, out->name, 0);
+    out->committed = false;
 }
 
-void output_abort(struct output *out)
+void output_close(struct output *out)
 {
     if (out->temp[0] != '\0') {
-        (void)unlink(out->temp);
-        forget(out->temp);
-        out->temp[0] = '\0';
+        (void)unlinkat(out->folder, out->temp, 0);
+        forget(out);
     }
     if (out->fd > STDERR_FILENO)
         (void)close(out->fd);
-    out->fd = -1;
+    if (out->folder >= 0)
+        (void)close(out->folder);
+    out->fd = out->folder = -1;
 }
