@@ -12,7 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#include "internal.h"
+#include "blobseal_provider.h"
 
 #define STRING_(x) #x
 #define STRING(x)  STRING_(x)
@@ -55,7 +55,7 @@ void blobseal_free(void *p)
 
 /* ---- Errors ---- */
 
-size_t bs_utf8_len(const uint8_t *p, size_t left)
+size_t blobseal_utf8_len(const uint8_t *p, size_t left)
 {
     /* The second byte decides about overlong forms, surrogates and what lies beyond U+10FFFF. */
     uint8_t low = p[0] == 0xE0   ? 0xA0
@@ -87,7 +87,7 @@ void blobseal_make_printable(char *text)
     size_t left = strlen(text);
 
     while (left > 0) {
-        size_t len = bs_utf8_len(p, left);
+        size_t len = blobseal_utf8_len(p, left);
 
         if (len == 0 || is_control(p)) {
             *p = '?';

@@ -13,11 +13,6 @@
 #include "bytes.h"
 #include "simd.h"
 
-/* ---- base.c -------------------------------------------------------------------------------------------------------- */
-
-/* Length of the well-formed UTF-8 character (RFC 3629 section 4) at @p, where @left bytes are; 0 if there is none. */
-size_t bs_utf8_len(const uint8_t *p, size_t left);
-
 /* ---- digest.c: SHA-256 ----------------------------------------------------------------------------------------- */
 
 #define BS_SHA256_LEN 32

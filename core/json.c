@@ -170,7 +170,7 @@ bool bs_json_string(struct bs_json *j, struct bs_slice *out)
             if (!unescape(j, &w))
                 return false;
         } else {
-            size_t len = bs_utf8_len(j->p, (size_t)(j->end - j->p));
+            size_t len = blobseal_utf8_len(j->p, (size_t)(j->end - j->p));
 
             if (len == 0)
                 return fault(j);

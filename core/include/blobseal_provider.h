@@ -111,6 +111,9 @@ BLOBSEAL_API enum blobseal_status blobseal_fail(struct blobseal_error *err, enum
 BLOBSEAL_API void blobseal_hint(struct blobseal_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Length of the well-formed UTF-8 character (RFC 3629 section 4) at @p, where @left > 0 bytes are; 0 if there is none. */
+BLOBSEAL_API size_t blobseal_utf8_len(const uint8_t *p, size_t left);
+
 /*
  * Replace what is not printable UTF-8 in @text by '?': names of files and blobs can be hostile, and no control character
  * of theirs shall reach a terminal.

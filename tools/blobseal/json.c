@@ -1,29 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One JSON object on standard output, written member by member. */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 
-/* Whether @s is well-formed UTF-8 (RFC 3629 section 4), so that it can stand in JSON as it is. */
 static bool is_utf8(const char *s)
 {
-    const unsigned char *p = (const unsigned char *)s;
+    size_t left = strlen(s), len = 1;
 
-    while (*p != 0) {
-        unsigned char lead = *p++;
-        unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-        unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-
-        if ((lead >= 0x80 && lead < 0xC2) || lead > 0xF4)
-            return false;
-        for (unsigned more = lead < 0x80 ? 0 : lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1; more > 0; more--, p++) {
-            if (*p < low || *p > high)
-                return false;
-            low = 0x80;
-            high = 0xBF;
-        }
-    }
-    return true;
+    for (; left > 0 && len > 0; left -= len, s += len)
+        len = blobseal_utf8_len((const uint8_t *)s, left);
+    return left == 0 && len > 0;
 }
 
 /* A JSON string. File names can hold any bytes: those of a name that is not UTF-8 are shown as Latin-1. */
