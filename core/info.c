@@ -105,21 +105,42 @@ void blobseal_info_clear(struct blobseal_info *info)
     *info = (struct blobseal_info){0};
 }
 
+/* Describe the first candidate that parses; the error of the first one if none does. */
+static enum blobseal_status describe(struct blobseal_info *info, const struct bs_front *f,
+                                     const struct blobseal_source *source, struct blobseal_error *err)
+{
+    enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_E_FORMAT;
+    struct blobseal_error e = {0};
+
+    if (f->num_candidates == 0)
+        return bs_info_make(info, f, 0, NULL, source, err);
+    for (size_t i = 0; i < f->num_candidates && st != BLOBSEAL_OK; i++) {
+        struct bs_envelope env;
+
+        st = bs_front_envelope(f, i, &env, &e);
+        if (st == BLOBSEAL_OK)
+            st = bs_info_make(info, f, i, &env, source, &e);
+        bs_envelope_clear(&env);
+        if (i == 0) {
+            first = st;
+            if (err != NULL)
+                *err = e;
+        }
+    }
+    return st == BLOBSEAL_OK ? BLOBSEAL_OK : first;
+}
+
 enum blobseal_status blobseal_inspect(struct blobseal_info *info, const struct blobseal_source *source,
                                       const char *envelope, size_t envelope_len, struct blobseal_error *err)
 {
     struct bs_input in = {source, 0};
-    struct bs_envelope e = {0};
     struct bs_front f;
     enum blobseal_status st;
 
     *info = (struct blobseal_info){0};
     st = bs_front_read(&f, &in, envelope, envelope_len, err);
-    if (st == BLOBSEAL_OK && f.num_candidates > 0)
-        st = bs_front_envelope(&f, 0, &e, err);
     if (st == BLOBSEAL_OK)
-        st = bs_info_make(info, &f, 0, f.num_candidates > 0 ? &e : NULL, source, err);
-    bs_envelope_clear(&e);
+        st = describe(info, &f, source, err);
     bs_front_clear(&f);
     return st;
 }

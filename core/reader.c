@@ -84,6 +84,8 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     enum blobseal_status st;
 
     *reader = NULL;
+    if (options != NULL && options->size < sizeof o.size)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size");
     if (options != NULL)
         memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     if (source->pread == NULL && source->read == NULL)

@@ -242,6 +242,8 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
 
     if (result != NULL)
         *result = r;
+    if (options != NULL && options->size < sizeof o.size)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size");
     if (options != NULL)
         memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     st = check_arguments(source, &o, result, err);

@@ -77,6 +77,21 @@ enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry, c
     return BLOBSEAL_OK;
 }
 
+/* A provider may answer without a word: the caller is to know at least what failed where. */
+static void expect_words(struct blobseal_error *err)
+{
+    if (err != NULL)
+        *err = (struct blobseal_error){0};
+}
+
+static enum blobseal_status checked(enum blobseal_status st, const struct blobseal_provider *provider, const char *key,
+                                    struct blobseal_error *err)
+{
+    if (st != BLOBSEAL_OK && err != NULL && err->status != st)
+        return blobseal_fail(err, st, 0, "provider %s failed with key %.160s", provider->scheme, key);
+    return st;
+}
+
 /* ---- KEKs ------------------------------------------------------------------------------------------------------ */
 
 enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct blobseal_provider *provider, void *state,
@@ -150,14 +165,18 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
     void *state = NULL;
 
     *kek = NULL;
+    if (options != NULL && options->size < sizeof o.size)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a key: options without their size");
     if (options != NULL)
         memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    o.size = sizeof o; /* the provider sees every member of this version */
     provider = resolve(&rest, registry, ref, err);
     if (provider == NULL)
         return BLOBSEAL_E_CONFIG;
+    expect_words(err);
     st = provider->open(&state, &info, rest, &o, err);
     if (st != BLOBSEAL_OK)
-        return st;
+        return checked(st, provider, ref, err);
     st = blobseal_kek_new(kek, provider, state, &info, err);
     if (st != BLOBSEAL_OK && provider->close != NULL)
         provider->close(state);
@@ -188,20 +207,11 @@ const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek)
     return &kek->info;
 }
 
-/* A provider may have answered without a word: the caller is to know at least what failed where. */
-static enum blobseal_status checked(enum blobseal_status st, const struct blobseal_kek *kek, struct blobseal_error *err)
-{
-    if (st != BLOBSEAL_OK && err != NULL && err->status != st)
-        return blobseal_fail(err, st, 0, "provider %s failed with key %.160s", kek->provider->scheme, kek->info.kid);
-    return st;
-}
-
 enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, uint8_t *out, const struct blobseal_secret32 *secret,
                                  struct blobseal_error *err)
 {
-    if (err != NULL)
-        *err = (struct blobseal_error){0};
-    return checked(kek->provider->wrap(kek->state, out, secret, err), kek, err);
+    expect_words(err);
+    return checked(kek->provider->wrap(kek->state, out, secret, err), kek->provider, kek->info.kid, err);
 }
 
 enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
@@ -209,11 +219,10 @@ enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_sec
 {
     enum blobseal_status st = BLOBSEAL_E_NOT_MINE;
 
-    if (err != NULL)
-        *err = (struct blobseal_error){0};
+    expect_words(err);
     if (kek->info.can_unwrap)
         st = kek->provider->unwrap(kek->state, secret, wrapped, err);
     if (st != BLOBSEAL_OK)
         blobseal_wipe(secret, sizeof *secret);
-    return checked(st, kek, err);
+    return checked(st, kek->provider, kek->info.kid, err);
 }

@@ -10,7 +10,7 @@
  *   - Output parameters are defined after a failure: pointers NULL, buffers zero.
  *   - Different objects may be used by different threads at once. Where one object may be shared, its text says so.
  *   - No global state, no signal handlers, no exit(), nothing on stdout or stderr. No call before the first one.
- *   - Option structs start with `size`, set by the caller to sizeof: a newer library accepts an older struct.
+ *   - Option structs start with `size`, set by the caller to sizeof: a newer library accepts an older struct. Without it: ARG.
  *   - After fork() the child must not use objects of the parent: secrets live in pages that the kernel empties there.
  *   - Units: sizes and offsets in bytes.
  */
