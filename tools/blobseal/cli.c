@@ -45,7 +45,7 @@ int next_option(int argc, char **argv, const char *letters, const struct option 
             continue;
         case OPT_HELP:
             printf("Usage: %s", settings.verb->usage);
-            exit(EXIT_OK);
+            exit(stdout_finish());
         case ':':
             look_for_json(argc, argv);
             exit(usage_error("%s: option %s needs an argument", settings.verb->name, bad_option(argv)));

@@ -120,6 +120,9 @@ bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno
 /* Copy @text for people: cut, and without control characters. Answers @buf. */
 const char *printable(char *buf, size_t cap, const char *text);
 
+/* Flush stdout, and answer the exit code of a verb that only prints. */
+int stdout_finish(void);
+
 /* Fill @err for a report that cannot be written; always answers false. */
 bool stdout_failed(struct blobseal_error *err);
 
@@ -183,6 +186,7 @@ struct output {
     bool stream;      /* stdout, a pipe or a device: written as it comes */
     bool force;
     bool committed;
+    bool replaced; /* temp is now the name of what was there before */
     mode_t mode;
     char temp[256]; /* name to remove, or empty for O_TMPFILE */
 };
@@ -208,12 +212,11 @@ bool output_write(struct output *out, const void *data, size_t len, struct blobs
 
 /* Give the file its name, durably. */
 bool output_commit(struct output *out, struct blobseal_error *err);
+/* Two files that belong together: both or neither, and @first is durable before @second gets its name. */
+bool output_commit_both(struct output *first, struct output *second, struct blobseal_error *err);
 
 /* Whether two outputs would get the same name. */
 bool output_same(const struct output *a, const struct output *b);
-
-/* Remove a file that was committed, because something that belongs to it failed. */
-void output_withdraw(struct output *out);
 
 /* Close, and forget what was written unless it was committed. For OUTPUT_NONE nothing. */
 void output_close(struct output *out);

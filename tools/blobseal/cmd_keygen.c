@@ -53,15 +53,12 @@ static bool write_pair(const struct blobseal_keypair *p, const struct request *r
 
     (void)umask(mask);
     ok = output_open(&private, r->private_path, false, false, 0600, NULL, err) &&
-         (r->public_path == NULL || output_open(&public, r->public_path, false, false, 0644 & ~mask, NULL, err)) &&
-         output_write(&private, p->private_pem, p->private_len, err) &&
-         (r->public_path == NULL || output_write(&public, p->public_pem, p->public_len, err)) &&
-         output_commit(&private, err);
-    if (ok && r->public_path != NULL) {
-        ok = output_commit(&public, err);
-        if (!ok)
-            output_withdraw(&private);
-    }
+         output_write(&private, p->private_pem, p->private_len, err);
+    if (r->public_path == NULL)
+        ok = ok && output_commit(&private, err);
+    else
+        ok = ok && output_open(&public, r->public_path, false, false, 0644 & ~mask, NULL, err) &&
+             output_write(&public, p->public_pem, p->public_len, err) && output_commit_both(&private, &public, err);
     output_close(&private);
     output_close(&public);
     return ok;

@@ -71,18 +71,14 @@ static bool tell(const struct request *r, const struct blobseal_seal_result *res
     return true;
 }
 
-/* A detached envelope is durable before the core gets its name, and goes again if the core does not get it. */
+/* A detached envelope is durable before the core gets its name. */
 static bool commit(struct output *out, struct output *envelope, const struct blobseal_seal_result *result,
                    struct blobseal_error *err)
 {
     if (result->layout != BLOBSEAL_LAYOUT_DETACHED)
         return output_commit(out, err);
-    if (!output_write(envelope, result->envelope, result->envelope_len, err) || !output_commit(envelope, err))
-        return false;
-    if (output_commit(out, err))
-        return true;
-    output_withdraw(envelope);
-    return false;
+    return output_write(envelope, result->envelope, result->envelope_len, err) &&
+           output_commit_both(envelope, out, err);
 }
 
 static bool seal_to(struct request *r, struct output *envelope, struct blobseal_error *err)

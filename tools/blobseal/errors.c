@@ -138,6 +138,16 @@ bool stdout_failed(struct blobseal_error *err)
     return false;
 }
 
+int stdout_finish(void)
+{
+    struct blobseal_error err;
+
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_OK;
+    (void)stdout_failed(&err);
+    return report_error(&err);
+}
+
 void warn(const char *format, ...)
 {
     char text[512];

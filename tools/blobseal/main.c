@@ -1,15 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal: the table of verbs, and the promises that a process makes before it touches a key. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
 #include "cli.h"
 
 static const struct verb *const verbs[] = {&verb_keygen, &verb_seal, &verb_open, &verb_inspect, &verb_verify};
+
+/*
+ * Where a standard descriptor is closed the next file would take its number, and messages would end in it. What stands in
+ * fails when it is used: input cannot be read, output cannot be written.
+ */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest number: fd */
+}
 
 /* Keys must not end in a core file, and private keys of OpenSSL belong in locked memory as well. */
 static void harden(void)
@@ -54,11 +67,12 @@ static int help(int argc, char **argv)
         printf("Usage: %s", v->usage);
     else
         print_help(stdout);
-    return EXIT_OK;
+    return stdout_finish();
 }
 
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     harden();
     output_catch_signals();
     if (argc < 2) {
@@ -69,7 +83,7 @@ int main(int argc, char **argv)
         return help(argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
         printf("blobseal %s (%s)\n", blobseal_version(), OpenSSL_version(OPENSSL_VERSION));
-        return EXIT_OK;
+        return stdout_finish();
     }
     settings.verb = find(argv[1]);
     if (settings.verb == NULL)

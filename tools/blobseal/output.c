@@ -237,16 +237,23 @@ static bool link_unnamed(const struct output *out, const char *to)
     return linkat(AT_FDCWD, self, out->folder, to, AT_SYMLINK_FOLLOW) == 0;
 }
 
-/* Move out->temp to its place; without @force only if the place is free. */
-static bool place_temp(const struct output *out)
+/*
+ * Move out->temp to its place; without @force only if the place is free. A file that is replaced keeps out->temp as its name
+ * until the new one is safe.
+ */
+static bool place_temp(struct output *out)
 {
     int f = out->folder;
 
-    if (out->force)
-        return renameat(f, out->temp, f, out->name) == 0;
+    if (out->force && renameat2(f, out->temp, f, out->name, RENAME_EXCHANGE) == 0) {
+        out->replaced = true;
+        return true;
+    }
     if (renameat2(f, out->temp, f, out->name, RENAME_NOREPLACE) == 0)
         return true;
-    if (errno != EINVAL && errno != ENOSYS) /* a file system without the flag: linkat() is as strict */
+    if (out->force && errno != ENOENT) /* a file system that cannot exchange names */
+        return renameat(f, out->temp, f, out->name) == 0;
+    if (errno != EINVAL && errno != ENOSYS) /* or that has no such flags: linkat() is as strict */
         return false;
     return linkat(f, out->temp, f, out->name, 0) == 0 && unlinkat(f, out->temp, 0) == 0;
 }
@@ -266,7 +273,8 @@ static bool give_name(struct output *out, struct blobseal_error *err)
     }
     if (!place_temp(out))
         return false;
-    forget(out);
+    if (!out->replaced)
+        forget(out);
     return true;
 }
 
@@ -287,40 +295,79 @@ static bool sync_folder(const struct output *out, struct blobseal_error *err)
     return ok;
 }
 
-bool output_commit(struct output *out, struct blobseal_error *err)
+/* Undo naming, because something that belongs to it failed: what was there before is there again. */
+static void withdraw(struct output *out)
+{
+    if (out->committed && out->replaced)
+        (void)renameat(out->folder, out->temp, out->folder, out->name);
+    else if (out->committed)
+        (void)unlinkat(out->folder, out->name, 0);
+    if (out->replaced)
+        forget(out);
+    out->committed = out->replaced = false;
+}
+
+/* Let go of what was replaced. */
+static void settle(struct output *out)
+{
+    if (out->replaced) {
+        (void)unlinkat(out->folder, out->temp, 0);
+        forget(out);
+    }
+    out->replaced = false;
+}
+
+/* All bytes and the mode, on the disk. */
+static bool finish(const struct output *out, struct blobseal_error *err)
+{
+    return out->stream || (fchmod(out->fd, out->mode) == 0 && fsync(out->fd) == 0) ||
+           fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
+}
+
+/* Name and close what is finished. */
+static bool publish(struct output *out, struct blobseal_error *err)
 {
     int fd = out->fd;
 
-    if (out->stream) {
-        out->fd = -1;
-        return fd == STDOUT_FILENO || close(fd) == 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "write %s", out->path);
-    }
-    if (fchmod(fd, out->mode) != 0 || fsync(fd) != 0)
-        return fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
-    if (!give_name(out, err)) {
+    if (!out->stream && !give_name(out, err)) {
         if (errno == EEXIST)
             return fail(err, BLOBSEAL_E_EXISTS, 0, "%s appeared meanwhile", out->path);
         return fail(err, BLOBSEAL_E_OUTPUT, errno, "give %s its name", out->path);
     }
-    out->committed = true;
-    if (!sync_folder(out, err)) {
-        output_withdraw(out);
-        return false;
-    }
-    out->fd = -1;
-    if (close(fd) != 0) {
+    out->committed = !out->stream;
+    if (out->stream || sync_folder(out, err)) {
+        out->fd = -1;
+        if (fd == STDOUT_FILENO || close(fd) == 0)
+            return true;
         (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
-        output_withdraw(out);
+    }
+    withdraw(out);
+    return false;
+}
+
+bool output_commit_both(struct output *first, struct output *second, struct blobseal_error *err)
+{
+    sigset_t all, before;
+
+    if (!finish(first, err) || (second != NULL && !finish(second, err)))
+        return false;
+    /* A signal finds all names or none. Once they are given it comes too late: the work is done. */
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, &before);
+    if (!publish(first, err) || (second != NULL && !publish(second, err))) {
+        withdraw(first);
+        (void)sigprocmask(SIG_SETMASK, &before, NULL);
         return false;
     }
+    settle(first);
+    if (second != NULL)
+        settle(second);
     return true;
 }
 
-void output_withdraw(struct output *out)
+bool output_commit(struct output *out, struct blobseal_error *err)
 {
-    if (out->committed)
-        (void)unlinkat(out->folder, out->name, 0);
-    out->committed = false;
+    return output_commit_both(out, NULL, err);
 }
 
 void output_close(struct output *out)
