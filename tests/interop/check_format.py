@@ -1,0 +1,272 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The checks of check_format.sh, which says what they are and whether this machine can run them.
+
+To start Python anew for every check would take most of the time. So blobseal_ref.py is called with its command lines
+in this process and its forks, and recover.py is started as a program for some checks only.
+"""
+
+import concurrent.futures
+import contextlib
+import functools
+import glob
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import traceback
+
+import blobseal_ref
+import recover
+from ref_files import plain_fields, read_file, read_vector, write_file
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VECTORS = os.path.join(HERE, "..", "vectors", "format")
+BLOBSEAL = os.environ.get("BLOBSEAL")
+EXIT_CODES = {"success": 0, **blobseal_ref.EXIT_CODES}
+SIZES = (0, 1, 16383, 16384, 16385, 1048575, 1048576, 1048577, 5000000)
+LONGEST = hashlib.shake_128(b"check_format").digest(max(SIZES))
+# Blobs for which recover.py is started as a program: every layout, bare and checksummed.
+RECOVERED_BY_PROGRAM = {
+    "ok-compact-bare-1",
+    "ok-compact-checksummed-1048576",
+    "ok-ab-bare-100",
+    "ok-ab-checksummed-0",
+    "ok-detached-bare-100",
+    "ok-detached-checksummed-100",
+}
+RECOVERED_BY_PROGRAM_SIZE = 1048577
+
+
+class Failed(Exception):
+    """A check that did not come out as it must."""
+
+
+def fail_unless(condition, why):
+    if not condition:
+        raise Failed(why)
+
+
+# ---- The three programs ------------------------------------------
+
+load_key = functools.lru_cache(recover.load_key)  # a key is checked whenever it is read, which takes a while
+
+
+def reference(*arguments):
+    """Run a command line of blobseal_ref.py in this process."""
+    code = blobseal_ref.main(arguments)
+    fail_unless(code == 0, f"exit code {code} of the reference, expected 0")
+
+
+def run_program(*command, piped=None):
+    """Run a program to its end, with `piped`, if it is given, coming through a pipe; give (exit code, its output)."""
+    source = {"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}
+    result = subprocess.run(command, capture_output=True, **source)
+    print(result.stderr.decode(errors="replace"), end="")
+    return result.returncode, result.stdout
+
+
+def blobseal(*arguments, expect="success", piped=None):
+    """Run blobseal, which must end as it does for `expect`; give its output."""
+    code, output = run_program(BLOBSEAL, *arguments, piped=piped)
+    fail_unless(code == EXIT_CODES[expect], f"exit code {code}, expected {EXIT_CODES[expect]} for {expect}")
+    return output
+
+
+def recovered(key, blob, envelope, by_program):
+    """Give the plaintext that recover.py finds; `envelope` is a path, or None for a blob in one file."""
+    envelopes = [envelope] if envelope else []
+    if not by_program:
+        return b"".join(recover.recover(load_key(key), read_file(blob), [read_file(path) for path in envelopes]))
+    code, output = run_program(sys.executable, os.path.join(HERE, "recover.py"), key, blob, *envelopes)
+    fail_unless(code == 0, f"exit code {code} of recover.py")
+    return output
+
+
+def named(envelope):
+    return ("--envelope", envelope) if envelope else ()
+
+
+# ---- Test vectors ------------------------------------------------
+
+
+class UnpackedVector:
+    """A vector whose blob and envelope are files of their own."""
+
+    def __init__(self, path, work):
+        self.name = os.path.basename(path).removesuffix(".vec")
+        self.path, self.fields = path, read_vector(path).fields
+        self.expect = self.fields["expect"]
+        self.key = os.path.join(work, "keys", self.fields["key"])
+        unpacked = os.path.join(work, "unpacked", self.name)
+        self.blob, self.output = unpacked + ".blob", unpacked + ".out"
+        self.envelope = unpacked + ".envelope" if "envelope-length" in self.fields else None
+
+    def compare(self, plaintext):
+        fail_unless(plain_fields(plaintext).items() <= self.fields.items(), "the plaintext is another")
+
+    def open_with_reference(self):
+        reference("check", self.path)
+
+    def recover(self):
+        self.compare(recovered(self.key, self.blob, self.envelope, self.name in RECOVERED_BY_PROGRAM))
+
+    def open_with_blobseal(self):
+        arguments = ("-k", self.key, "-o", self.output, *named(self.envelope), self.blob)
+        blobseal("open", *arguments, expect=self.expect)
+        if self.expect == "success":
+            self.compare(read_file(self.output))
+        else:
+            fail_unless(not os.path.exists(self.output), "the blob was refused, but there is an output file")
+
+    def open_with_blobseal_piped(self):
+        """Through a pipe no end can be looked at first, and verified chunks go out before a refusal."""
+        arguments = ("-k", self.key, *named(self.envelope))
+        output = blobseal("open", *arguments, expect=self.expect, piped=read_file(self.blob))
+        if self.expect == "success":
+            self.compare(output)
+
+
+def vector_checks(paths, work):
+    """Give (name, function) for each check."""
+    vectors = [UnpackedVector(path, work) for path in paths]
+    assert RECOVERED_BY_PROGRAM <= {vector.name for vector in vectors}
+    for vector in vectors:
+        yield f"reference reader, {vector.name}", vector.open_with_reference
+        if vector.expect == "success":
+            yield f"recover.py, {vector.name}", vector.recover
+        if BLOBSEAL:
+            yield f"blobseal, {vector.name}", vector.open_with_blobseal
+            yield f"blobseal from a pipe, {vector.name}", vector.open_with_blobseal_piped
+
+
+# ---- Blobs of one opened by the other ----------------------------
+
+
+class Exchange:
+    """A blob of a plaintext, sealed by one program and opened by the others, with files in a folder of its own."""
+
+    def __init__(self, work, size, payload, recipients):
+        self.work, self.size, self.payload = work, size, payload
+        keys = [os.path.join(work, "keys", f"kek{i + 1}.pem") for i in range(recipients)]
+        self.opener = keys[-1]
+        self.keys = [argument for key in keys for argument in ("-k", key)]
+
+    @contextlib.contextmanager
+    def files(self):
+        """Give the paths of the plaintext, and of blob, envelope and output to be made."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            plain, *others = (os.path.join(folder, name) for name in ("plain", "blob", "envelope", "out"))
+            write_file(plain, LONGEST[: self.size])
+            yield plain, *others
+
+    def compare(self, plaintext):
+        fail_unless(plaintext == LONGEST[: self.size], "the plaintext is another")
+
+    def check_layout(self, blob, layout):
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            reference("inspect", blob)
+        lines = shown.getvalue().splitlines()
+        fail_unless(any(line.startswith(f"envelope: {layout}") for line in lines), f"the layout is not {layout}")
+        fail_unless(f"payload: {self.payload}" in lines, f"the payload is not {self.payload}")
+
+    def reference_to_blobseal(self, layout):
+        with self.files() as (plain, blob, envelope, output):
+            options = named(layout == "detached" and envelope)
+            bare = ("--bare",) if self.payload == "bare" else ()
+            reference("seal", "--layout", layout, *options, *bare, *self.keys, plain, blob)
+            blobseal("open", "-k", self.opener, "-o", output, *options, blob)
+            self.compare(read_file(output))
+
+    def blobseal_to_others(self, source):
+        """`source` is file, pipe (a length not known beforehand), or detached (a file, and the envelope in another)."""
+        with self.files() as (plain, blob, envelope, output):
+            options = ["-o", blob, *self.keys]
+            layout = "A/B" if source == "pipe" or self.size >= 4194304 else "compact"
+            if self.payload == "bare":
+                options.append("--no-checksums")
+            if source == "detached":
+                layout = "detached"
+                options += ["--detached", envelope]
+            else:
+                envelope = None
+            if source == "pipe":
+                blobseal("seal", *options, piped=read_file(plain))
+            else:
+                blobseal("seal", *options, plain)
+            self.check_layout(blob, layout)
+            reference("open", *named(envelope), "-o", output, self.opener, blob)
+            self.compare(read_file(output))
+            by_program = self.size == RECOVERED_BY_PROGRAM_SIZE
+            self.compare(recovered(self.opener, blob, envelope, by_program))
+
+
+def exchange_checks(work):
+    """Give (name, function) for each check."""
+    for size in SIZES:
+        for payload in ("checksummed", "bare"):
+            for recipients in (1, 2):
+                exchange = Exchange(work, size, payload, recipients)
+                case = f"{payload}, {recipients} recipients"
+                for layout in ("compact", "ab", "detached"):
+                    run = functools.partial(exchange.reference_to_blobseal, layout)
+                    yield f"reference to blobseal: {size} bytes, {layout}, {case}", run
+                for source in ("file", "pipe", "detached"):
+                    run = functools.partial(exchange.blobseal_to_others, source)
+                    yield f"blobseal to reference: {size} bytes, {source}, {case}", run
+
+
+# ---- All ---------------------------------------------------------
+
+
+def failure(check):
+    """Run a check, which must return; give None, or what it printed and what went wrong."""
+    log = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            check()
+        return None
+    except (Failed, SystemExit) as error:
+        print(error, file=log)
+    except Exception:
+        traceback.print_exc(file=log)
+    return log.getvalue()
+
+
+def run_all(work):
+    """Give, one by one, (name, failure) for each check."""
+    for folder in ("keys", "unpacked"):
+        os.mkdir(os.path.join(work, folder))
+    for pem in glob.glob(os.path.join(VECTORS, "*.pem")):
+        os.chmod(shutil.copy(pem, os.path.join(work, "keys")), 0o600)  # blobseal wants keys that nobody else can read
+    paths = sorted(glob.glob(os.path.join(VECTORS, "*.vec")))
+    unpack = functools.partial(reference, "unpack", os.path.join(work, "unpacked"), *paths)
+    yield "unpacking the vectors", failure(unpack)
+
+    checks = [*vector_checks(paths, work), *(exchange_checks(work) if BLOBSEAL else ())]
+    # More at a time than there are processors: much of the time a check waits for the disk.
+    with concurrent.futures.ProcessPoolExecutor(2 * os.cpu_count()) as pool:
+        names, functions = zip(*checks)
+        yield from zip(names, pool.map(failure, functions))
+
+
+def main():
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as work:
+        for name, log in run_all(work):
+            if log is None:
+                passed += 1
+            else:
+                failed += 1
+                print(f"FAILED {name}\n{textwrap.indent(log.rstrip(), '    ')}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Test of the blob format, against a reader and writer that share no code with blobseal. check_format.py does the work.
+#
+# Usage: check_format.sh
+#   Without BLOBSEAL: the test vectors, opened by blobseal_ref.py; the golden ones also by recover.py.
+#   With BLOBSEAL=PROGRAM as well: the test vectors opened by that program, blobs of each opened by the others.
+# The last line says how many checks passed and failed. Exit code 77: skipped, because a Python module is missing.
+set -u
+export LC_ALL=C
+
+python=/usr/bin/python3
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+for module in cryptography xxhash jwcrypto; do
+    if ! "$python" -c "import $module" 2>/dev/null; then
+        if [[ ${CI:-} == true ]]; then
+            echo "missing: the Python module $module"
+            exit 1
+        fi
+        echo "skipped: needs the Python module $module"
+        exit 77
+    fi
+done
+
+exec "$python" "$here/check_format.py"

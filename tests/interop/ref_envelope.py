@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sections 4.2 to 4.6 of core/FORMAT.md: the key envelope."""
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from ref_conventions import MAX_INT, b64url_decode, b64url_encode, le32, not_authentic, refuse_unless
+from ref_core import derive
+from strict_json import Members, check_members, parse_json
+
+MAX_ENVELOPE = 65512
+MAX_RECIPIENTS = 64
+MAX_ATTEMPTS = 8
+OAEP_HASH = {"RSA-OAEP-256": hashes.SHA256, "RSA-OAEP": hashes.SHA1}
+KID_PREFIX = "urn:ietf:params:oauth:jwk-thumbprint:sha-256:"
+
+# ---- Recipients --------------------------------------------------
+
+
+@dataclass
+class Recipient:
+    alg: str
+    kid: str
+    encrypted_key: bytes
+    region: str = None
+
+
+def oaep(alg):
+    return padding.OAEP(mgf=padding.MGF1(OAEP_HASH[alg]()), algorithm=OAEP_HASH[alg](), label=None)
+
+
+def big_endian(number):
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def key_id(public_key):
+    numbers = public_key.public_numbers()
+    e, n = b64url_encode(big_endian(numbers.e)), b64url_encode(big_endian(numbers.n))
+    jwk = f'{{"e":"{e}","kty":"RSA","n":"{n}"}}'
+    return KID_PREFIX + b64url_encode(hashlib.sha256(jwk.encode()).digest())
+
+
+def recipients_digest(recipients):
+    """The `rcpt` of section 4.3."""
+    digest = hashlib.sha256()
+    for recipient in recipients:
+        for part in (recipient.alg.encode(), recipient.kid.encode(), recipient.encrypted_key):
+            digest.update(le32(len(part)) + part)
+    return digest.digest()
+
+
+def wrap(public_key, cek, alg="RSA-OAEP-256", region=None):
+    return Recipient(alg, key_id(public_key), public_key.encrypt(cek, oaep(alg)), region)
+
+
+def unwrap(recipient, private_key):
+    """Give the CEK, or a random one: what is wrong must not show before the JWE tag fails."""
+    try:
+        # An encrypted key whose length is not that of the modulus is a ValueError, too.
+        cek = private_key.decrypt(recipient.encrypted_key, oaep(recipient.alg))
+    except ValueError:
+        cek = b""
+    return cek if len(cek) == 32 else os.urandom(32)
+
+
+# ---- Reading -----------------------------------------------------
+
+
+def printable(text, maximum):
+    return 1 <= len(text) <= maximum and all("!" <= c <= "~" for c in text)
+
+
+def parse_recipient(value):
+    check_members(value, {"header": Members, "encrypted_key": str})
+    header = value["header"]
+    # The algorithm before the other members: most of the algorithms that are unsupported bring members of their own.
+    alg = header.get("alg")
+    refuse_unless(isinstance(alg, str), "format", "alg is missing or no string")
+    refuse_unless(alg in OAEP_HASH, "unsupported", "key management algorithm")
+    check_members(header, {"alg": str, "kid": str}, {"region": str})
+    refuse_unless(printable(header["kid"], 512), "format", "kid")
+    refuse_unless("region" not in header or printable(header["region"], 64), "format", "region")
+    encrypted_key = b64url_decode(value["encrypted_key"])
+    refuse_unless(len(encrypted_key) in (256, 384, 512), "format", "length of encrypted_key")
+    return Recipient(alg, header["kid"], encrypted_key, header.get("region"))
+
+
+def parse_recipients(jwe):
+    """Give the recipients of either form: general with `recipients`, flattened without."""
+    common = {"protected": str, "iv": str, "ciphertext": str, "tag": str}
+    if "recipients" in jwe:
+        check_members(jwe, {**common, "recipients": list})
+        listed = jwe["recipients"]
+        refuse_unless(1 <= len(listed) <= MAX_RECIPIENTS, "format", "number of recipients")
+    else:
+        check_members(jwe, {**common, "header": Members, "encrypted_key": str})
+        listed = [Members(header=jwe["header"], encrypted_key=jwe["encrypted_key"])]
+    recipients = [parse_recipient(value) for value in listed]
+    refuse_unless(len({r.kid for r in recipients}) == len(recipients), "format", "two recipients of one kid")
+    return recipients
+
+
+def parse_protected(text):
+    """Section 4.3: give `bs`."""
+    protected = parse_json(b64url_decode(text))
+    check_members(protected, {"enc": str, "cty": str, "typ": str, "bs": Members})
+    refuse_unless(protected["enc"] == "A256GCM", "unsupported", "content encryption algorithm")
+    refuse_unless(protected["cty"] == "jwk+json" and protected["typ"] == "blobseal", "format", "cty or typ")
+    bs = protected["bs"]
+    check_members(bs, {"v": int, "blob": str, "layer": int, "gen": int, "rcpt": str})
+    refuse_unless(bs["v"] == 1 and bs["layer"] == 1, "unsupported", "version or layer of the envelope")
+    refuse_unless(1 <= bs["gen"] <= MAX_INT, "format", "generation")
+    return bs
+
+
+@dataclass
+class Envelope:
+    protected: str
+    iv: bytes
+    ciphertext: bytes
+    tag: bytes
+    recipients: list
+    blob_id: bytes
+    generation: int
+    rcpt: bytes
+
+
+def parse_envelope(data):
+    """Check all that can be checked without a key."""
+    refuse_unless(1 <= len(data) <= MAX_ENVELOPE, "format", "length of the envelope")
+    jwe = parse_json(data)
+    recipients = parse_recipients(jwe)
+    bs = parse_protected(jwe["protected"])
+    return Envelope(
+        jwe["protected"],
+        b64url_decode(jwe["iv"], 12),
+        b64url_decode(jwe["ciphertext"]),
+        b64url_decode(jwe["tag"], 16),
+        recipients,
+        b64url_decode(bs["blob"], 16),
+        bs["gen"],
+        b64url_decode(bs["rcpt"], 32),
+    )
+
+
+def parse_content(content):
+    """Section 4.4: give (DEK, blob id, core header, meta)."""
+    jwk = parse_json(content)
+    check_members(jwk, {"kty": str, "k": str, "kid": str, "hdr": str}, {"meta": Members})
+    refuse_unless(jwk["kty"] == "oct", "format", "kty of the content")
+    meta = jwk.get("meta", Members())
+    check_members(meta, {}, {"name": str, "type": str, "ann": Members})
+    annotations = meta.get("ann", Members())
+    refuse_unless(len(annotations) <= 64, "format", "number of annotations")
+    refuse_unless(all(isinstance(a, str) for a in annotations.values()), "format", "annotation that is no string")
+    refuse_unless(len(meta.source.encode()) <= 4096, "format", "meta too long")
+    return b64url_decode(jwk["k"], 32), b64url_decode(jwk["kid"], 16), b64url_decode(jwk["hdr"], 96), meta
+
+
+def decrypt_content(envelope, private_keys):
+    """Steps 2 and 3 of section 4.6, up to the JWE tag; the keys of the caller choose, never the envelope."""
+    keys = {key_id(key.public_key()): key for key in private_keys}
+    ours = [recipient for recipient in envelope.recipients if recipient.kid in keys]
+    refuse_unless(ours, "no-key", "no recipient is for this key")
+    for recipient in ours[:MAX_ATTEMPTS]:
+        cek = unwrap(recipient, keys[recipient.kid])
+        try:
+            return AESGCM(cek).decrypt(envelope.iv, envelope.ciphertext + envelope.tag, envelope.protected.encode())
+        except InvalidTag:
+            continue
+    raise not_authentic()
+
+
+def open_envelope(data, private_keys, header, slot_generation=None):
+    """Sections 4.5 and 4.6, steps 1 to 3: give (AES key, base nonce, meta)."""
+    envelope = parse_envelope(data)
+    refuse_unless(envelope.blob_id == header.blob_id, "format", "the envelope is that of another blob")
+    refuse_unless(slot_generation in (None, envelope.generation), "format", "generation of the slot")
+    content = decrypt_content(envelope, private_keys)
+    if not hmac.compare_digest(envelope.rcpt, recipients_digest(envelope.recipients)):
+        raise not_authentic()
+    dek, blob_id, sealed_header, meta = parse_content(content)
+    refuse_unless(blob_id == header.blob_id, "format", "the content is that of another blob")
+    if sealed_header != header.raw:
+        raise not_authentic()
+    key, base_nonce, commitment = derive(dek, header.context, header.salt)
+    if not hmac.compare_digest(commitment, header.commitment):
+        raise not_authentic()
+    return key, base_nonce, meta
+
+
+# ---- Writing -----------------------------------------------------
+
+
+def build_content(dek, core_header, meta=None):
+    kid, hdr = b64url_encode(core_header[16:32]), b64url_encode(core_header)
+    content = {"kty": "oct", "k": b64url_encode(dek), "kid": kid, "hdr": hdr}
+    return content if meta is None else {**content, "meta": meta}
+
+
+def build_protected(blob_id, generation, recipients):
+    rcpt = b64url_encode(recipients_digest(recipients))
+    bs = {"v": 1, "blob": b64url_encode(blob_id), "layer": 1, "gen": generation, "rcpt": rcpt}
+    return {"enc": "A256GCM", "cty": "jwk+json", "typ": "blobseal", "bs": bs}
+
+
+def build_recipient(recipient):
+    header = {"alg": recipient.alg, "kid": recipient.kid}
+    if recipient.region is not None:
+        header["region"] = recipient.region
+    return {"header": header, "encrypted_key": b64url_encode(recipient.encrypted_key)}
+
+
+def encrypt_content(cek, iv, content, protected):
+    """Give the members that the encryption makes; `protected` is the base64url text."""
+    sealed = AESGCM(cek).encrypt(iv, content, protected.encode())
+    members = {"iv": iv, "ciphertext": sealed[:-16], "tag": sealed[-16:]}
+    return {"protected": protected, **{name: b64url_encode(value) for name, value in members.items()}}
+
+
+def build_jwe(cek, protected, content, recipients, iv=None):
+    """Give the members of the JWE; `protected` and `content` are JSON texts."""
+    jwe = encrypt_content(cek, iv or os.urandom(12), content, b64url_encode(protected))
+    if len(recipients) == 1:
+        return {**jwe, **build_recipient(recipients[0])}
+    return {**jwe, "recipients": [build_recipient(recipient) for recipient in recipients]}

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the vectors are made of: sound parts with a place for a fault in each, and small edits that make the faults.
+
+Everywhere an edit is a function that takes a sound value and gives the one to be used; it changes nothing in place.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import ref_envelope
+from ref_conventions import b64url_decode, b64url_encode, with_sum
+from ref_core import CORE_HEADER_SIZE, CoreHeader, derive, seal_chunks, seal_core
+from ref_frame import FRAME_HEADER_SIZE, build_frame, build_slot
+from strict_json import to_json
+
+KEYS = {}  # public keys by name: kek1, kek2, kek3; the driver puts them here
+
+
+# ---- Edits -------------------------------------------------------
+
+
+def same(value):
+    return value
+
+
+def put(data, at, new):
+    return data[:at] + new + data[at + len(new) :]
+
+
+def flip(data, at, bit=0):
+    at %= len(data)
+    return put(data, at, bytes([data[at] ^ 1 << bit]))
+
+
+def resummed(header):
+    """Put the checksum at the end of a core header or a frame header right."""
+    return with_sum(header[:-8])
+
+
+def fixed(at, new):
+    """An edit of a header that puts its checksum right again."""
+    return lambda header: resummed(put(header, at, new))
+
+
+def drop(*names):
+    return lambda members: {name: value for name, value in members.items() if name not in names}
+
+
+def setting(**values):
+    return lambda members: {**members, **values}
+
+
+def inside(name, edit):
+    """The edit `edit` of the member `name`."""
+    return lambda members: {**members, name: edit(members[name])}
+
+
+def recoded(name, edit):
+    """The edit `edit` of the bytes for which the member `name` stands in base64url."""
+    return inside(name, lambda text: b64url_encode(edit(b64url_decode(text))))
+
+
+def padded(text):
+    return text + "=" * (-len(text) % 4)
+
+
+def low_bits(text):
+    """Give a text that stands for the same bytes to a reader that does not look at unused bits."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert len(text) % 4 in (2, 3)
+    return text[:-1] + alphabet[alphabet.index(text[-1]) + 1]
+
+
+# ---- Core --------------------------------------------------------
+
+
+def plaintext(size, seed="blobseal"):
+    return hashlib.shake_128(f"{seed} {size}".encode()).digest(size)
+
+
+@dataclass
+class Core(CoreHeader):
+    """A whole core, header and payload, and what it was made of."""
+
+    plain: bytes
+    dek: bytes
+
+    @property
+    def header(self):
+        return self.raw[:CORE_HEADER_SIZE]
+
+    @property
+    def payload(self):
+        return self.raw[CORE_HEADER_SIZE:]
+
+    def derive(self):
+        return derive(self.dek, self.context, self.salt)
+
+    def with_raw(self, raw):
+        return Core(raw, self.plain, self.dek)
+
+    def with_header(self, header):
+        """The header is given its right checksum."""
+        return self.with_raw(resummed(header) + self.payload)
+
+    def sealed_anew(self, header):
+        """The one bare chunk is sealed with the keys that follow from the header, whatever that says."""
+        key, base_nonce, _ = derive(self.dek, header[:32], header[32:56])
+        return self.with_raw(resummed(header) + seal_chunks(key, base_nonce, self.plain))
+
+
+def make_core(size=100, segments=0, dek=None, blob_id=None, salt=None, seed="blobseal"):
+    plain, dek = plaintext(size, seed), dek or os.urandom(32)
+    raw = seal_core(plain, dek, segments, blob_id or os.urandom(16), salt or os.urandom(24))
+    return Core(raw, plain, dek)
+
+
+# ---- Envelope ----------------------------------------------------
+
+
+def wrap(name, cek, alg="RSA-OAEP-256", region=None):
+    return ref_envelope.wrap(KEYS[name], cek, alg, region)
+
+
+def stranger(kid, alg="RSA-OAEP-256", size=256):
+    """A recipient whose key nobody here has."""
+    return ref_envelope.Recipient(alg, kid, os.urandom(size - 1).rjust(size, b"\x01"))
+
+
+@dataclass
+class Sealing:
+    """What goes into an envelope. Each `edit_` takes what it names, sound, and gives what is to be used."""
+
+    to: tuple = ("kek1",)
+    gen: int = 1
+    meta: dict = None
+    cek: bytes = None
+    edit_recipients: object = same  # list of Recipient, before `rcpt` is made of it
+    edit_protected: object = same  # dict
+    protected_text: object = to_json  # dict to bytes
+    edit_content: object = same  # dict
+    content_text: object = to_json  # dict to bytes
+    edit_jwe: object = same  # dict
+    jwe_text: object = to_json  # dict to bytes
+    iv: bytes = None
+
+    def build(self, core):
+        cek = self.cek or os.urandom(32)
+        recipients = self.edit_recipients([wrap(name, cek) for name in self.to])
+        protected = self.edit_protected(ref_envelope.build_protected(core.blob_id, self.gen, recipients))
+        content = self.edit_content(ref_envelope.build_content(core.dek, core.header, self.meta))
+        texts = self.protected_text(protected), self.content_text(content)
+        # A CEK must be exactly 32 bytes. Of one of 33 the first 32 are what a careless reader might use.
+        jwe = ref_envelope.build_jwe(cek[:32], *texts, recipients, self.iv)
+        return self.jwe_text(self.edit_jwe(jwe))
+
+
+def make_jwe(core, **how):
+    return Sealing(**how).build(core)
+
+
+# ---- Frame -------------------------------------------------------
+
+
+def attached(core, slots, edit_header=same):
+    frame = build_frame(core.blob_id, slots)
+    return edit_header(frame[:FRAME_HEADER_SIZE]) + frame[FRAME_HEADER_SIZE:] + core.raw
+
+
+def compact(core, jwe, gen=1, edit_header=same):
+    return attached(core, [build_slot(gen, jwe)], edit_header)
+
+
+def ab(core, jwe_a, jwe_b=None, gen_a=1, gen_b=None, capacity=4096):
+    slot_b = build_slot(gen_b or gen_a, jwe_b or jwe_a, capacity)
+    return attached(core, [build_slot(gen_a, jwe_a, capacity), slot_b])
+
+
+# ---- Vectors -----------------------------------------------------
+
+
+def envelope_fault(vector, name, comment, key="kek1", detached=False, **how):
+    """A sound core with an envelope made as `how`, the arguments of `Sealing`, says."""
+    core = make_core(1)
+    jwe = make_jwe(core, **how)
+    if detached:
+        vector(name, comment, core.raw, envelope=jwe, key=key)
+    else:
+        vector(name, comment, compact(core, jwe), key=key)
