@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <criterion/criterion.h>
+
+#include <string.h>
+
+#include "simd.h"
+
+static const uint8_t raw[BS_GCM_KEY_LEN] = {1, 2, 3};
+
+static size_t table_len(void)
+{
+    size_t n = 0;
+
+    while (bs_gcm_impls[n] != NULL)
+        n++;
+    return n;
+}
+
+Test(dispatch, table_ends_in_null_and_is_not_empty)
+{
+    cr_assert_gt(table_len(), 0);
+    cr_assert_lt(table_len(), 16);
+}
+
+Test(dispatch, entries_are_complete_and_have_names_of_their_own)
+{
+    for (size_t i = 0; i < table_len(); i++) {
+        const struct bs_gcm_impl *impl = bs_gcm_impls[i];
+
+        cr_assert(impl->init != NULL && impl->clear != NULL && impl->seal != NULL && impl->open != NULL);
+        cr_assert(impl->name != NULL && impl->name[0] != '\0');
+        for (size_t k = 0; k < i; k++)
+            cr_assert_str_neq(impl->name, bs_gcm_impls[k]->name);
+    }
+}
+
+Test(dispatch, the_last_entry_needs_no_cpu_feature)
+{
+    cr_assert_str_eq(bs_gcm_impls[table_len() - 1]->name, "openssl");
+}
+
+Test(dispatch, a_key_takes_the_best_entry_and_keeps_it)
+{
+    struct bs_gcm_key key = {NULL, NULL}, other = {NULL, NULL};
+    const struct bs_gcm_impl *taken;
+
+    cr_assert(bs_gcm_init(&key, raw));
+    taken = key.impl;
+    cr_assert_eq(taken, bs_gcm_impls[0]);
+    cr_assert(bs_gcm_init(&other, raw));
+    cr_assert_eq(other.impl, taken);
+    cr_assert_eq(key.impl, taken);
+    cr_assert_neq(key.state, other.state, "two keys share their state");
+    bs_gcm_clear(&other);
+    bs_gcm_clear(&key);
+}
+
+Test(dispatch, clearing_leaves_a_zero_key_and_may_be_repeated)
+{
+    struct bs_gcm_key key = {NULL, NULL};
+
+    bs_gcm_clear(&key); /* allowed for a zero key */
+    cr_assert(bs_gcm_init(&key, raw));
+    bs_gcm_clear(&key);
+    cr_assert_null(key.impl);
+    cr_assert_null(key.state);
+    bs_gcm_clear(&key);
+}
+
+Test(dispatch, sealed_length_counts_every_tag)
+{
+    const struct bs_gcm_run one = {.num = 1, .msg_len = 16384, .last_len = 0};
+    const struct bs_gcm_run full = {.num = 64, .msg_len = 16384, .last_len = 16384};
+    const struct bs_gcm_run tail = {.num = 3, .msg_len = 16384, .last_len = 5};
+
+    cr_assert_eq(bs_gcm_sealed_len(&one), 16);
+    cr_assert_eq(bs_gcm_sealed_len(&full), 64 * 16400);
+    cr_assert_eq(bs_gcm_sealed_len(&tail), 2 * 16400 + 21);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What tests of whole blobs share: keys that cost nothing, sources and sinks that misbehave on demand and watch how they
+ * are called, and blobs put together piece by piece. No test framework: programs under ThreadSanitizer and fuzz targets
+ * use it too. A helper that fails where a test cannot go on prints why and aborts.
+ */
+#ifndef TESTS_BLOBS_H
+#define TESTS_BLOBS_H
+
+#include <stdatomic.h>
+
+#include "internal.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* ---- Bytes ------------------------------------------------------------------------------------------------- */
+
+/* The next number of a sequence that depends on where *@state started, and one below @n. */
+uint64_t random_next(uint64_t *state);
+uint64_t random_below(uint64_t *state, uint64_t n);
+
+/* The same bytes for the same seed. */
+void fill_random(uint8_t *p, size_t len, uint64_t seed);
+
+/* Plaintext with a pattern, and whether any 16 bytes of such plaintext stand in @p. */
+void fill_pattern(uint8_t *p, size_t len);
+bool has_pattern(const uint8_t *p, size_t len);
+
+/* malloc() that does not fail. */
+void *must_alloc(size_t len);
+void *must_copy(const void *p, size_t len);
+
+/* ---- Faults --------------------------------------------------------------------------------------------------- */
+
+struct fault {
+    uint64_t at_call; /* this call fails, counted from 1, and all behind it; 0: none         */
+    uint64_t at_byte; /* the call that would touch this byte fails; 0: none                  */
+    enum blobseal_status status;
+    bool silent; /* leaves the struct blobseal_error as it is, as a careless callback does */
+    bool once;   /* calls behind at_call succeed again                                     */
+};
+
+/* ---- A KEK that costs nothing: XOR with a constant, padded to 256 bytes ------------------------------------------- */
+
+struct fake_kek {
+    const char *kid;
+    const char *alg;    /* NULL: RSA-OAEP-256 */
+    size_t wrapped_len; /* 0: 256             */
+    bool public_only;
+    bool takes_any_kid; /* unwraps what is for others, too */
+    struct fault wrap, unwrap;
+    _Atomic unsigned wraps, unwraps, closes;
+};
+
+/* Open it; the state stays the caller's. Close with blobseal_kek_close(). */
+struct blobseal_kek *fake_kek_open(struct fake_kek *state);
+
+/* What wrap() makes of @secret. */
+void fake_wrap(uint8_t *out, size_t len, const struct blobseal_secret32 *secret);
+
+/* ---- Sources and sinks --------------------------------------------------------------------------------------------- */
+
+struct test_source {
+    const uint8_t *data;
+    size_t len;
+    uint64_t size; /* what the source says; set by test_source_start() to len, or to unknown where sequential */
+    bool seekable;
+    size_t max_piece; /* delivers 1 to so many bytes a call; 0: all that is asked for                         */
+    struct fault fault;
+    size_t block_at; /* a read that has reached this byte waits for cancel(); 0: never                        */
+    /* Below: private, or for looking at afterwards. */
+    uint64_t random;
+    size_t pos;
+    _Atomic uint64_t calls;
+    _Atomic unsigned busy, cancels;
+    _Atomic bool misused; /* two threads in read() at once, or a read beyond a size that was promised        */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+};
+
+/* Set up @source over the members of @state that the caller has set. Undo with test_source_end(). */
+void test_source_start(struct blobseal_source *source, struct test_source *state);
+void test_source_end(struct test_source *state);
+
+struct test_sink {
+    bool seekable;
+    size_t cap; /* a write beyond is misuse */
+    struct fault fault;
+    /* Below: private, or for looking at afterwards. */
+    uint8_t *data;
+    uint8_t *written; /* 1 for each byte that was written */
+    size_t pos;       /* of a sequential sink             */
+    _Atomic uint64_t calls, bytes;
+    _Atomic unsigned busy;
+    _Atomic bool misused; /* a byte twice, beyond the end, two threads in write() at once */
+};
+
+void test_sink_start(struct blobseal_sink *sink, struct test_sink *state);
+void test_sink_end(struct test_sink *state);
+
+/* Whether it holds exactly @want: every byte, once, and nothing else. */
+bool test_sink_is(const struct test_sink *state, const void *want, size_t len);
+
+/* Whether whatever it holds is from @want, in its place; for a sequential sink a prefix of it. */
+bool test_sink_is_part_of(const struct test_sink *state, const void *want, size_t len);
+
+/* ---- Sealing and opening in memory ----------------------------------------------------------------------------- */
+
+struct sealed {
+    uint8_t *data;
+    size_t len;
+    struct blobseal_seal_result result; /* with the detached envelope */
+};
+
+enum blobseal_status seal_bytes(struct sealed *out, const void *plain, size_t len, struct blobseal_kek *const *keks,
+                                size_t num_keks, const struct blobseal_seal_options *options,
+                                struct blobseal_error *err);
+void sealed_clear(struct sealed *s);
+
+struct how_to_open {
+    bool sequential;  /* the blob comes through a pipe          */
+    size_t max_piece; /* in pieces of at most so many bytes     */
+    unsigned threads; /* 0: 1                                   */
+    const char *envelope;
+    size_t envelope_len;
+};
+
+struct opened {
+    uint8_t *data; /* what reached the sink */
+    size_t len;
+    bool got_reader; /* blobseal_reader_open() succeeded */
+    uint64_t size;   /* blobseal_reader_size()           */
+    uint64_t generation;
+    uint32_t notes;
+};
+
+/* Open all of a blob into memory. @how may be NULL. Release with opened_clear(), also after a failure. */
+enum blobseal_status open_bytes(struct opened *out, const void *blob, size_t len, struct blobseal_kek *const *keks,
+                                size_t num_keks, const struct how_to_open *how, struct blobseal_error *err);
+void opened_clear(struct opened *o);
+
+/* ---- Blobs made by hand ------------------------------------------------------------------------------------------ */
+
+/* All that a writer draws at random, from a seed. */
+struct recipe {
+    struct bs_core_header core;
+    struct blobseal_secret32 dek, cek;
+    struct bs_chunked_keys keys;
+};
+
+void recipe_make(struct recipe *r, uint64_t seed, unsigned segments);
+
+/* Derive keys and commitment again after dek, or the fields that the commitment binds, have been changed. */
+void recipe_derive(struct recipe *r);
+
+/* The core of @plain: header and payload. *@core_len receives its length. free(). */
+uint8_t *recipe_core(const struct recipe *r, const void *plain, size_t len, size_t *core_len);
+
+/* The envelope for @keks, zero-terminated. free(). */
+char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobseal_kek *const *keks, size_t num_keks);
+
+/* Put @a in a compact frame, or @a and @b in the slots of an A/B one, in front of a core. NULL: an empty slot. free(). */
+struct slot_text {
+    const char *text;
+    uint64_t generation;
+};
+uint8_t *put_in_frame(const struct bs_core_header *core, enum blobseal_layout layout, struct slot_text a,
+                      struct slot_text b, const uint8_t *core_bytes, size_t core_len, size_t *len);
+
+/* Offset of the core in a blob, by what its frame header says; 0 without a frame. */
+size_t core_offset_of(const uint8_t *blob, size_t len);
+
+/* Make every checksum that needs no key right again: frame header, slots, core header, segments. */
+void refix(uint8_t *blob, size_t len);
+
+#endif
