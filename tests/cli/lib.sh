@@ -1,0 +1,384 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# What the scripts of this folder share. Anybody may run them: `bash tests/cli/test_x.sh`. BLOBSEAL names the program.
+# Exit code of a script: 0 all passed, 1 something failed, 77 skipped.
+set -u
+export LC_ALL=C
+unset POSIXLY_CORRECT BLOBSEAL_CONFIG
+umask 022
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+blobseal=$(realpath -- "${BLOBSEAL:-$root/build/release/blobseal}")
+if [ ! -x "$blobseal" ]; then
+    echo "no program at $blobseal: build it, or name one with BLOBSEAL" >&2
+    exit 1
+fi
+
+# ---- Places, and cleaning up ----
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/blobseal-test.XXXXXX")
+chmod 755 "$tmp"
+keys=$tmp/keys
+out=$tmp/out # what the last run() wrote to stdout
+err=$tmp/err # and to stderr
+mkdir "$keys"
+cd "$tmp" || exit 1
+folders=0
+
+cleanup() {
+    local id
+    for id in $(jobs -p); do
+        kill -KILL "$id" 2>/dev/null
+    done
+    cd / && rm -rf -- "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# A sanitizer needs more memory and time than the program, and cannot look for leaks in a process that hides from others.
+# shellcheck disable=SC2034 # used by the scripts
+sanitized=no
+if grep -qE '__(asan|tsan)_init' "$blobseal"; then
+    # shellcheck disable=SC2034
+    sanitized=yes
+    [ "$(id -u)" = 0 ] || export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
+fi
+
+# ---- Counting ----
+
+passed=0
+failed=0
+title=
+last=
+code=0
+
+pass() {
+    passed=$((passed + 1))
+}
+
+fail() { # fail WHAT: the check that was made last has failed
+    failed=$((failed + 1))
+    printf 'FAIL %s: %s\n' "$title" "$*"
+    printf '     command:%s\n     exit code: %s\n' "${last:0:400}" "$code"
+    [ ! -s "$err" ] || head -n 4 "$err" | cut -c 1-240 | sed 's/^/     stderr: /'
+}
+
+finish() {
+    printf '%s: %d passed, %d failed\n' "${0##*/}" "$passed" "$failed"
+    [ "$failed" = 0 ]
+    exit
+}
+
+skip() { # skip WHY: end the script without a verdict
+    echo "skipped: $*"
+    exit 77
+}
+
+missing() { # print the tools that are not here; false: all are
+    local tool list=
+    for tool; do
+        command -v "$tool" >/dev/null || list="$list $tool"
+    done
+    [ -n "$list" ] && echo "${list# }"
+}
+
+need() { # need TOOL...: for the whole script
+    local list
+    list=$(missing "$@") || return 0
+    if [ "${CI:-}" = true ]; then
+        echo "FAIL ${0##*/}: needs $list"
+        exit 1
+    fi
+    skip "needs $list"
+}
+
+part() { # part TITLE TOOL...: whether the part of a script that needs these tools can run
+    local list
+    title=$1
+    shift
+    list=$(missing "$@") || return 0
+    if [ "${CI:-}" = true ]; then
+        last=
+        fail "needs $list"
+    else
+        echo "skipped: $title needs $list"
+    fi
+    return 1
+}
+
+# ---- Running ----
+
+fresh() { # fresh [TITLE]: an empty folder for the next checks
+    title=${1:-$title}
+    folders=$((folders + 1))
+    mkdir "$tmp/$folders"
+    cd "$tmp/$folders" || exit 1
+}
+
+try() { # try COMMAND...: its exit code in $code, its output in the files $out and $err; 124 where it hangs
+    printf -v last ' %q' "$@"
+    timeout --foreground -k 5 60 "$@" >"$out" 2>"$err"
+    code=$?
+}
+
+run() { # run ARGUMENT...: the program
+    try "$blobseal" "$@"
+}
+
+pipe() { # pipe ARGUMENT...: the program in a pipeline; its stdout goes on, its exit code lands in the file $tmp/pipe
+    timeout --foreground -k 5 60 "$blobseal" "$@" 2>"$err"
+    echo $? >"$tmp/pipe"
+}
+
+pipe_code() { # the exit code of the last pipe()
+    printf -v last ' %q' "$@"
+    code=$(cat "$tmp/pipe")
+}
+
+# start ARGUMENT...: the program in the background, with the signals of one in the foreground; its id in $pid. Descriptor 7
+# is the script's own, to keep a fifo open.
+start() {
+    printf -v last ' %q' "$@"
+    env --default-signal=INT,QUIT,HUP,TERM "$blobseal" "$@" <&0 >"$out" 2>"$err" 7>&- &
+    pid=$!
+}
+
+ended() { # wait for what was started last; 137 where it hangs
+    {
+        timeout 60 tail --pid="$pid" -s 0.02 -f /dev/null || kill -KILL "$pid"
+        wait "$pid"
+        code=$?
+    } 2>/dev/null
+}
+
+empty() { # empty FIFO: forget what nobody read from the fifo on descriptor 7
+    exec 7>&-
+    exec 7<>"$1"
+}
+
+wait_until() { # wait_until COMMAND...: up to 20 seconds
+    local i
+    for ((i = 0; i < 400; i++)); do
+        "$@" >/dev/null 2>&1 && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+# A folder tree of its own for mounts: as root, or in a namespace where an ordinary user is root.
+isolated=(unshare -m --)
+[ "$(id -u)" = 0 ] || isolated=(unshare -r -m --)
+
+can_mount() {
+    "${isolated[@]}" sh -c 'mount -t tmpfs none /mnt' 2>/dev/null
+}
+
+# Run the program as an ordinary user, for what root may do and others may not.
+have_user() { # whether that is possible; prepares it
+    if [ "$(id -u)" != 0 ]; then
+        ordinary=("$blobseal")
+        return 0
+    fi
+    part "$title" setpriv install || return 1
+    [ -x "$tmp/bin/blobseal" ] || install -D -m 755 "$blobseal" "$tmp/bin/blobseal"
+    ordinary=(setpriv --reuid=65534 --regid=65534 --clear-groups -- env ASAN_OPTIONS=detect_leaks=0 "$tmp/bin/blobseal")
+}
+
+run_as_user() { # run_as_user ARGUMENT...
+    try "${ordinary[@]}" "$@"
+}
+
+# ---- Data and keys ----
+
+make_key() { # make_key NAME [OPTION]...: $keys/NAME.pem and $keys/NAME.pub.pem
+    local name=$1
+    shift
+    if ! "$blobseal" keygen --rsa 2048 "$@" -o "$keys/$name.pem" --pub "$keys/$name.pub.pem" >"$out" 2>"$err"; then
+        echo "FAIL keygen does not work:"
+        cat "$err"
+        exit 1
+    fi
+}
+
+sample() { # sample FILE BYTES: bytes that do not repeat, the same at every call
+    [ -e "$tmp/random" ] || head -c $((9 << 20)) /dev/urandom >"$tmp/random"
+    head -c "$2" "$tmp/random" >"$1"
+}
+
+# ---- Expectations ----
+
+check() { # check WHAT COMMAND...: passes where the command does
+    local what=$1
+    shift
+    if "$@"; then pass; else fail "$what"; fi
+}
+
+expect_code() { # expect_code N
+    if [ "$code" = "$1" ]; then pass; else fail "the exit code should be $1"; fi
+}
+
+expect_stderr() { # expect_stderr PATTERN: an extended regular expression; empty: nothing at all
+    if [ -n "$1" ]; then
+        if grep -qE -e "$1" "$err"; then pass; else fail "stderr should have: $1"; fi
+    elif [ -s "$err" ]; then
+        fail "stderr should be empty"
+    else
+        pass
+    fi
+}
+
+expect_stdout() { # expect_stdout PATTERN: likewise
+    if [ -n "$1" ]; then
+        if grep -qE -e "$1" "$out"; then pass; else fail "stdout should have: $1"; fi
+    elif [ -s "$out" ]; then
+        fail "stdout should be empty, not: $(head -c 200 "$out" | tr -cd '[:print:]')"
+    else
+        pass
+    fi
+}
+
+expect_ok() { # exit code 0 and nothing on stderr
+    if [ "$code" = 0 ] && [ ! -s "$err" ]; then pass; else fail "should succeed in silence"; fi
+}
+
+# The form of every error: one line that says what, one that says what next, nothing on stdout.
+expect_error() { # expect_error EXIT-CODE CODE [PATTERN]
+    local lines
+    mapfile -t lines <"$err"
+    if [ "$code" != "$1" ]; then
+        fail "the exit code should be $1"
+    elif [[ ${lines[0]-} != "blobseal: error: "*" ($2)" ]]; then
+        fail "the first line should be: blobseal: error: ... ($2)"
+    elif ! [[ ${lines[0]} =~ ${3:-.} ]]; then
+        fail "the first line should have: $3"
+    elif [[ ${lines[1]-} != "blobseal: hint: "?* ]] || [ ${#lines[@]} != 2 ]; then
+        fail "the second and last line should be: blobseal: hint: ..."
+    elif [ -s "$out" ]; then
+        fail "nothing should be on stdout"
+    else
+        pass
+    fi
+}
+
+expect_same() { # expect_same FILE FILE
+    if cmp -s -- "$1" "$2"; then pass; else fail "$1 and $2 should be the same"; fi
+}
+
+no_leftovers() { # no_leftovers NAME...: nothing else is in this folder
+    local have want
+    have=$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)
+    want=$(printf '%s\n' "$@" | sort)
+    if [ "$have" = "$want" ]; then pass; else fail "here should be {${want//$'\n'/, }}, not {${have//$'\n'/, }}"; fi
+}
+
+# ---- Python, for JSON and terminals ----
+
+# json_is FILE EXPRESSION...: the file is one JSON object on one line, `d`, without equal names; each expression is true.
+json_is() {
+    if python3 - "$@" >"$tmp/json.log" 2>&1 <<'END'; then
+import json
+import sys
+
+
+def members(pairs):
+    assert len(pairs) == len({name for name, _ in pairs}), "two members of one name"
+    return dict(pairs)
+
+
+text = open(sys.argv[1], "rb").read().decode("utf-8", "strict")
+assert text.endswith("\n") and text.count("\n") == 1, "not one line"
+d = json.loads(text, object_pairs_hook=members)
+assert isinstance(d, dict), "not an object"
+for expression in sys.argv[2:]:
+    assert eval(expression), f"not so: {expression}"
+END
+        pass
+    else
+        fail "JSON: $(tail -n 1 "$tmp/json.log"): $(head -c 300 "$1")"
+    fi
+}
+
+# on_terminal STEP... -- COMMAND...: run it on a terminal of its own. What the terminal shows lands in $out, the state of
+# the echo at the end in $tmp/echo. Steps: expect:TEXT, send:TEXT (with \n, \x03), echo:on|off (wait for it), width:N.
+on_terminal() {
+    printf -v last ' %q' "$@"
+    : >"$err"
+    [ -e "$tmp/terminal.py" ] || cat >"$tmp/terminal.py" <<'END'
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+
+at = sys.argv.index("--")
+steps, command = sys.argv[2:at], sys.argv[at + 1:]
+ready, go = os.pipe()
+pid, fd = pty.fork()
+if pid == 0:
+    os.read(ready, 1)
+    os.execvp(command[0], command)
+shown = b""
+seen = 0
+
+
+def pump(seconds):
+    global shown
+    if not select.select([fd], [], [], seconds)[0]:
+        return True
+    try:
+        data = os.read(fd, 65536)
+    except OSError:  # Linux says EIO when the last one has left the terminal
+        return False
+    shown += data
+    return bool(data)
+
+
+def echoes():
+    return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
+
+
+def done(kind, value):
+    global seen
+    if kind == "expect":
+        found = shown.find(value.encode(), seen)
+        seen = found + len(value) if found >= 0 else seen
+        return found >= 0
+    return echoes() == (value == "on")
+
+
+def give_up(why):
+    os.kill(pid, signal.SIGKILL)
+    sys.stdout.buffer.write(shown + why.encode())
+    sys.exit(99)
+
+
+for step in [s for s in steps if s.startswith("width:")]:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(step[6:]), 0, 0))
+os.write(go, b"x")
+for step in steps:
+    kind, _, value = step.partition(":")
+    if kind == "send":
+        os.write(fd, value.encode().decode("unicode_escape").encode("latin-1"))
+    elif kind in ("expect", "echo"):
+        end = time.monotonic() + 20
+        while not done(kind, value):
+            if time.monotonic() > end:
+                give_up(f"\n[no {step} within 20 seconds]\n")
+            pump(0.05)
+end = time.monotonic() + 60
+while pump(1):
+    if time.monotonic() > end:
+        give_up("\n[it hangs]\n")
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+open(sys.argv[1], "w").write("on\n" if echoes() else "off\n")
+sys.stdout.buffer.write(shown)
+sys.exit(status if status >= 0 else 128 - status)
+END
+    timeout --foreground -k 5 120 python3 "$tmp/terminal.py" "$tmp/echo" "$@" >"$out" 2>"$err"
+    code=$?
+}
