@@ -4,8 +4,8 @@
  *
  * Private: PKCS#8 ("PRIVATE KEY"), encrypted PKCS#8 ("ENCRYPTED PRIVATE KEY"), PKCS#1 ("RSA PRIVATE KEY"), and refused if
  * others than the owner may read the file, for root too. Public: SPKI ("PUBLIC KEY"), PKCS#1 ("RSA PUBLIC KEY"), or the key
- * of an X.509 certificate, whose dates and signatures nobody looks at: it only carries the key. The first block of the
- * file that is one of these counts.
+ * of an X.509 certificate, whose dates and signatures nobody looks at: it only carries the key. A file with several of these
+ * is its first private key, or without one its first public key.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -109,22 +109,27 @@ static bool is_key(const struct block *b)
            name_is(b, "X509 CERTIFICATE") || name_is(b, "TRUSTED CERTIFICATE");
 }
 
-/* The first block of the text that holds a key. */
-static enum blobseal_status first_key(struct block *b, const char *path, char *text, size_t len,
-                                      struct blobseal_error *err)
+/* The first private key of the text, or else the first public one. */
+static enum blobseal_status find_key(struct block *found, const char *path, char *text, size_t len,
+                                     struct blobseal_error *err)
 {
     BIO *bio = BIO_new_mem_buf(text, (int)len);
-    bool found = false;
+    struct block b = {0};
 
-    *b = (struct block){0};
-    while (bio != NULL && !found && PEM_read_bio(bio, &b->name, &b->header, &b->data, &b->len) == 1) {
-        found = is_key(b);
-        if (!found)
-            block_clear(b);
+    *found = b;
+    while (bio != NULL && (found->name == NULL || !is_private(found)) &&
+           PEM_read_bio(bio, &b.name, &b.header, &b.data, &b.len) == 1) {
+        if (is_key(&b) && (found->name == NULL || is_private(&b))) {
+            block_clear(found);
+            *found = b;
+            b = (struct block){0};
+        } else {
+            block_clear(&b);
+        }
     }
     BIO_free(bio);
     ERR_clear_error();
-    if (found)
+    if (found->name != NULL)
         return BLOBSEAL_OK;
     (void)bad_key(path, err, "no PEM block with a key or certificate in it");
     blobseal_hint(err, "a key file starts with a line like -----BEGIN PRIVATE KEY-----");
@@ -241,7 +246,7 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
     st = read_file(path, &text, &len, &mode, err);
     if (st == BLOBSEAL_OK)
-        st = first_key(&b, path, text, len, err);
+        st = find_key(&b, path, text, len, err);
     if (st == BLOBSEAL_OK && is_private(&b))
         st = check_mode(path, mode, err);
     if (st == BLOBSEAL_OK)

@@ -294,7 +294,7 @@ Test(pem_files, text_and_other_blocks_in_front_are_passed_over)
     texts_end(&t);
 }
 
-Test(pem_files, the_first_key_counts)
+Test(pem_files, the_first_private_key_counts)
 {
     struct texts t = texts_start();
     EVP_PKEY *ec = EVP_EC_gen("P-256");
@@ -304,11 +304,25 @@ Test(pem_files, the_first_key_counts)
     cr_assert_eq(open_joined(t.private, t.public, &private), BLOBSEAL_OK);
     cr_assert(private);
     cr_assert_eq(open_joined(t.public, t.private, &private), BLOBSEAL_OK);
+    cr_assert(private);
+    cr_assert_eq(open_joined(t.public, t.public, &private), BLOBSEAL_OK);
     cr_assert_not(private);
     cr_assert_eq(open_joined(t.private, ec_text, &private), BLOBSEAL_OK);
     cr_assert_eq(open_joined(ec_text, t.private, &private), BLOBSEAL_E_CONFIG);
     free(ec_text);
     EVP_PKEY_free(ec);
+    texts_end(&t);
+}
+
+/* A certificate in front must not hide from the check that others can read the private key behind it. */
+Test(pem_files, a_private_key_behind_a_public_one_may_not_be_readable)
+{
+    struct texts t = texts_start();
+    char joined[16384];
+
+    (void)snprintf(joined, sizeof joined, "%s%s", t.public, t.private);
+    cr_assert_eq(open_text(joined, 0600), BLOBSEAL_OK);
+    cr_assert_eq(open_text(joined, 0644), BLOBSEAL_E_POLICY);
     texts_end(&t);
 }
 

@@ -9,17 +9,8 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
-#include "blobseal_provider.h"
+#include "internal.h"
 #include "vectors.h"
-
-/* Of kek/internal.h, which core/internal.h hides on the include path. */
-#define BS_RSA_KID_LEN 96
-enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobseal_error *err);
-bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key);
-bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, const uint8_t *in,
-                      size_t len);
-bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap, size_t *out_len,
-                        const uint8_t *in, size_t len);
 
 TestSuite(rsa, .fini = vec_no_leaks);
 
