@@ -515,6 +515,16 @@ last=" seal g -o - 1<>g"
 expect_error 6 E-EXISTS "is the input and the output"
 expect_same f g
 
+fresh "a key as the output"
+sample f 5000
+cp "$seal_key" kek.pub
+for options in "" --force; do
+    # shellcheck disable=SC2086
+    run seal $options -k kek.pub -o kek.pub f
+    expect_error 6 E-EXISTS
+    expect_same "$seal_key" kek.pub
+done
+
 title="one file as blob and envelope"
 for options in "" --force; do
     for pair in "new ./new" "new d/../new" "old ./old"; do

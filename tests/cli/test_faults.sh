@@ -52,12 +52,12 @@ title="a report that cannot be written"
 code=$?
 last=" seal --json -o new f >/dev/full"
 expect_code 8
-[ ! -e new ] || check "the hint is no lie: there is an output" test -z "$(grep 'no output was' "$err")"
+[ ! -e new ] || check "the hint is no lie: there is an output" test -z "$(grep 'no file was' "$err")"
 "$blobseal" keygen --rsa 2048 -o new.pem >/dev/full 2>"$err"
 code=$?
 last=" keygen -o new.pem >/dev/full"
 expect_code 8
-[ ! -e new.pem ] || check "the hint is no lie: there is an output" test -z "$(grep 'no output was' "$err")"
+[ ! -e new.pem ] || check "the hint is no lie: there is an output" test -z "$(grep 'no file was' "$err")"
 
 # A disk of 1 MiB. $1: with a way to O_TMPFILE, or with none: without /proc a file cannot get its name later.
 on_small_disk() {
@@ -409,29 +409,42 @@ if [ $strace_works = yes ] && [ $named = yes ]; then
     no_leftovers b f
     title="a temporary name, --force and a failing rename"
     echo precious >old
-    inject_named '?rename,renameat:error=EIO:when=1' open -f -j 1 -k "$open_key" -o old b
+    inject_named '?rename,renameat,renameat2:error=EIO:when=1+' open -f -j 1 -k "$open_key" -o old b
     expect_error 8 E-OUTPUT "Input/output error"
     check "the old file is as it was" grep -qx precious old
     no_leftovers b f old
 fi
 
-# SIGTERM between the names of two outputs: strace holds the second one back for a while.
+# SIGTERM while two outputs get on the disk and get their names: strace holds up one sync after the other.
 if [ $strace_works = yes ]; then
     fresh "a signal between two outputs"
     sample f 3000000
-    for command in "seal -k $seal_key --detached e -o new f" "keygen --rsa 2048 -o k.pem --pub p.pem"; do
-        rm -f "$tmp/trace"
-        # shellcheck disable=SC2086
-        strace -f -qq -o "$tmp/trace" -e inject=fsync:delay_enter=1000000:when=3 "$blobseal" $command >"$out" 2>"$err" &
-        pid=$!
-        last=" $command"
-        wait_until grep -q 'linkat.* = 0' "$tmp/trace"
-        child=$(sed -n '1s/ .*//p' "$tmp/trace")
-        kill -TERM "$child"
-        ended
-        expect_code 143
-        no_leftovers f
-        rm -f e new k.pem p.pem
+    # shellcheck disable=SC2317 # wait_until calls it
+    reached() { # reached N: the trace has come to the N-th sync
+        grep -q fchmod "$tmp/trace" && [ "$(grep -c 'fsync.*= 0' "$tmp/trace")" -ge $(($1 - 1)) ]
+    }
+    for command in "seal -k $seal_key --detached e -o new f" "keygen -q --rsa 2048 -o k.pem --pub p.pem"; do
+        for n in 1 2 3 4; do
+            last=" $command, SIGTERM in sync $n"
+            rm -f "$tmp/trace"
+            # shellcheck disable=SC2086
+            ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o "$tmp/trace" -e trace=fchmod,fsync -e inject=fsync:delay_enter=1000000:when=$n \
+                "$blobseal" $command >"$out" 2>"$err" &
+            pid=$!
+            wait_until reached $n
+            sleep 0.2
+            kill -TERM "$(sed -n '1s/ .*//p' "$tmp/trace")"
+            ended
+            if [ "$code" != 0 ]; then
+                expect_code 143
+                no_leftovers f
+            elif [[ $command == seal* ]]; then
+                no_leftovers e f new
+            else
+                no_leftovers f k.pem p.pem
+            fi
+            rm -f e new k.pem p.pem
+        done
     done
 fi
 

@@ -44,21 +44,19 @@ static bool make_pair(struct blobseal_keypair *p, const struct request *r, struc
     return ok;
 }
 
-/* Both files or none. */
-static bool write_pair(const struct blobseal_keypair *p, const struct request *r, struct blobseal_error *err)
+/* Both files or none; the names are looked at before the time is spent on a key. */
+static bool write_pair(struct blobseal_keypair *p, const struct request *r, struct blobseal_error *err)
 {
     struct output private = OUTPUT_NONE, public = OUTPUT_NONE;
     mode_t mask = umask(0);
-    bool ok;
+    bool both = r->public_path != NULL, ok;
 
     (void)umask(mask);
     ok = output_open(&private, r->private_path, false, false, 0600, NULL, err) &&
-         output_write(&private, p->private_pem, p->private_len, err);
-    if (r->public_path == NULL)
-        ok = ok && output_commit(&private, err);
-    else
-        ok = ok && output_open(&public, r->public_path, false, false, 0644 & ~mask, NULL, err) &&
-             output_write(&public, p->public_pem, p->public_len, err) && output_commit_both(&private, &public, err);
+         (!both || output_open(&public, r->public_path, false, false, 0644 & ~mask, NULL, err)) &&
+         make_pair(p, r, err) && output_write(&private, p->private_pem, p->private_len, err) &&
+         (!both || output_write(&public, p->public_pem, p->public_len, err)) &&
+         (both ? output_commit_both(&private, &public, err) : output_commit(&private, err));
     output_close(&private);
     output_close(&public);
     return ok;
@@ -82,7 +80,7 @@ static bool report(const struct request *r, const char *kid, struct blobseal_err
 static bool keygen(const struct request *r, struct blobseal_error *err)
 {
     struct blobseal_keypair p = {0};
-    bool ok = make_pair(&p, r, err) && write_pair(&p, r, err) && report(r, p.kid, err);
+    bool ok = write_pair(&p, r, err) && report(r, p.kid, err);
 
     blobseal_keypair_clear(&p);
     return ok;

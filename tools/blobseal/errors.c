@@ -53,11 +53,11 @@ static const char *default_hint(enum blobseal_status status)
         return "check that the file is what it should be: blobseal inspect FILE";
     case BLOBSEAL_E_DAMAGED:
     case BLOBSEAL_E_AUTH:
-        return "fetch the blob again from its source; no output was made";
+        return "fetch the blob again from its source; no file was made";
     case BLOBSEAL_E_UNSUPPORTED:
         return "it may need a newer blobseal";
     case BLOBSEAL_E_OUTPUT:
-        return "no output was left behind; check space and permissions and run it again";
+        return "no file was left behind; check space and permissions and run it again";
     case BLOBSEAL_E_EXISTS:
         return "choose another name with -o, or replace the file with --force";
     case BLOBSEAL_E_INPUT:

@@ -73,13 +73,34 @@ bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_erro
            (j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err));
 }
 
+/* --force must not replace the key that the blob is for. */
+static bool is_key_file(const struct job *j, struct blobseal_error *err)
+{
+    struct stat out, key;
+
+    if (stat(j->out_path, &out) != 0)
+        return false;
+    for (size_t i = 0; i < j->keys.num; i++) {
+        const char *ref = j->keys.args[i].ref;
+
+        if (stat(strncmp(ref, "file:", 5) == 0 ? ref + 5 : ref, &key) == 0 && S_ISREG(key.st_mode) &&
+            key.st_dev == out.st_dev && key.st_ino == out.st_ino) {
+            (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is a key and the output", j->out_path);
+            blobseal_hint(err, "choose another name with -o");
+            return true;
+        }
+    }
+    return false;
+}
+
 bool job_open_output(struct job *j, struct blobseal_error *err)
 {
     bool forced_tty = j->out_path != NULL && strcmp(j->out_path, "-") == 0;
 
     if (j->out_path == NULL)
         j->out_path = j->in.is_stdin ? "-" : j->default_out;
-    return output_open(&j->out, j->out_path, j->force, forced_tty, output_mode(&j->in), &j->in, err);
+    return !is_key_file(j, err) &&
+           output_open(&j->out, j->out_path, j->force, forced_tty, output_mode(&j->in), &j->in, err);
 }
 
 bool job_open_reader(struct job *j, struct blobseal_error *err)

@@ -118,7 +118,8 @@ static bool from_terminal(const char *ref, char *buf, size_t cap, size_t *len, s
 {
     struct termios silent;
     bool ok;
-    int fd = isatty(STDERR_FILENO) ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
+    bool somebody = isatty(STDERR_FILENO) || isatty(STDIN_FILENO);
+    int fd = somebody ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
 
     if (fd < 0 || tcgetattr(fd, &prompt_before) != 0) {
         if (fd >= 0)

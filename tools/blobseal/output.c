@@ -144,6 +144,8 @@ static bool look_at_existing(struct output *out, const struct input *in, struct 
     struct stat st;
 
     if (stat(out->path, &st) != 0) {
+        if (errno == ENAMETOOLONG)
+            return fail(err, BLOBSEAL_E_OUTPUT, errno, "create %s", out->path);
         if (lstat(out->path, &st) == 0 && !out->force)
             return fail(err, BLOBSEAL_E_EXISTS, 0, "%s exists (a symbolic link to nothing)", out->path);
         return true; /* other trouble shows when the file is created */
@@ -246,8 +248,14 @@ static bool place_temp(struct output *out)
     int f = out->folder;
 
     if (out->force && renameat2(f, out->temp, f, out->name, RENAME_EXCHANGE) == 0) {
-        out->replaced = true;
-        return true;
+        struct stat st;
+
+        out->replaced = fstatat(f, out->temp, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode);
+        if (out->replaced)
+            return true;
+        (void)renameat2(f, out->temp, f, out->name, RENAME_EXCHANGE); /* a folder appeared: it stays */
+        errno = EISDIR;
+        return false;
     }
     if (renameat2(f, out->temp, f, out->name, RENAME_NOREPLACE) == 0)
         return true;
