@@ -330,6 +330,35 @@ Test(envelope_keys, a_wrap_that_fails_without_words_ends_it)
     check_wraps_that_fail(true);
 }
 
+/* What an envelope draws at random must differ each time: here it is taken out of 20 of them. */
+Test(envelope_keys, content_key_and_iv_are_fresh)
+{
+    uint8_t cek[20][32], iv[20][BS_IV_LEN];
+    struct blobseal_error err;
+
+    ring_open(1);
+    for (size_t i = 0; i < COUNT(cek); i++) {
+        char *text = recipe_envelope(&recipe, 1, ring.kek, 1);
+        struct blobseal_secret32 zero = {{0}};
+        uint8_t pad[256];
+        struct bs_envelope e;
+
+        cr_assert_eq(bs_envelope_parse(&e, text, strlen(text), &err), BLOBSEAL_OK);
+        fake_wrap(pad, sizeof pad, &zero);
+        for (size_t k = 0; k < 32; k++)
+            cek[i][k] = e.jwe.recipients[0].key[k] ^ pad[k];
+        memcpy(iv[i], e.jwe.iv, sizeof iv[i]);
+        for (size_t k = 0; k < i; k++) {
+            cr_expect_arr_neq(cek[i], cek[k], 16);
+            cr_expect_arr_neq(cek[i] + 16, cek[k] + 16, 16);
+            cr_expect_arr_neq(iv[i], iv[k], sizeof iv[i]);
+        }
+        bs_envelope_clear(&e);
+        free(text);
+    }
+    ring_close();
+}
+
 Test(envelope_keys, names_with_quotes_are_escaped)
 {
     static const char *const kids[] = {"a\"b", "a\\b", "\\\"", "\"", "{\"alg\":\"dir\"}", "~!", "\\u0041"};

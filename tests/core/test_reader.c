@@ -449,13 +449,19 @@ Test(reader, keys_and_options_are_used_while_opening_only)
     sealed_clear(&c.s);
 }
 
-Test(reader, a_source_without_functions_is_refused)
+Test(reader, arguments_are_checked)
 {
-    const struct blobseal_source source = {.size = 5};
+    const struct blobseal_reader_options no_size = {.threads = 1};
+    struct blobseal_source source = {.size = 5};
+    struct blobseal_memory memory;
     struct blobseal_reader *reader = (void *)dst;
     struct blobseal_error err;
 
     cr_expect_eq(blobseal_reader_open(&reader, &source, &kek, 1, NULL, &err), BLOBSEAL_E_ARG);
+    cr_expect_null(reader);
+    reader = (void *)dst;
+    blobseal_source_memory(&source, &memory, plain, 5);
+    cr_expect_eq(blobseal_reader_open(&reader, &source, &kek, 1, &no_size, &err), BLOBSEAL_E_ARG);
     cr_expect_null(reader);
     blobseal_reader_close(NULL);
 }

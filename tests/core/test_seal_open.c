@@ -153,6 +153,43 @@ Test(seal_open, sealing_twice_gives_different_blobs)
     sealed_clear(&b);
 }
 
+/* The member `k` of a detached envelope's content. */
+static void data_key_of(const struct sealed *s, char out[43])
+{
+    struct blobseal_error err;
+    struct bs_envelope e;
+    uint8_t *content;
+    const char *at;
+
+    cr_assert_eq(bs_envelope_parse(&e, s->result.envelope, s->result.envelope_len, &err), BLOBSEAL_OK);
+    content = must_alloc(e.jwe.ciphertext.len + 1);
+    cr_assert_eq(bs_jwe_open(&e.jwe, false, &kek, 1, content, &err), BLOBSEAL_OK, "%s", err.text);
+    content[e.jwe.ciphertext.len] = '\0';
+    at = strstr((const char *)content, "\"k\":\"");
+    cr_assert_not_null(at);
+    memcpy(out, at + strlen("\"k\":\""), 43);
+    free(content);
+    bs_envelope_clear(&e);
+}
+
+Test(seal_open, every_blob_has_its_own_data_key)
+{
+    struct blobseal_seal_options o = options(BLOBSEAL_LAYOUT_DETACHED);
+    struct blobseal_error err;
+    char dek[20][43];
+    struct sealed s;
+
+    for (size_t i = 0; i < COUNT(dek); i++) {
+        cr_assert_eq(seal_bytes(&s, plain, 5, &kek, 1, &o, &err), BLOBSEAL_OK);
+        data_key_of(&s, dek[i]);
+        for (size_t k = 0; k < i; k++) {
+            cr_expect_arr_neq(dek[i], dek[k], 20);
+            cr_expect_arr_neq(dek[i] + 22, dek[k] + 22, 20);
+        }
+        sealed_clear(&s);
+    }
+}
+
 Test(seal_open, no_plaintext_stands_in_a_blob)
 {
     uint8_t *text = must_alloc(MAX_PLAIN);
@@ -330,6 +367,9 @@ Test(seal_open, arguments_are_checked)
     cr_expect_eq(blobseal_seal(&sink, &source, &kek, 1, &o, NULL, &err), BLOBSEAL_E_ARG, "no place for the envelope");
     o.layout = BLOBSEAL_LAYOUT_DETACHED + 1;
     cr_expect_eq(blobseal_seal(&sink, &source, &kek, 1, &o, &r, &err), BLOBSEAL_E_ARG);
+    o.layout = BLOBSEAL_LAYOUT_COMPACT;
+    o.size = 0;
+    cr_expect_eq(blobseal_seal(&sink, &source, &kek, 1, &o, &r, &err), BLOBSEAL_E_ARG, "options without their size");
     source.size = BS_MAX_PLAIN + 1;
     cr_expect_eq(blobseal_seal(&sink, &source, &kek, 1, NULL, &r, &err), BLOBSEAL_E_ARG);
     source.size = BLOBSEAL_SIZE_UNKNOWN;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2015,SC2016 # one-line choices; scripts for sh -c expand there
 # Envelopes against two other JOSE libraries, both ways: python3-jwcrypto and npm jose open ours, we open theirs.
 set -u
 cd "$(dirname "$0")" || exit 1

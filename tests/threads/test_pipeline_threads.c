@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "blobs.h"
@@ -245,6 +246,66 @@ static void blocked(unsigned threads, uint64_t *random)
     }
 }
 
+/* ---- A signal of the host program ------------------------------------------------------------------------------- */
+
+struct reading {
+    pthread_t thread;
+    struct blobseal_source source;
+    enum blobseal_status st;
+    _Atomic bool ended;
+};
+
+static void ignore(int signal_number)
+{
+    (void)signal_number;
+}
+
+static void *read_one_byte(void *arg)
+{
+    struct reading *r = arg;
+    struct blobseal_error err;
+    uint8_t byte;
+    size_t n;
+
+    r->st = r->source.read(r->source.ctx, &byte, 1, &n, &err);
+    r->ended = true;
+    return NULL;
+}
+
+static void wait_ms(long ms)
+{
+    (void)nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* A read of a silent pipe that was interrupted once can still be canceled. */
+static void interrupted(void)
+{
+    const struct sigaction action = {.sa_handler = ignore};
+    struct reading r = {.st = BLOBSEAL_OK};
+    struct blobseal_fd state;
+    struct blobseal_error err;
+    int fds[2];
+
+    if (sigaction(SIGUSR1, &action, NULL) != 0 || pipe(fds) != 0 ||
+        blobseal_source_fd(&r.source, &state, fds[0], NULL, &err) != BLOBSEAL_OK ||
+        pthread_create(&r.thread, NULL, read_one_byte, &r) != 0)
+        abort();
+    for (int i = 0; i < 5; i++) {
+        wait_ms(20);
+        (void)pthread_kill(r.thread, SIGUSR1);
+    }
+    r.source.cancel(r.source.ctx);
+    for (int i = 0; i < 500 && !r.ended; i++) /* far more than it needs */
+        wait_ms(10);
+    CHECK(r.ended, "the read does not end");
+    if (!r.ended && write(fds[1], "", 1) != 1)
+        abort();
+    (void)pthread_join(r.thread, NULL);
+    CHECK(r.st == BLOBSEAL_E_CANCELED, "%s", blobseal_status_code(r.st));
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 int main(void)
 {
     struct fake_kek fake = {.kid = "a-key"};
@@ -257,6 +318,7 @@ int main(void)
     kek = fake_kek_open(&fake);
     if (seal_bytes(&sealed, plain, LEN, &kek, 1, NULL, &err) != BLOBSEAL_OK)
         abort();
+    interrupted();
     for (unsigned threads = 1; threads <= 16; threads += threads < 4 ? 1 : 4) {
         for (unsigned kind = 0; kind < 4; kind++)
             round_trip(threads, kind);
