@@ -111,8 +111,9 @@ static enum blobseal_status fd_read(void *ctx, void *buf, size_t len, size_t *nr
     for (;;) {
         if (__atomic_load_n(&f->canceled, __ATOMIC_RELAXED))
             return blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "read %s: canceled", f->name);
-        if (poll(&wait, 1, CANCEL_POLL_MS) == 0)
-            continue;
+        n = poll(&wait, 1, CANCEL_POLL_MS);
+        if (n == 0 || (n < 0 && errno == EINTR))
+            continue; /* after a signal too: a read() here could block for ever */
         n = read(f->fd, buf, len);
         if (n >= 0)
             break;

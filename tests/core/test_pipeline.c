@@ -224,16 +224,16 @@ Test(pipeline, more_threads_than_make_sense)
     cr_expect_eq(run(false, false, 100000, &bytes, &err), BLOBSEAL_OK);
 }
 
-Test(pipeline, one_segment_needs_no_thread)
+Test(pipeline, one_segment_needs_no_thread_and_the_signal_mask_stays)
 {
     struct blobseal_error err;
     sigset_t before, after;
     uint64_t bytes;
 
+    cr_assert_eq(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
     job_start(1);
     cr_expect_eq(run(false, false, 8, &bytes, &err), BLOBSEAL_OK);
     cr_expect_eq(job.others, 0);
-    cr_assert_eq(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
     job_start(20);
     job.max_delay_us = 200;
     cr_expect_eq(run(false, true, 4, &bytes, &err), BLOBSEAL_OK);
