@@ -333,43 +333,53 @@ Test(io, a_file_opened_for_appending_is_sequential)
     (void)close(fd);
 }
 
+#define MORE_THAN_A_PIPE ((size_t)3 << 20)
+
+struct drain {
+    int fd;
+    uint8_t *data;
+    size_t len;
+};
+
 static void *drain(void *arg)
 {
-    const int *fd = arg;
-    size_t done = 0;
+    struct drain *d = arg;
     ssize_t n;
 
     (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* let the pipe fill up */
-    while (done < LEN && (n = read(*fd, bytes + done, LEN - done)) > 0)
-        done += (size_t)n;
+    while (d->len < MORE_THAN_A_PIPE && (n = read(d->fd, d->data + d->len, MORE_THAN_A_PIPE - d->len)) > 0)
+        d->len += (size_t)n;
     return NULL;
 }
 
 Test(io, a_pipe_takes_all_or_fails)
 {
-    uint8_t *sent = must_alloc(LEN);
+    uint8_t *sent = must_alloc(MORE_THAN_A_PIPE);
+    struct drain d = {.data = must_alloc(MORE_THAN_A_PIPE)};
     struct blobseal_sink sink;
     struct blobseal_fd state;
     struct blobseal_error err;
     pthread_t thread;
     int fds[2];
 
-    fill_random(sent, LEN, 3);
+    fill_random(sent, MORE_THAN_A_PIPE, 3);
     for (int nonblocking = 0; nonblocking <= 1; nonblocking++) {
-        memset(bytes, 0, LEN);
         cr_assert_eq(pipe(fds), 0);
         if (nonblocking == 1)
             cr_assert_eq(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
         cr_assert_eq(blobseal_sink_fd(&sink, &state, fds[1], NULL, &err), BLOBSEAL_OK);
         cr_expect_null(sink.pwrite);
-        cr_assert_eq(pthread_create(&thread, NULL, drain, &fds[0]), 0);
-        cr_expect_eq(bs_write(&sink, sent, LEN, 0, &err), BLOBSEAL_OK, "%s", err.text);
+        d.fd = fds[0];
+        d.len = 0;
+        cr_assert_eq(pthread_create(&thread, NULL, drain, &d), 0);
+        cr_expect_eq(bs_write(&sink, sent, MORE_THAN_A_PIPE, 0, &err), BLOBSEAL_OK, "%s", err.text);
         (void)close(fds[1]);
         (void)pthread_join(thread, NULL);
-        cr_expect_arr_eq(bytes, sent, LEN);
+        cr_expect(d.len == MORE_THAN_A_PIPE && memcmp(d.data, sent, d.len) == 0);
         (void)close(fds[0]);
     }
     free(sent);
+    free(d.data);
 }
 
 static void expect_sink_error(int fd, bool positioned, int want_errno)

@@ -70,9 +70,19 @@ static void check_recipient(const struct bs_jwe_recipient *r, bool bare)
     require(r->region == NULL || is_token(r->region, BLOBSEAL_MAX_REGION));
 }
 
+/* Any other member of the protected header is welcome. */
+static enum blobseal_status any_member(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err)
+{
+    (void)ctx;
+    (void)name;
+    (void)err;
+    walk(j);
+    return BLOBSEAL_OK;
+}
+
 static void parse(const char *text, size_t len, bool bare)
 {
-    const struct bs_jwe_profile profile = {.bare = bare};
+    const struct bs_jwe_profile profile = {.bare = bare, .member = any_member};
     struct blobseal_error err;
     struct bs_jwe jwe;
     enum blobseal_status st = bs_jwe_parse(&jwe, text, len, &profile, &err);

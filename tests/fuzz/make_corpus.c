@@ -104,6 +104,7 @@ static void jwe_texts(const char *text)
         {"RSA-OAEP-256", "A256KW"},
         {"RSA-OAEP-256", "dir"},
         {"RSA-OAEP-256", "ECDH-ES+A256KW"},
+        {"\"another\"", "\"" KNOWN_KID "\""},
     };
     char edited[8192];
 
