@@ -204,11 +204,14 @@ static enum blobseal_status check_end(const struct blobseal_source *source, stru
     return st;
 }
 
-static enum blobseal_status check_arguments(const struct blobseal_source *source, const struct blobseal_seal_options *o,
+static enum blobseal_status check_arguments(const struct blobseal_sink *sink, const struct blobseal_source *source,
+                                            const struct blobseal_seal_options *o,
                                             const struct blobseal_seal_result *result, struct blobseal_error *err)
 {
     if (o->layout > BLOBSEAL_LAYOUT_DETACHED || (o->layout == BLOBSEAL_LAYOUT_DETACHED && result == NULL))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such layout, or no place for the envelope");
+    if (sink->write == NULL && sink->pwrite == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a sink without functions");
     if (bs_seekable(source) ? source->size > BS_MAX_PLAIN : source->read == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "seal: a source is seekable with a size below 4 PiB, or sequential");
@@ -246,7 +249,7 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size");
     if (options != NULL)
         memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
-    st = check_arguments(source, &o, result, err);
+    st = check_arguments(sink, source, &o, result, err);
     if (st != BLOBSEAL_OK)
         return st;
     v = blobseal_secret_alloc(sizeof *v);

@@ -272,7 +272,10 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_inspect(struct blob
 
 /* ---- Sealing --------------------------------------------------------------------------------------------------- */
 
-/* Called with the count of plaintext bytes done so far, from any worker, one at a time. Answer false to stop. */
+/*
+ * Called with the count of plaintext bytes done so far, from any worker, one at a time. Answer false to stop; workers that are
+ * under way may call once more.
+ */
 typedef bool (*blobseal_progress_fn)(void *ctx, uint64_t bytes_done);
 
 struct blobseal_seal_options {

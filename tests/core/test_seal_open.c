@@ -532,3 +532,14 @@ Test(seal_open, progress_stops_sealing_and_opening)
     blobseal_free(to.data);
     sealed_clear(&s);
 }
+
+Test(seal_open, a_sink_without_functions_is_an_argument_error)
+{
+    const struct blobseal_sink none = {0};
+    struct blobseal_source source;
+    struct blobseal_memory memory;
+    struct blobseal_kek *keks[1] = {NULL};
+
+    blobseal_source_memory(&source, &memory, "x", 1);
+    cr_assert_eq(blobseal_seal(&none, &source, keks, 1, NULL, NULL, NULL), BLOBSEAL_E_ARG);
+}
