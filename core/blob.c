@@ -97,14 +97,13 @@ uint64_t bs_core_len(const struct bs_core_header *h, uint64_t plain_len)
     uint64_t full = plain_len / BS_SEGMENT_LEN;
     size_t rest = (size_t)(plain_len % BS_SEGMENT_LEN);
 
-    return BS_CORE_HEADER_LEN + full * bs_segment_stride(h) + bs_sealed_tail_len(rest) +
-           (bs_segment_stride(h) - BS_SEALED_SEGMENT_LEN);
+    return BS_CORE_HEADER_LEN + full * bs_segment_stride(h) + bs_sealed_tail_len(rest) + bs_segment_sum_len(h);
 }
 
 bool bs_payload_plain_len(const struct bs_core_header *h, uint64_t payload_len, uint64_t *plain_len)
 {
     uint64_t full = payload_len / bs_segment_stride(h), rest = payload_len % bs_segment_stride(h);
-    uint64_t sum_len = bs_segment_stride(h) - BS_SEALED_SEGMENT_LEN, tail;
+    uint64_t sum_len = bs_segment_sum_len(h), tail;
 
     if (rest < sum_len || full >= BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS)
         return false;

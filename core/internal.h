@@ -68,10 +68,16 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_core_decode(struct bs_core_header *h, 
 /* Seed of the sum of segment @index. */
 uint64_t bs_segment_seed(const struct bs_core_header *h, uint64_t index);
 
-/* Bytes of a full sealed segment with its sum, if it has one. */
+/* Bytes of the sum behind a segment, if the blob has sums. */
+static inline size_t bs_segment_sum_len(const struct bs_core_header *h)
+{
+    return h->segments == BS_SEGMENTS_CHECKSUMMED ? BS_SUM_LEN : 0;
+}
+
+/* Bytes of a full sealed segment with its sum. */
 static inline size_t bs_segment_stride(const struct bs_core_header *h)
 {
-    return BS_SEALED_SEGMENT_LEN + (h->segments == BS_SEGMENTS_CHECKSUMMED ? BS_SUM_LEN : 0);
+    return BS_SEALED_SEGMENT_LEN + bs_segment_sum_len(h);
 }
 
 /* Bytes of the sealed chunks of @plain_len bytes that end a message. */

@@ -12,139 +12,6 @@ struct scratch {
     uint8_t plain[BS_RUN_LEN];
 };
 
-/* ---- Opening --------------------------------------------------------------------------------------------------- */
-
-/* Try the envelopes in their order; the first that opens counts, and the first error if none does. */
-static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_front *f,
-                                   struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
-{
-    enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_OK;
-
-    if (f->num_candidates == 0) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached",
-                            bs_source_name(&r->source));
-        blobseal_hint(err, "name the envelope file with --envelope");
-        return BLOBSEAL_E_CONFIG;
-    }
-    for (size_t i = 0; i < f->num_candidates; i++) {
-        struct blobseal_error e = {0};
-        struct bs_envelope env;
-
-        st = bs_front_envelope(f, i, &env, &e);
-        if (st == BLOBSEAL_OK)
-            st = bs_envelope_open(&env, &f->core, keks, num_keks, r->keys, &e);
-        if (st == BLOBSEAL_OK)
-            st = bs_info_make(&r->info, f, i, &env, &r->source, &e);
-        bs_envelope_clear(&env);
-        if (st == BLOBSEAL_OK)
-            return BLOBSEAL_OK;
-        if (i == 0) {
-            first = st;
-            if (err != NULL)
-                *err = e;
-        }
-    }
-    return first;
-}
-
-static enum blobseal_status read_scratch(struct blobseal_reader *r, struct scratch *s, uint64_t chunk, size_t num,
-                                         bool last, size_t sealed_len, struct blobseal_error *err);
-static struct scratch *take_scratch(struct blobseal_reader *r);
-static void give_scratch(struct blobseal_reader *r, struct scratch *s);
-
-/* Open the last chunk: from here on the size is authentic. Section 3. */
-static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
-{
-    enum blobseal_status st;
-    struct scratch *s;
-
-    r->plain_bytes = r->info.plain_bytes;
-    if (r->plain_bytes == BLOBSEAL_SIZE_UNKNOWN)
-        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
-                             bs_source_name(&r->source), (unsigned long long)r->source.size);
-    s = take_scratch(r);
-    if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open %s: no memory", bs_source_name(&r->source));
-    st = read_scratch(r, s, r->plain_bytes / BS_CHUNK_LEN, 1, true,
-                      (size_t)(r->plain_bytes % BS_CHUNK_LEN) + BS_GCM_TAG_LEN, err);
-    if (st == BLOBSEAL_E_AUTH)
-        st = blobseal_fail(err, st, 0, "the end of %s is not authentic: it was cut, extended or changed",
-                           bs_source_name(&r->source));
-    give_scratch(r, s);
-    return st;
-}
-
-enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
-                                          struct blobseal_kek *const *keks, size_t num_keks,
-                                          const struct blobseal_reader_options *options, struct blobseal_error *err)
-{
-    struct blobseal_reader_options o = {.size = sizeof o};
-    struct blobseal_reader *r;
-    struct bs_front front = {0};
-    enum blobseal_status st;
-
-    *reader = NULL;
-    if (options != NULL && options->size < sizeof o.size)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size");
-    if (options != NULL)
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
-    if (source->pread == NULL && source->read == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: a source without functions");
-    r = calloc(1, sizeof *r);
-    if (r == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
-    pthread_mutex_init(&r->lock, NULL);
-    r->source = *source;
-    r->input = (struct bs_input){&r->source, 0};
-    r->threads = o.threads;
-    r->progress = o.progress;
-    r->progress_ctx = o.progress_ctx;
-    r->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
-    r->keys = blobseal_secret_alloc(sizeof *r->keys);
-    st = r->keys != NULL ? bs_front_read(&front, &r->input, o.envelope, o.envelope_len, err)
-                         : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
-    if (st == BLOBSEAL_OK) {
-        r->core = front.core;
-        r->core_offset = front.core_offset;
-        st = unlock(r, &front, keks, num_keks, err);
-    }
-    if (st == BLOBSEAL_OK && bs_seekable(&r->source))
-        st = check_size(r, err);
-    bs_front_clear(&front);
-    if (st == BLOBSEAL_OK)
-        *reader = r;
-    else
-        blobseal_reader_close(r);
-    return st;
-}
-
-void blobseal_reader_close(struct blobseal_reader *r)
-{
-    if (r == NULL)
-        return;
-    while (r->pool != NULL) {
-        struct scratch *s = r->pool;
-
-        r->pool = s->next;
-        bs_chunked_clear(&s->chunked);
-        free(s);
-    }
-    blobseal_info_clear(&r->info);
-    blobseal_secret_free(r->keys);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
-}
-
-uint64_t blobseal_reader_size(const struct blobseal_reader *r)
-{
-    return r->plain_bytes;
-}
-
-const struct blobseal_info *blobseal_reader_info(const struct blobseal_reader *r)
-{
-    return &r->info;
-}
-
 /* ---- Reading at an offset ------------------------------------------------------------------------------------ */
 
 /* A scratch from the pool, or a new one: the pool grows to the number of callers at a time. */
@@ -261,4 +128,132 @@ enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst,
     else if (len > 0)
         memset(dst, 0, len);
     return st;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------------------------- */
+
+/* Try the envelopes in their order; the first that opens counts, and the first error if none does. */
+static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_front *f,
+                                   struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
+{
+    enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_OK;
+
+    if (f->num_candidates == 0) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached",
+                            bs_source_name(&r->source));
+        blobseal_hint(err, "name the envelope file with --envelope");
+        return BLOBSEAL_E_CONFIG;
+    }
+    for (size_t i = 0; i < f->num_candidates; i++) {
+        struct blobseal_error e = {0};
+        struct bs_envelope env;
+
+        st = bs_front_envelope(f, i, &env, &e);
+        if (st == BLOBSEAL_OK)
+            st = bs_envelope_open(&env, &f->core, keks, num_keks, r->keys, &e);
+        if (st == BLOBSEAL_OK)
+            st = bs_info_make(&r->info, f, i, &env, &r->source, &e);
+        bs_envelope_clear(&env);
+        if (st == BLOBSEAL_OK)
+            return BLOBSEAL_OK;
+        if (i == 0) {
+            first = st;
+            if (err != NULL)
+                *err = e;
+        }
+    }
+    return first;
+}
+
+/* Open the last chunk: from here on the size is authentic. Section 3. */
+static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+    struct scratch *s;
+
+    r->plain_bytes = r->info.plain_bytes;
+    if (r->plain_bytes == BLOBSEAL_SIZE_UNKNOWN)
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
+                             bs_source_name(&r->source), (unsigned long long)r->source.size);
+    s = take_scratch(r);
+    if (s == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open %s: no memory", bs_source_name(&r->source));
+    st = read_scratch(r, s, r->plain_bytes / BS_CHUNK_LEN, 1, true,
+                      (size_t)(r->plain_bytes % BS_CHUNK_LEN) + BS_GCM_TAG_LEN, err);
+    if (st == BLOBSEAL_E_AUTH)
+        st = blobseal_fail(err, st, 0, "the end of %s is not authentic: it was cut, extended or changed",
+                           bs_source_name(&r->source));
+    give_scratch(r, s);
+    return st;
+}
+
+enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
+                                          struct blobseal_kek *const *keks, size_t num_keks,
+                                          const struct blobseal_reader_options *options, struct blobseal_error *err)
+{
+    struct blobseal_reader_options o = {.size = sizeof o};
+    struct blobseal_reader *r;
+    struct bs_front front = {0};
+    enum blobseal_status st;
+
+    *reader = NULL;
+    if (options != NULL && options->size < sizeof o.size)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size");
+    if (options != NULL)
+        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    if (source->pread == NULL && source->read == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: a source without functions");
+    r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
+    pthread_mutex_init(&r->lock, NULL);
+    r->source = *source;
+    r->input = (struct bs_input){&r->source, 0};
+    r->threads = o.threads;
+    r->progress = o.progress;
+    r->progress_ctx = o.progress_ctx;
+    r->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
+    r->keys = blobseal_secret_alloc(sizeof *r->keys);
+    st = r->keys != NULL ? bs_front_read(&front, &r->input, o.envelope, o.envelope_len, err)
+                         : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
+    if (st == BLOBSEAL_OK) {
+        r->core = front.core;
+        r->core_offset = front.core_offset;
+        st = unlock(r, &front, keks, num_keks, err);
+    }
+    if (st == BLOBSEAL_OK && bs_seekable(&r->source))
+        st = check_size(r, err);
+    bs_front_clear(&front);
+    if (st == BLOBSEAL_OK)
+        *reader = r;
+    else
+        blobseal_reader_close(r);
+    return st;
+}
+
+void blobseal_reader_close(struct blobseal_reader *r)
+{
+    if (r == NULL)
+        return;
+    while (r->pool != NULL) {
+        struct scratch *s = r->pool;
+
+        r->pool = s->next;
+        bs_chunked_clear(&s->chunked);
+        free(s);
+    }
+    blobseal_info_clear(&r->info);
+    blobseal_secret_free(r->keys);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+uint64_t blobseal_reader_size(const struct blobseal_reader *r)
+{
+    return r->plain_bytes;
+}
+
+const struct blobseal_info *blobseal_reader_info(const struct blobseal_reader *r)
+{
+    return &r->info;
 }

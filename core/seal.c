@@ -19,7 +19,7 @@ struct sealing {
 
 static bool checksummed(const struct sealing *s)
 {
-    return s->core.segments == BS_SEGMENTS_CHECKSUMMED;
+    return bs_segment_sum_len(&s->core) > 0;
 }
 
 /* ---- Steps of the pipeline ------------------------------------------------------------------------------------ */

@@ -9,7 +9,7 @@ struct streaming {
 
 static size_t sum_len(const struct blobseal_reader *r)
 {
-    return bs_segment_stride(&r->core) - BS_SEALED_SEGMENT_LEN;
+    return bs_segment_sum_len(&r->core);
 }
 
 static enum blobseal_status cut(const struct blobseal_reader *r, struct blobseal_error *err)
