@@ -12,7 +12,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#include "blobseal_provider.h"
+#include "internal.h"
 
 #define STRING_(x) #x
 #define STRING(x)  STRING_(x)
@@ -51,6 +51,36 @@ const char *blobseal_status_code(enum blobseal_status status)
 void blobseal_free(void *p)
 {
     free(p);
+}
+
+/* ---- Structs that grow ----------------------------------------------------------------------------------------- */
+
+bool bs_take_struct(void *own, size_t own_size, const void *theirs)
+{
+    size_t size;
+
+    if (theirs == NULL)
+        return true;
+    memcpy(&size, theirs, sizeof size);
+    if (size < sizeof size)
+        return false;
+    memcpy((uint8_t *)own + sizeof size, (const uint8_t *)theirs + sizeof size,
+           (size < own_size ? size : own_size) - sizeof size);
+    return true;
+}
+
+bool bs_give_struct(void *theirs, const void *own, size_t own_size)
+{
+    size_t size;
+
+    if (theirs == NULL)
+        return true;
+    memcpy(&size, theirs, sizeof size);
+    if (size < sizeof size)
+        return false;
+    memcpy((uint8_t *)theirs + sizeof size, (const uint8_t *)own + sizeof size,
+           (size < own_size ? size : own_size) - sizeof size);
+    return true;
 }
 
 /* ---- Errors ---- */

@@ -31,17 +31,6 @@ static bool once(struct bs_envelope *e, unsigned bit)
     return first;
 }
 
-/* A string that is exactly @len bytes in base64url. A fault of the JSON itself stays in @j. */
-static bool read_fixed(struct bs_json *j, uint8_t *out, size_t len)
-{
-    struct bs_slice s;
-    size_t n;
-
-    if (!bs_json_string(j, &s))
-        return true;
-    return blobseal_b64_decode(out, len, &n, (const char *)s.p, s.len) && n == len;
-}
-
 static enum blobseal_status read_bs_member(struct bs_envelope *e, struct bs_slice name, struct bs_json *j,
                                            struct blobseal_error *err)
 {
@@ -59,10 +48,10 @@ static enum blobseal_status read_bs_member(struct bs_envelope *e, struct bs_slic
         if (bs_json_uint(j, &e->generation) && e->generation == 0)
             return bs_malformed(err, "generation 0");
     } else if (bs_slice_is(name, "blob") && once(e, SEEN_BLOB)) {
-        if (!read_fixed(j, e->blob_id, sizeof e->blob_id))
+        if (!bs_json_fixed(j, e->blob_id, sizeof e->blob_id))
             return bs_malformed(err, "`blob` is not 16 bytes in base64url");
     } else if (bs_slice_is(name, "rcpt") && once(e, SEEN_RCPT)) {
-        if (!read_fixed(j, e->rcpt, sizeof e->rcpt))
+        if (!bs_json_fixed(j, e->rcpt, sizeof e->rcpt))
             return bs_malformed(err, "`rcpt` is not 32 bytes in base64url");
     } else {
         return bs_malformed(err, "a member of `bs` is not known, or stands twice");
@@ -133,85 +122,11 @@ static bool recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *j
     return bs_sha256_end(&h, out);
 }
 
-/* ---- The content ------------------------------------------------------------------------------------------------ */
-
-#define MAX_META        4096
-#define MAX_ANNOTATIONS 64
-
-/* The object `ann`: strings under names that differ. */
-static bool skip_annotations(struct bs_json *j)
-{
-    struct bs_slice names[MAX_ANNOTATIONS], value;
-    size_t n = 0;
-
-    bs_json_object(j);
-    while (n < MAX_ANNOTATIONS && bs_json_member(j, &names[n])) {
-        for (size_t i = 0; i < n; i++)
-            if (names[i].len == names[n].len && memcmp(names[i].p, names[n].p, names[n].len) == 0)
-                return false;
-        bs_json_string(j, &value);
-        n++;
-    }
-    return n < MAX_ANNOTATIONS || !bs_json_member(j, &value);
-}
-
-/* `meta` is checked like everything else; no verb shows it yet. */
-static bool skip_meta(struct bs_json *j)
-{
-    const uint8_t *start;
-    bool name_seen = false, type_seen = false, ann_seen = false, ok = true;
-    struct bs_slice name, value;
-
-    bs_json_object(j);
-    start = j->p - 1; /* white space before an object is not of its text */
-    while (ok && bs_json_member(j, &name)) {
-        if (bs_slice_is(name, "name") && !name_seen)
-            name_seen = bs_json_string(j, &value);
-        else if (bs_slice_is(name, "type") && !type_seen)
-            type_seen = bs_json_string(j, &value);
-        else if (bs_slice_is(name, "ann") && !ann_seen)
-            ann_seen = ok = skip_annotations(j);
-        else
-            ok = false;
-    }
-    return ok && j->p - start <= MAX_META;
-}
-
-struct jwk {
-    struct blobseal_secret32 k;
-    uint8_t kid[BLOBSEAL_BLOB_ID_LEN];
-    uint8_t hdr[BS_CORE_HEADER_LEN];
-};
-
-static bool read_jwk(struct jwk *jwk, uint8_t *text, size_t len)
-{
-    struct bs_json j = bs_json_start(text, len);
-    bool kty = false, k = false, kid = false, hdr = false, meta = false, ok = true;
-    struct bs_slice name, value;
-
-    bs_json_object(&j);
-    while (ok && bs_json_member(&j, &name)) {
-        if (bs_slice_is(name, "kty") && !kty)
-            ok = kty = bs_json_string(&j, &value) && bs_slice_is(value, "oct");
-        else if (bs_slice_is(name, "k") && !k)
-            ok = k = read_fixed(&j, jwk->k.b, sizeof jwk->k.b);
-        else if (bs_slice_is(name, "kid") && !kid)
-            ok = kid = read_fixed(&j, jwk->kid, sizeof jwk->kid);
-        else if (bs_slice_is(name, "hdr") && !hdr)
-            ok = hdr = read_fixed(&j, jwk->hdr, sizeof jwk->hdr);
-        else if (bs_slice_is(name, "meta") && !meta)
-            ok = meta = skip_meta(&j);
-        else
-            ok = false;
-    }
-    return ok && bs_json_end(&j) && kty && k && kid && hdr;
-}
-
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
 /* Room for secrets of one opening or sealing, in one secret allocation. */
 struct vault {
-    struct jwk jwk;
+    struct bs_jwk jwk;
     struct blobseal_secret32 cek;
     uint8_t content[];
 };
@@ -235,7 +150,7 @@ enum blobseal_status bs_envelope_open(const struct bs_envelope *e, const struct 
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
     } else if (!blobseal_equal(rcpt, e->rcpt, sizeof rcpt)) {
         st = bs_not_authentic(err);
-    } else if (!read_jwk(&v->jwk, v->content, len) || memcmp(v->jwk.kid, core->blob_id, sizeof v->jwk.kid) != 0) {
+    } else if (!bs_jwk_read(&v->jwk, v->content, len) || memcmp(v->jwk.kid, core->blob_id, sizeof v->jwk.kid) != 0) {
         st = bs_malformed(err, "its content is not the key of this blob");
     } else if (!bs_chunked_derive(keys, &v->jwk.k, core->salt, context, sizeof context)) {
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: OpenSSL failed");
@@ -265,21 +180,6 @@ static size_t write_header(char *out, size_t cap, const struct bs_core_header *c
     bs_put_text(&w, ",\"rcpt\":\"");
     bs_put_b64(&w, rcpt, BS_SHA256_LEN);
     bs_put_text(&w, "\"}}");
-    return w.ok ? w.len : 0;
-}
-
-static size_t write_jwk(uint8_t *out, size_t cap, const struct bs_core_header *core,
-                        const struct blobseal_secret32 *dek)
-{
-    struct bs_writer_cur w = bs_out(out, cap);
-
-    bs_put_text(&w, "{\"kty\":\"oct\",\"k\":\"");
-    bs_put_b64(&w, dek->b, sizeof dek->b);
-    bs_put_text(&w, "\",\"kid\":\"");
-    bs_put_b64(&w, core->blob_id, sizeof core->blob_id);
-    bs_put_text(&w, "\",\"hdr\":\"");
-    bs_put_b64(&w, core->raw, sizeof core->raw);
-    bs_put_text(&w, "\"}");
     return w.ok ? w.len : 0;
 }
 
@@ -333,7 +233,7 @@ enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct b
         goto out;
     }
     header_len = write_header(header, sizeof header, core, generation, rcpt);
-    content_len = write_jwk(v->content, content_cap, core, dek);
+    content_len = bs_jwk_write(v->content, content_cap, core, dek);
     st = bs_jwe_write(out, &jwe, header, header_len, &v->cek, v->content, content_len, err);
 out:
     blobseal_secret_free(v);

@@ -37,21 +37,44 @@ static size_t text_len(const char *s)
     return s != NULL ? strlen(s) + 1 : 0;
 }
 
-/* Copy recipients and JWE text into one allocation that @info owns. */
-static bool copy_envelope(struct blobseal_info *info, const struct bs_envelope *e, const char *jwe, size_t jwe_len)
+/* Make an info with room for @more bytes of what it points to. */
+static struct blobseal_info *info_new(size_t more)
 {
-    struct blobseal_recipient *r;
-    size_t len = e->jwe.num * sizeof *r + jwe_len + 1;
-    char *at;
+    struct blobseal_info *info = malloc(sizeof *info + more);
 
-    for (size_t i = 0; i < e->jwe.num; i++)
-        len += text_len(e->jwe.recipients[i].alg) + text_len(e->jwe.recipients[i].kid) +
-               text_len(e->jwe.recipients[i].region);
-    info->storage = malloc(len);
-    if (info->storage == NULL)
-        return false;
-    r = info->storage;
-    at = (char *)(r + e->jwe.num);
+    if (info != NULL)
+        *info = (struct blobseal_info){.plain_bytes = BLOBSEAL_SIZE_UNKNOWN, .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN};
+    return info;
+}
+
+/* What the frame and the core header say. */
+static void describe_front(struct blobseal_info *info, const struct bs_front *f, const struct blobseal_source *source)
+{
+    uint64_t front = f->core_offset + BS_CORE_HEADER_LEN;
+
+    info->version = f->core.version;
+    info->suite = f->core.suite;
+    info->content = f->core.content;
+    info->segments = f->core.segments;
+    info->layout = f->layout;
+    info->slot_capacity = f->slot_capacity;
+    info->notes = f->notes;
+    memcpy(info->blob_id, f->core.blob_id, sizeof info->blob_id);
+    if (!bs_seekable(source))
+        return;
+    info->sealed_bytes = source->size;
+    if (source->size < front || !bs_payload_plain_len(&f->core, source->size - front, &info->plain_bytes)) {
+        info->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
+        info->notes |= BLOBSEAL_NOTE_LENGTH;
+    }
+}
+
+/* Copy recipients and JWE text behind @info. */
+static void copy_envelope(struct blobseal_info *info, const struct bs_envelope *e, const char *jwe, size_t jwe_len)
+{
+    struct blobseal_recipient *r = (struct blobseal_recipient *)(info + 1);
+    char *at = (char *)(r + e->jwe.num);
+
     for (size_t i = 0; i < e->jwe.num; i++) {
         r[i].alg = keep(&at, e->jwe.recipients[i].alg);
         r[i].kid = keep(&at, e->jwe.recipients[i].kid);
@@ -63,50 +86,36 @@ static bool copy_envelope(struct blobseal_info *info, const struct bs_envelope *
     info->num_recipients = e->jwe.num;
     info->jwe = at;
     info->jwe_len = jwe_len;
-    return true;
+    info->generation = e->generation;
 }
 
-enum blobseal_status bs_info_make(struct blobseal_info *info, const struct bs_front *f, size_t i,
+enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_front *f, size_t i,
                                   const struct bs_envelope *e, const struct blobseal_source *source,
                                   struct blobseal_error *err)
 {
-    *info = (struct blobseal_info){
-        .version = f->core.version,
-        .suite = f->core.suite,
-        .content = f->core.content,
-        .segments = f->core.segments,
-        .layout = f->layout,
-        .plain_bytes = BLOBSEAL_SIZE_UNKNOWN,
-        .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN,
-        .slot_capacity = f->slot_capacity,
-        .notes = f->notes,
-    };
-    memcpy(info->blob_id, f->core.blob_id, sizeof info->blob_id);
-    if (bs_seekable(source)) {
-        uint64_t front = f->core_offset + BS_CORE_HEADER_LEN;
+    size_t more = 0;
 
-        info->sealed_bytes = source->size;
-        if (source->size < front || !bs_payload_plain_len(&f->core, source->size - front, &info->plain_bytes)) {
-            info->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
-            info->notes |= BLOBSEAL_NOTE_LENGTH;
-        }
-    }
-    if (e == NULL)
-        return BLOBSEAL_OK;
-    info->generation = e->generation;
-    if (!copy_envelope(info, e, f->candidates[i].text, f->candidates[i].len))
+    if (e != NULL)
+        more = e->jwe.num * sizeof(struct blobseal_recipient) + f->candidates[i].len + 1;
+    for (size_t k = 0; e != NULL && k < e->jwe.num; k++)
+        more += text_len(e->jwe.recipients[k].alg) + text_len(e->jwe.recipients[k].kid) +
+                text_len(e->jwe.recipients[k].region);
+    *info = info_new(more);
+    if (*info == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the blob: no memory");
+    describe_front(*info, f, source);
+    if (e != NULL)
+        copy_envelope(*info, e, f->candidates[i].text, f->candidates[i].len);
     return BLOBSEAL_OK;
 }
 
-void blobseal_info_clear(struct blobseal_info *info)
+void blobseal_info_free(struct blobseal_info *info)
 {
-    free(info->storage);
-    *info = (struct blobseal_info){0};
+    free(info);
 }
 
 /* Describe the first candidate that parses; the error of the first one if none does. */
-static enum blobseal_status describe(struct blobseal_info *info, const struct bs_front *f,
+static enum blobseal_status describe(struct blobseal_info **info, const struct bs_front *f,
                                      const struct blobseal_source *source, struct blobseal_error *err)
 {
     enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_E_FORMAT;
@@ -130,14 +139,14 @@ static enum blobseal_status describe(struct blobseal_info *info, const struct bs
     return st == BLOBSEAL_OK ? BLOBSEAL_OK : first;
 }
 
-enum blobseal_status blobseal_inspect(struct blobseal_info *info, const struct blobseal_source *source,
+enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct blobseal_source *source,
                                       const char *envelope, size_t envelope_len, struct blobseal_error *err)
 {
     struct bs_input in = {source, 0};
     struct bs_front f;
     enum blobseal_status st;
 
-    *info = (struct blobseal_info){0};
+    *info = NULL;
     st = bs_front_read(&f, &in, envelope, envelope_len, err);
     if (st == BLOBSEAL_OK)
         st = describe(info, &f, source, err);

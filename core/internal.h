@@ -13,6 +13,15 @@
 #include "bytes.h"
 #include "simd.h"
 
+/* ---- base.c: structs that grow ------------------------------------------------------------------------------------ */
+
+/*
+ * Between a struct of the caller's, which starts with the size that it had when the caller was compiled, and @own, which has
+ * all members of this version. A @theirs of NULL is allowed. False: it has no size. bs_take_struct() leaves what @theirs lacks.
+ */
+BLOBSEAL_MUST_USE bool bs_take_struct(void *own, size_t own_size, const void *theirs);
+BLOBSEAL_MUST_USE bool bs_give_struct(void *theirs, const void *own, size_t own_size);
+
 /* ---- digest.c: SHA-256 ----------------------------------------------------------------------------------------- */
 
 #define BS_SHA256_LEN 32
@@ -162,6 +171,8 @@ bool bs_json_member(struct bs_json *j, struct bs_slice *name);
 bool bs_json_element(struct bs_json *j);
 /* A string, unescaped, with a zero byte behind it that is not counted. Points into the text. */
 bool bs_json_string(struct bs_json *j, struct bs_slice *out);
+/* A string that is exactly @len bytes in base64url. False where it is another one; a fault of the JSON itself stays in @j. */
+bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len);
 /* A plain decimal integer up to 2^53 - 1. */
 bool bs_json_uint(struct bs_json *j, uint64_t *out);
 /* True if all of the text was read, without a fault. */
@@ -265,6 +276,20 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_frame_decode(struct bs_frame *f, const
 /* Slot @index of a frame whose bytes are all at @frame. */
 struct bs_slot bs_slot_decode(const struct bs_frame *f, const uint8_t *frame, unsigned index);
 
+/* ---- jwk.c: the content of an envelope (section 4.4) --------------------------------------------------------------- */
+
+struct bs_jwk {
+    struct blobseal_secret32 k;
+    uint8_t kid[BLOBSEAL_BLOB_ID_LEN];
+    uint8_t hdr[BS_CORE_HEADER_LEN];
+};
+
+/* Parse @text in place. Both are secret memory. */
+BLOBSEAL_MUST_USE bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len);
+
+/* Write into secret memory; the length, or 0 where @cap is too small. */
+size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek);
+
 /* ---- envelope.c: what a JWE must say to be the envelope of a blob (sections 4.3 to 4.6) --------------------- */
 
 struct bs_envelope {
@@ -359,7 +384,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_envelope(const struct bs_front *
 /* ---- info.c: blobseal_info ----------------------------------------------------------------------------------- */
 
 /* Describe @f and candidate @i, parsed as @e (NULL: there is none). Sizes are set where @source is seekable. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info *info, const struct bs_front *f, size_t i,
+BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_front *f, size_t i,
                                                     const struct bs_envelope *e, const struct blobseal_source *source,
                                                     struct blobseal_error *err);
 
@@ -411,7 +436,7 @@ struct blobseal_reader {
     struct bs_core_header core;
     uint64_t core_offset;
     uint64_t plain_bytes;
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct bs_chunked_keys *keys; /* secret memory; constant once opened */
     unsigned threads;
     blobseal_progress_fn progress;

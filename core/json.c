@@ -203,6 +203,16 @@ bool bs_json_uint(struct bs_json *j, uint64_t *out)
     return true;
 }
 
+bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len)
+{
+    struct bs_slice s;
+    size_t n;
+
+    if (!bs_json_string(j, &s))
+        return true;
+    return blobseal_b64_decode(out, len, &n, (const char *)s.p, s.len) && n == len;
+}
+
 bool bs_json_end(struct bs_json *j)
 {
     skip_space(j);

@@ -171,7 +171,7 @@ static enum blobseal_status check_size(struct blobseal_reader *r, struct blobsea
     enum blobseal_status st;
     struct scratch *s;
 
-    r->plain_bytes = r->info.plain_bytes;
+    r->plain_bytes = r->info->plain_bytes;
     if (r->plain_bytes == BLOBSEAL_SIZE_UNKNOWN)
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
                              bs_source_name(&r->source), (unsigned long long)r->source.size);
@@ -197,10 +197,8 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     enum blobseal_status st;
 
     *reader = NULL;
-    if (options != NULL && options->size < sizeof o.size)
+    if (!bs_take_struct(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size");
-    if (options != NULL)
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     if (source->pread == NULL && source->read == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: a source without functions");
     r = calloc(1, sizeof *r);
@@ -242,7 +240,7 @@ void blobseal_reader_close(struct blobseal_reader *r)
         bs_chunked_clear(&s->chunked);
         free(s);
     }
-    blobseal_info_clear(&r->info);
+    blobseal_info_free(r->info);
     blobseal_secret_free(r->keys);
     pthread_mutex_destroy(&r->lock);
     free(r);
@@ -255,5 +253,5 @@ uint64_t blobseal_reader_size(const struct blobseal_reader *r)
 
 const struct blobseal_info *blobseal_reader_info(const struct blobseal_reader *r)
 {
-    return &r->info;
+    return r->info;
 }

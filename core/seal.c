@@ -237,18 +237,14 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
                                    struct blobseal_error *err)
 {
     struct blobseal_seal_options o = {.size = sizeof o};
-    struct blobseal_seal_result r = {0};
+    struct blobseal_seal_result r = {.size = sizeof r};
     struct sealing s = {.source = source, .sink = sink, .input = {source, 0}};
     struct bs_writer_cur jwe = {0};
     struct vault *v = NULL;
     enum blobseal_status st;
 
-    if (result != NULL)
-        *result = r;
-    if (options != NULL && options->size < sizeof o.size)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size");
-    if (options != NULL)
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    if (!bs_give_struct(result, &r, sizeof r) || !bs_take_struct(&o, sizeof o, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options or a result without their size");
     st = check_arguments(sink, source, &o, result, err);
     if (st != BLOBSEAL_OK)
         return st;
@@ -274,9 +270,7 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     if (st == BLOBSEAL_OK && r.layout == BLOBSEAL_LAYOUT_DETACHED)
         st = give_envelope(&r, (const char *)jwe.p, jwe.len, err);
     r.sealed_bytes = s.core_offset + bs_core_len(&s.core, r.plain_bytes);
-    if (st == BLOBSEAL_OK && result != NULL)
-        *result = r;
-    else
+    if (st != BLOBSEAL_OK || result == NULL || !bs_give_struct(result, &r, sizeof r))
         free(r.envelope);
 out:
     free(jwe.p);

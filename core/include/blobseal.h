@@ -10,7 +10,8 @@
  *   - Output parameters are defined after a failure: pointers NULL, buffers zero.
  *   - Different objects may be used by different threads at once. Where one object may be shared, its text says so.
  *   - No global state, no signal handlers, no exit(), nothing on stdout or stderr. No call before the first one.
- *   - Option structs start with `size`, set by the caller to sizeof: a newer library accepts an older struct. Without it: ARG.
+ *   - Structs for options and results start with `size`, set by the caller to sizeof: a newer library accepts an older
+ *     struct. Without it: ARG.
  *   - After fork() the child must not use objects of the parent: secrets live in pages that the kernel empties there.
  *   - Units: sizes and offsets in bytes.
  */
@@ -237,6 +238,7 @@ struct blobseal_recipient {
 #define BLOBSEAL_NOTE_TIE          4u /* the same generation twice with different bytes                    */
 #define BLOBSEAL_NOTE_LENGTH       8u /* no blob has this length: it is cut or extended                    */
 
+/* What the library knows of a blob. Made by the library, so that it can grow. */
 struct blobseal_info {
     unsigned version, suite, content, segments; /* core header, section 2     */
     enum blobseal_layout layout;                /* never AUTO                 */
@@ -250,22 +252,21 @@ struct blobseal_info {
     const struct blobseal_recipient *recipients;
     const char *jwe; /* the envelope, zero-terminated */
     size_t jwe_len;
-    void *storage; /* private */
 };
 
-/* Release what @info points to. The struct itself is the caller's. */
-BLOBSEAL_API void blobseal_info_clear(struct blobseal_info *info);
+/* Release @info. NULL is allowed. */
+BLOBSEAL_API void blobseal_info_free(struct blobseal_info *info);
 
 /**
  * blobseal_inspect - what a blob claims, without a key
- * @info: receives the claims; nothing of it is verified. Release with blobseal_info_clear()
+ * @info: receives the claims; nothing of it is verified. Release with blobseal_info_free()
  * @source: the blob, seekable or not; only its beginning is read from a sequential one
  * @envelope: detached envelope, or NULL to use the frame. Without either a detached core still has its header shown
  *
  * Of several valid slots the first of the newest generation is shown.
  * Errors: FORMAT, DAMAGED, UNSUPPORTED, INPUT.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_inspect(struct blobseal_info *info,
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_inspect(struct blobseal_info **info,
                                                                      const struct blobseal_source *source,
                                                                      const char *envelope, size_t envelope_len,
                                                                      struct blobseal_error *err);
@@ -289,6 +290,7 @@ struct blobseal_seal_options {
 };
 
 struct blobseal_seal_result {
+    size_t size;
     uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
     uint64_t plain_bytes;
     uint64_t sealed_bytes; /* bytes given to the sink */

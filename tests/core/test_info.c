@@ -30,7 +30,7 @@ static void close_keks(void)
         blobseal_kek_close(keks[i]);
 }
 
-static enum blobseal_status inspect(struct blobseal_info *info, const void *p, size_t len, bool sequential,
+static enum blobseal_status inspect(struct blobseal_info **info, const void *p, size_t len, bool sequential,
                                     const char *envelope, size_t *bytes_read, struct blobseal_error *err)
 {
     struct test_source state = {.data = p, .len = len, .seekable = !sequential, .max_piece = 1000};
@@ -38,14 +38,14 @@ static enum blobseal_status inspect(struct blobseal_info *info, const void *p, s
     enum blobseal_status st;
 
     *err = (struct blobseal_error){0};
-    memset(info, 0x55, sizeof *info);
+    memset((void *)info, 0x55, sizeof *info);
     test_source_start(&source, &state);
     source.size = sequential ? BLOBSEAL_SIZE_UNKNOWN : len;
     st = blobseal_inspect(info, &source, envelope, envelope != NULL ? strlen(envelope) : 0, err);
     if (bytes_read != NULL)
         *bytes_read = state.pos;
     if (st != BLOBSEAL_OK)
-        cr_assert(bs_all_zero((const uint8_t *)info, sizeof *info), "nothing is told after a failure");
+        cr_assert_null(*info, "nothing is told after a failure");
     cr_assert_eq(st, err->status);
     test_source_end(&state);
     return st;
@@ -94,7 +94,7 @@ Test(info, every_layout_is_described)
     struct blobseal_reader *reader;
     struct blobseal_memory memory;
     struct blobseal_source source;
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct blobseal_error err;
     uint8_t *plain = must_alloc(3 << 20);
     struct sealed s;
@@ -111,10 +111,9 @@ Test(info, every_layout_is_described)
         cr_assert_eq(seal_bytes(&s, plain, len, keks, num, &o, &err), BLOBSEAL_OK, "%s", err.text);
         for (int sequential = 0; sequential <= 1; sequential++) {
             cr_assert_eq(inspect(&info, s.data, s.len, sequential != 0, s.result.envelope, NULL, &err), BLOBSEAL_OK);
-            expect_info(&info, &s, len, num, sequential != 0);
-            cr_expect_eq(info.segments, o.no_checksums ? 0 : 1);
-            blobseal_info_clear(&info);
-            blobseal_info_clear(&info);
+            expect_info(info, &s, len, num, sequential != 0);
+            cr_expect_eq(info->segments, o.no_checksums ? 0 : 1);
+            blobseal_info_free(info);
         }
         ro.envelope = s.result.envelope;
         ro.envelope_len = s.result.envelope_len;
@@ -131,19 +130,19 @@ Test(info, every_layout_is_described)
 Test(info, a_core_without_an_envelope_shows_its_header)
 {
     struct blobseal_seal_options o = {.size = sizeof o, .layout = BLOBSEAL_LAYOUT_DETACHED};
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct blobseal_error err;
     struct sealed s;
 
     open_keks();
     cr_assert_eq(seal_bytes(&s, "abc", 3, keks, 1, &o, &err), BLOBSEAL_OK);
     cr_assert_eq(inspect(&info, s.data, s.len, false, NULL, NULL, &err), BLOBSEAL_OK);
-    cr_expect_eq(info.layout, BLOBSEAL_LAYOUT_DETACHED);
-    cr_expect_eq(info.plain_bytes, 3);
-    cr_expect_eq(info.num_recipients, 0);
-    cr_expect_null(info.jwe);
-    cr_expect_eq(info.generation, 0);
-    blobseal_info_clear(&info);
+    cr_expect_eq(info->layout, BLOBSEAL_LAYOUT_DETACHED);
+    cr_expect_eq(info->plain_bytes, 3);
+    cr_expect_eq(info->num_recipients, 0);
+    cr_expect_null(info->jwe);
+    cr_expect_eq(info->generation, 0);
+    blobseal_info_free(info);
     sealed_clear(&s);
     close_keks();
 }
@@ -151,7 +150,7 @@ Test(info, a_core_without_an_envelope_shows_its_header)
 Test(info, only_the_front_of_a_pipe_is_read)
 {
     struct blobseal_seal_options o = {.size = sizeof o, .layout = BLOBSEAL_LAYOUT_AB};
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct blobseal_error err;
     uint8_t plain[50000] = {0};
     struct sealed s;
@@ -161,14 +160,14 @@ Test(info, only_the_front_of_a_pipe_is_read)
     cr_assert_eq(seal_bytes(&s, plain, sizeof plain, keks, 1, &o, &err), BLOBSEAL_OK);
     cr_assert_eq(inspect(&info, s.data, s.len, true, NULL, &n, &err), BLOBSEAL_OK);
     cr_expect_eq(n, 4096 + 2 * 8192 + 96);
-    blobseal_info_clear(&info);
+    blobseal_info_free(info);
     sealed_clear(&s);
     close_keks();
 }
 
 Test(info, a_length_that_no_blob_has_is_noted)
 {
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct blobseal_error err;
     struct sealed s;
     size_t front;
@@ -180,10 +179,10 @@ Test(info, a_length_that_no_blob_has_is_noted)
         bool possible = len >= front + 16 + 8;
 
         cr_assert_eq(inspect(&info, s.data, len, false, NULL, NULL, &err), BLOBSEAL_OK);
-        cr_expect_eq(info.notes, possible ? 0 : BLOBSEAL_NOTE_LENGTH, "%u", (unsigned)(len - front));
-        cr_expect_eq(info.plain_bytes, possible ? len - front - 24 : BLOBSEAL_SIZE_UNKNOWN);
-        cr_expect_eq(info.sealed_bytes, len);
-        blobseal_info_clear(&info);
+        cr_expect_eq(info->notes, possible ? 0 : BLOBSEAL_NOTE_LENGTH, "%u", (unsigned)(len - front));
+        cr_expect_eq(info->plain_bytes, possible ? len - front - 24 : BLOBSEAL_SIZE_UNKNOWN);
+        cr_expect_eq(info->sealed_bytes, len);
+        blobseal_info_free(info);
     }
     sealed_clear(&s);
     close_keks();
@@ -191,7 +190,7 @@ Test(info, a_length_that_no_blob_has_is_noted)
 
 Test(info, nothing_is_verified)
 {
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct blobseal_error err;
     struct sealed s;
 
@@ -200,14 +199,14 @@ Test(info, nothing_is_verified)
     s.data[s.len - 1] ^= 1;
     s.data[s.len - 20] ^= 1;
     cr_assert_eq(inspect(&info, s.data, s.len, false, NULL, NULL, &err), BLOBSEAL_OK);
-    blobseal_info_clear(&info);
+    blobseal_info_free(info);
     sealed_clear(&s);
     close_keks();
 }
 
 Test(info, of_a_tie_the_first_is_shown)
 {
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct blobseal_error err;
     struct recipe r;
     char *a, *b;
@@ -222,11 +221,11 @@ Test(info, of_a_tie_the_first_is_shown)
     blob = put_in_frame(&r.core, BLOBSEAL_LAYOUT_AB, (struct slot_text){a, 9}, (struct slot_text){b, 9}, core, core_len,
                         &len);
     cr_assert_eq(inspect(&info, blob, len, false, NULL, NULL, &err), BLOBSEAL_OK);
-    expect_recipients(&info, 1);
-    cr_expect_str_eq(info.jwe, a);
-    cr_expect_eq(info.generation, 9);
-    cr_expect_eq(info.notes, BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE);
-    blobseal_info_clear(&info);
+    expect_recipients(info, 1);
+    cr_expect_str_eq(info->jwe, a);
+    cr_expect_eq(info->generation, 9);
+    cr_expect_eq(info->notes, BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE);
+    blobseal_info_free(info);
     free(a);
     free(b);
     free(core);
@@ -247,27 +246,27 @@ Test(info, regions_are_shown)
                          .candidates = {{.text = "text, not all of it", .len = 4}}};
     struct blobseal_memory memory;
     struct blobseal_source source;
-    struct blobseal_info info;
+    struct blobseal_info *info;
 
     memcpy(e.jwe.recipients, list, sizeof list);
     blobseal_source_memory(&source, &memory, "", 0);
     cr_assert_eq(bs_info_make(&info, &f, 0, &e, &source, NULL), BLOBSEAL_OK);
-    cr_assert_eq(info.num_recipients, COUNT(list));
+    cr_assert_eq(info->num_recipients, COUNT(list));
     for (size_t i = 0; i < COUNT(list); i++) {
-        cr_expect_str_eq(info.recipients[i].kid, list[i].kid);
-        cr_expect_str_eq(info.recipients[i].alg, list[i].alg);
-        cr_expect_eq(info.recipients[i].region == NULL, list[i].region == NULL);
-        cr_expect(list[i].region == NULL || strcmp(info.recipients[i].region, list[i].region) == 0);
-        cr_expect_neq(info.recipients[i].kid, list[i].kid, "a copy");
+        cr_expect_str_eq(info->recipients[i].kid, list[i].kid);
+        cr_expect_str_eq(info->recipients[i].alg, list[i].alg);
+        cr_expect_eq(info->recipients[i].region == NULL, list[i].region == NULL);
+        cr_expect(list[i].region == NULL || strcmp(info->recipients[i].region, list[i].region) == 0);
+        cr_expect_neq(info->recipients[i].kid, list[i].kid, "a copy");
     }
-    cr_expect_str_eq(info.jwe, "text");
-    cr_expect_eq(info.generation, 4);
-    blobseal_info_clear(&info);
+    cr_expect_str_eq(info->jwe, "text");
+    cr_expect_eq(info->generation, 4);
+    blobseal_info_free(info);
 }
 
 Test(info, what_is_no_blob_is_refused)
 {
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct blobseal_error err;
     struct sealed a, b;
 

@@ -80,7 +80,7 @@ static void round_trip(unsigned how, size_t len)
     struct test_source from = {.data = plain, .len = len, .seekable = how % 2 == 0, .max_piece = ODD_PIECE};
     struct test_sink to = {.seekable = how / 2 % 2 == 0, .cap = ROOM};
     struct blobseal_seal_options o = options(BLOBSEAL_LAYOUT_COMPACT + how / 8 % 3);
-    struct blobseal_seal_result r;
+    struct blobseal_seal_result r = {.size = sizeof r};
     struct blobseal_source source;
     struct blobseal_sink sink;
     struct blobseal_error err;
@@ -233,7 +233,7 @@ Test(seal_open, the_layout_follows_the_size)
         struct test_source from = {
             .data = zeros, .len = cases[i].len, .seekable = !cases[i].sequential, .size = cases[i].size};
         struct test_sink to = {.cap = 5 * MIB};
-        struct blobseal_seal_result r;
+        struct blobseal_seal_result r = {.size = sizeof r};
         struct blobseal_source source;
         struct blobseal_sink sink;
         struct blobseal_error err;
@@ -357,7 +357,7 @@ Test(seal_open, arguments_are_checked)
 {
     struct blobseal_seal_options o = options(BLOBSEAL_LAYOUT_DETACHED);
     struct blobseal_memory from, to;
-    struct blobseal_seal_result r;
+    struct blobseal_seal_result r = {.size = sizeof r};
     struct blobseal_source source;
     struct blobseal_sink sink;
     struct blobseal_error err;
@@ -403,13 +403,15 @@ static void seal_it(struct attempt *a)
     a->from.seekable = a->to.seekable = a->seekable;
     a->to.cap = ROOM;
     memset(&a->r, 0x55, sizeof a->r);
+    a->r.size = sizeof a->r;
     memset(&a->err, 0x55, sizeof a->err);
     test_source_start(&source, &a->from);
     test_sink_start(&sink, &a->to);
     a->st = blobseal_seal(&sink, &source, &kek, 1, &a->o, &a->r, &a->err);
     cr_assert(!a->to.misused && !a->from.misused);
     if (a->st != BLOBSEAL_OK) {
-        cr_assert(bs_all_zero((const uint8_t *)&a->r, sizeof a->r), "a failure leaves no result");
+        cr_assert(bs_all_zero((const uint8_t *)&a->r + sizeof a->r.size, sizeof a->r - sizeof a->r.size),
+                  "a failure leaves no result");
         cr_assert_eq(a->err.status, a->st, "%s, but the error says %s", blobseal_status_code(a->st),
                      blobseal_status_code(a->err.status));
         cr_assert_not_null(memchr(a->err.text, '\0', sizeof a->err.text));

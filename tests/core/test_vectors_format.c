@@ -240,7 +240,7 @@ Test(vectors_format, golden_blobs_are_shown_and_read_at_offsets)
         struct blobseal_source source;
         struct blobseal_reader *reader;
         struct blobseal_kek *kek;
-        struct blobseal_info info;
+        struct blobseal_info *info;
         struct blobseal_error err;
         struct vector v;
         uint8_t whole[40000], part[100];
@@ -254,8 +254,8 @@ Test(vectors_format, golden_blobs_are_shown_and_read_at_offsets)
             blobseal_source_memory(&source, &memory, v.raw + v.envelope_len, v.raw_len - v.envelope_len);
             cr_expect_eq(blobseal_inspect(&info, &source, o.envelope, o.envelope_len, &err), BLOBSEAL_OK, "%s: %s",
                          names[i], err.text);
-            cr_expect(info.version == 0 || info.plain_bytes == v.plain_len, "%s", names[i]);
-            blobseal_info_clear(&info);
+            cr_expect(info->version == 0 || info->plain_bytes == v.plain_len, "%s", names[i]);
+            blobseal_info_free(info);
             cr_assert_eq(blobseal_reader_open(&reader, &source, &kek, 1, &o, &err), BLOBSEAL_OK);
             cr_assert_eq(blobseal_reader_pread(reader, whole, sizeof whole, 0, &n, &err), BLOBSEAL_OK);
             for (size_t off = 0; off < n; off += 7001) {

@@ -62,7 +62,7 @@ static void read_front(const uint8_t *blob, size_t len, bool pipe)
     struct test_source state = {.data = blob, .len = len, .seekable = !pipe, .max_piece = pipe ? 100 : 0};
     struct blobseal_error err = {0};
     struct blobseal_source source;
-    struct blobseal_info info;
+    struct blobseal_info *info;
     struct bs_input in = {&source, 0};
     enum blobseal_status st;
     struct bs_front f;
@@ -77,7 +77,7 @@ static void read_front(const uint8_t *blob, size_t len, bool pipe)
     state.pos = 0;
     st = blobseal_inspect(&info, &source, NULL, 0, &err);
     require(st == BLOBSEAL_OK || is_refusal(st));
-    blobseal_info_clear(&info);
+    blobseal_info_free(info);
     test_source_end(&state);
 }
 

@@ -376,7 +376,7 @@ enum blobseal_status seal_bytes(struct sealed *out, const void *plain, size_t le
 
     blobseal_source_memory(&source, &from, plain, len);
     blobseal_sink_memory(&sink, &to);
-    *out = (struct sealed){0};
+    *out = (struct sealed){.result = {.size = sizeof out->result}};
     st = blobseal_seal(&sink, &source, keks, num_keks, options, &out->result, err);
     out->data = to.data;
     out->len = to.len;

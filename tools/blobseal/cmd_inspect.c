@@ -111,14 +111,14 @@ static bool print(const struct request *r, const struct blobseal_info *info, boo
 static bool inspect(struct request *r, struct blobseal_error *err)
 {
     struct job *j = &r->job;
-    struct blobseal_info info = {0};
+    struct blobseal_info *info = NULL;
     bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err);
 
     if (ok && j->keys.num > 0)
         return job_open_reader(j, err) && print(r, blobseal_reader_info(j->reader), true, err);
     ok = ok && blobseal_inspect(&info, &j->in.source, j->envelope, j->envelope_len, err) == BLOBSEAL_OK &&
-         print(r, &info, false, err);
-    blobseal_info_clear(&info);
+         print(r, info, false, err);
+    blobseal_info_free(info);
     return ok;
 }
 

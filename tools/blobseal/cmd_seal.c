@@ -84,7 +84,7 @@ static bool commit(struct output *out, struct output *envelope, const struct blo
 static bool seal_to(struct request *r, struct output *envelope, struct blobseal_error *err)
 {
     struct job *j = &r->job;
-    struct blobseal_seal_result result = {0};
+    struct blobseal_seal_result result = {.size = sizeof result};
     struct blobseal_fd state;
     struct blobseal_sink sink;
     double seconds;
