@@ -124,49 +124,87 @@ static bool recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *j
 
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
-/* Room for secrets of one opening or sealing, in one secret allocation. */
-struct vault {
-    struct bs_jwk jwk;
-    struct blobseal_secret32 cek;
-    uint8_t content[];
-};
+/* The core header from the copy in the JWK. What it says is checked by the commitment like any other. */
+static enum blobseal_status header_copy(struct bs_core_header *core, const struct bs_jwk *jwk, const uint8_t *blob_id,
+                                        struct blobseal_error *err)
+{
+    if (bs_core_decode(core, jwk->hdr, sizeof jwk->hdr, NULL) != BLOBSEAL_OK ||
+        memcmp(core->blob_id, blob_id, sizeof core->blob_id) != 0)
+        return bs_malformed(err, "its copy of the core header is not that of a blob of this version");
+    return BLOBSEAL_OK;
+}
+
+/* The content is that of this blob, and the DEK is the one that the core header commits to. */
+static enum blobseal_status check_binding(const struct bs_envelope *e, const struct bs_core_header *core,
+                                          struct bs_unlocked *u, struct blobseal_error *err)
+{
+    uint8_t rcpt[BS_SHA256_LEN], context[BS_CONTEXT_LEN];
+    struct bs_core_header copy;
+    enum blobseal_status st;
+
+    if (!recipients_digest(rcpt, &e->jwe))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
+    if (!blobseal_equal(rcpt, e->rcpt, sizeof rcpt))
+        return bs_not_authentic(err);
+    memcpy(u->text + u->content.len, u->content.p, u->content.len);
+    if (!bs_jwk_read(&u->jwk, u->text + u->content.len, u->content.len) ||
+        memcmp(u->jwk.kid, e->blob_id, sizeof u->jwk.kid) != 0)
+        return bs_malformed(err, "its content is not the key of this blob");
+    if (core == NULL) {
+        st = header_copy(&copy, &u->jwk, e->blob_id, err);
+        if (st != BLOBSEAL_OK)
+            return st;
+        core = &copy;
+    }
+    bs_core_context(core, context);
+    if (!bs_chunked_derive(&u->keys, &u->jwk.k, core->salt, context, sizeof context))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: OpenSSL failed");
+    if (!blobseal_equal(u->jwk.hdr, core->raw, sizeof u->jwk.hdr) ||
+        !blobseal_equal(u->keys.commitment, core->commitment, sizeof u->keys.commitment))
+        return bs_not_authentic(err);
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status bs_envelope_unlock(struct bs_unlocked **out, const struct bs_envelope *e,
+                                        const struct bs_core_header *core, struct blobseal_kek *const *keks,
+                                        size_t num_keks, struct blobseal_error *err)
+{
+    size_t len = e->jwe.ciphertext.len;
+    struct bs_unlocked *u = blobseal_secret_alloc(sizeof *u + 2 * len);
+    enum blobseal_status st;
+
+    *out = NULL;
+    if (u == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
+    u->content = (struct bs_slice){u->text, len};
+    st = bs_jwe_open(&e->jwe, false, keks, num_keks, u->text, &u->by, err);
+    if (st == BLOBSEAL_OK)
+        st = check_binding(e, core, u, err);
+    if (st == BLOBSEAL_OK)
+        *out = u;
+    else
+        blobseal_secret_free(u);
+    return st;
+}
 
 enum blobseal_status bs_envelope_open(const struct bs_envelope *e, const struct bs_core_header *core,
                                       struct blobseal_kek *const *keks, size_t num_keks, struct bs_chunked_keys *keys,
                                       struct blobseal_error *err)
 {
-    size_t len = e->jwe.ciphertext.len;
-    struct vault *v = blobseal_secret_alloc(sizeof *v + len);
-    uint8_t rcpt[BS_SHA256_LEN], context[BS_CONTEXT_LEN];
-    enum blobseal_status st;
+    struct bs_unlocked *u;
+    enum blobseal_status st = bs_envelope_unlock(&u, e, core, keks, num_keks, err);
 
-    if (v == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
-    st = bs_jwe_open(&e->jwe, false, keks, num_keks, v->content, err);
-    if (st != BLOBSEAL_OK)
-        goto out;
-    bs_core_context(core, context);
-    if (!recipients_digest(rcpt, &e->jwe)) {
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
-    } else if (!blobseal_equal(rcpt, e->rcpt, sizeof rcpt)) {
-        st = bs_not_authentic(err);
-    } else if (!bs_jwk_read(&v->jwk, v->content, len) || memcmp(v->jwk.kid, core->blob_id, sizeof v->jwk.kid) != 0) {
-        st = bs_malformed(err, "its content is not the key of this blob");
-    } else if (!bs_chunked_derive(keys, &v->jwk.k, core->salt, context, sizeof context)) {
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: OpenSSL failed");
-    } else if (!blobseal_equal(v->jwk.hdr, core->raw, sizeof v->jwk.hdr) ||
-               !blobseal_equal(keys->commitment, core->commitment, sizeof keys->commitment)) {
+    if (st == BLOBSEAL_OK)
+        *keys = u->keys;
+    else
         blobseal_wipe(keys, sizeof *keys);
-        st = bs_not_authentic(err);
-    }
-out:
-    blobseal_secret_free(v);
+    blobseal_secret_free(u);
     return st;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------------------------- */
 
-static size_t write_header(char *out, size_t cap, const struct bs_core_header *core, uint64_t generation,
+static size_t write_header(char *out, size_t cap, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN], uint64_t generation,
                            const uint8_t rcpt[BS_SHA256_LEN])
 {
     struct bs_writer_cur w = bs_out((uint8_t *)out, cap);
@@ -174,7 +212,7 @@ static size_t write_header(char *out, size_t cap, const struct bs_core_header *c
 
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
     bs_put_text(&w, "{\"enc\":\"A256GCM\",\"cty\":\"jwk+json\",\"typ\":\"blobseal\",\"bs\":{\"v\":1,\"blob\":\"");
-    bs_put_b64(&w, core->blob_id, sizeof core->blob_id);
+    bs_put_b64(&w, blob_id, BLOBSEAL_BLOB_ID_LEN);
     bs_put_text(&w, "\",\"layer\":1,\"gen\":");
     bs_put_text(&w, number);
     bs_put_text(&w, ",\"rcpt\":\"");
@@ -204,38 +242,50 @@ static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEA
     return BLOBSEAL_OK;
 }
 
+enum blobseal_status bs_envelope_encode(struct bs_writer_cur *out, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN],
+                                        uint64_t generation, const struct bs_jwe *jwe,
+                                        const struct blobseal_secret32 *cek, struct bs_slice content,
+                                        struct blobseal_error *err)
+{
+    uint8_t rcpt[BS_SHA256_LEN];
+    char header[512];
+    size_t header_len;
+
+    if (!recipients_digest(rcpt, jwe))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
+    header_len = write_header(header, sizeof header, blob_id, generation, rcpt);
+    return bs_jwe_write(out, jwe, header, header_len, cek, content.p, content.len, err);
+}
+
+/* Room for secrets of one envelope that is written, in one secret allocation. */
+struct vault {
+    struct blobseal_secret32 cek;
+    uint8_t content[1024];
+};
+
 enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct bs_core_header *core,
                                        uint64_t generation, const struct blobseal_secret32 *dek,
                                        struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
-    uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED], rcpt[BS_SHA256_LEN];
-    const size_t content_cap = 1024;
+    uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED];
     struct bs_jwe jwe = {0};
-    struct vault *v;
     enum blobseal_status st;
-    char header[512];
-    size_t header_len, content_len;
+    struct vault *v;
+    size_t len;
 
     if (num_keks == 0 || num_keks > BLOBSEAL_MAX_RECIPIENTS)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob has 1 to 64 recipients, not %zu", num_keks);
-    v = blobseal_secret_alloc(sizeof *v + content_cap);
+    v = blobseal_secret_alloc(sizeof *v);
     if (v == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
-    if (!blobseal_random(v->cek.b, sizeof v->cek.b, true)) {
+    if (!blobseal_random(v->cek.b, sizeof v->cek.b, true))
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
-        goto out;
+    else
+        st = wrap_all(&jwe, keys, keks, num_keks, &v->cek, err);
+    if (st == BLOBSEAL_OK) {
+        len = bs_jwk_write(v->content, sizeof v->content, core, dek);
+        st = bs_envelope_encode(out, core->blob_id, generation, &jwe, &v->cek, (struct bs_slice){v->content, len}, err);
     }
-    st = wrap_all(&jwe, keys, keks, num_keks, &v->cek, err);
-    if (st != BLOBSEAL_OK)
-        goto out;
-    if (!recipients_digest(rcpt, &jwe)) {
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
-        goto out;
-    }
-    header_len = write_header(header, sizeof header, core, generation, rcpt);
-    content_len = bs_jwk_write(v->content, content_cap, core, dek);
-    st = bs_jwe_write(out, &jwe, header, header_len, &v->cek, v->content, content_len, err);
-out:
     blobseal_secret_free(v);
     return st;
 }

@@ -216,13 +216,20 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_parse(struct bs_jwe *jwe, const ch
                                                     const struct bs_jwe_profile *profile, struct blobseal_error *err);
 void bs_jwe_clear(struct bs_jwe *jwe);
 
+/* What opened a JWE. Secret memory. */
+struct bs_jwe_opener {
+    size_t recipient;
+    struct blobseal_secret32 cek;
+};
+
 /*
  * Find a recipient and a KEK that open @jwe, and decrypt its content into @content, which has room for
- * jwe->ciphertext.len bytes in secret memory. NO_KEY, AUTH, or what a provider answers (section 4.6, steps 2 and 3).
+ * jwe->ciphertext.len bytes in secret memory. @by may be NULL. NO_KEY, AUTH, or what a provider answers (section 4.6, steps
+ * 2 and 3).
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare,
                                                    struct blobseal_kek *const *keks, size_t num_keks, uint8_t *content,
-                                                   struct blobseal_error *err);
+                                                   struct bs_jwe_opener *by, struct blobseal_error *err);
 
 /* The one error for "not authentic", and the one for an envelope that breaks a rule of section 4. */
 enum blobseal_status bs_not_authentic(struct blobseal_error *err);
@@ -305,13 +312,39 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_parse(struct bs_envelope *e, 
                                                          struct blobseal_error *err);
 void bs_envelope_clear(struct bs_envelope *e);
 
+/* What an opened envelope holds. Secret memory. */
+struct bs_unlocked {
+    struct bs_jwe_opener by;
+    struct bs_chunked_keys keys;
+    struct bs_jwk jwk;
+    struct bs_slice content; /* the JWK as it stands: whoever rewrites the envelope keeps every byte of it */
+    uint8_t text[];          /* two copies of it: one is for bs_jwk_read() to work in                         */
+};
+
 /*
- * Unwrap the DEK of the blob with core header @core, check everything that binds the two, and derive @keys (in secret
- * memory). FORMAT, NO_KEY, AUTH, or what a provider answers.
+ * Unwrap the DEK, check everything that binds envelope and blob, and derive the keys. Without @core (NULL) the copy of
+ * the core header in the envelope serves. Release *@u with blobseal_secret_free(). FORMAT, NO_KEY, AUTH, or what a provider
+ * answers.
  */
+BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_unlock(struct bs_unlocked **u, const struct bs_envelope *e,
+                                                          const struct bs_core_header *core,
+                                                          struct blobseal_kek *const *keks, size_t num_keks,
+                                                          struct blobseal_error *err);
+
+/* The same, for those who need only the @keys, in secret memory. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_open(const struct bs_envelope *e, const struct bs_core_header *core,
                                                         struct blobseal_kek *const *keks, size_t num_keks,
                                                         struct bs_chunked_keys *keys, struct blobseal_error *err);
+
+/*
+ * Write an envelope with @content under @cek for the recipients of @jwe, whose `num` and `recipients` are set. POLICY where
+ * it does not fit.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_encode(struct bs_writer_cur *out,
+                                                          const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN],
+                                                          uint64_t generation, const struct bs_jwe *jwe,
+                                                          const struct blobseal_secret32 *cek, struct bs_slice content,
+                                                          struct blobseal_error *err);
 
 /*
  * Wrap @dek for @keks with a fresh CEK and write the envelope into @out. POLICY where it does not fit, ARG for no, too

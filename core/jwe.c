@@ -80,7 +80,7 @@ static enum blobseal_status no_key(const struct bs_jwe *jwe, struct blobseal_err
 }
 
 enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct blobseal_kek *const *keks, size_t num_keks,
-                                 uint8_t *content, struct blobseal_error *err)
+                                 uint8_t *content, struct bs_jwe_opener *by, struct blobseal_error *err)
 {
     struct blobseal_secret32 *cek = blobseal_secret_alloc(2 * sizeof *cek);
     struct blobseal_error later = {0}, e = {0};
@@ -97,8 +97,11 @@ enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct blo
             attempts++;
             if (st == BLOBSEAL_E_UNAVAILABLE || st == BLOBSEAL_E_DENIED)
                 later = later.status == BLOBSEAL_OK ? e : later;
-            else if (st != BLOBSEAL_E_AUTH)
-                goto out; /* opened, or an error that ends it */
+            else if (st != BLOBSEAL_E_AUTH) { /* opened, or an error that ends it */
+                if (st == BLOBSEAL_OK && by != NULL)
+                    *by = (struct bs_jwe_opener){.recipient = i, .cek = cek[0]};
+                goto out;
+            }
         }
     }
     if (later.status != BLOBSEAL_OK) {

@@ -128,7 +128,7 @@ static enum blobseal_status open_with(struct scene *s, struct blobseal_kek *cons
 
     memset(s->out, 0xA5, sizeof s->out);
     s->err = (struct blobseal_error){0};
-    st = bs_jwe_open(&s->jwe, false, keks, num, s->out, &s->err);
+    st = bs_jwe_open(&s->jwe, false, keks, num, s->out, NULL, &s->err);
     cr_assert_eq(s->err.status, st, "status %d in the error, %d answered", (int)s->err.status, (int)st);
     if (st == BLOBSEAL_OK)
         cr_assert_arr_eq(s->out, content, CONTENT_LEN);
@@ -190,7 +190,7 @@ Test(jwe_open, a_bare_jwe_names_no_key_so_each_may_try)
 
     scene_start(&s, 3);
     s.fakes[0].answer = s.fakes[1].answer = BLOBSEAL_E_AUTH;
-    cr_assert_eq(bs_jwe_open(&s.jwe, true, s.keks, 3, s.out, &s.err), BLOBSEAL_OK);
+    cr_assert_eq(bs_jwe_open(&s.jwe, true, s.keks, 3, s.out, NULL, &s.err), BLOBSEAL_OK);
     cr_assert_null(s.fakes[2].asked.kid);
     cr_assert_str_eq(s.fakes[2].asked.alg, "RSA-OAEP-256");
     cr_assert(s.fakes[0].own == 1 && s.fakes[1].own == 1 && s.fakes[2].own == 1);
@@ -290,10 +290,10 @@ Test(jwe_open, the_error_may_be_null)
     struct scene s;
 
     scene_start(&s, 1);
-    cr_assert_eq(bs_jwe_open(&s.jwe, false, NULL, 0, s.out, NULL), BLOBSEAL_E_NO_KEY);
-    cr_assert_eq(bs_jwe_open(&s.jwe, false, s.keks, 1, s.out, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_jwe_open(&s.jwe, false, NULL, 0, s.out, NULL, NULL), BLOBSEAL_E_NO_KEY);
+    cr_assert_eq(bs_jwe_open(&s.jwe, false, s.keks, 1, s.out, NULL, NULL), BLOBSEAL_OK);
     s.fakes[0].answer = BLOBSEAL_E_DENIED;
-    cr_assert_eq(bs_jwe_open(&s.jwe, false, s.keks, 1, s.out, NULL), BLOBSEAL_E_DENIED);
+    cr_assert_eq(bs_jwe_open(&s.jwe, false, s.keks, 1, s.out, NULL, NULL), BLOBSEAL_E_DENIED);
     scene_end(&s);
 }
 
