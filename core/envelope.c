@@ -187,21 +187,6 @@ enum blobseal_status bs_envelope_unlock(struct bs_unlocked **out, const struct b
     return st;
 }
 
-enum blobseal_status bs_envelope_open(const struct bs_envelope *e, const struct bs_core_header *core,
-                                      struct blobseal_kek *const *keks, size_t num_keks, struct bs_chunked_keys *keys,
-                                      struct blobseal_error *err)
-{
-    struct bs_unlocked *u;
-    enum blobseal_status st = bs_envelope_unlock(&u, e, core, keks, num_keks, err);
-
-    if (st == BLOBSEAL_OK)
-        *keys = u->keys;
-    else
-        blobseal_wipe(keys, sizeof *keys);
-    blobseal_secret_free(u);
-    return st;
-}
-
 /* ---- Writing --------------------------------------------------------------------------------------------------- */
 
 static size_t write_header(char *out, size_t cap, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN], uint64_t generation,

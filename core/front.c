@@ -23,44 +23,43 @@ static bool same_slot(const struct bs_slot *a, const struct bs_slot *b)
 }
 
 /* Which slots count: the newest valid one, or both where they tie with different bytes. */
-static enum blobseal_status choose_slots(struct bs_front *f, const struct bs_frame *frame, struct blobseal_error *err)
+static enum blobseal_status choose_slots(struct bs_front *f, struct blobseal_error *err)
 {
-    struct bs_slot a = bs_slot_decode(frame, f->frame, 0), b = {0};
+    const struct bs_slot *a = &f->slots[0], *b = &f->slots[1];
 
-    if (frame->slots == 2)
-        b = bs_slot_decode(frame, f->frame, 1);
-    if (!a.valid && !b.valid) {
+    for (unsigned i = 0; i < f->header.slots; i++)
+        f->slots[i] = bs_slot_decode(&f->header, f->frame, i);
+    if (!a->valid && !b->valid) {
         (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the key envelope is damaged: no valid slot");
         blobseal_hint(err, "restore the first %u bytes from another copy, or name a saved envelope with --envelope",
-                      frame->frame_len);
+                      f->header.frame_len);
         return BLOBSEAL_E_DAMAGED;
     }
-    if (frame->slots == 2 && !(a.valid && b.valid))
+    if (f->header.slots == 2 && !(a->valid && b->valid))
         f->notes |= BLOBSEAL_NOTE_SLOT_INVALID;
-    if (!a.valid || !b.valid)
-        return add_candidate(f, a.valid ? &a : &b);
-    if (same_slot(&a, &b))
-        return add_candidate(f, &a);
+    if (!a->valid || !b->valid)
+        return add_candidate(f, a->valid ? a : b);
+    if (same_slot(a, b))
+        return add_candidate(f, a);
     f->notes |= BLOBSEAL_NOTE_UNFINISHED;
-    if (a.generation != b.generation)
-        return add_candidate(f, a.generation > b.generation ? &a : &b);
+    if (a->generation != b->generation)
+        return add_candidate(f, a->generation > b->generation ? a : b);
     f->notes |= BLOBSEAL_NOTE_TIE;
-    (void)add_candidate(f, &a);
-    return add_candidate(f, &b);
+    (void)add_candidate(f, a);
+    return add_candidate(f, b);
 }
 
 /* The rest of a frame whose first 64 bytes are at @head. */
-static enum blobseal_status read_frame(struct bs_front *f, struct bs_frame *frame, struct bs_input *in,
-                                       const uint8_t head[BS_FRAME_HEADER_LEN], size_t head_len, bool named,
-                                       struct blobseal_error *err)
+static enum blobseal_status read_frame(struct bs_front *f, struct bs_input *in, const uint8_t head[BS_FRAME_HEADER_LEN],
+                                       size_t head_len, bool named, struct blobseal_error *err)
 {
+    struct bs_frame *frame = &f->header;
     enum blobseal_status st = bs_frame_decode(frame, head, head_len, err);
     size_t rest, n;
 
     if (st != BLOBSEAL_OK)
         return st;
     f->layout = frame->slots == 2 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_COMPACT;
-    f->slot_capacity = frame->slot_capacity;
     f->core_offset = frame->frame_len; /* at most 135,168: checked by bs_frame_decode() */
     f->frame = malloc(frame->frame_len);
     if (f->frame == NULL)
@@ -74,14 +73,13 @@ static enum blobseal_status read_frame(struct bs_front *f, struct bs_frame *fram
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its envelope frame");
     if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, frame->slot_offset - BS_FRAME_HEADER_LEN))
         return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
-    return named ? BLOBSEAL_OK : choose_slots(f, frame, err);
+    return named ? BLOBSEAL_OK : choose_slots(f, err);
 }
 
 enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, const char *envelope, size_t envelope_len,
                                    struct blobseal_error *err)
 {
     uint8_t head[BS_CORE_HEADER_LEN];
-    struct bs_frame frame = {0};
     enum blobseal_status st;
     size_t n, more;
 
@@ -95,7 +93,7 @@ enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, cons
     if (st != BLOBSEAL_OK)
         return st;
     if (bs_frame_magic(head, n)) {
-        st = read_frame(f, &frame, in, head, n, envelope != NULL, err);
+        st = read_frame(f, in, head, n, envelope != NULL, err);
         n = 0;
     } else if (!bs_core_magic(head, n)) {
         (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0,
@@ -109,7 +107,7 @@ enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, cons
     if (st == BLOBSEAL_OK)
         st = bs_core_decode(&f->core, head, n + more, err);
     if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&
-        memcmp(frame.blob_id, f->core.blob_id, sizeof frame.blob_id) != 0)
+        memcmp(f->header.blob_id, f->core.blob_id, sizeof f->core.blob_id) != 0)
         st = blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the frame belongs to another blob");
     return st;
 }
@@ -130,4 +128,35 @@ enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struc
     if (st == BLOBSEAL_OK && memcmp(e->blob_id, f->core.blob_id, sizeof e->blob_id) != 0)
         return bs_malformed(err, "it belongs to another blob");
     return st;
+}
+
+enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name, struct blobseal_kek *const *keks,
+                                     size_t num_keks, size_t *index, struct bs_envelope *e, struct bs_unlocked **u,
+                                     struct blobseal_error *err)
+{
+    enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_OK;
+
+    *e = (struct bs_envelope){0};
+    *u = NULL;
+    if (f->num_candidates == 0) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached", name);
+        blobseal_hint(err, "name the envelope file with --envelope");
+        return BLOBSEAL_E_CONFIG;
+    }
+    for (*index = 0; *index < f->num_candidates; ++*index) {
+        struct blobseal_error later = {0};
+
+        bs_envelope_clear(e);
+        st = bs_front_envelope(f, *index, e, &later);
+        if (st == BLOBSEAL_OK)
+            st = bs_envelope_unlock(u, e, &f->core, keks, num_keks, &later);
+        if (st == BLOBSEAL_OK)
+            return BLOBSEAL_OK;
+        if (*index == 0) {
+            first = st;
+            if (err != NULL)
+                *err = later;
+        }
+    }
+    return first;
 }

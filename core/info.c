@@ -57,7 +57,7 @@ static void describe_front(struct blobseal_info *info, const struct bs_front *f,
     info->content = f->core.content;
     info->segments = f->core.segments;
     info->layout = f->layout;
-    info->slot_capacity = f->slot_capacity;
+    info->slot_capacity = f->header.slot_capacity;
     info->notes = f->notes;
     memcpy(info->blob_id, f->core.blob_id, sizeof info->blob_id);
     if (!bs_seekable(source))

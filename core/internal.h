@@ -331,11 +331,6 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_unlock(struct bs_unlocked **u
                                                           struct blobseal_kek *const *keks, size_t num_keks,
                                                           struct blobseal_error *err);
 
-/* The same, for those who need only the @keys, in secret memory. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_open(const struct bs_envelope *e, const struct bs_core_header *core,
-                                                        struct blobseal_kek *const *keks, size_t num_keks,
-                                                        struct bs_chunked_keys *keys, struct blobseal_error *err);
-
 /*
  * Write an envelope with @content under @cek for the recipients of @jwe, whose `num` and `recipients` are set. POLICY where
  * it does not fit.
@@ -391,9 +386,10 @@ struct bs_front {
     struct bs_core_header core;
     uint64_t core_offset;
     enum blobseal_layout layout;
-    uint32_t slot_capacity;
-    uint32_t notes; /* BLOBSEAL_NOTE_ */
-    uint8_t *frame; /* the bytes that candidates point into, or NULL for a named envelope */
+    uint32_t notes;         /* BLOBSEAL_NOTE_ */
+    struct bs_frame header; /* of the frame; zero where detached                               */
+    struct bs_slot slots[2];
+    uint8_t *frame; /* its bytes, that slots and candidates point into, or NULL where detached */
     size_t num_candidates;
     struct {
         const char *text;
@@ -413,6 +409,15 @@ void bs_front_clear(struct bs_front *f);
 /* Parse candidate @i and check what is visible without a key: generation and blob id. Clear @e in any case. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struct bs_envelope *e,
                                                          struct blobseal_error *err);
+
+/*
+ * Open the candidates in their order: the first that opens counts, and the first error if none does. *@index says which it
+ * was, @e and *@u what it holds. Clear @e in any case, release *@u with blobseal_secret_free(). CONFIG without an envelope.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
+                                                       struct blobseal_kek *const *keks, size_t num_keks, size_t *index,
+                                                       struct bs_envelope *e, struct bs_unlocked **u,
+                                                       struct blobseal_error *err);
 
 /* ---- info.c: blobseal_info ----------------------------------------------------------------------------------- */
 

@@ -132,37 +132,22 @@ enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst,
 
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
-/* Try the envelopes in their order; the first that opens counts, and the first error if none does. */
+/* Open the envelope, and keep the keys of the payload and what the envelope says. */
 static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_front *f,
                                    struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
-    enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_OK;
+    struct bs_envelope env;
+    struct bs_unlocked *u;
+    size_t i;
+    enum blobseal_status st = bs_front_unlock(f, bs_source_name(&r->source), keks, num_keks, &i, &env, &u, err);
 
-    if (f->num_candidates == 0) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached",
-                            bs_source_name(&r->source));
-        blobseal_hint(err, "name the envelope file with --envelope");
-        return BLOBSEAL_E_CONFIG;
-    }
-    for (size_t i = 0; i < f->num_candidates; i++) {
-        struct blobseal_error e = {0};
-        struct bs_envelope env;
-
-        st = bs_front_envelope(f, i, &env, &e);
-        if (st == BLOBSEAL_OK)
-            st = bs_envelope_open(&env, &f->core, keks, num_keks, r->keys, &e);
-        if (st == BLOBSEAL_OK)
-            st = bs_info_make(&r->info, f, i, &env, &r->source, &e);
-        bs_envelope_clear(&env);
-        if (st == BLOBSEAL_OK)
-            return BLOBSEAL_OK;
-        if (i == 0) {
-            first = st;
-            if (err != NULL)
-                *err = e;
-        }
-    }
-    return first;
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(&r->info, f, i, &env, &r->source, err);
+    if (st == BLOBSEAL_OK)
+        *r->keys = u->keys;
+    blobseal_secret_free(u);
+    bs_envelope_clear(&env);
+    return st;
 }
 
 /* Open the last chunk: from here on the size is authentic. Section 3. */

@@ -135,7 +135,7 @@ Test(front, layouts_are_told_apart)
     expect_choice(s.for_a, NULL, 0);
     cr_assert_eq(read_front(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_OK);
     cr_expect_eq(f.layout, BLOBSEAL_LAYOUT_COMPACT);
-    cr_expect_eq(f.slot_capacity, strlen(s.for_a) + 24);
+    cr_expect_eq(f.header.slot_capacity, strlen(s.for_a) + 24);
     cr_expect_eq(f.core_offset, strlen(s.for_a) + 24 + 64);
     bs_front_clear(&f);
 
@@ -143,7 +143,7 @@ Test(front, layouts_are_told_apart)
     expect_choice(s.for_a, NULL, 0);
     cr_assert_eq(read_front(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_OK);
     cr_expect_eq(f.layout, BLOBSEAL_LAYOUT_AB);
-    cr_expect_eq(f.slot_capacity, 4096);
+    cr_expect_eq(f.header.slot_capacity, 4096);
     cr_expect_eq(f.core_offset, 3 * 4096);
     bs_front_clear(&f);
 

@@ -173,4 +173,9 @@ size_t core_offset_of(const uint8_t *blob, size_t len);
 /* Make every checksum that needs no key right again: frame header, slots, core header, segments. */
 void refix(uint8_t *blob, size_t len);
 
+/* Open an envelope and keep only the keys of the payload; zeros after a failure. */
+BLOBSEAL_MUST_USE enum blobseal_status open_envelope(const struct bs_envelope *e, const struct bs_core_header *core,
+                                                     struct blobseal_kek *const *keks, size_t num_keks,
+                                                     struct bs_chunked_keys *keys, struct blobseal_error *err);
+
 #endif

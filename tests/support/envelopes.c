@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "blobs.h"
+
+enum blobseal_status open_envelope(const struct bs_envelope *e, const struct bs_core_header *core,
+                                   struct blobseal_kek *const *keks, size_t num_keks, struct bs_chunked_keys *keys,
+                                   struct blobseal_error *err)
+{
+    struct bs_unlocked *u;
+    enum blobseal_status st = bs_envelope_unlock(&u, e, core, keks, num_keks, err);
+
+    if (st == BLOBSEAL_OK)
+        *keys = u->keys;
+    else
+        blobseal_wipe(keys, sizeof *keys);
+    blobseal_secret_free(u);
+    return st;
+}
