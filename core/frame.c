@@ -56,14 +56,16 @@ enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layo
     return BLOBSEAL_OK;
 }
 
-static void put_slot(struct bs_writer_cur *w, uint32_t capacity, const char *jwe, size_t jwe_len, uint64_t generation)
+void bs_slot_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation)
 {
-    bs_put(w, slot_magic, sizeof slot_magic);
-    bs_put32(w, (uint32_t)jwe_len);
-    bs_put64(w, generation);
-    bs_put64(w, bs_xxh3(generation, jwe, jwe_len));
-    bs_put(w, jwe, jwe_len);
-    bs_put_zeros(w, capacity - BS_SLOT_HEADER_LEN - jwe_len);
+    struct bs_writer_cur w = bs_out(out, f->slot_capacity);
+
+    bs_put(&w, slot_magic, sizeof slot_magic);
+    bs_put32(&w, (uint32_t)jwe_len);
+    bs_put64(&w, generation);
+    bs_put64(&w, bs_xxh3(generation, jwe, jwe_len));
+    bs_put(&w, jwe, jwe_len);
+    bs_put_zeros(&w, f->slot_capacity - BS_SLOT_HEADER_LEN - jwe_len);
 }
 
 void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation)
@@ -83,7 +85,7 @@ void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, si
     bs_put64(&w, bs_xxh3(0, out, SUM_OFFSET));
     bs_put_zeros(&w, f->slot_offset - BS_FRAME_HEADER_LEN);
     for (unsigned i = 0; i < f->slots; i++)
-        put_slot(&w, f->slot_capacity, jwe, jwe_len, generation);
+        bs_slot_encode(f, out + f->slot_offset + (size_t)i * f->slot_capacity, jwe, jwe_len, generation);
 }
 
 enum blobseal_status bs_frame_decode(struct bs_frame *f, const uint8_t *p, size_t len, struct blobseal_error *err)

@@ -158,5 +158,6 @@ enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
                 *err = later;
         }
     }
+    *index = 0;
     return first;
 }

@@ -18,8 +18,7 @@ const char *blobseal_layout_name(enum blobseal_layout layout)
     }
 }
 
-/* Copy @s behind *@at and move on; NULL stays NULL. */
-static const char *keep(char **at, const char *s)
+const char *bs_keep_text(char **at, const char *s)
 {
     size_t len;
     char *copy = *at;
@@ -32,7 +31,7 @@ static const char *keep(char **at, const char *s)
     return copy;
 }
 
-static size_t text_len(const char *s)
+size_t bs_text_len(const char *s)
 {
     return s != NULL ? strlen(s) + 1 : 0;
 }
@@ -60,7 +59,7 @@ static void describe_front(struct blobseal_info *info, const struct bs_front *f,
     info->slot_capacity = f->header.slot_capacity;
     info->notes = f->notes;
     memcpy(info->blob_id, f->core.blob_id, sizeof info->blob_id);
-    if (!bs_seekable(source))
+    if (source == NULL || !bs_seekable(source))
         return;
     info->sealed_bytes = source->size;
     if (source->size < front || !bs_payload_plain_len(&f->core, source->size - front, &info->plain_bytes)) {
@@ -76,9 +75,9 @@ static void copy_envelope(struct blobseal_info *info, const struct bs_envelope *
     char *at = (char *)(r + e->jwe.num);
 
     for (size_t i = 0; i < e->jwe.num; i++) {
-        r[i].alg = keep(&at, e->jwe.recipients[i].alg);
-        r[i].kid = keep(&at, e->jwe.recipients[i].kid);
-        r[i].region = keep(&at, e->jwe.recipients[i].region);
+        r[i].alg = bs_keep_text(&at, e->jwe.recipients[i].alg);
+        r[i].kid = bs_keep_text(&at, e->jwe.recipients[i].kid);
+        r[i].region = bs_keep_text(&at, e->jwe.recipients[i].region);
     }
     memcpy(at, jwe, jwe_len);
     at[jwe_len] = '\0';
@@ -98,8 +97,8 @@ enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_f
     if (e != NULL)
         more = e->jwe.num * sizeof(struct blobseal_recipient) + f->candidates[i].len + 1;
     for (size_t k = 0; e != NULL && k < e->jwe.num; k++)
-        more += text_len(e->jwe.recipients[k].alg) + text_len(e->jwe.recipients[k].kid) +
-                text_len(e->jwe.recipients[k].region);
+        more += bs_text_len(e->jwe.recipients[k].alg) + bs_text_len(e->jwe.recipients[k].kid) +
+                bs_text_len(e->jwe.recipients[k].region);
     *info = info_new(more);
     if (*info == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the blob: no memory");
@@ -139,6 +138,21 @@ static enum blobseal_status describe(struct blobseal_info **info, const struct b
     return st == BLOBSEAL_OK ? BLOBSEAL_OK : first;
 }
 
+/* A detached envelope without its blob. */
+static enum blobseal_status describe_envelope(struct blobseal_info **info, const char *envelope, size_t len,
+                                              struct blobseal_error *err)
+{
+    struct bs_front f = {.layout = BLOBSEAL_LAYOUT_DETACHED, .candidates = {{.text = envelope, .len = len}}};
+    struct bs_envelope e;
+    enum blobseal_status st = bs_envelope_parse(&e, envelope, len, err);
+
+    memcpy(f.core.blob_id, e.blob_id, sizeof f.core.blob_id);
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(info, &f, 0, &e, NULL, err);
+    bs_envelope_clear(&e);
+    return st;
+}
+
 enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct blobseal_source *source,
                                       const char *envelope, size_t envelope_len, struct blobseal_error *err)
 {
@@ -147,6 +161,9 @@ enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct 
     enum blobseal_status st;
 
     *info = NULL;
+    if (source == NULL)
+        return envelope != NULL ? describe_envelope(info, envelope, envelope_len, err)
+                                : blobseal_fail(err, BLOBSEAL_E_ARG, 0, "inspect: neither a blob nor an envelope");
     st = bs_front_read(&f, &in, envelope, envelope_len, err);
     if (st == BLOBSEAL_OK)
         st = describe(info, &f, source, err);

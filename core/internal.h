@@ -276,6 +276,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_frame_plan(struct bs_frame *f, enum bl
 /* Write all f->frame_len bytes: the header and @jwe in each slot. */
 void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation);
 
+/* Write one slot: f->slot_capacity bytes. The JWE fits. */
+void bs_slot_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation);
+
 /* Parse the header. FORMAT, DAMAGED, UNSUPPORTED. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_frame_decode(struct bs_frame *f, const uint8_t *p, size_t len,
                                                        struct blobseal_error *err);
@@ -425,6 +428,50 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_unlock(const struct bs_front *f,
 BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_front *f, size_t i,
                                                     const struct bs_envelope *e, const struct blobseal_source *source,
                                                     struct blobseal_error *err);
+
+/* Length of @s with its zero byte; 0 for NULL. Copy it behind *@at and move on: for structs with their strings behind them. */
+size_t bs_text_len(const char *s);
+const char *bs_keep_text(char **at, const char *s);
+
+/* ---- change.c: a change of the recipients, up to the new envelope (section 4.7) -------------------------------------- */
+
+struct bs_change {
+    struct blobseal_change wanted;
+    struct blobseal_kek *keks[2 * BLOBSEAL_MAX_RECIPIENTS]; /* the caller's, then those to add */
+    size_t num_keks;
+    /* The envelope as it is. */
+    struct bs_envelope envelope;
+    struct bs_unlocked *u; /* NULL: not opened, because nothing is to be done */
+    size_t candidate;      /* of the front                                    */
+    const char *text;      /* of the JWE                                      */
+    size_t text_len;
+    /* And as it shall be. */
+    struct bs_jwe_recipient recipients[BLOBSEAL_MAX_RECIPIENTS];
+    struct blobseal_kek *wrap[BLOBSEAL_MAX_RECIPIENTS]; /* for whom a key is wrapped; NULL: the wrapped key stays */
+    size_t num;
+    struct blobseal_change_step steps[3 * BLOBSEAL_MAX_RECIPIENTS];
+    size_t num_steps;
+    bool changed, fresh, finished;
+    uint64_t generation;
+    struct bs_writer_cur jwe; /* empty until it is written */
+};
+
+/* Check what is wanted. ARG. Clear with bs_change_clear(), also after a failure. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_change_start(struct bs_change *c, const struct blobseal_change *wanted,
+                                                       struct blobseal_kek *const *keks, size_t num_keks,
+                                                       struct blobseal_error *err);
+
+/* Open an envelope of @f, or @text without a blob (@f NULL), and find out what is to be done. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_change_plan(struct bs_change *c, const struct bs_front *f, const char *name,
+                                                      const char *text, size_t len, struct blobseal_error *err);
+
+/* Write the envelope of the next generation to c->jwe. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_change_write(struct bs_change *c, struct blobseal_error *err);
+
+/* Tell the caller. NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_change_report(struct blobseal_change_result **result,
+                                                        const struct bs_change *c, struct blobseal_error *err);
+void bs_change_clear(struct bs_change *c);
 
 /* ---- pipeline.c: threads -------------------------------------------------------------------------------------- */
 

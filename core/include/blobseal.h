@@ -260,7 +260,7 @@ BLOBSEAL_API void blobseal_info_free(struct blobseal_info *info);
 /**
  * blobseal_inspect - what a blob claims, without a key
  * @info: receives the claims; nothing of it is verified. Release with blobseal_info_free()
- * @source: the blob, seekable or not; only its beginning is read from a sequential one
+ * @source: the blob, seekable or not; only its beginning is read from a sequential one. NULL: only @envelope is described
  * @envelope: detached envelope, or NULL to use the frame. Without either a detached core still has its header shown
  *
  * Of several valid slots the first of the newest generation is shown.
@@ -395,6 +395,121 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struc
 /* As blobseal_reader_stream(), without an output: opens everything and checks it. */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_reader_verify(struct blobseal_reader *reader, uint64_t *plain_bytes, struct blobseal_error *err);
+
+/* ---- Changing the recipients of a sealed blob ----------------------------------------------------------------- */
+
+/*
+ * What to change. A recipient that is in both lists stays. Removing anybody takes a fresh content key (CEK), wrapped anew for
+ * everybody who stays, so their public keys must be at hand; adding alone leaves the wrapped keys of the others as they are.
+ */
+struct blobseal_change {
+    size_t size;
+    struct blobseal_kek *const *add; /* recipients to add; those that are there already are left alone */
+    size_t num_add;
+    const char *const *remove; /* kids of recipients to remove; those that are not there are ignored     */
+    size_t num_remove;
+    bool replace;            /* remove the recipient that the first key opens, too: rotation             */
+    bool only;               /* remove everybody who is not in @add                                      */
+    bool repair;             /* nothing else: make both slots alike, a tie to a new generation           */
+    bool dry_run;            /* in place: find out what would be done, and write nothing                 */
+    uint64_t min_generation; /* refuse (POLICY) an envelope that is older                                */
+};
+
+enum blobseal_action { BLOBSEAL_KEEP, BLOBSEAL_ADD, BLOBSEAL_REMOVE };
+
+struct blobseal_change_step {
+    enum blobseal_action action;
+    struct blobseal_recipient recipient;
+};
+
+/* What was done, or with dry_run would be. Made by the library, so that it can grow. */
+struct blobseal_change_result {
+    bool changed;        /* the recipients are others than before                                                     */
+    bool finished;       /* an earlier change was finished, or a damaged slot or core header repaired                 */
+    bool fresh_key;      /* the CEK is a new one                                                                      */
+    bool verified;       /* false: nothing to do, and none of the keys opens the envelope to be sure                  */
+    uint64_t generation; /* from now on                                                                               */
+    size_t num_steps;
+    const struct blobseal_change_step *steps;
+    const char *envelope; /* as it is from now on, zero-terminated */
+    size_t envelope_len;
+};
+
+/* Release @result. NULL is allowed. */
+BLOBSEAL_API void blobseal_change_result_free(struct blobseal_change_result *result);
+
+/**
+ * blobseal_change_envelope - make the envelope that a change leads to; the caller stores it
+ * @result: receives the plan and the new envelope; release with blobseal_change_result_free()
+ * @source: the blob, or NULL where only its detached envelope is at hand
+ * @envelope: the detached envelope, or NULL to take that of @source
+ * @keks: keys that open the envelope, and public keys of recipients who stay. With `replace` the first one counts
+ *
+ * For detached envelopes, and for compact blobs, which blobseal_attach() then writes anew. The envelope is opened and checked
+ * against the core header (or the copy of it in the envelope) first.
+ * Cost: one unwrap, and a wrap for each recipient whose key is new.
+ * Errors: those of blobseal_reader_open(); POLICY: nobody would be left, more than 64 would, a public key is not at hand,
+ * the generation is too old or exhausted; CONFIG: a key is for another algorithm than its recipient.
+ * Source: sections 4 and 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_change_envelope(struct blobseal_change_result **result, const struct blobseal_source *source,
+                         const char *envelope, size_t envelope_len, struct blobseal_kek *const *keks, size_t num_keks,
+                         const struct blobseal_change *change, struct blobseal_error *err);
+
+/*
+ * A blob that can be changed where it is. `write` writes all @len bytes at @off or fails; `sync` makes what was written to that
+ * range durable, and lets a later read see what is stored, not what is cached, as far as it can. `lock` takes (@on) or
+ * releases a lock that excludes other changes, EXISTS where somebody holds it; NULL: the caller excludes them.
+ */
+struct blobseal_target {
+    void *ctx;
+    struct blobseal_source source; /* seekable */
+    enum blobseal_status (*write)(void *ctx, const void *buf, size_t len, uint64_t off, struct blobseal_error *err);
+    enum blobseal_status (*sync)(void *ctx, uint64_t off, uint64_t len, struct blobseal_error *err);
+    enum blobseal_status (*lock)(void *ctx, bool on, struct blobseal_error *err);
+};
+
+/* A target over a descriptor of a regular file that is open for reading and writing. It stays the caller's. */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_target_fd(struct blobseal_target *target,
+                                                                       struct blobseal_fd *state, int fd,
+                                                                       const char *name, struct blobseal_error *err);
+
+/**
+ * blobseal_change_in_place - change the recipients of a blob with two slots, where it is
+ * @result: receives what was done; release with blobseal_change_result_free()
+ * @target: the blob
+ * @keks: as for blobseal_change_envelope()
+ *
+ * Opens the newest envelope and checks it against the core header; writes the new one over the other slot; syncs and reads
+ * back; writes it over the first slot; syncs and reads back. Whenever that ends, the old or the new envelope is there; once it
+ * has ended well the old wrapped key is nowhere in the blob. An earlier change that did not finish is finished, even where
+ * there is nothing else to do. The payload is not touched, and reading it meanwhile is fine.
+ * Cost: as blobseal_change_envelope(), and two writes of a slot; nothing depends on the size of the blob.
+ * Errors: those of blobseal_change_envelope() and of @target; EXISTS while another change holds the lock; POLICY where the
+ * envelope does not fit its slot; CONFIG where the blob has one slot or none.
+ * Source: section 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_change_in_place(struct blobseal_change_result **result, const struct blobseal_target *target,
+                         struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_change *change,
+                         struct blobseal_error *err);
+
+/**
+ * blobseal_attach - copy a blob with another envelope or layout
+ * @sink: receives the blob from offset 0
+ * @source: a blob in any layout; all of its core is copied as it is
+ * @envelope: for this blob; NULL keeps that of @source, whose newest valid slot counts
+ * @layout: AUTO keeps the layout of @source; DETACHED writes the core alone
+ * @slot_capacity: as for sealing; 0 keeps that of @source where it fits
+ *
+ * Nothing is opened, so nothing is verified but what can be without a key.
+ * Errors: FORMAT, DAMAGED, UNSUPPORTED, POLICY where the envelope does not fit, those of @source and @sink.
+ * Source: sections 1 and 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_attach(const struct blobseal_sink *sink, const struct blobseal_source *source, const char *envelope,
+                size_t envelope_len, enum blobseal_layout layout, uint32_t slot_capacity, struct blobseal_error *err);
 
 #ifdef __cplusplus
 }

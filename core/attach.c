@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing a blob anew with another envelope or layout: the core is copied as it is. FORMAT.md sections 1 and 5. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define PIECE_LEN ((size_t)1 << 20)
+
+struct attaching {
+    const struct blobseal_sink *sink;
+    struct bs_input in;
+    struct bs_front front;
+    uint64_t written;
+};
+
+static enum blobseal_status put(struct attaching *a, const void *p, size_t len, struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_write(a->sink, p, len, a->written, err);
+
+    a->written += len;
+    return st;
+}
+
+/* Copy what stands behind the core header. */
+static enum blobseal_status copy_payload(struct attaching *a, struct blobseal_error *err)
+{
+    uint8_t *piece = malloc(PIECE_LEN);
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t n = PIECE_LEN;
+
+    if (piece == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "copy the blob: no memory");
+    while (st == BLOBSEAL_OK && n == PIECE_LEN) {
+        st = bs_read(&a->in, piece, PIECE_LEN, &n, err);
+        if (st == BLOBSEAL_OK && n > 0)
+            st = put(a, piece, n, err);
+    }
+    free(piece);
+    return st;
+}
+
+/* Write the frame around @e, whose text is candidate @i. */
+static enum blobseal_status put_frame(struct attaching *a, const struct bs_frame *frame, size_t i,
+                                      const struct bs_envelope *e, struct blobseal_error *err)
+{
+    uint8_t *bytes = malloc(frame->frame_len);
+    enum blobseal_status st;
+
+    if (bytes == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the frame: no memory");
+    bs_frame_encode(frame, bytes, a->front.candidates[i].text, a->front.candidates[i].len, e->generation);
+    st = put(a, bytes, frame->frame_len, err);
+    free(bytes);
+    return st;
+}
+
+/* As much room as asked for, or as the source has where that is enough. */
+static uint32_t choose_capacity(const struct bs_front *f, uint32_t wanted, size_t jwe_len)
+{
+    uint32_t had = f->header.slots == 2 ? f->header.slot_capacity : 0;
+
+    if (wanted != 0)
+        return wanted;
+    return had >= jwe_len + BS_SLOT_HEADER_LEN ? had : 0;
+}
+
+static enum blobseal_status attach_frame(struct attaching *a, enum blobseal_layout layout, uint32_t capacity,
+                                         struct blobseal_error *err)
+{
+    struct bs_front *f = &a->front;
+    enum blobseal_status st = BLOBSEAL_E_FORMAT;
+    struct bs_envelope e = {0};
+    struct bs_frame frame;
+    size_t i = 0;
+
+    if (f->num_candidates == 0)
+        return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached",
+                             bs_source_name(a->in.source));
+    for (size_t k = 0; k < f->num_candidates && st != BLOBSEAL_OK; k++) {
+        bs_envelope_clear(&e);
+        st = bs_front_envelope(f, k, &e, err);
+        i = k;
+    }
+    if (st == BLOBSEAL_OK)
+        st = bs_frame_plan(&frame, layout, choose_capacity(f, capacity, f->candidates[i].len), f->candidates[i].len,
+                           f->core.blob_id, err);
+    if (st == BLOBSEAL_OK)
+        st = put_frame(a, &frame, i, &e, err);
+    bs_envelope_clear(&e);
+    return st;
+}
+
+enum blobseal_status blobseal_attach(const struct blobseal_sink *sink, const struct blobseal_source *source,
+                                     const char *envelope, size_t envelope_len, enum blobseal_layout layout,
+                                     uint32_t slot_capacity, struct blobseal_error *err)
+{
+    struct attaching a = {.sink = sink, .in = {source, 0}};
+    enum blobseal_status st;
+
+    if (layout > BLOBSEAL_LAYOUT_DETACHED || (sink->write == NULL && sink->pwrite == NULL) ||
+        (source->pread == NULL && source->read == NULL))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "attach: no such layout, or a source or sink without functions");
+    st = bs_front_read(&a.front, &a.in, envelope, envelope_len, err);
+    if (layout == BLOBSEAL_LAYOUT_AUTO)
+        layout = a.front.layout;
+    if (st == BLOBSEAL_OK && layout != BLOBSEAL_LAYOUT_DETACHED)
+        st = attach_frame(&a, layout, slot_capacity, err);
+    if (st == BLOBSEAL_OK)
+        st = put(&a, a.front.core.raw, BS_CORE_HEADER_LEN, err);
+    if (st == BLOBSEAL_OK)
+        st = copy_payload(&a, err);
+    bs_front_clear(&a.front);
+    return st;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changing the recipients of a blob where it is: two slots, written one after the other, so that a crash at any moment
+ * leaves the old or the new envelope. FORMAT.md section 5.1.
+ */
+#include <stdlib.h>
+
+#include "internal.h"
+
+/* One change of one blob. */
+struct rewrap {
+    const struct blobseal_target *target;
+    struct bs_front front;
+    struct bs_change change;
+    unsigned winner; /* the slot with the envelope that was opened */
+    uint8_t *slot;   /* what is written: a whole slot              */
+    uint8_t *back;   /* and what was read back                     */
+};
+
+/* Write r->slot over slot @index, and see that it is stored. */
+static enum blobseal_status write_slot(const struct rewrap *r, unsigned index, struct blobseal_error *err)
+{
+    const struct blobseal_target *t = r->target;
+    uint64_t len = r->front.header.slot_capacity, off = r->front.header.slot_offset + index * len;
+    enum blobseal_status st = t->write(t->ctx, r->slot, (size_t)len, off, err);
+
+    if (st == BLOBSEAL_OK)
+        st = t->sync(t->ctx, off, len, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_pread(&t->source, r->back, (size_t)len, off, err);
+    if (st == BLOBSEAL_OK && memcmp(r->slot, r->back, (size_t)len) != 0) {
+        (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, 0, "write %s: what was written does not read back",
+                            bs_source_name(&t->source));
+        blobseal_hint(err, "the storage is failing; the other slot still opens: copy the blob elsewhere");
+        return BLOBSEAL_E_OUTPUT;
+    }
+    return st;
+}
+
+/* The slot that does not count first: if that does not end well, the other one still stands. */
+static enum blobseal_status write_both(const struct rewrap *r, struct blobseal_error *err)
+{
+    enum blobseal_status st = write_slot(r, 1 - r->winner, err);
+
+    return st == BLOBSEAL_OK ? write_slot(r, r->winner, err) : st;
+}
+
+static enum blobseal_status fits(const struct rewrap *r, size_t jwe_len, struct blobseal_error *err)
+{
+    uint32_t capacity = r->front.header.slot_capacity;
+
+    if (jwe_len <= capacity - BS_SLOT_HEADER_LEN)
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the new envelope of %zu bytes does not fit a slot of %u bytes",
+                        jwe_len, capacity);
+    blobseal_hint(err, "--rewrite makes a new file with larger slots");
+    return BLOBSEAL_E_POLICY;
+}
+
+/* The next generation, in both slots. */
+static enum blobseal_status rotate(struct rewrap *r, struct blobseal_error *err)
+{
+    struct bs_change *c = &r->change;
+    enum blobseal_status st = bs_change_write(c, err);
+
+    if (st == BLOBSEAL_OK)
+        st = fits(r, c->jwe.len, err);
+    if (st != BLOBSEAL_OK || c->wanted.dry_run)
+        return st;
+    bs_slot_encode(&r->front.header, r->slot, (const char *)c->jwe.p, c->jwe.len, c->generation);
+    return write_both(r, err);
+}
+
+/* The same generation in both slots: what a crash or decay left undone. */
+static enum blobseal_status finish(struct rewrap *r, struct blobseal_error *err)
+{
+    if (r->change.wanted.dry_run)
+        return BLOBSEAL_OK;
+    bs_slot_encode(&r->front.header, r->slot, r->change.text, r->change.text_len, r->change.generation);
+    return write_slot(r, 1 - r->winner, err);
+}
+
+static enum blobseal_status run(struct rewrap *r, struct blobseal_error *err)
+{
+    const char *name = bs_source_name(&r->target->source);
+    struct bs_input in = {&r->target->source, 0};
+    struct bs_change *c = &r->change;
+    enum blobseal_status st = bs_front_read(&r->front, &in, NULL, 0, err);
+
+    if (st == BLOBSEAL_OK && r->front.layout != BLOBSEAL_LAYOUT_AB) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no two slots to change in place", name);
+        blobseal_hint(err, "write it anew, with the changed envelope");
+        return BLOBSEAL_E_CONFIG;
+    }
+    if (st == BLOBSEAL_OK)
+        st = bs_change_plan(c, &r->front, name, NULL, 0, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    r->winner = (const uint8_t *)c->text == r->front.slots[0].jwe.p ? 0 : 1;
+    r->slot = malloc(r->front.header.slot_capacity);
+    r->back = malloc(r->front.header.slot_capacity);
+    if (r->slot == NULL || r->back == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change %s: no memory", name);
+    c->finished = (r->front.notes & (BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_SLOT_INVALID)) != 0;
+    if (c->changed || (r->front.notes & BLOBSEAL_NOTE_TIE) != 0)
+        return rotate(r, err);
+    return c->finished ? finish(r, err) : BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **result,
+                                              const struct blobseal_target *target, struct blobseal_kek *const *keks,
+                                              size_t num_keks, const struct blobseal_change *change,
+                                              struct blobseal_error *err)
+{
+    struct rewrap *r = calloc(1, sizeof *r);
+    bool locked = false;
+    enum blobseal_status st;
+
+    *result = NULL;
+    if (r == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change recipients: no memory");
+    r->target = target;
+    st = bs_change_start(&r->change, change, keks, num_keks, err);
+    if (st == BLOBSEAL_OK && (!bs_seekable(&target->source) || target->write == NULL || target->sync == NULL))
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a target without functions");
+    if (st == BLOBSEAL_OK && target->lock != NULL) {
+        st = target->lock(target->ctx, true, err);
+        locked = st == BLOBSEAL_OK;
+    }
+    if (st == BLOBSEAL_OK)
+        st = run(r, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_change_report(result, &r->change, err);
+    if (locked)
+        (void)target->lock(target->ctx, false, NULL);
+    free(r->slot);
+    free(r->back);
+    bs_change_clear(&r->change);
+    bs_front_clear(&r->front);
+    free(r);
+    return st;
+}
