@@ -62,6 +62,7 @@ enum {
 extern struct settings {
     const struct verb *verb;
     bool json, quiet;
+    const char *file; /* the one of several that is at hand, for errors in JSON; or NULL */
 } settings;
 
 /*
@@ -101,6 +102,7 @@ enum {
     EXIT_EXISTS = 6,
     EXIT_INPUT = 7,
     EXIT_OUTPUT = 8,
+    EXIT_PARTLY = 9,
     EXIT_POLICY = 10,
     EXIT_DENIED = 11,
     EXIT_UNSUPPORTED = 12,
@@ -150,6 +152,18 @@ void input_close(struct input *in);
 
 /* Read a whole envelope file. Release *@text with free(). */
 bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err);
+
+/* ---- files.c: many files, each on its own ------------------------------------------------------------------- */
+
+/* Handle one file, report what goes wrong, and answer an exit code. */
+typedef int (*file_fn)(void *ctx, const char *path);
+
+/*
+ * Call @fn for each of @paths, also when some fail. With @folders a path that is a folder stands for every file below it
+ * whose name ends in .sealed, sorted by name; a folder below that cannot be read counts as a file that failed. Answers the code
+ * of the one file; of several EXIT_OK where all went well, otherwise EXIT_PARTLY.
+ */
+int files_each(char *const *paths, size_t num, bool folders, file_fn fn, void *ctx);
 
 /* ---- keys.c: -k and passphrases ------------------------------------------------------------------------------ */
 

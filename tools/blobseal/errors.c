@@ -82,6 +82,8 @@ static void print_error(const char *text, const char *code, const char *hint)
 static void print_json_error(const char *text, const char *code, int status, const char *hint, bool retryable)
 {
     json_start("blobseal.error/1");
+    if (settings.file != NULL)
+        json_text("file", settings.file);
     json_text("code", code);
     json_number("exit", (uint64_t)status);
     json_text("message", text);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verbs that take many files, each on its own: a file that fails does not keep the others from their turn. Folders stand for the
+ * blobs below them, in the order of their names, so that two runs over the same files say the same.
+ */
+#define _GNU_SOURCE /* fts(3) */
+#include <errno.h>
+#include <fts.h>
+#include <string.h>
+
+#include "cli.h"
+
+struct tally {
+    file_fn fn;
+    void *ctx;
+    size_t num, failed;
+    int code; /* of the last one that failed */
+};
+
+static void count(struct tally *t, int code)
+{
+    t->num++;
+    if (code == EXIT_OK)
+        return;
+    t->failed++;
+    t->code = code;
+}
+
+static void visit(struct tally *t, const char *path)
+{
+    settings.file = path;
+    count(t, t->fn(t->ctx, path));
+    settings.file = NULL;
+}
+
+static void cannot_read(struct tally *t, const char *path, int sys_errno)
+{
+    struct blobseal_error err = {0};
+
+    (void)fail(&err, BLOBSEAL_E_INPUT, sys_errno, "look into %s", path);
+    settings.file = path;
+    count(t, report_error(&err));
+    settings.file = NULL;
+}
+
+static bool is_sealed(const FTSENT *e)
+{
+    static const char suffix[] = ".sealed";
+    size_t n = sizeof suffix - 1;
+
+    return e->fts_namelen > n && memcmp(e->fts_name + e->fts_namelen - n, suffix, n) == 0;
+}
+
+/* A link to a file is that file; to anything else it is left alone, so that no walk is endless. To nothing: a failure. */
+static bool leads_to_file(const FTSENT *e)
+{
+    struct stat st;
+
+    return stat(e->fts_path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
+static void visit_entry(struct tally *t, const FTSENT *e)
+{
+    switch (e->fts_info) {
+    case FTS_F:
+        if (is_sealed(e))
+            visit(t, e->fts_path);
+        break;
+    case FTS_SL:
+        if (is_sealed(e) && leads_to_file(e))
+            visit(t, e->fts_path);
+        break;
+    case FTS_NS: /* what was removed meanwhile need not have been a blob */
+        if (e->fts_errno == ENOENT && !is_sealed(e))
+            break;
+        cannot_read(t, e->fts_path, e->fts_errno);
+        break;
+    case FTS_DNR:
+    case FTS_ERR:
+        cannot_read(t, e->fts_path, e->fts_errno);
+        break;
+    default: /* a folder before or behind its content; a pipe or a device, which could block for ever */
+        break;
+    }
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b)
+{
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+static void walk(struct tally *t, char *path)
+{
+    char *const roots[] = {path, NULL};
+    FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, by_name);
+    size_t before = t->num;
+    FTSENT *e;
+
+    if (fts == NULL) {
+        cannot_read(t, path, errno);
+        return;
+    }
+    for (errno = 0; (e = fts_read(fts)) != NULL; errno = 0)
+        visit_entry(t, e);
+    if (errno != 0)
+        cannot_read(t, path, errno);
+    (void)fts_close(fts);
+    if (t->num == before)
+        warn("%s: no file in this folder ends in .sealed", path);
+}
+
+int files_each(char *const *paths, size_t num, bool folders, file_fn fn, void *ctx)
+{
+    struct tally t = {.fn = fn, .ctx = ctx};
+    struct stat st;
+
+    for (size_t i = 0; i < num; i++) {
+        if (folders && strcmp(paths[i], "-") != 0 && stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode))
+            walk(&t, paths[i]);
+        else
+            visit(&t, paths[i]);
+    }
+    if (t.failed == 0)
+        return EXIT_OK;
+    return t.num == 1 ? t.code : EXIT_PARTLY;
+}
