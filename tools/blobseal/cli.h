@@ -19,7 +19,7 @@ struct verb {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify;
+extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_recipients, verb_rewrap;
 
 /* ---- cli.c: options ------------------------------------------------------------------------------------------- */
 
@@ -38,6 +38,12 @@ enum {
     OPT_JWE,
     OPT_RSA,
     OPT_PUB,
+    OPT_TO,
+    OPT_KID,
+    OPT_DROP,
+    OPT_ONLY,
+    OPT_REWRITE,
+    OPT_MIN_GENERATION,
 };
 
 /* Options that every verb knows. */
@@ -86,6 +92,11 @@ void json_number(const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: n
 void json_seconds(const char *name, double value);
 void json_bool(const char *name, bool value);
 void json_recipients(const struct blobseal_recipient *recipients, size_t num);
+/* A list of objects: json_list(), for each json_item(), its members and json_item_end(), then json_list_end(). */
+void json_list(const char *name);
+void json_item(void);
+void json_item_end(void);
+void json_list_end(void);
 /* End the object. False: stdout cannot be written, see errno. */
 bool json_end(void);
 
@@ -171,6 +182,7 @@ struct key_arg {
     const char *ref;
     const char *passphrase_file;
     int passphrase_fd; /* -1: none */
+    enum blobseal_oaep oaep;
 };
 
 struct keys {

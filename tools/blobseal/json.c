@@ -33,17 +33,53 @@ static void put_string(const char *s)
     putchar('"');
 }
 
+static bool first; /* the next thing is the first of its object or list */
+
+static void put_comma(void)
+{
+    if (!first)
+        putchar(',');
+    first = false;
+}
+
 static void put_name(const char *name)
 {
-    putchar(',');
+    put_comma();
     put_string(name);
     putchar(':');
 }
 
 void json_start(const char *schema)
 {
-    fputs("{\"schema\":", stdout);
-    put_string(schema);
+    putchar('{');
+    first = true;
+    json_text("schema", schema);
+}
+
+void json_list(const char *name)
+{
+    put_name(name);
+    putchar('[');
+    first = true;
+}
+
+void json_list_end(void)
+{
+    putchar(']');
+    first = false;
+}
+
+void json_item(void)
+{
+    put_comma();
+    putchar('{');
+    first = true;
+}
+
+void json_item_end(void)
+{
+    putchar('}');
+    first = false;
 }
 
 void json_text(const char *name, const char *value)
@@ -78,17 +114,16 @@ void json_bool(const char *name, bool value)
 
 void json_recipients(const struct blobseal_recipient *recipients, size_t num)
 {
-    put_name("recipients");
-    putchar('[');
+    json_list("recipients");
     for (size_t i = 0; i < num; i++) {
-        fputs(i > 0 ? ",{\"kid\":" : "{\"kid\":", stdout);
-        put_string(recipients[i].kid);
+        json_item();
+        json_text("kid", recipients[i].kid);
         json_text("alg", recipients[i].alg);
         if (recipients[i].region != NULL)
             json_text("region", recipients[i].region);
-        putchar('}');
+        json_item_end();
     }
-    putchar(']');
+    json_list_end();
 }
 
 bool json_end(void)

@@ -39,10 +39,15 @@ bool keys_option(struct keys *keys, int option, const char *arg, int *code)
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err)
 {
     for (size_t i = 0; i < keys->num; i++) {
+        const struct key_arg *arg = &keys->args[i];
         const struct blobseal_kek_options o = {
-            .size = sizeof o, .passphrase = get_passphrase, .passphrase_ctx = &keys->args[i], .oaep = oaep};
+            .size = sizeof o,
+            .passphrase = get_passphrase,
+            .passphrase_ctx = &keys->args[i],
+            .oaep = arg->oaep != BLOBSEAL_OAEP_SHA256 ? arg->oaep : oaep,
+        };
 
-        if (blobseal_kek_open(&keys->keks[i], NULL, keys->args[i].ref, &o, err) != BLOBSEAL_OK)
+        if (blobseal_kek_open(&keys->keks[i], NULL, arg->ref, &o, err) != BLOBSEAL_OK)
             return false;
     }
     return true;

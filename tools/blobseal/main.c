@@ -11,7 +11,8 @@
 
 #include "cli.h"
 
-static const struct verb *const verbs[] = {&verb_keygen, &verb_seal, &verb_open, &verb_inspect, &verb_verify};
+static const struct verb *const verbs[] = {&verb_keygen, &verb_seal,       &verb_open,  &verb_inspect,
+                                           &verb_verify, &verb_recipients, &verb_rewrap};
 
 /*
  * Where a standard descriptor is closed the next file would take its number, and messages would end in it. What stands in
@@ -48,7 +49,7 @@ static void print_help(FILE *to)
           "Seal files with keys that their owner holds: AES-256-GCM, data keys wrapped by RSA.\n\nVerbs:\n",
           to);
     for (size_t i = 0; i < COUNT(verbs); i++)
-        fprintf(to, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+        fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs("\nExample:\n"
           "  blobseal keygen -o kek.pem --pub kek.pub.pem\n"
           "  blobseal seal -k kek.pub.pem disk.img              makes disk.img.sealed\n"

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changing the envelope of a file: in place where it has two slots, otherwise as a new file that takes the place of the old
+ * one. What is changed and how a crash is survived is the library's affair.
+ */
+#include "change.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- Options ---------------------------------------------------------------------------------------------------- */
+
+int change_remove(struct change_request *r, const char *kid)
+{
+    if (r->num_kids == COUNT(r->kids))
+        return usage_error("more than %zu key ids", r->num_kids);
+    r->kids[r->num_kids++] = kid;
+    return EXIT_OK;
+}
+
+static int set_oaep(struct change_request *r, const char *arg)
+{
+    if (strcmp(arg, "sha256") != 0 && strcmp(arg, "sha1") != 0)
+        return usage_error("--oaep is sha256 or sha1, not %s", arg);
+    if (r->last == NULL)
+        return usage_error("--oaep belongs behind the -k or --to that it is for");
+    r->last->args[r->last->num - 1].oaep = strcmp(arg, "sha1") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+    return EXIT_OK;
+}
+
+static int take_key(struct change_request *r, struct keys *keys, const char *arg)
+{
+    int code;
+
+    r->last = keys;
+    (void)keys_option(keys, 'k', arg, &code);
+    return code;
+}
+
+int change_option(struct change_request *r, int option, const char *arg)
+{
+    struct keys none = {0};
+    unsigned long n;
+    int code;
+
+    switch (option) {
+    case 'k':
+        return take_key(r, &r->keys, arg);
+    case OPT_TO:
+        return take_key(r, &r->to, arg);
+    case OPT_PASSPHRASE_FILE:
+    case OPT_PASSPHRASE_FD:
+        (void)keys_option(r->last != NULL ? r->last : &none, option, arg, &code);
+        return code;
+    case OPT_OAEP:
+        return set_oaep(r, arg);
+    case OPT_DROP:
+        return change_remove(r, arg);
+    case OPT_MIN_GENERATION:
+        if (!parse_number(arg, 1, ULONG_MAX, &n))
+            return usage_error("--min-generation takes a number from 1, not %s", arg);
+        r->change.min_generation = n;
+        return EXIT_OK;
+    case OPT_SLOT_SIZE:
+        if (!parse_number(arg, 4096, 65536, &n) || n % 4096 != 0)
+            return usage_error("--slot-size takes a multiple of 4096 from 4096 to 65536, not %s", arg);
+        r->slot_capacity = (uint32_t)n;
+        r->rewrite = true;
+        return EXIT_OK;
+    case OPT_REWRITE:
+        r->rewrite = true;
+        return EXIT_OK;
+    case 'n':
+        r->change.dry_run = true;
+        return EXIT_OK;
+    default:
+        return EXIT_OK;
+    }
+}
+
+/* ---- One file --------------------------------------------------------------------------------------------------- */
+
+/* A file whose envelope is changed. */
+struct subject {
+    const char *name; /* as given                         */
+    char *path;       /* behind all symbolic links        */
+    int fd;
+    struct stat before;
+    struct blobseal_target target;
+    struct blobseal_fd state;
+    enum blobseal_layout layout;
+    char *envelope; /* of a file that is only an envelope */
+    size_t envelope_len;
+    struct output out;
+};
+
+/* Whether the file starts like JSON: a detached envelope. */
+static bool is_envelope(const struct subject *s)
+{
+    char c = '\0';
+
+    return pread(s->fd, &c, 1, 0) == 1 && (c == '{' || c == ' ' || c == '\t' || c == '\n' || c == '\r');
+}
+
+static bool subject_open(struct subject *s, const struct change_request *r, const char *name,
+                         struct blobseal_error *err)
+{
+    struct blobseal_info *info = NULL;
+
+    *s = (struct subject){.name = name, .fd = -1, .out = OUTPUT_NONE};
+    s->path = realpath(name, NULL);
+    if (s->path != NULL)
+        s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (s->fd < 0 || fstat(s->fd, &s->before) != 0)
+        return fail(err, errno == EROFS || errno == EACCES ? BLOBSEAL_E_OUTPUT : BLOBSEAL_E_INPUT, errno,
+                    "open %s to change it", name);
+    if (!S_ISREG(s->before.st_mode))
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "%s is no regular file: it cannot be changed in place", name);
+    if (s->before.st_size == 0)
+        return fail(err, BLOBSEAL_E_FORMAT, 0, "%s is empty: not a sealed blob", name);
+    if (blobseal_target_fd(&s->target, &s->state, s->fd, name, err) != BLOBSEAL_OK)
+        return false;
+    if (is_envelope(s))
+        return read_envelope(s->path, &s->envelope, &s->envelope_len, err);
+    if (blobseal_inspect(&info, &s->target.source, NULL, 0, err) != BLOBSEAL_OK) {
+        s->layout = BLOBSEAL_LAYOUT_AB;
+        return r->change.repair; /* the library finds out how bad it is */
+    }
+    s->layout = info->layout;
+    blobseal_info_free(info);
+    if (s->layout == BLOBSEAL_LAYOUT_DETACHED) {
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s was sealed detached: its recipients stand in its envelope file",
+                   name);
+        blobseal_hint(err, "name that file instead of the blob");
+        return false;
+    }
+    return true;
+}
+
+static void subject_close(struct subject *s)
+{
+    output_close(&s->out);
+    free(s->envelope);
+    free(s->path);
+    if (s->fd >= 0)
+        (void)close(s->fd);
+}
+
+/* Under the lock: the file that is locked is still the one that has the name, and nobody wrote to it. */
+static bool still_there(const struct subject *s, struct blobseal_error *err)
+{
+    struct stat now;
+
+    if (stat(s->path, &now) == 0 && now.st_dev == s->before.st_dev && now.st_ino == s->before.st_ino &&
+        now.st_size == s->before.st_size && now.st_mtim.tv_sec == s->before.st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == s->before.st_mtim.tv_nsec)
+        return true;
+    (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s was replaced or changed meanwhile", s->name);
+    blobseal_hint(err, "nothing was changed; run it again");
+    return false;
+}
+
+static bool write_blob(struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
+                       struct blobseal_error *err)
+{
+    enum blobseal_layout layout = r->slot_capacity != 0 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_AUTO;
+    struct blobseal_fd state;
+    struct blobseal_sink sink;
+
+    return output_sink(&s->out, &sink, &state, err) &&
+           blobseal_attach(&sink, &s->target.source, result->envelope, result->envelope_len, layout, r->slot_capacity,
+                           err) == BLOBSEAL_OK;
+}
+
+/* Write the new file, and let it take the place and the attributes of the old one. */
+static bool replace_file(struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
+                         struct blobseal_error *err)
+{
+    if (!output_open(&s->out, s->path, true, false, s->before.st_mode & 07777, NULL, err))
+        return false;
+    if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)
+                            : !write_blob(s, r, result, err))
+        return false;
+    if (fchown(s->out.fd, s->before.st_uid, s->before.st_gid) != 0 && errno != EPERM)
+        return fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the owner of %s", s->name);
+    return still_there(s, err) && output_commit(&s->out, err);
+}
+
+/* A new file in the place of the old one, under the lock of the old one. */
+static bool change_anew(struct subject *s, const struct change_request *r, struct blobseal_change_result **result,
+                        struct blobseal_error *err)
+{
+    const struct blobseal_target *t = &s->target;
+    bool ok;
+
+    if (t->lock(t->ctx, true, err) != BLOBSEAL_OK)
+        return false;
+    ok = still_there(s, err) &&
+         blobseal_change_envelope(result, s->envelope != NULL ? NULL : &t->source, s->envelope, s->envelope_len,
+                                  r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
+    if (ok && !r->change.dry_run && ((*result)->changed || r->slot_capacity != 0))
+        ok = replace_file(s, r, *result, err);
+    (void)t->lock(t->ctx, false, NULL);
+    return ok;
+}
+
+static const char *action_name(enum blobseal_action action)
+{
+    switch (action) {
+    case BLOBSEAL_ADD:
+        return "add";
+    case BLOBSEAL_REMOVE:
+        return "remove";
+    default:
+        return "keep";
+    }
+}
+
+static bool tell_json(const struct subject *s, const struct change_request *r,
+                      const struct blobseal_change_result *result, struct blobseal_error *err)
+{
+    json_start("blobseal.change/1");
+    json_text("file", s->name);
+    json_bool("changed", result->changed);
+    json_bool("dry_run", r->change.dry_run);
+    json_bool("finished", result->finished);
+    json_bool("fresh_key", result->fresh_key);
+    json_bool("verified", result->verified);
+    json_number("generation", result->generation);
+    json_list("recipients");
+    for (size_t i = 0; i < result->num_steps; i++) {
+        json_item();
+        json_text("action", action_name(result->steps[i].action));
+        json_text("alg", result->steps[i].recipient.alg);
+        json_text("kid", result->steps[i].recipient.kid);
+        json_item_end();
+    }
+    json_list_end();
+    return json_end() || stdout_failed(err);
+}
+
+/* One line for people, and the plan where that is all there is. */
+static void tell_text(const struct subject *s, const struct change_request *r,
+                      const struct blobseal_change_result *result)
+{
+    FILE *to = r->change.dry_run ? stdout : stderr;
+    char name[320];
+    size_t counts[3] = {0};
+
+    for (size_t i = 0; i < result->num_steps; i++)
+        counts[result->steps[i].action]++;
+    (void)printable(name, sizeof name, s->name);
+    if (!result->changed && !result->finished)
+        fprintf(to, "%s: nothing to change, generation %llu%s\n", name, (unsigned long long)result->generation,
+                result->verified ? "" : " (not verified: no key given is for a recipient)");
+    else
+        fprintf(to, "%s: %s%s, generation %llu: %zu added, %zu removed, %zu kept%s\n", name,
+                r->change.dry_run ? "would be " : "", result->changed ? "changed" : "repaired",
+                (unsigned long long)result->generation, counts[BLOBSEAL_ADD], counts[BLOBSEAL_REMOVE],
+                counts[BLOBSEAL_KEEP], result->changed && result->finished ? "; an earlier change was finished" : "");
+    for (size_t i = 0; i < result->num_steps && r->change.dry_run; i++)
+        fprintf(to, "  %-6s  %-12s  %s\n", action_name(result->steps[i].action), result->steps[i].recipient.alg,
+                result->steps[i].recipient.kid);
+}
+
+static bool tell(const struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
+                 struct blobseal_error *err)
+{
+    if (settings.json)
+        return tell_json(s, r, result, err);
+    if (!settings.quiet || r->change.dry_run)
+        tell_text(s, r, result);
+    return !r->change.dry_run || fflush(stdout) == 0 || stdout_failed(err);
+}
+
+static int change_file(void *ctx, const char *name)
+{
+    struct change_request *r = ctx;
+    struct blobseal_change_result *result = NULL;
+    struct blobseal_error err = {0};
+    struct subject s;
+    bool ok = subject_open(&s, r, name, &err);
+
+    if (ok && s.envelope == NULL && s.layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
+        ok = blobseal_change_in_place(&result, &s.target, r->keys.keks, r->keys.num, &r->change, &err) == BLOBSEAL_OK;
+    else if (ok)
+        ok = change_anew(&s, r, &result, &err);
+    r->somebody_left = r->somebody_left || (ok && result->fresh_key && !r->change.dry_run);
+    ok = ok && tell(&s, r, result, &err);
+    blobseal_change_result_free(result);
+    subject_close(&s);
+    return ok ? EXIT_OK : report_error(&err);
+}
+
+int change_files(struct change_request *r, char *const *paths, size_t num)
+{
+    struct blobseal_error err = {0};
+    int code;
+
+    for (size_t i = 0; i < num; i++)
+        if (strcmp(paths[i], "-") == 0)
+            return usage_error("%s changes files, not streams", settings.verb->name);
+    r->change.size = sizeof r->change;
+    r->change.add = r->to.keks;
+    r->change.num_add = r->to.num;
+    r->change.remove = r->kids;
+    r->change.num_remove = r->num_kids;
+    if (keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, &err) && keys_open(&r->to, BLOBSEAL_OAEP_SHA256, &err))
+        code = files_each(paths, num, false, change_file, r);
+    else
+        code = report_error(&err);
+    if (r->somebody_left && !settings.quiet)
+        warn("who holds a copy from before this change, or has opened a blob, still has access to what was in it");
+    keys_close(&r->keys);
+    keys_close(&r->to);
+    return code;
+}
