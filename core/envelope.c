@@ -245,11 +245,11 @@ enum blobseal_status bs_envelope_encode(struct bs_writer_cur *out, const uint8_t
 /* Room for secrets of one envelope that is written, in one secret allocation. */
 struct vault {
     struct blobseal_secret32 cek;
-    uint8_t content[1024];
+    uint8_t content[1024 + BLOBSEAL_MAX_META];
 };
 
 enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct bs_core_header *core,
-                                       uint64_t generation, const struct blobseal_secret32 *dek,
+                                       uint64_t generation, const struct blobseal_secret32 *dek, struct bs_slice meta,
                                        struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
     uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED];
@@ -268,7 +268,7 @@ enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct b
     else
         st = wrap_all(&jwe, keys, keks, num_keks, &v->cek, err);
     if (st == BLOBSEAL_OK) {
-        len = bs_jwk_write(v->content, sizeof v->content, core, dek);
+        len = bs_jwk_write(v->content, sizeof v->content, core, dek, meta);
         st = bs_envelope_encode(out, core->blob_id, generation, &jwe, &v->cek, (struct bs_slice){v->content, len}, err);
     }
     blobseal_secret_free(v);

@@ -48,7 +48,7 @@ enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layo
     if (jwe_len > f->slot_capacity - BS_SLOT_HEADER_LEN) {
         (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope of %zu bytes does not fit a slot of %u bytes",
                             jwe_len, f->slot_capacity);
-        blobseal_hint(err, "choose a larger slot, up to 65536 bytes, or fewer recipients");
+        blobseal_hint(err, "choose a larger slot, up to 65536 bytes, fewer recipients, or less metadata");
         return BLOBSEAL_E_POLICY;
     }
     f->frame_len = f->slot_offset + f->slots * f->slot_capacity;

@@ -68,43 +68,90 @@ static void describe_front(struct blobseal_info *info, const struct bs_front *f,
     }
 }
 
-/* Copy recipients and JWE text behind @info. */
-static void copy_envelope(struct blobseal_info *info, const struct bs_envelope *e, const char *jwe, size_t jwe_len)
+/* Copy recipients and JWE text behind @info, strings from *@at on. */
+static void copy_envelope(struct blobseal_info *info, const struct bs_envelope *e, char **at, const char *jwe,
+                          size_t jwe_len)
 {
     struct blobseal_recipient *r = (struct blobseal_recipient *)(info + 1);
-    char *at = (char *)(r + e->jwe.num);
 
     for (size_t i = 0; i < e->jwe.num; i++) {
-        r[i].alg = bs_keep_text(&at, e->jwe.recipients[i].alg);
-        r[i].kid = bs_keep_text(&at, e->jwe.recipients[i].kid);
-        r[i].region = bs_keep_text(&at, e->jwe.recipients[i].region);
+        r[i].alg = bs_keep_text(at, e->jwe.recipients[i].alg);
+        r[i].kid = bs_keep_text(at, e->jwe.recipients[i].kid);
+        r[i].region = bs_keep_text(at, e->jwe.recipients[i].region);
     }
-    memcpy(at, jwe, jwe_len);
-    at[jwe_len] = '\0';
+    memcpy(*at, jwe, jwe_len);
+    (*at)[jwe_len] = '\0';
     info->recipients = r;
     info->num_recipients = e->jwe.num;
-    info->jwe = at;
+    info->jwe = *at;
     info->jwe_len = jwe_len;
     info->generation = e->generation;
+    *at += jwe_len + 1;
+}
+
+/* Copy @meta to @own and the annotations behind it, strings from *@at on. */
+static void copy_meta(struct blobseal_meta *own, const struct blobseal_meta *meta, char **at)
+{
+    struct blobseal_annotation *list = (struct blobseal_annotation *)(own + 1);
+
+    *own = (struct blobseal_meta){.size = sizeof *own,
+                                  .name = bs_keep_text(at, meta->name),
+                                  .type = bs_keep_text(at, meta->type),
+                                  .num_annotations = meta->num_annotations,
+                                  .annotations = list};
+    for (size_t i = 0; i < meta->num_annotations; i++) {
+        list[i].name = bs_keep_text(at, meta->annotations[i].name);
+        list[i].value = bs_keep_text(at, meta->annotations[i].value);
+    }
+}
+
+/* Bytes of the strings that the copies need. */
+static size_t strings_len(const struct bs_envelope *e, const struct blobseal_meta *meta)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < e->jwe.num; i++)
+        len += bs_text_len(e->jwe.recipients[i].alg) + bs_text_len(e->jwe.recipients[i].kid) +
+               bs_text_len(e->jwe.recipients[i].region);
+    if (meta == NULL)
+        return len;
+    for (size_t i = 0; i < meta->num_annotations; i++)
+        len += bs_text_len(meta->annotations[i].name) + bs_text_len(meta->annotations[i].value);
+    return len + bs_text_len(meta->name) + bs_text_len(meta->type);
+}
+
+/* An info with recipients, metadata and annotations behind it, and behind those the strings. */
+static struct blobseal_info *info_of(const struct bs_envelope *e, const struct blobseal_meta *meta, const char *jwe,
+                                     size_t jwe_len)
+{
+    size_t recipients = e->jwe.num * sizeof(struct blobseal_recipient), described = 0;
+    struct blobseal_info *info;
+    char *at;
+
+    if (meta != NULL)
+        described = sizeof *meta + meta->num_annotations * sizeof *meta->annotations;
+    info = info_new(recipients + described + strings_len(e, meta) + jwe_len + 1);
+    if (info == NULL)
+        return NULL;
+    at = (char *)(info + 1) + recipients + described;
+    copy_envelope(info, e, &at, jwe, jwe_len);
+    if (meta != NULL) {
+        struct blobseal_meta *own = (struct blobseal_meta *)(void *)((char *)(info + 1) + recipients);
+
+        copy_meta(own, meta, &at);
+        info->meta = own;
+    }
+    return info;
 }
 
 enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_front *f, size_t i,
-                                  const struct bs_envelope *e, const struct blobseal_source *source,
-                                  struct blobseal_error *err)
+                                  const struct bs_envelope *e, const struct blobseal_meta *meta,
+                                  const struct blobseal_source *source, struct blobseal_error *err)
 {
-    size_t more = 0;
-
-    if (e != NULL)
-        more = e->jwe.num * sizeof(struct blobseal_recipient) + f->candidates[i].len + 1;
-    for (size_t k = 0; e != NULL && k < e->jwe.num; k++)
-        more += bs_text_len(e->jwe.recipients[k].alg) + bs_text_len(e->jwe.recipients[k].kid) +
-                bs_text_len(e->jwe.recipients[k].region);
-    *info = info_new(more);
+    *info = e != NULL ? info_of(e, meta, f->candidates[i].text, f->candidates[i].len) : info_new(0);
     if (*info == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the blob: no memory");
     describe_front(*info, f, source);
-    if (e != NULL)
-        copy_envelope(*info, e, f->candidates[i].text, f->candidates[i].len);
     return BLOBSEAL_OK;
 }
 
@@ -121,13 +168,13 @@ static enum blobseal_status describe(struct blobseal_info **info, const struct b
     struct blobseal_error e = {0};
 
     if (f->num_candidates == 0)
-        return bs_info_make(info, f, 0, NULL, source, err);
+        return bs_info_make(info, f, 0, NULL, NULL, source, err);
     for (size_t i = 0; i < f->num_candidates && st != BLOBSEAL_OK; i++) {
         struct bs_envelope env;
 
         st = bs_front_envelope(f, i, &env, &e);
         if (st == BLOBSEAL_OK)
-            st = bs_info_make(info, f, i, &env, source, &e);
+            st = bs_info_make(info, f, i, &env, NULL, source, &e);
         bs_envelope_clear(&env);
         if (i == 0) {
             first = st;
@@ -148,7 +195,7 @@ static enum blobseal_status describe_envelope(struct blobseal_info **info, const
 
     memcpy(f.core.blob_id, e.blob_id, sizeof f.core.blob_id);
     if (st == BLOBSEAL_OK)
-        st = bs_info_make(info, &f, 0, &e, NULL, err);
+        st = bs_info_make(info, &f, 0, &e, NULL, NULL, err);
     bs_envelope_clear(&e);
     return st;
 }

@@ -286,19 +286,36 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_frame_decode(struct bs_frame *f, const
 /* Slot @index of a frame whose bytes are all at @frame. */
 struct bs_slot bs_slot_decode(const struct bs_frame *f, const uint8_t *frame, unsigned index);
 
+/* ---- meta.c: what the sealer says of a blob (section 4.4) ------------------------------------------------------- */
+
+struct bs_meta {
+    struct blobseal_meta shown; /* its `annotations` are those below */
+    struct blobseal_annotation annotations[BLOBSEAL_MAX_ANNOTATIONS];
+};
+
+/* Check @meta (NULL: none) and write it as JSON into @buf; @text receives what was written, maybe nothing. ARG, POLICY. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_meta_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_MAX_META],
+                                                     const struct blobseal_meta *meta, struct blobseal_error *err);
+
+/* Read the object that comes next. The strings of @m point into the text of @j. False: it breaks a rule. */
+BLOBSEAL_MUST_USE bool bs_meta_read(struct bs_meta *m, struct bs_json *j);
+
 /* ---- jwk.c: the content of an envelope (section 4.4) --------------------------------------------------------------- */
 
 struct bs_jwk {
     struct blobseal_secret32 k;
     uint8_t kid[BLOBSEAL_BLOB_ID_LEN];
     uint8_t hdr[BS_CORE_HEADER_LEN];
+    bool has_meta;
+    struct bs_meta meta; /* points into the text */
 };
 
 /* Parse @text in place. Both are secret memory. */
 BLOBSEAL_MUST_USE bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len);
 
-/* Write into secret memory; the length, or 0 where @cap is too small. */
-size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek);
+/* Write into secret memory, with the text @meta as it stands (empty: none); the length, or 0 where @cap is too small. */
+size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek,
+                    struct bs_slice meta);
 
 /* ---- envelope.c: what a JWE must say to be the envelope of a blob (sections 4.3 to 4.6) --------------------- */
 
@@ -345,13 +362,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_encode(struct bs_writer_cur *
                                                           struct blobseal_error *err);
 
 /*
- * Wrap @dek for @keks with a fresh CEK and write the envelope into @out. POLICY where it does not fit, ARG for no, too
- * many or equal recipients, or what a provider answers.
+ * Wrap @dek for @keks with a fresh CEK and write the envelope into @out, with @meta from bs_meta_write() (empty: none).
+ * POLICY where it does not fit, ARG for no, too many or equal recipients, or what a provider answers.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct bs_core_header *core,
                                                          uint64_t generation, const struct blobseal_secret32 *dek,
-                                                         struct blobseal_kek *const *keks, size_t num_keks,
-                                                         struct blobseal_error *err);
+                                                         struct bs_slice meta, struct blobseal_kek *const *keks,
+                                                         size_t num_keks, struct blobseal_error *err);
 
 /* ---- io.c: reading and writing through sources and sinks ------------------------------------------------------- */
 
@@ -424,10 +441,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_unlock(const struct bs_front *f,
 
 /* ---- info.c: blobseal_info ----------------------------------------------------------------------------------- */
 
-/* Describe @f and candidate @i, parsed as @e (NULL: there is none). Sizes are set where @source is seekable. */
+/*
+ * Describe @f and candidate @i, parsed as @e (NULL: there is none), with a copy of @meta (NULL: none). Sizes are set where
+ * @source is seekable.
+ */
 BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_front *f, size_t i,
-                                                    const struct bs_envelope *e, const struct blobseal_source *source,
-                                                    struct blobseal_error *err);
+                                                    const struct bs_envelope *e, const struct blobseal_meta *meta,
+                                                    const struct blobseal_source *source, struct blobseal_error *err);
 
 /* Length of @s with its zero byte; 0 for NULL. Copy it behind *@at and move on: for structs with their strings behind them. */
 size_t bs_text_len(const char *s);

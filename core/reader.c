@@ -142,7 +142,7 @@ static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_fr
     enum blobseal_status st = bs_front_unlock(f, bs_source_name(&r->source), keks, num_keks, &i, &env, &u, err);
 
     if (st == BLOBSEAL_OK)
-        st = bs_info_make(&r->info, f, i, &env, &r->source, err);
+        st = bs_info_make(&r->info, f, i, &env, u->jwk.has_meta ? &u->jwk.meta.shown : NULL, &r->source, err);
     if (st == BLOBSEAL_OK)
         *r->keys = u->keys;
     blobseal_secret_free(u);

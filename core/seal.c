@@ -240,12 +240,16 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     struct blobseal_seal_result r = {.size = sizeof r};
     struct sealing s = {.source = source, .sink = sink, .input = {source, 0}};
     struct bs_writer_cur jwe = {0};
+    uint8_t meta_buf[BLOBSEAL_MAX_META];
+    struct bs_slice meta;
     struct vault *v = NULL;
     enum blobseal_status st;
 
     if (!bs_give_struct(result, &r, sizeof r) || !bs_take_struct(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options or a result without their size");
     st = check_arguments(sink, source, &o, result, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_meta_write(&meta, meta_buf, o.meta, err);
     if (st != BLOBSEAL_OK)
         return st;
     v = blobseal_secret_alloc(sizeof *v);
@@ -260,7 +264,7 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     if (st != BLOBSEAL_OK)
         goto out;
     memcpy(r.blob_id, s.core.blob_id, sizeof r.blob_id);
-    st = bs_envelope_write(&jwe, &s.core, GENERATION, &v->dek, keks, num_keks, err);
+    st = bs_envelope_write(&jwe, &s.core, GENERATION, &v->dek, meta, keks, num_keks, err);
     if (st == BLOBSEAL_OK)
         st = write_front(&s, r.layout, o.slot_capacity, (const char *)jwe.p, jwe.len, err);
     if (st == BLOBSEAL_OK)

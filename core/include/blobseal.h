@@ -210,11 +210,13 @@ BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobse
 
 /* ---- What a blob says about itself ------------------------------------------------------------------------- */
 
-#define BLOBSEAL_BLOB_ID_LEN    16
-#define BLOBSEAL_MAX_RECIPIENTS 64
-#define BLOBSEAL_MAX_ENVELOPE   65512
-#define BLOBSEAL_MAX_KID        512
-#define BLOBSEAL_MAX_REGION     64
+#define BLOBSEAL_BLOB_ID_LEN     16
+#define BLOBSEAL_MAX_RECIPIENTS  64
+#define BLOBSEAL_MAX_ENVELOPE    65512
+#define BLOBSEAL_MAX_KID         512
+#define BLOBSEAL_MAX_REGION      64
+#define BLOBSEAL_MAX_ANNOTATIONS 64
+#define BLOBSEAL_MAX_META        4096
 
 enum blobseal_layout {
     BLOBSEAL_LAYOUT_AUTO = 0, /* sealing only: compact below 4 MiB, otherwise A/B (section 5)  */
@@ -230,6 +232,22 @@ struct blobseal_recipient {
     const char *alg;
     const char *kid;
     const char *region; /* NULL where absent */
+};
+
+/*
+ * What the sealer says of a blob. It is sealed with the data key, so only who can open the blob can read it, and it is as
+ * authentic as the content. As JSON it takes at most BLOBSEAL_MAX_META bytes (section 4.4).
+ */
+struct blobseal_annotation {
+    const char *name, *value;
+};
+
+struct blobseal_meta {
+    size_t size;
+    const char *name; /* of the content; NULL: none. Whatever it looks like, never use it as a path as it is */
+    const char *type; /* a media type such as application/x-tar; NULL: none */
+    size_t num_annotations;
+    const struct blobseal_annotation *annotations;
 };
 
 /* Notes on an envelope that a caller may want to pass on. */
@@ -252,6 +270,11 @@ struct blobseal_info {
     const struct blobseal_recipient *recipients;
     const char *jwe; /* the envelope, zero-terminated */
     size_t jwe_len;
+    /*
+     * Only of a reader, and only where the blob has metadata; otherwise NULL. Strings are UTF-8 and otherwise whatever the
+     * sealer wrote: the type may be no media type, control characters may be anywhere. U+0000 is shown as `?`.
+     */
+    const struct blobseal_meta *meta;
 };
 
 /* Release @info. NULL is allowed. */
@@ -287,6 +310,11 @@ struct blobseal_seal_options {
     bool no_checksums;      /* segments = 0: for stores that keep a digest themselves */
     blobseal_progress_fn progress;
     void *progress_ctx;
+    /*
+     * NULL: none. Strings are UTF-8, a name is not empty, the type is TYPE/SUBTYPE (RFC 6838, without parameters), names of
+     * annotations differ and are not empty; otherwise ARG. More than fits: POLICY.
+     */
+    const struct blobseal_meta *meta;
 };
 
 struct blobseal_seal_result {
@@ -311,7 +339,8 @@ struct blobseal_seal_result {
  * Cost: one wrap a KEK; then the threads work on 1 MiB of plaintext each. Seekable sources and sinks are read and
  * written in parallel. Memory: about 2.2 MiB a worker, and two workers more where a side is sequential; independent
  * of the blob's size. Small blobs are sealed on the caller's thread.
- * Errors: those of the source, the sink and the providers; POLICY where the envelope does not fit its slot; CANCELED.
+ * Errors: those of the source, the sink and the providers; ARG and POLICY for metadata, see the options; POLICY where the
+ * envelope does not fit its slot; CANCELED.
  * After an error the sink holds an unusable part of a blob.
  * Source: sections 2 to 5.
  */

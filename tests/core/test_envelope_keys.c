@@ -264,7 +264,7 @@ static enum blobseal_status write_for(struct blobseal_kek *const *keks, size_t n
     enum blobseal_status st;
 
     memset(err, 0x55, sizeof *err);
-    st = bs_envelope_write(&w, &recipe.core, 1, &recipe.dek, keks, num, err);
+    st = bs_envelope_write(&w, &recipe.core, 1, &recipe.dek, (struct bs_slice){0}, keks, num, err);
     free(w.p);
     if (st != BLOBSEAL_OK)
         cr_expect_eq(err->status, st, "%s, but the error says %s", blobseal_status_code(st),

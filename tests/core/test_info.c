@@ -250,7 +250,7 @@ Test(info, regions_are_shown)
 
     memcpy(e.jwe.recipients, list, sizeof list);
     blobseal_source_memory(&source, &memory, "", 0);
-    cr_assert_eq(bs_info_make(&info, &f, 0, &e, &source, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_info_make(&info, &f, 0, &e, NULL, &source, NULL), BLOBSEAL_OK);
     cr_assert_eq(info->num_recipients, COUNT(list));
     for (size_t i = 0; i < COUNT(list); i++) {
         cr_expect_str_eq(info->recipients[i].kid, list[i].kid);

@@ -491,7 +491,7 @@ char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobse
 {
     struct bs_writer_cur w = bs_out(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
 
-    if (bs_envelope_write(&w, &r->core, generation, &r->dek, keks, num_keks, NULL) != BLOBSEAL_OK)
+    if (bs_envelope_write(&w, &r->core, generation, &r->dek, (struct bs_slice){0}, keks, num_keks, NULL) != BLOBSEAL_OK)
         give_up("writing an envelope failed");
     w.p[w.len] = '\0';
     return (char *)w.p;
