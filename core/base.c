@@ -83,6 +83,24 @@ bool bs_give_struct(void *theirs, const void *own, size_t own_size)
     return true;
 }
 
+/* ---- Memory for plaintext --------------------------------------------------------------------------------------- */
+
+void *bs_map(size_t len)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    (void)madvise(p, len, MADV_DONTDUMP);
+    return p;
+}
+
+void bs_unmap(void *p, size_t len)
+{
+    if (p != NULL)
+        (void)munmap(p, len);
+}
+
 /* ---- Errors ---- */
 
 size_t blobseal_utf8_len(const uint8_t *p, size_t left)

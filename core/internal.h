@@ -13,7 +13,7 @@
 #include "bytes.h"
 #include "simd.h"
 
-/* ---- base.c: structs that grow ------------------------------------------------------------------------------------ */
+/* ---- base.c: structs that grow, memory ------------------------------------------------------------------------------------ */
 
 /*
  * Between a struct of the caller's, which starts with the size that it had when the caller was compiled, and @own, which has
@@ -21,6 +21,10 @@
  */
 BLOBSEAL_MUST_USE bool bs_take_struct(void *own, size_t own_size, const void *theirs);
 BLOBSEAL_MUST_USE bool bs_give_struct(void *theirs, const void *own, size_t own_size);
+
+/* Zeroed memory for plaintext: kept out of core files, and gone when it is given back. NULL: there is none. */
+void *bs_map(size_t len);
+void bs_unmap(void *p, size_t len);
 
 /* ---- digest.c: SHA-256 ----------------------------------------------------------------------------------------- */
 
@@ -400,6 +404,30 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_pread(const struct blobseal_source *so
 BLOBSEAL_MUST_USE enum blobseal_status bs_write(const struct blobseal_sink *sink, const void *buf, size_t len,
                                                 uint64_t off, struct blobseal_error *err);
 
+/* ---- begin.c: the beginning of a new blob (sections 2, 4 and 5) ------------------------------------------------- */
+
+struct bs_begun {
+    struct bs_core_header core;
+    uint64_t core_offset; /* in the sink */
+    enum blobseal_layout layout;
+    struct bs_chunked_keys *keys; /* secret memory */
+    struct bs_writer_cur jwe;
+};
+
+/*
+ * Draw a DEK and write all that stands before the payload of a blob of @size bytes (or BLOBSEAL_SIZE_UNKNOWN). ARG, POLICY,
+ * NOMEM, or what sink and providers answer. Release with bs_begun_clear(), also after a failure.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_begin(struct bs_begun *b, const struct blobseal_sink *sink, uint64_t size,
+                                                struct blobseal_kek *const *keks, size_t num_keks,
+                                                const struct blobseal_seal_options *o, struct blobseal_error *err);
+void bs_begun_clear(struct bs_begun *b);
+
+/* Fill @result, which may be NULL, once the payload stands: @stored_bytes were sealed, which hold @plain_bytes. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_begun_tell(const struct bs_begun *b, uint64_t plain_bytes,
+                                                     uint64_t stored_bytes, struct blobseal_seal_result *result,
+                                                     struct blobseal_error *err);
+
 /* ---- front.c: what stands before the payload ------------------------------------------------------------------- */
 
 struct bs_front {
@@ -531,6 +559,30 @@ struct bs_pipeline {
 /* Run; *@plain_bytes receives the sum of lane->plain_len. Joins its threads in any case. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_pipeline_run(const struct bs_pipeline *p, uint64_t *plain_bytes,
                                                        struct blobseal_error *err);
+
+/* ---- push.c: a payload sealed in order, as it comes (section 3) --------------------------------------------------- */
+
+struct bs_push {
+    struct bs_xxh3_state sum; /* of the segment at hand */
+    struct bs_chunked chunked;
+    struct bs_core_header core;
+    const struct blobseal_sink *sink;
+    uint64_t offset; /* in the sink, of what comes next */
+    uint64_t chunk;  /* number of the next one          */
+    uint64_t total;  /* bytes sealed                    */
+    size_t len;      /* bytes that wait for a full run  */
+    struct bs_push_buffers *buffers;
+};
+
+/* The payload behind what bs_begin() has written. Release with bs_push_clear(), also after a failure. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_push_start(struct bs_push *p, const struct bs_begun *begun,
+                                                     const struct blobseal_sink *sink, struct blobseal_error *err);
+void bs_push_clear(struct bs_push *p);
+
+/* Seal @len bytes more, and then the end. After an error the payload cannot be completed. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_push_add(struct bs_push *p, const void *buf, size_t len,
+                                                   struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_push_end(struct bs_push *p, struct blobseal_error *err);
 
 /* ---- reader.c opens and reads at offsets, stream.c reads all of a blob ------------------------------------------- */
 

@@ -8,11 +8,10 @@
  * side holds the others back, and nothing is handed from thread to thread. Where a side is sequential there are more
  * workers than CPUs, so that some can wait in a read or write while the others compute.
  */
-#define _GNU_SOURCE /* sched_getaffinity, MADV_DONTDUMP */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 
 #include "internal.h"
 
@@ -41,31 +40,19 @@ static size_t side_len(bool sequential)
     return (sequential ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_SUM_LEN;
 }
 
-static void *map_plaintext(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (p == MAP_FAILED)
-        return NULL;
-    (void)madvise(p, len, MADV_DONTDUMP);
-    return p;
-}
-
 static bool lane_init(struct bs_lane *lane, const struct bs_pipeline *p)
 {
     *lane = (struct bs_lane){0};
-    lane->in = map_plaintext(side_len(p->take != NULL));
-    lane->out = map_plaintext(side_len(p->put != NULL));
+    lane->in = bs_map(side_len(p->take != NULL));
+    lane->out = bs_map(side_len(p->put != NULL));
     return lane->in != NULL && lane->out != NULL && bs_chunked_init(&lane->chunked, p->keys);
 }
 
 static void lane_clear(struct bs_lane *lane, const struct bs_pipeline *p)
 {
     bs_chunked_clear(&lane->chunked);
-    if (lane->in != NULL)
-        (void)munmap(lane->in, side_len(p->take != NULL));
-    if (lane->out != NULL)
-        (void)munmap(lane->out, side_len(p->put != NULL));
+    bs_unmap(lane->in, side_len(p->take != NULL));
+    bs_unmap(lane->out, side_len(p->put != NULL));
 }
 
 /* ---- One worker ------------------------------------------------------------------------------------------------ */

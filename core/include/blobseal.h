@@ -349,6 +349,42 @@ blobseal_seal(const struct blobseal_sink *sink, const struct blobseal_source *so
               size_t num_keks, const struct blobseal_seal_options *options, struct blobseal_seal_result *result,
               struct blobseal_error *err);
 
+struct blobseal_writer; /* a push stream: a blob sealed from what a program hands over */
+
+/**
+ * blobseal_writer_open - start a blob whose plaintext comes piece by piece
+ * @writer: receives the writer; release with blobseal_writer_close()
+ * @sink: receives the blob from offset 0, in order; its functions must stay usable until the writer is closed
+ * @keks: the recipients, as for blobseal_seal(); used during this call only
+ * @options: may be NULL; `threads` and `progress` have no use here
+ *
+ * One blobseal_writer_finish() behind any number of blobseal_writer_write() makes the blob. Its size is not known beforehand,
+ * so LAYOUT_AUTO is A/B. All work is done on the caller's thread, without threads of its own; memory: about 0.5 MiB.
+ * Errors: as blobseal_seal().
+ * Source: sections 2 to 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_writer_open(struct blobseal_writer **writer, const struct blobseal_sink *sink,
+                     struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_seal_options *options,
+                     struct blobseal_error *err);
+
+/*
+ * Seal @len bytes more. They are sealed and written in runs of 256 KiB; what is left of a run is copied and kept. After an
+ * error every later call answers the same error, and the sink holds an unusable part of a blob.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_writer_write(struct blobseal_writer *writer, const void *buf, size_t len, struct blobseal_error *err);
+
+/*
+ * Seal and write the end. @result may be NULL unless the layout is detached. The blob is complete when this has answered
+ * BLOBSEAL_OK; every call behind it is ARG.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_writer_finish(struct blobseal_writer *writer, struct blobseal_seal_result *result, struct blobseal_error *err);
+
+/* Release @writer and wipe its keys. Without a finish the sink holds an unusable part of a blob. NULL is allowed. */
+BLOBSEAL_API void blobseal_writer_close(struct blobseal_writer *writer);
+
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
 struct blobseal_reader;

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The beginning of a new blob: a fresh DEK, the envelope, frame and core header. FORMAT.md sections 2, 4 and 5. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+/* At this size and above a blob is worth a frame that can be rotated in place. */
+#define AB_FROM ((uint64_t)4 << 20)
+
+#define GENERATION 1u
+
+static enum blobseal_status make_core(struct bs_begun *b, struct blobseal_secret32 *dek,
+                                      const struct blobseal_seal_options *o, struct blobseal_error *err)
+{
+    struct bs_core_header *core = &b->core;
+    uint8_t context[BS_CONTEXT_LEN];
+
+    *core = (struct bs_core_header){
+        .version = 1,
+        .suite = BS_SUITE_COBBLESTONE_256,
+        .content = BS_CONTENT_AS_GIVEN,
+        .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
+    };
+    if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(core->blob_id, sizeof core->blob_id, false) ||
+        !blobseal_random(core->salt, sizeof core->salt, false))
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    bs_core_context(core, context);
+    if (!bs_chunked_derive(b->keys, dek, core->salt, context, sizeof context))
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "derive the keys of the blob: OpenSSL failed");
+    memcpy(core->commitment, b->keys->commitment, sizeof core->commitment);
+    bs_core_encode(core);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_layout choose_layout(enum blobseal_layout wanted, uint64_t size)
+{
+    if (wanted != BLOBSEAL_LAYOUT_AUTO)
+        return wanted;
+    return size == BLOBSEAL_SIZE_UNKNOWN || size >= AB_FROM ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_COMPACT;
+}
+
+/* Write frame and core header, in one piece, and set b->core_offset. */
+static enum blobseal_status write_front(struct bs_begun *b, const struct blobseal_sink *sink, uint32_t capacity,
+                                        struct blobseal_error *err)
+{
+    bool detached = b->layout == BLOBSEAL_LAYOUT_DETACHED;
+    const char *jwe = (const char *)b->jwe.p;
+    struct bs_frame frame = {0};
+    enum blobseal_status st = BLOBSEAL_OK;
+    uint8_t *front;
+
+    if (!detached)
+        st = bs_frame_plan(&frame, b->layout, capacity, b->jwe.len, b->core.blob_id, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    b->core_offset = frame.frame_len;
+    front = malloc(frame.frame_len + BS_CORE_HEADER_LEN);
+    if (front == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the frame: no memory");
+    if (!detached)
+        bs_frame_encode(&frame, front, jwe, b->jwe.len, GENERATION);
+    memcpy(front + frame.frame_len, b->core.raw, BS_CORE_HEADER_LEN);
+    st = bs_write(sink, front, frame.frame_len + BS_CORE_HEADER_LEN, 0, err);
+    free(front);
+    return st;
+}
+
+enum blobseal_status bs_begin(struct bs_begun *b, const struct blobseal_sink *sink, uint64_t size,
+                              struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_seal_options *o,
+                              struct blobseal_error *err)
+{
+    uint8_t meta_buf[BLOBSEAL_MAX_META];
+    struct blobseal_secret32 *dek = NULL;
+    struct bs_slice meta;
+    enum blobseal_status st;
+
+    *b = (struct bs_begun){.layout = choose_layout(o->layout, size)};
+    if (o->layout > BLOBSEAL_LAYOUT_DETACHED)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such layout");
+    if (sink->write == NULL && sink->pwrite == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a sink without functions");
+    st = bs_meta_write(&meta, meta_buf, o->meta, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    dek = blobseal_secret_alloc(sizeof *dek);
+    b->keys = blobseal_secret_alloc(sizeof *b->keys);
+    b->jwe = bs_out(malloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
+    st = dek != NULL && b->keys != NULL && b->jwe.p != NULL
+             ? make_core(b, dek, o, err)
+             : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
+    if (st == BLOBSEAL_OK)
+        st = bs_envelope_write(&b->jwe, &b->core, GENERATION, dek, meta, keks, num_keks, err);
+    if (st == BLOBSEAL_OK)
+        st = write_front(b, sink, o->slot_capacity, err);
+    blobseal_secret_free(dek);
+    return st;
+}
+
+enum blobseal_status bs_begun_tell(const struct bs_begun *b, uint64_t plain_bytes, uint64_t stored_bytes,
+                                   struct blobseal_seal_result *result, struct blobseal_error *err)
+{
+    struct blobseal_seal_result r = {.size = sizeof r,
+                                     .plain_bytes = plain_bytes,
+                                     .sealed_bytes = b->core_offset + bs_core_len(&b->core, stored_bytes),
+                                     .layout = b->layout,
+                                     .generation = GENERATION};
+
+    memcpy(r.blob_id, b->core.blob_id, sizeof r.blob_id);
+    if (result != NULL && b->layout == BLOBSEAL_LAYOUT_DETACHED) {
+        r.envelope = malloc(b->jwe.len + 1);
+        if (r.envelope == NULL)
+            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "keep the envelope: no memory");
+        memcpy(r.envelope, b->jwe.p, b->jwe.len);
+        r.envelope[b->jwe.len] = '\0';
+        r.envelope_len = b->jwe.len;
+    }
+    if (bs_give_struct(result, &r, sizeof r))
+        return BLOBSEAL_OK;
+    free(r.envelope);
+    return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
+}
+
+void bs_begun_clear(struct bs_begun *b)
+{
+    free(b->jwe.p);
+    blobseal_secret_free(b->keys);
+    *b = (struct bs_begun){0};
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The push stream: a blob sealed from what a program hands over, on its thread. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+struct blobseal_writer {
+    struct bs_push push;
+    struct blobseal_sink sink;
+    struct bs_begun begun;
+    uint64_t plain_bytes;
+    bool finished;
+    enum blobseal_status failed; /* what every call answers from then on */
+    struct blobseal_error error;
+};
+
+/* Keep the outcome of a step; after a failure the blob can never be completed. */
+static enum blobseal_status ended(struct blobseal_writer *w, enum blobseal_status st, struct blobseal_error *err)
+{
+    w->failed = st;
+    w->error.status = st;
+    if (st != BLOBSEAL_OK && err != NULL)
+        *err = w->error;
+    return st;
+}
+
+static enum blobseal_status usable(const struct blobseal_writer *w, struct blobseal_error *err)
+{
+    if (w->failed != BLOBSEAL_OK && err != NULL)
+        *err = w->error;
+    if (w->failed == BLOBSEAL_OK && w->finished)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "write to a blob that is finished");
+    return w->failed;
+}
+
+enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const struct blobseal_sink *sink,
+                                          struct blobseal_kek *const *keks, size_t num_keks,
+                                          const struct blobseal_seal_options *options, struct blobseal_error *err)
+{
+    struct blobseal_seal_options o = {.size = sizeof o};
+    struct blobseal_writer *w;
+    enum blobseal_status st;
+
+    *writer = NULL;
+    if (!bs_take_struct(&o, sizeof o, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size");
+    w = aligned_alloc(_Alignof(struct blobseal_writer), sizeof *w);
+    if (w == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
+    *w = (struct blobseal_writer){.sink = *sink};
+    st = bs_begin(&w->begun, &w->sink, BLOBSEAL_SIZE_UNKNOWN, keks, num_keks, &o, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_push_start(&w->push, &w->begun, &w->sink, err);
+    if (st == BLOBSEAL_OK)
+        *writer = w;
+    else
+        blobseal_writer_close(w);
+    return st;
+}
+
+enum blobseal_status blobseal_writer_write(struct blobseal_writer *w, const void *buf, size_t len,
+                                           struct blobseal_error *err)
+{
+    enum blobseal_status st = usable(w, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    w->plain_bytes += len;
+    return ended(w, bs_push_add(&w->push, buf, len, &w->error), err);
+}
+
+enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct blobseal_seal_result *result,
+                                            struct blobseal_error *err)
+{
+    struct blobseal_seal_result none = {.size = sizeof none};
+    enum blobseal_status st;
+
+    if (!bs_give_struct(result, &none, sizeof none))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
+    st = usable(w, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (result == NULL && w->begun.layout == BLOBSEAL_LAYOUT_DETACHED)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no place for the detached envelope");
+    st = ended(w, bs_push_end(&w->push, &w->error), err);
+    if (st == BLOBSEAL_OK)
+        st = ended(w, bs_begun_tell(&w->begun, w->plain_bytes, w->push.total, result, &w->error), err);
+    w->finished = true;
+    return st;
+}
+
+void blobseal_writer_close(struct blobseal_writer *w)
+{
+    if (w == NULL)
+        return;
+    bs_push_clear(&w->push);
+    bs_begun_clear(&w->begun);
+    free(w);
+}
