@@ -532,9 +532,15 @@ void bs_change_clear(struct bs_change *c);
 struct bs_lane {
     struct bs_chunked chunked;
     uint8_t *in, *out;      /* a segment each where that side is sequential, otherwise a run */
+    size_t in_cap, out_cap; /* of the mappings                                               */
     size_t in_len, out_len; /* of the segment at hand, where that side is sequential         */
     size_t plain_len;       /* plaintext of the segment at hand, set by work()               */
 };
+
+/* With room for a whole segment on a side, or for a run. False: no memory. Clear it in any case. */
+BLOBSEAL_MUST_USE bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, bool whole_in,
+                                    bool whole_out);
+void bs_lane_clear(struct bs_lane *lane);
 
 /*
  * Segments 0, 1, 2 ... go through three steps. take() and put() run for one segment at a time, in order, and only
@@ -584,12 +590,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_push_add(struct bs_push *p, const void
                                                    struct blobseal_error *err);
 BLOBSEAL_MUST_USE enum blobseal_status bs_push_end(struct bs_push *p, struct blobseal_error *err);
 
-/* ---- reader.c opens and reads at offsets, stream.c reads all of a blob ------------------------------------------- */
+/* ---- reader.c opens and reads at offsets, stream.c reads all of a blob, pull.c piece by piece --------------------- */
 
 struct blobseal_reader {
     struct blobseal_source source;
     struct bs_input input; /* behind the core header, for a sequential source */
-    bool consumed;         /* a sequential source was streamed                 */
+    bool consumed;         /* a sequential source was streamed, or is pulled   */
+    struct bs_pull *pull;  /* of pull.c: NULL before the first read            */
     struct bs_core_header core;
     uint64_t core_offset;
     uint64_t plain_bytes;
@@ -601,5 +608,15 @@ struct blobseal_reader {
     pthread_mutex_t lock; /* of the pool */
     struct scratch *pool; /* of reader.c: what no call uses at the moment */
 };
+
+/*
+ * Read segment @index of a sequential source, where the input stands, and open it on the caller's thread: its plaintext, in
+ * lane->out, is verified by every tag and by the sum. The lane has room for a segment on both sides.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_stream_segment(struct blobseal_reader *r, struct bs_lane *lane,
+                                                         uint64_t index, bool *last, struct blobseal_error *err);
+
+/* Release what blobseal_reader_read() keeps. NULL is allowed. */
+void bs_pull_free(struct bs_pull *pull);
 
 #endif

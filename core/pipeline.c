@@ -40,19 +40,19 @@ static size_t side_len(bool sequential)
     return (sequential ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_SUM_LEN;
 }
 
-static bool lane_init(struct bs_lane *lane, const struct bs_pipeline *p)
+bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, bool whole_in, bool whole_out)
 {
-    *lane = (struct bs_lane){0};
-    lane->in = bs_map(side_len(p->take != NULL));
-    lane->out = bs_map(side_len(p->put != NULL));
-    return lane->in != NULL && lane->out != NULL && bs_chunked_init(&lane->chunked, p->keys);
+    *lane = (struct bs_lane){.in_cap = side_len(whole_in), .out_cap = side_len(whole_out)};
+    lane->in = bs_map(lane->in_cap);
+    lane->out = bs_map(lane->out_cap);
+    return lane->in != NULL && lane->out != NULL && bs_chunked_init(&lane->chunked, keys);
 }
 
-static void lane_clear(struct bs_lane *lane, const struct bs_pipeline *p)
+void bs_lane_clear(struct bs_lane *lane)
 {
     bs_chunked_clear(&lane->chunked);
-    bs_unmap(lane->in, side_len(p->take != NULL));
-    bs_unmap(lane->out, side_len(p->put != NULL));
+    bs_unmap(lane->in, lane->in_cap);
+    bs_unmap(lane->out, lane->out_cap);
 }
 
 /* ---- One worker ------------------------------------------------------------------------------------------------ */
@@ -164,7 +164,7 @@ static void *worker(void *arg)
     struct run *r = arg;
     struct bs_lane lane;
 
-    if (lane_init(&lane, r->p)) {
+    if (bs_lane_init(&lane, r->p->keys, r->p->take != NULL, r->p->put != NULL)) {
         work_segments(r, &lane);
     } else {
         struct blobseal_error e = {0};
@@ -174,7 +174,7 @@ static void *worker(void *arg)
         note_failure(r, r->next, BLOBSEAL_E_NOMEM, &e);
         pthread_mutex_unlock(&r->lock);
     }
-    lane_clear(&lane, r->p);
+    bs_lane_clear(&lane);
     return NULL;
 }
 

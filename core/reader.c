@@ -225,6 +225,7 @@ void blobseal_reader_close(struct blobseal_reader *r)
         bs_chunked_clear(&s->chunked);
         free(s);
     }
+    bs_pull_free(r->pull);
     blobseal_info_free(r->info);
     blobseal_secret_free(r->keys);
     pthread_mutex_destroy(&r->lock);

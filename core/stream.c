@@ -129,6 +129,16 @@ static enum blobseal_status open_put(void *ctx, struct bs_lane *lane, uint64_t i
     return lane->plain_len > 0 ? bs_write(t->sink, lane->out, lane->plain_len, 0, err) : BLOBSEAL_OK;
 }
 
+enum blobseal_status bs_stream_segment(struct blobseal_reader *r, struct bs_lane *lane, uint64_t index, bool *last,
+                                       struct blobseal_error *err)
+{
+    static const struct blobseal_sink in_order = {0}; /* what makes open_run() keep the whole segment in the lane */
+    struct streaming t = {r, &in_order};
+    enum blobseal_status st = open_take(&t, lane, index, last, err);
+
+    return st == BLOBSEAL_OK ? open_work(&t, lane, index, *last, err) : st;
+}
+
 static enum blobseal_status stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
                                    struct blobseal_error *err)
 {

@@ -449,8 +449,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_pread(struct
  *
  * Every chunk is verified before a byte of it reaches the sink, every segment sum is checked. A sequential sink has
  * received a verified prefix when an error comes; a caller with a file must not give it its name before BLOBSEAL_OK.
- * Once for a sequential source, any number of times for a seekable one.
- * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), INPUT, OUTPUT, CANCELED.
+ * Once for a sequential source (ARG after that, and after blobseal_reader_read()), any number of times for a seekable one.
+ * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), INPUT, OUTPUT, CANCELED, ARG.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struct blobseal_reader *reader,
                                                                            const struct blobseal_sink *sink,
@@ -460,6 +460,26 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struc
 /* As blobseal_reader_stream(), without an output: opens everything and checks it. */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_reader_verify(struct blobseal_reader *reader, uint64_t *plain_bytes, struct blobseal_error *err);
+
+/**
+ * blobseal_reader_read - read the plaintext piece by piece, from its beginning to its end
+ * @dst: receives the plaintext
+ * @len: bytes wanted; 0 is allowed
+ * @nread: bytes written, as of read(2): fewer than @len at any time, 0 only at the end, whose place is authentic then
+ *
+ * For callers who ask for bytes where blobseal_reader_stream() would push them. All work is done on the caller's thread and
+ * reported to no progress function. A sequential source is opened a segment of 1 MiB at a time: all its tags and its sum fit
+ * before a byte of it is handed out. A seekable one is read as by blobseal_reader_pread(), 256 KiB at a time, which checks
+ * tags and no sums; the position is one of its own. A cut blob ends in an error, never in 0 bytes: what came before is a
+ * verified prefix, so a caller must not act on the whole before 0.
+ * Cost: about 2.2 MiB for a sequential source, 0.3 MiB for a seekable one, allocated by the first call.
+ * Threads: one at a time. Beside blobseal_reader_pread() for a seekable source.
+ * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), INPUT, NOMEM; ARG after blobseal_reader_stream() or
+ * blobseal_reader_verify() of a sequential source. All of @dst is then zero, and every later call answers the same error.
+ * Source: section 3.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_reader_read(struct blobseal_reader *reader, void *dst, size_t len, size_t *nread, struct blobseal_error *err);
 
 /* ---- Changing the recipients of a sealed blob ----------------------------------------------------------------- */
 
