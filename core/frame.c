@@ -68,9 +68,9 @@ void bs_slot_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, siz
     bs_put_zeros(&w, f->slot_capacity - BS_SLOT_HEADER_LEN - jwe_len);
 }
 
-void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation)
+void bs_frame_encode_head(const struct bs_frame *f, uint8_t *out)
 {
-    struct bs_writer_cur w = bs_out(out, f->frame_len);
+    struct bs_writer_cur w = bs_out(out, f->slot_offset);
 
     bs_put(&w, frame_magic, sizeof frame_magic);
     bs_put8(&w, 1); /* version */
@@ -84,6 +84,11 @@ void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, si
     bs_put_zeros(&w, 16);
     bs_put64(&w, bs_xxh3(0, out, SUM_OFFSET));
     bs_put_zeros(&w, f->slot_offset - BS_FRAME_HEADER_LEN);
+}
+
+void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation)
+{
+    bs_frame_encode_head(f, out);
     for (unsigned i = 0; i < f->slots; i++)
         bs_slot_encode(f, out + f->slot_offset + (size_t)i * f->slot_capacity, jwe, jwe_len, generation);
 }

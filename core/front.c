@@ -23,7 +23,7 @@ static bool same_slot(const struct bs_slot *a, const struct bs_slot *b)
 }
 
 /* Which slots count: the newest valid one, or both where they tie with different bytes. */
-static enum blobseal_status choose_slots(struct bs_front *f, struct blobseal_error *err)
+enum blobseal_status bs_front_choose(struct bs_front *f, struct blobseal_error *err)
 {
     const struct bs_slot *a = &f->slots[0], *b = &f->slots[1];
 
@@ -73,7 +73,7 @@ static enum blobseal_status read_frame(struct bs_front *f, struct bs_input *in, 
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its envelope frame");
     if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, frame->slot_offset - BS_FRAME_HEADER_LEN))
         return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
-    return named ? BLOBSEAL_OK : choose_slots(f, err);
+    return named ? BLOBSEAL_OK : bs_front_choose(f, err);
 }
 
 enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, const char *envelope, size_t envelope_len,
@@ -104,8 +104,12 @@ enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, cons
     if (st != BLOBSEAL_OK)
         return st;
     st = bs_read(in, head + n, sizeof head - n, &more, err);
-    if (st == BLOBSEAL_OK)
-        st = bs_core_decode(&f->core, head, n + more, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = bs_core_decode(&f->core, head, n + more, err);
+    f->core_damaged = st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT;
+    if (f->core_damaged && f->layout == BLOBSEAL_LAYOUT_AB)
+        blobseal_hint(err, "the envelope has a copy of it: blobseal recipients repair");
     if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&
         memcmp(f->header.blob_id, f->core.blob_id, sizeof f->core.blob_id) != 0)
         st = blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the frame belongs to another blob");
@@ -149,7 +153,7 @@ enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
         bs_envelope_clear(e);
         st = bs_front_envelope(f, *index, e, &later);
         if (st == BLOBSEAL_OK)
-            st = bs_envelope_unlock(u, e, &f->core, keks, num_keks, &later);
+            st = bs_envelope_unlock(u, e, f->core_damaged ? NULL : &f->core, keks, num_keks, &later);
         if (st == BLOBSEAL_OK)
             return BLOBSEAL_OK;
         if (*index == 0) {

@@ -280,6 +280,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_frame_plan(struct bs_frame *f, enum bl
 /* Write all f->frame_len bytes: the header and @jwe in each slot. */
 void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation);
 
+/* The same without the slots: f->slot_offset bytes. */
+void bs_frame_encode_head(const struct bs_frame *f, uint8_t *out);
+
 /* Write one slot: f->slot_capacity bytes. The JWE fits. */
 void bs_slot_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation);
 
@@ -432,6 +435,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_begun_tell(const struct bs_begun *b, u
 
 struct bs_front {
     struct bs_core_header core;
+    bool core_damaged;  /* nothing of it but the blob id of the frame is known */
+    bool frame_damaged; /* its header follows from the place of the core       */
     uint64_t core_offset;
     enum blobseal_layout layout;
     uint32_t notes;         /* BLOBSEAL_NOTE_ */
@@ -454,6 +459,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_read(struct bs_front *f, struct 
                                                      size_t envelope_len, struct blobseal_error *err);
 void bs_front_clear(struct bs_front *f);
 
+/* Find out which of the slots of f->frame count. DAMAGED. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_front_choose(struct bs_front *f, struct blobseal_error *err);
+
 /* Parse candidate @i and check what is visible without a key: generation and blob id. Clear @e in any case. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struct bs_envelope *e,
                                                          struct blobseal_error *err);
@@ -466,6 +474,12 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_unlock(const struct bs_front *f,
                                                        struct blobseal_kek *const *keks, size_t num_keks, size_t *index,
                                                        struct bs_envelope *e, struct bs_unlocked **u,
                                                        struct blobseal_error *err);
+
+/* ---- salvage.c ------------------------------------------------------------------------------------------------------- */
+
+/* As bs_front_read(), for a repair: a damaged frame header or core header of a blob with two slots is no error. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_front_salvage(struct bs_front *f, struct bs_input *in,
+                                                        struct blobseal_error *err);
 
 /* ---- info.c: blobseal_info ----------------------------------------------------------------------------------- */
 

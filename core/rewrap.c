@@ -17,23 +17,49 @@ struct rewrap {
     uint8_t *back;   /* and what was read back                     */
 };
 
-/* Write r->slot over slot @index, and see that it is stored. */
-static enum blobseal_status write_slot(const struct rewrap *r, unsigned index, struct blobseal_error *err)
+/* Write @len bytes, at most a slot, and see that they are stored. */
+static enum blobseal_status store(const struct rewrap *r, const uint8_t *p, size_t len, uint64_t off,
+                                  struct blobseal_error *err)
 {
     const struct blobseal_target *t = r->target;
-    uint64_t len = r->front.header.slot_capacity, off = r->front.header.slot_offset + index * len;
-    enum blobseal_status st = t->write(t->ctx, r->slot, (size_t)len, off, err);
+    enum blobseal_status st = t->write(t->ctx, p, len, off, err);
 
     if (st == BLOBSEAL_OK)
         st = t->sync(t->ctx, off, len, err);
     if (st == BLOBSEAL_OK)
-        st = bs_pread(&t->source, r->back, (size_t)len, off, err);
-    if (st == BLOBSEAL_OK && memcmp(r->slot, r->back, (size_t)len) != 0) {
+        st = bs_pread(&t->source, r->back, len, off, err);
+    if (st == BLOBSEAL_OK && memcmp(p, r->back, len) != 0) {
         (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, 0, "write %s: what was written does not read back",
                             bs_source_name(&t->source));
-        blobseal_hint(err, "the storage is failing; the other slot still opens: copy the blob elsewhere");
+        blobseal_hint(err, "the storage is failing: copy the blob elsewhere before anything else");
         return BLOBSEAL_E_OUTPUT;
     }
+    return st;
+}
+
+static enum blobseal_status write_slot(const struct rewrap *r, unsigned index, struct blobseal_error *err)
+{
+    size_t capacity = r->front.header.slot_capacity;
+
+    return store(r, r->slot, capacity, r->front.header.slot_offset + index * (uint64_t)capacity, err);
+}
+
+/*
+ * What repair restores: the frame header and the zeros behind it, and the core header from the copy in the envelope. The latter
+ * lies in one sector with the start of the payload, whose bytes stay as they are.
+ */
+static enum blobseal_status restore(const struct rewrap *r, struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (r->change.wanted.dry_run)
+        return BLOBSEAL_OK;
+    if (r->front.frame_damaged) {
+        bs_frame_encode_head(&r->front.header, r->slot); /* a slot has room for it */
+        st = store(r, r->slot, r->front.header.slot_offset, 0, err);
+    }
+    if (st == BLOBSEAL_OK && r->front.core_damaged)
+        st = store(r, r->change.u->jwk.hdr, BS_CORE_HEADER_LEN, r->front.core_offset, err);
     return st;
 }
 
@@ -85,7 +111,8 @@ static enum blobseal_status run(struct rewrap *r, struct blobseal_error *err)
     const char *name = bs_source_name(&r->target->source);
     struct bs_input in = {&r->target->source, 0};
     struct bs_change *c = &r->change;
-    enum blobseal_status st = bs_front_read(&r->front, &in, NULL, 0, err);
+    enum blobseal_status st =
+        c->wanted.repair ? bs_front_salvage(&r->front, &in, err) : bs_front_read(&r->front, &in, NULL, 0, err);
 
     if (st == BLOBSEAL_OK && r->front.layout != BLOBSEAL_LAYOUT_AB) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no two slots to change in place", name);
@@ -103,8 +130,13 @@ static enum blobseal_status run(struct rewrap *r, struct blobseal_error *err)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change %s: no memory", name);
     c->finished = (r->front.notes & (BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_SLOT_INVALID)) != 0;
     if (c->changed || (r->front.notes & BLOBSEAL_NOTE_TIE) != 0)
-        return rotate(r, err);
-    return c->finished ? finish(r, err) : BLOBSEAL_OK;
+        st = rotate(r, err);
+    else if (c->finished)
+        st = finish(r, err);
+    if (st == BLOBSEAL_OK)
+        st = restore(r, err);
+    c->finished = c->finished || r->front.core_damaged || r->front.frame_damaged;
+    return st;
 }
 
 enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **result,
