@@ -17,6 +17,7 @@ It takes whole blobs into memory and favours plainness over speed.
 
 import argparse
 import functools
+import json
 import os
 import sys
 
@@ -95,12 +96,12 @@ def open_blob(data, private_keys, envelope=None):
     return open_payload(core[CORE_HEADER_SIZE:], header, key, base_nonce), meta
 
 
-def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="RSA-OAEP-256"):
+def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="RSA-OAEP-256", meta=None):
     """Give (blob, envelope); for the attached layouts the blob holds the envelope already."""
     dek, cek, blob_id = os.urandom(32), os.urandom(32), os.urandom(16)
     core = seal_core(plaintext, dek, segments, blob_id, os.urandom(24))
     recipients = [wrap(public_key, cek, alg) for public_key in public_keys]
-    content = to_json(build_content(dek, core[:CORE_HEADER_SIZE]))
+    content = to_json(build_content(dek, core[:CORE_HEADER_SIZE], meta))
     jwe = to_json(build_jwe(cek, to_json(build_protected(blob_id, 1, recipients)), content, recipients))
     slot_size = slot_size or ab_capacity(jwe)
     if len(jwe) > (min(slot_size - SLOT_HEADER_SIZE, MAX_ENVELOPE) if layout == "ab" else MAX_ENVELOPE):
@@ -134,6 +135,13 @@ def command_open(options):
         sys.stdout.buffer.write(plaintext)
 
 
+def command_meta(options):
+    """Print what the sealer says of a blob, as JSON on one line; null where that is nothing."""
+    envelope = read_file(options.envelope) if options.envelope else None
+    _, meta = open_blob(read_file(options.blob), [load_private_key(options.key)], envelope)
+    print(json.dumps(meta))
+
+
 def command_seal(options):
     if (options.layout == "detached") != bool(options.envelope):
         raise UsageError("--envelope goes with --layout detached")
@@ -141,7 +149,9 @@ def command_seal(options):
         raise UsageError("--slot-size is a multiple of 4096 from 4096 to 65536")
     keys = [load_public_key(path) for path in options.key]
     segments = 0 if options.bare else 1
-    blob, jwe = seal_blob(read_file(options.input), keys, options.layout, segments, options.slot_size, options.alg)
+    meta = json.loads(options.meta) if options.meta else None
+    data = read_file(options.input)
+    blob, jwe = seal_blob(data, keys, options.layout, segments, options.slot_size, options.alg, meta)
     if options.envelope:
         write_file(options.envelope, jwe)
     write_file(options.output, blob)
@@ -192,12 +202,14 @@ def command_line():
 
     blob, vectors, envelope = ("blob", {}), ("vector", {"nargs": "+"}), ("--envelope", {})
     add("open", command_open, ("key", {}), blob, envelope, ("-o", {"dest": "output"}))
+    add("meta", command_meta, ("key", {}), blob, envelope)
+    meta = ("--meta", {"help": "JSON, sealed as it is"})
     layout = ("--layout", {"choices": ("compact", "ab", "detached"), "required": True})
     bare = ("--bare", {"action": "store_true", "help": "without segment sums"})
     slot_size = ("--slot-size", {"type": int})
     alg = ("--alg", {"choices": tuple(OAEP_HASH), "default": "RSA-OAEP-256"})
     keys = ("-k", {"dest": "key", "action": "append", "required": True})
-    add("seal", command_seal, ("input", {}), ("output", {}), layout, bare, slot_size, alg, keys, envelope)
+    add("seal", command_seal, ("input", {}), ("output", {}), layout, bare, slot_size, alg, keys, envelope, meta)
     add("inspect", command_inspect, blob)
     add("check", command_check, vectors)
     add("unpack", command_unpack, ("folder", {}), vectors)

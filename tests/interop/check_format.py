@@ -12,6 +12,7 @@ import functools
 import glob
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +41,14 @@ RECOVERED_BY_PROGRAM = {
     "ok-detached-checksummed-100",
 }
 RECOVERED_BY_PROGRAM_SIZE = 1048577
+# Metadata that either side seals and the other one reads.
+METAS = (
+    {"name": "a"},
+    {"type": "application/vnd.oci.image.layer.v1.tar+gzip"},
+    {"ann": {"a": "", "b": "d=e"}},
+    {"name": 'gr\u00fc\u00dfe "\\/\U0001f512', "type": "text/x", "ann": {"\u65e5": "\x01\x1f\n\t\x7f\u0085", "\\": '"'}},
+    {"name": "n" * 2000, "ann": {str(i): "v" * 10 for i in range(64)}},
+)
 
 
 class Failed(Exception):
@@ -87,6 +96,21 @@ def recovered(key, blob, envelope, by_program):
     return output
 
 
+def reference_meta(key, blob, envelope):
+    """What the reference reads, in the form in which blobseal shows it."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        reference("meta", key, blob, *named(envelope))
+    meta = json.loads(printed.getvalue().replace("\\u0000", "?"))
+    if meta is None:
+        return None
+    return {"name": meta.get("name"), "type": meta.get("type"), "annotations": meta.get("ann", {})}
+
+
+def shown_meta(key, blob, envelope):
+    return json.loads(blobseal("inspect", "--json", "-k", key, *named(envelope), blob)).get("meta")
+
+
 def named(envelope):
     return ("--envelope", envelope) if envelope else ()
 
@@ -123,6 +147,10 @@ class UnpackedVector:
         else:
             fail_unless(not os.path.exists(self.output), "the blob was refused, but there is an output file")
 
+    def compare_meta(self):
+        shown = shown_meta(self.key, self.blob, self.envelope)
+        fail_unless(shown == reference_meta(self.key, self.blob, self.envelope), f"the metadata is another: {shown}")
+
     def open_with_blobseal_piped(self):
         """Through a pipe no end can be looked at first, and verified chunks go out before a refusal."""
         arguments = ("-k", self.key, *named(self.envelope))
@@ -139,6 +167,8 @@ def vector_checks(paths, work):
         yield f"reference reader, {vector.name}", vector.open_with_reference
         if vector.expect == "success":
             yield f"recover.py, {vector.name}", vector.recover
+            if BLOBSEAL:
+                yield f"metadata, {vector.name}", vector.compare_meta
         if BLOBSEAL:
             yield f"blobseal, {vector.name}", vector.open_with_blobseal
             yield f"blobseal from a pipe, {vector.name}", vector.open_with_blobseal_piped
@@ -206,6 +236,47 @@ class Exchange:
             self.compare(recovered(self.opener, blob, envelope, by_program))
 
 
+class MetaExchange(Exchange):
+    """The same, for what the sealer says of a blob."""
+
+    def __init__(self, work, meta):
+        super().__init__(work, 1, "checksummed", 2)
+        self.meta = meta
+        self.shown = {"name": meta.get("name"), "type": meta.get("type"), "annotations": meta.get("ann", {})}
+
+    def compare_meta(self, found):
+        fail_unless(found == self.shown, f"the metadata is another: {found}")
+
+    def reference_to_blobseal(self, layout):
+        with self.files() as (plain, blob, envelope, _):
+            options = named(layout == "detached" and envelope)
+            text = json.dumps(self.meta, ensure_ascii=False)
+            reference("seal", "--layout", layout, *options, "--meta", text, *self.keys, plain, blob)
+            self.compare_meta(shown_meta(self.opener, blob, layout == "detached" and envelope))
+
+    def blobseal_to_others(self):
+        with self.files() as (plain, blob, envelope, _):
+            options = []
+            for name in self.meta.keys() & {"name", "type"}:
+                options += ["--" + name, self.meta[name]]
+            for name, value in self.meta.get("ann", {}).items():
+                options += ["--annotation", f"{name}={value}"]
+            blobseal("seal", *options, "--detached", envelope, "-o", blob, *self.keys, plain)
+            self.compare_meta(reference_meta(self.opener, blob, envelope))
+            jwk = recover.open_envelopes([read_file(envelope)], load_key(self.opener))
+            fail_unless(jwk["meta"] == self.meta, "jwcrypto finds other metadata")
+
+
+def meta_checks(work):
+    """Give (name, function) for each check."""
+    for number, meta in enumerate(METAS):
+        exchange = MetaExchange(work, meta)
+        yield f"blobseal to reference: metadata {number}", exchange.blobseal_to_others
+        for layout in ("compact", "ab", "detached"):
+            run = functools.partial(exchange.reference_to_blobseal, layout)
+            yield f"reference to blobseal: metadata {number}, {layout}", run
+
+
 def exchange_checks(work):
     """Give (name, function) for each check."""
     for size in SIZES:
@@ -248,7 +319,7 @@ def run_all(work):
     unpack = functools.partial(reference, "unpack", os.path.join(work, "unpacked"), *paths)
     yield "unpacking the vectors", failure(unpack)
 
-    checks = [*vector_checks(paths, work), *(exchange_checks(work) if BLOBSEAL else ())]
+    checks = [*vector_checks(paths, work), *((*exchange_checks(work), *meta_checks(work)) if BLOBSEAL else ())]
     # More at a time than there are processors: much of the time a check waits for the disk.
     with concurrent.futures.ProcessPoolExecutor(2 * os.cpu_count()) as pool:
         names, functions = zip(*checks)

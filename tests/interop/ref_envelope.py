@@ -149,17 +149,22 @@ def parse_envelope(data):
     )
 
 
-def parse_content(content):
-    """Section 4.4: give (DEK, blob id, core header, meta)."""
-    jwk = parse_json(content)
-    check_members(jwk, {"kty": str, "k": str, "kid": str, "hdr": str}, {"meta": Members})
-    refuse_unless(jwk["kty"] == "oct", "format", "kty of the content")
-    meta = jwk.get("meta", Members())
+def check_meta(meta):
     check_members(meta, {}, {"name": str, "type": str, "ann": Members})
     annotations = meta.get("ann", Members())
     refuse_unless(len(annotations) <= 64, "format", "number of annotations")
     refuse_unless(all(isinstance(a, str) for a in annotations.values()), "format", "annotation that is no string")
     refuse_unless(len(meta.source.encode()) <= 4096, "format", "meta too long")
+
+
+def parse_content(content):
+    """Section 4.4: give (DEK, blob id, core header, meta or None)."""
+    jwk = parse_json(content)
+    check_members(jwk, {"kty": str, "k": str, "kid": str, "hdr": str}, {"meta": Members})
+    refuse_unless(jwk["kty"] == "oct", "format", "kty of the content")
+    meta = jwk.get("meta")
+    if meta is not None:
+        check_meta(meta)
     return b64url_decode(jwk["k"], 32), b64url_decode(jwk["kid"], 16), b64url_decode(jwk["hdr"], 96), meta
 
 

@@ -44,6 +44,9 @@ enum {
     OPT_ONLY,
     OPT_REWRITE,
     OPT_MIN_GENERATION,
+    OPT_NAME,
+    OPT_TYPE,
+    OPT_ANNOTATION,
 };
 
 /* Options that every verb knows. */
@@ -92,6 +95,7 @@ void json_number(const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: n
 void json_seconds(const char *name, double value);
 void json_bool(const char *name, bool value);
 void json_recipients(const struct blobseal_recipient *recipients, size_t num);
+void json_meta(const struct blobseal_meta *meta); /* NULL: no member */
 /* A list of objects: json_list(), for each json_item(), its members and json_item_end(), then json_list_end(). */
 void json_list(const char *name);
 void json_item(void);
@@ -201,6 +205,19 @@ enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t
 
 /* Let a terminal echo again if a prompt had silenced it. Safe in a signal handler. */
 void keys_restore_terminal(void);
+
+/* ---- meta.c: what the sealer says of a blob ------------------------------------------------------------------ */
+
+struct meta_args {
+    struct blobseal_meta meta;
+    struct blobseal_annotation annotations[BLOBSEAL_MAX_ANNOTATIONS];
+};
+
+/* Take --name, --type or --annotation. False: not one of those, or used wrongly (*@code is then not EXIT_OK). */
+bool meta_option(struct meta_args *m, int option, const char *arg, int *code);
+void meta_args_clear(struct meta_args *m);
+/* Lines for people, without what a terminal would obey. NULL: none. */
+void meta_print(const struct blobseal_meta *meta);
 
 /* ---- output.c: files that appear when they are complete ------------------------------------------------------ */
 
@@ -330,6 +347,7 @@ struct report {
     const uint8_t *blob_id;
     const struct blobseal_recipient *recipients;
     size_t num_recipients;
+    const struct blobseal_meta *meta; /* NULL: left out */
     double seconds;
 };
 /* The report of a job that read a blob. */

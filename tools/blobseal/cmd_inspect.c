@@ -7,7 +7,8 @@
 static const char usage[] =
     "blobseal inspect [-k KEY]... [IN]\n"
     "Show what the blob IN (default: standard input) says about itself. Without a key none of it is verified.\n\n"
-    "  -k, --kek KEY           open the envelope with this key: what is shown is then authentic (but region hints)\n"
+    "  -k, --kek KEY           open the envelope with this key: what is shown is then authentic (but region hints),\n"
+    "                          and metadata that was sealed with the blob is shown as well\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
     "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
@@ -45,6 +46,7 @@ static void print_json(const struct input *in, const struct blobseal_info *info,
     json_bool("change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
     json_bool("length_possible", (info->notes & BLOBSEAL_NOTE_LENGTH) == 0);
     json_recipients(info->recipients, info->num_recipients);
+    json_meta(info->meta);
 }
 
 static void print_bytes(const char *label, uint64_t bytes)
@@ -84,6 +86,7 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
         printf("%-12s %s  %s%s%s\n", i == 0 ? "recipients" : "", r->alg, r->kid, r->region != NULL ? "  region " : "",
                r->region != NULL ? r->region : "");
     }
+    meta_print(info->meta);
 }
 
 static bool print(const struct request *r, const struct blobseal_info *info, bool verified, struct blobseal_error *err)

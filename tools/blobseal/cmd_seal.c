@@ -18,6 +18,10 @@ static const char usage[] =
     "      --no-checksums      no checksum of each segment: for stores that keep a digest themselves\n"
     "      --slot-size BYTES   room for the envelope, to be changed in place later: 4096 to 65536, a multiple of 4096\n"
     "                          (default: 8192 or what is needed from 4 MiB on and for streams, no spare room below)\n"
+    "      --name NAME         seal a name of the content with it; it never chooses an output\n"
+    "      --type MEDIA/TYPE   seal a media type with it\n"
+    "      --annotation NAME=VALUE\n"
+    "                          seal a note with it; repeatable. Only who can open the blob sees name, type and notes\n"
     "      --oaep HASH         sha256 (default), or sha1 for tokens that can do no other\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
@@ -33,6 +37,7 @@ struct request {
     const char *detached_path;
     struct blobseal_seal_options options;
     enum blobseal_oaep oaep;
+    struct meta_args meta;
 };
 
 /* ---- Sealing ---------------------------------------------------------------------------------------------------- */
@@ -91,6 +96,7 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
     bool ok = output_sink(&j->out, &sink, &state, err);
 
     progress_start(&j->progress, "seal", j->in.printable, j->in.source.size);
+    r->options.meta = r->meta.meta.size > 0 ? &r->meta.meta : NULL;
     r->options.threads = j->threads;
     r->options.progress = progress_step;
     r->options.progress_ctx = &j->progress;
@@ -133,7 +139,10 @@ static int set_option(void *ctx, int option, const char *arg)
 {
     struct request *r = ctx;
     unsigned long n;
+    int code;
 
+    if (meta_option(&r->meta, option, arg, &code) || code != EXIT_OK)
+        return code;
     switch (option) {
     case OPT_DETACHED:
         r->detached_path = arg;
@@ -178,6 +187,9 @@ static int run(int argc, char **argv)
                                             {"no-checksums", no_argument, NULL, OPT_NO_CHECKSUMS},
                                             {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},
                                             {"oaep", required_argument, NULL, OPT_OAEP},
+                                            {"name", required_argument, NULL, OPT_NAME},
+                                            {"type", required_argument, NULL, OPT_TYPE},
+                                            {"annotation", required_argument, NULL, OPT_ANNOTATION},
                                             {"jobs", required_argument, NULL, 'j'},
                                             PROGRESS_OPTION,
                                             COMMON_OPTIONS,
@@ -192,7 +204,10 @@ static int run(int argc, char **argv)
         code = check_detached(&r);
     if (code == EXIT_OK)
         code = job_check_output(&r.job);
-    return code != EXIT_OK ? code : job_finish(&r.job, seal(&r, &err), &err);
+    if (code == EXIT_OK)
+        code = job_finish(&r.job, seal(&r, &err), &err);
+    meta_args_clear(&r.meta);
+    return code;
 }
 
 const struct verb verb_seal = {"seal", "encrypt a file for one or more keys", usage, run};

@@ -14,7 +14,16 @@ static bool is_utf8(const char *s)
     return left == 0 && len > 0;
 }
 
-/* A JSON string. File names can hold any bytes: those of a name that is not UTF-8 are shown as Latin-1. */
+/* U+007F to U+009F: some terminals obey them. */
+static bool is_control(const unsigned char *c)
+{
+    return c[0] == 0x7F || (c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0);
+}
+
+/*
+ * A JSON string, with every control character as an escape. File names can hold any bytes: those of a name that is not
+ * UTF-8 are shown as Latin-1.
+ */
 static void put_string(const char *s)
 {
     bool utf8 = is_utf8(s);
@@ -25,8 +34,10 @@ static void put_string(const char *s)
 
         if (c == '"' || c == '\\')
             printf("\\%c", c);
-        else if (c < ' ' || c == 0x7F || (c > '~' && !utf8))
+        else if (c < ' ' || (c > '~' && !utf8))
             printf("\\u%04x", c);
+        else if (is_control((const unsigned char *)s))
+            printf("\\u%04x", c == 0x7F ? c : (unsigned char)*++s);
         else
             putchar(c);
     }
@@ -124,6 +135,27 @@ void json_recipients(const struct blobseal_recipient *recipients, size_t num)
         json_item_end();
     }
     json_list_end();
+}
+
+static void start_object(const char *name)
+{
+    put_name(name);
+    putchar('{');
+    first = true;
+}
+
+void json_meta(const struct blobseal_meta *meta)
+{
+    if (meta == NULL)
+        return;
+    start_object("meta");
+    json_text("name", meta->name);
+    json_text("type", meta->type);
+    start_object("annotations");
+    for (size_t i = 0; i < meta->num_annotations; i++)
+        json_text(meta->annotations[i].name, meta->annotations[i].value);
+    json_item_end();
+    json_item_end();
 }
 
 bool json_end(void)

@@ -23,6 +23,7 @@ struct report report_of_reader(const char *schema, const struct job *j, uint64_t
                            .blob_id = info->blob_id,
                            .recipients = info->recipients,
                            .num_recipients = info->num_recipients,
+                           .meta = info->meta,
                            .seconds = seconds};
 }
 
@@ -39,6 +40,7 @@ bool report_print(const struct report *r, struct blobseal_error *err)
     json_number("sealed_bytes", r->sealed_bytes);
     json_text("blob_id", id);
     json_recipients(r->recipients, r->num_recipients);
+    json_meta(r->meta);
     json_seconds("seconds", r->seconds);
     return json_end() || stdout_failed(err);
 }

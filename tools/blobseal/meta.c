@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the sealer says of a blob: --name, --type and --annotation, and how it is shown. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* ---- Options ---------------------------------------------------------------------------------------------------- */
+
+static int add_annotation(struct meta_args *m, const char *arg)
+{
+    const char *equals = strchr(arg, '=');
+    size_t n = m->meta.num_annotations;
+    char *name;
+
+    if (equals == NULL || equals == arg)
+        return usage_error("--annotation takes NAME=VALUE, not %s", arg);
+    if (n == COUNT(m->annotations))
+        return usage_error("a blob has at most %zu annotations", COUNT(m->annotations));
+    name = strndup(arg, (size_t)(equals - arg));
+    if (name == NULL) {
+        struct blobseal_error err;
+
+        (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "keep an annotation: no memory");
+        return report_error(&err);
+    }
+    m->annotations[n] = (struct blobseal_annotation){name, equals + 1};
+    m->meta.annotations = m->annotations;
+    m->meta.num_annotations++;
+    return EXIT_OK;
+}
+
+bool meta_option(struct meta_args *m, int option, const char *arg, int *code)
+{
+    *code = EXIT_OK;
+    m->meta.size = sizeof m->meta;
+    switch (option) {
+    case OPT_NAME:
+        m->meta.name = arg;
+        return true;
+    case OPT_TYPE:
+        m->meta.type = arg;
+        return true;
+    case OPT_ANNOTATION:
+        *code = add_annotation(m, arg);
+        return *code == EXIT_OK;
+    default:
+        return false;
+    }
+}
+
+void meta_args_clear(struct meta_args *m)
+{
+    for (size_t i = 0; i < m->meta.num_annotations; i++)
+        free((void *)m->annotations[i].name);
+    *m = (struct meta_args){0};
+}
+
+/* ---- Showing ---------------------------------------------------------------------------------------------------- */
+
+/* The sealer chose the text: a terminal must not obey it. */
+static const char *harmless(char buf[BLOBSEAL_MAX_META + 1], const char *text)
+{
+    return printable(buf, BLOBSEAL_MAX_META + 1, text);
+}
+
+void meta_print(const struct blobseal_meta *meta)
+{
+    char name[BLOBSEAL_MAX_META + 1], value[BLOBSEAL_MAX_META + 1];
+
+    if (meta == NULL)
+        return;
+    if (meta->name != NULL)
+        printf("%-12s %s\n", "name", harmless(name, meta->name));
+    if (meta->type != NULL)
+        printf("%-12s %s\n", "type", harmless(name, meta->type));
+    for (size_t i = 0; i < meta->num_annotations; i++)
+        printf("%-12s %s = %s\n", i == 0 ? "annotations" : "", harmless(name, meta->annotations[i].name),
+               harmless(value, meta->annotations[i].value));
+}
