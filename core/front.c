@@ -4,17 +4,19 @@
  * counts. Nothing here needs a key and nothing is authentic yet. FORMAT.md sections 1, 2 and 5.
  */
 #include <stdlib.h>
+#include <time.h>
 
 #include "internal.h"
 
-static enum blobseal_status add_candidate(struct bs_front *f, const struct bs_slot *s)
+/* ---- Slots ------------------------------------------------------------------------------------------------------ */
+
+static void add_candidate(struct bs_front *f, const struct bs_slot *s)
 {
     size_t i = f->num_candidates++;
 
     f->candidates[i].text = (const char *)s->jwe.p;
     f->candidates[i].len = s->jwe.len;
     f->candidates[i].generation = s->generation;
-    return BLOBSEAL_OK;
 }
 
 static bool same_slot(const struct bs_slot *a, const struct bs_slot *b)
@@ -22,32 +24,93 @@ static bool same_slot(const struct bs_slot *a, const struct bs_slot *b)
     return a->generation == b->generation && a->jwe.len == b->jwe.len && memcmp(a->jwe.p, b->jwe.p, a->jwe.len) == 0;
 }
 
-/* Which slots count: the newest valid one, or both where they tie with different bytes. */
-enum blobseal_status bs_front_choose(struct bs_front *f, struct blobseal_error *err)
+/* Which slots count: the newest valid one, both where they tie with different bytes, none where none is valid. */
+void bs_front_choose(struct bs_front *f)
 {
     const struct bs_slot *a = &f->slots[0], *b = &f->slots[1];
+    bool alike;
 
+    f->num_candidates = 0;
+    f->notes = 0;
     for (unsigned i = 0; i < f->header.slots; i++)
         f->slots[i] = bs_slot_decode(&f->header, f->frame, i);
-    if (!a->valid && !b->valid) {
-        (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the key envelope is damaged: no valid slot");
-        blobseal_hint(err, "restore the first %u bytes from another copy, or name a saved envelope with --envelope",
-                      f->header.frame_len);
-        return BLOBSEAL_E_DAMAGED;
-    }
+    alike = a->valid && b->valid && same_slot(a, b);
+    if (a->valid && (!b->valid || a->generation >= b->generation))
+        add_candidate(f, a);
+    if (b->valid && (!a->valid || b->generation >= a->generation) && !alike)
+        add_candidate(f, b);
     if (f->header.slots == 2 && !(a->valid && b->valid))
         f->notes |= BLOBSEAL_NOTE_SLOT_INVALID;
-    if (!a->valid || !b->valid)
-        return add_candidate(f, a->valid ? a : b);
-    if (same_slot(a, b))
-        return add_candidate(f, a);
-    f->notes |= BLOBSEAL_NOTE_UNFINISHED;
-    if (a->generation != b->generation)
-        return add_candidate(f, a->generation > b->generation ? a : b);
-    f->notes |= BLOBSEAL_NOTE_TIE;
-    (void)add_candidate(f, a);
-    return add_candidate(f, b);
+    if (a->valid && b->valid && !alike)
+        f->notes |= BLOBSEAL_NOTE_UNFINISHED;
+    if (f->num_candidates == 2)
+        f->notes |= BLOBSEAL_NOTE_TIE;
 }
+
+/* Read the frame behind its header, and choose unless an envelope was named. */
+static enum blobseal_status read_slots(struct bs_front *f, struct bs_input *in, bool named, struct blobseal_error *err)
+{
+    size_t rest = f->header.frame_len - BS_FRAME_HEADER_LEN, n;
+    enum blobseal_status st = bs_read(in, f->frame + BS_FRAME_HEADER_LEN, rest, &n, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (n < rest)
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its envelope frame");
+    if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, f->header.slot_offset - BS_FRAME_HEADER_LEN))
+        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
+    if (!named)
+        bs_front_choose(f);
+    return BLOBSEAL_OK;
+}
+
+/* ---- Slots that somebody changes at the same time --------------------------------------------------------------- */
+
+/* How often slots are read again, or a lock is asked for, and the pause in between. */
+#define TRIES    5
+#define PAUSE_NS 10000000L
+
+static void pause_shortly(void)
+{
+    const struct timespec t = {.tv_nsec = PAUSE_NS};
+
+    (void)nanosleep(&t, NULL);
+}
+
+/* A change holds its lock for a few writes and syncs. Where it takes longer reading goes on without one. */
+static bool lock_slots(const struct blobseal_source *source)
+{
+    for (unsigned i = 0; i < TRIES; i++) {
+        if (i > 0)
+            pause_shortly();
+        if (source->lock(source->ctx, true))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * As read_slots(), beside changes in place. The lock keeps those away that ask for it. Beside another, at any moment one slot is
+ * whole, but reading takes more than a moment: no valid slot, or a tie, can be two views of two changes, so look again.
+ */
+static enum blobseal_status read_shared_slots(struct bs_front *f, struct bs_input *in, struct blobseal_error *err)
+{
+    const struct blobseal_source *source = in->source;
+    bool locked = lock_slots(source);
+    const struct bs_input start = *in;
+    enum blobseal_status st = read_slots(f, in, false, err);
+
+    for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && f->num_candidates != 1; i++) {
+        pause_shortly();
+        *in = start;
+        st = read_slots(f, in, false, err);
+    }
+    if (locked)
+        (void)source->lock(source->ctx, false);
+    return st;
+}
+
+/* ---- The whole front --------------------------------------------------------------------------------------------- */
 
 /* The rest of a frame whose first 64 bytes are at @head. */
 static enum blobseal_status read_frame(struct bs_front *f, struct bs_input *in, const uint8_t head[BS_FRAME_HEADER_LEN],
@@ -55,7 +118,6 @@ static enum blobseal_status read_frame(struct bs_front *f, struct bs_input *in, 
 {
     struct bs_frame *frame = &f->header;
     enum blobseal_status st = bs_frame_decode(frame, head, head_len, err);
-    size_t rest, n;
 
     if (st != BLOBSEAL_OK)
         return st;
@@ -65,15 +127,16 @@ static enum blobseal_status read_frame(struct bs_front *f, struct bs_input *in, 
     if (f->frame == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
     memcpy(f->frame, head, head_len);
-    rest = frame->frame_len - head_len;
-    st = bs_read(in, f->frame + head_len, rest, &n, err);
-    if (st != BLOBSEAL_OK)
-        return st;
-    if (n < rest)
-        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its envelope frame");
-    if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, frame->slot_offset - BS_FRAME_HEADER_LEN))
-        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
-    return named ? BLOBSEAL_OK : bs_front_choose(f, err);
+    if (!named && frame->slots == 2 && bs_seekable(in->source) && in->source->lock != NULL)
+        st = read_shared_slots(f, in, err);
+    else
+        st = read_slots(f, in, named, err);
+    if (st == BLOBSEAL_OK && f->num_candidates == 0) {
+        st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the key envelope is damaged: no valid slot");
+        blobseal_hint(err, "restore the first %u bytes from another copy, or name a saved envelope with --envelope",
+                      frame->frame_len);
+    }
+    return st;
 }
 
 enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, const char *envelope, size_t envelope_len,

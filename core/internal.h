@@ -452,15 +452,16 @@ struct bs_front {
 };
 
 /*
- * Read frame, slots and core header. With @envelope, which is borrowed, the slots are not looked at. FORMAT, DAMAGED,
+ * Read frame, slots and core header. With @envelope, which is borrowed, the slots are not looked at. Slots of a source
+ * with a lock are read under it, and again where they look like a change under way: that can take 90 ms. FORMAT, DAMAGED,
  * UNSUPPORTED, INPUT, NOMEM. Release with bs_front_clear(), also after a failure.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, const char *envelope,
                                                      size_t envelope_len, struct blobseal_error *err);
 void bs_front_clear(struct bs_front *f);
 
-/* Find out which of the slots of f->frame count. DAMAGED. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_front_choose(struct bs_front *f, struct blobseal_error *err);
+/* Find out which of the slots of f->frame count. No candidate: none is valid. */
+void bs_front_choose(struct bs_front *f);
 
 /* Parse candidate @i and check what is visible without a key: generation and blob id. Clear @e in any case. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struct bs_envelope *e,

@@ -3,7 +3,7 @@
  * Sources and sinks: the ready-made ones over file descriptors and memory, and the loops with which core reads and
  * writes through any. No other file of core calls the system for data.
  */
-#define _GNU_SOURCE /* F_SETPIPE_SZ */
+#define _GNU_SOURCE /* F_SETPIPE_SZ, F_OFD_SETLK */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -132,6 +132,15 @@ static void fd_cancel(void *ctx)
     __atomic_store_n(&f->canceled, 1, __ATOMIC_RELAXED);
 }
 
+/* The counterpart of the lock in target.c. Where locks do not work that is no reason not to read. */
+static bool fd_lock(void *ctx, bool on)
+{
+    const struct blobseal_fd *f = ctx;
+    struct flock whole = {.l_type = on ? F_RDLCK : F_UNLCK, .l_whence = SEEK_SET};
+
+    return fcntl(f->fd, F_OFD_SETLK, &whole) == 0 || (errno != EAGAIN && errno != EACCES);
+}
+
 enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct blobseal_fd *state, int fd,
                                         const char *name, struct blobseal_error *err)
 {
@@ -152,6 +161,7 @@ enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct b
         lseek(fd, 0, SEEK_CUR) == 0) { /* files in /proc say 0 and have content: those are read to their end */
         source->size = size;
         source->pread = fd_pread;
+        source->lock = fd_lock;
     } else if (S_ISREG(st.st_mode) && size == 0) {
         source->size = 0; /* a hint: nearly always true */
     } else {

@@ -38,7 +38,9 @@ static enum blobseal_status rebuild_frame(struct bs_front *f, const struct blobs
     st = found.frame != NULL ? bs_pread(source, found.frame, found.header.frame_len, 0, err)
                              : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
     if (st == BLOBSEAL_OK)
-        st = bs_front_choose(&found, err);
+        bs_front_choose(&found);
+    if (st == BLOBSEAL_OK && found.num_candidates == 0)
+        st = lost;
     bs_front_clear(f);
     *f = found;
     return st;

@@ -55,6 +55,8 @@ enum blobseal_status blobseal_target_fd(struct blobseal_target *target, struct b
     *target = (struct blobseal_target){.ctx = state, .write = sink.pwrite, .sync = fd_sync, .lock = fd_lock};
     if (st == BLOBSEAL_OK)
         st = blobseal_source_fd(&target->source, state, fd, name, err);
+    target->source.lock = NULL; /* a shared lock on this description would take the place of the exclusive one */
+    target->source.lock = NULL; /* a shared lock would take the place of the exclusive one on the same description */
     if (st == BLOBSEAL_OK && ((flags & O_ACCMODE) != O_RDWR || target->write == NULL || target->source.pread == NULL))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change %s: not a file that is open for reading and writing",
                            state->name);

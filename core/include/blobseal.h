@@ -155,6 +155,11 @@ BLOBSEAL_API void blobseal_free(void *p);
  * Without it `read` is called by one thread at a time, in order. Either may deliver fewer bytes than asked for;
  * 0 bytes mean the end. `cancel` is optional: called once, from another thread, when nobody waits for the data any
  * more; a blocked `read` should then return soon, with any error.
+ *
+ * `lock` belongs to a seekable source whose envelope others may change in place while it is opened; NULL: nobody does. It
+ * takes (@on) or gives back a shared lock, which is held while the slots are read (section 5), without waiting. False:
+ * somebody holds an exclusive one. Where there are no locks it answers true. Locked or not, slots that look like a change
+ * under way are read up to 5 times more, 10 ms apart.
  */
 struct blobseal_source {
     void *ctx;
@@ -164,6 +169,7 @@ struct blobseal_source {
     enum blobseal_status (*pread)(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
                                   struct blobseal_error *err);
     void (*cancel)(void *ctx);
+    bool (*lock)(void *ctx, bool on);
 };
 
 /*
@@ -195,6 +201,9 @@ struct blobseal_memory {
  * and stands at offset 0 is a seekable source; a regular file that was not opened with O_APPEND is a seekable sink, written
  * from its offset 0. Everything else is sequential, and so is a sink whose `pwrite` the caller sets to NULL: then the
  * descriptor's offset counts and moves. BLOBSEAL_E_INPUT or _OUTPUT where the descriptor is not usable.
+ *
+ * The lock of a seekable source is one of the open file description (F_OFD_SETLK), on the whole file. A caller who holds one
+ * on the same description would lose it, and sets `lock` to NULL.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_source_fd(struct blobseal_source *source,
                                                                        struct blobseal_fd *state, int fd,
@@ -393,9 +402,10 @@ struct blobseal_reader_options {
     size_t size;
     const char *envelope; /* detached envelope; takes the place of a frame's. NULL: use the frame */
     size_t envelope_len;
-    unsigned threads; /* for stream and verify, as for sealing */
+    unsigned threads; /* for stream, verify and range, as for sealing */
     blobseal_progress_fn progress;
     void *progress_ctx;
+    uint64_t min_generation; /* an older envelope is refused (POLICY); 0: any will do. Section 6 */
 };
 
 /**
@@ -409,7 +419,7 @@ struct blobseal_reader_options {
  * size authentic. A sequential source is read up to the payload.
  * Threads: blobseal_reader_pread() and the getters may be called by many threads at once; nothing else may.
  * Errors: FORMAT, DAMAGED, UNSUPPORTED, NO_KEY, AUTH, UNAVAILABLE, DENIED, INPUT; CONFIG where an envelope is
- * needed and none was given.
+ * needed and none was given; POLICY where it is older than options->min_generation.
  * Source: section 4.6.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
