@@ -95,13 +95,8 @@ static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_f
         else if (st == BLOBSEAL_E_NO_KEY && !c->wanted.only && c->wanted.num_remove == 0)
             st = BLOBSEAL_OK;
     }
-    if (st == BLOBSEAL_OK && c->envelope.generation < c->wanted.min_generation) {
-        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope of %s is of generation %llu, %llu is asked for",
-                            name, (unsigned long long)c->envelope.generation,
-                            (unsigned long long)c->wanted.min_generation);
-        blobseal_hint(err, "somebody may have put an old envelope back; fetch the blob again from its source");
-        return BLOBSEAL_E_POLICY;
-    }
+    if (st == BLOBSEAL_OK)
+        st = bs_check_generation(name, c->envelope.generation, c->wanted.min_generation, err);
     return st;
 }
 

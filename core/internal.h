@@ -476,6 +476,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_unlock(const struct bs_front *f,
                                                        struct bs_envelope *e, struct bs_unlocked **u,
                                                        struct blobseal_error *err);
 
+/*
+ * A blob opens as well when an old envelope was put back. Who knows of a newer one can tell: POLICY where @generation is below
+ * @min. Section 6.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_check_generation(const char *name, uint64_t generation, uint64_t min,
+                                                           struct blobseal_error *err);
+
 /* ---- salvage.c ------------------------------------------------------------------------------------------------------- */
 
 /* As bs_front_read(), for a repair: a damaged frame header or core header of a blob with two slots is no error. */

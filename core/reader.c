@@ -150,18 +150,6 @@ static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_fr
     return st;
 }
 
-/* A blob opens as well when an old envelope was put back. Who knows of a newer one can tell. Section 6. */
-static enum blobseal_status check_generation(const struct blobseal_reader *r, uint64_t min, struct blobseal_error *err)
-{
-    if (r->info->generation >= min)
-        return BLOBSEAL_OK;
-    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
-                        "the envelope of %s is too old: generation %llu, and at least %llu is asked for",
-                        bs_source_name(&r->source), (unsigned long long)r->info->generation, (unsigned long long)min);
-    blobseal_hint(err, "an old envelope or an old copy was put back: get the current one");
-    return BLOBSEAL_E_POLICY;
-}
-
 /* Open the last chunk: from here on the size is authentic. Section 3. */
 static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
 {
@@ -217,7 +205,7 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
         st = unlock(r, &front, keks, num_keks, err);
     }
     if (st == BLOBSEAL_OK)
-        st = check_generation(r, o.min_generation, err);
+        st = bs_check_generation(bs_source_name(source), r->info->generation, o.min_generation, err);
     if (st == BLOBSEAL_OK && bs_seekable(&r->source))
         st = check_size(r, err);
     bs_front_clear(&front);
