@@ -38,7 +38,7 @@ expect_code 8
 
 table() { # table VERB: the long options of its source, without dashes
     local file=$tools/cmd_$1.c name
-    sed -n '/static const struct option options\[\]/,/{0}}/p' "$file" >"$tmp/table"
+    awk '/static const struct option options\[\]/ { on = 1 } on; /\{0\}\}/ { on = 0 }' "$file" >"$tmp/table"
     grep -oE '\{"[a-z-]+"' "$tmp/table" | tr -d '{"'
     for name in COMMON_OPTIONS PROGRESS_OPTION KEY_OPTIONS; do
         if grep -q $name "$tmp/table"; then
@@ -74,7 +74,7 @@ for verb in $verbs; do
     expect_same "$out" "$tmp/help"
 
     table "$verb" | sort -u >"$tmp/options"
-    check "the table in the source was found" test "$(wc -l <"$tmp/options")" -ge 5
+    check "the table in the source was found" test "$(wc -l <"$tmp/options")" -ge 3
     grep -oE -- '--[a-z][a-z-]+' "$tmp/help" | sed 's/^--//' | sort -u >"$tmp/told"
     check "the help should list: $(comm -23 "$tmp/options" "$tmp/told" | paste -sd ' ')" \
         test -z "$(comm -23 "$tmp/options" "$tmp/told")"

@@ -17,9 +17,15 @@ struct verb {
     const char *summary;
     const char *usage; /* the whole help text behind "Usage: " */
     int (*run)(int argc, char **argv);
+    const struct option *options;
+    const char *words; /* of which one follows the verb, such as "add remove"; NULL: none */
 };
 
-extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_recipients, verb_rewrap;
+/* All of them; NULL stands behind the last. */
+extern const struct verb *const verbs[];
+
+extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_recipients, verb_rewrap,
+    verb_completion;
 
 /* ---- cli.c: options ------------------------------------------------------------------------------------------- */
 

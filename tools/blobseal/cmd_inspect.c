@@ -134,13 +134,14 @@ static int set_option(void *ctx, int option, const char *arg)
     return EXIT_OK;
 }
 
+static const struct option options[] = {KEY_OPTIONS,
+                                        {"envelope", required_argument, NULL, OPT_ENVELOPE},
+                                        {"jwe", no_argument, NULL, OPT_JWE},
+                                        COMMON_OPTIONS,
+                                        {0}};
+
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {KEY_OPTIONS,
-                                            {"envelope", required_argument, NULL, OPT_ENVELOPE},
-                                            {"jwe", no_argument, NULL, OPT_JWE},
-                                            COMMON_OPTIONS,
-                                            {0}};
     struct request r = {.job = JOB_NONE};
     struct blobseal_error err = {0};
     int code = job_parse(&r.job, argc, argv, ":k:qh", options, set_option, &r);
@@ -150,4 +151,4 @@ static int run(int argc, char **argv)
     return code != EXIT_OK ? code : job_finish(&r.job, inspect(&r, &err), &err);
 }
 
-const struct verb verb_inspect = {"inspect", "show what a blob says about itself", usage, run};
+const struct verb verb_inspect = {"inspect", "show what a blob says about itself", usage, run, options, NULL};

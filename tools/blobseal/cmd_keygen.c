@@ -86,15 +86,16 @@ static bool keygen(const struct request *r, struct blobseal_error *err)
     return ok;
 }
 
+static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+                                        {"pub", required_argument, NULL, OPT_PUB},
+                                        {"rsa", required_argument, NULL, OPT_RSA},
+                                        {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},
+                                        {"passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD},
+                                        COMMON_OPTIONS,
+                                        {0}};
+
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {{"output", required_argument, NULL, 'o'},
-                                            {"pub", required_argument, NULL, OPT_PUB},
-                                            {"rsa", required_argument, NULL, OPT_RSA},
-                                            {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},
-                                            {"passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD},
-                                            COMMON_OPTIONS,
-                                            {0}};
     struct request r = {.bits = 3072, .passphrase = {.ref = "the new key", .passphrase_fd = -1}};
     struct blobseal_error err = {0};
     unsigned long fd;
@@ -131,4 +132,4 @@ static int run(int argc, char **argv)
     return keygen(&r, &err) ? EXIT_OK : report_error(&err);
 }
 
-const struct verb verb_keygen = {"keygen", "make an RSA key pair", usage, run};
+const struct verb verb_keygen = {"keygen", "make an RSA key pair", usage, run, options, NULL};

@@ -76,16 +76,17 @@ static bool open_blob(struct job *j, struct blobseal_error *err)
     return ok && input_unchanged(&j->in, err) && output_commit(&j->out, err) && tell(j, plain_bytes, seconds, err);
 }
 
+static const struct option options[] = {KEY_OPTIONS,
+                                        {"output", required_argument, NULL, 'o'},
+                                        {"force", no_argument, NULL, 'f'},
+                                        {"envelope", required_argument, NULL, OPT_ENVELOPE},
+                                        {"jobs", required_argument, NULL, 'j'},
+                                        PROGRESS_OPTION,
+                                        COMMON_OPTIONS,
+                                        {0}};
+
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {KEY_OPTIONS,
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"envelope", required_argument, NULL, OPT_ENVELOPE},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            PROGRESS_OPTION,
-                                            COMMON_OPTIONS,
-                                            {0}};
     struct job j = JOB_NONE;
     struct blobseal_error err = {0};
     int code = job_parse(&j, argc, argv, ":k:o:fj:qh", options, NULL, NULL);
@@ -97,4 +98,4 @@ static int run(int argc, char **argv)
     return code != EXIT_OK ? code : job_finish(&j, open_blob(&j, &err), &err);
 }
 
-const struct verb verb_open = {"open", "decrypt a blob", usage, run};
+const struct verb verb_open = {"open", "decrypt a blob", usage, run, options, NULL};

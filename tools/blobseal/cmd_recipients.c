@@ -152,11 +152,12 @@ static int dispatch(struct change_request *r, const char *what, char *const *pat
     return repair(r, paths, num);
 }
 
+static const struct option options[] = {
+    KEY_OPTIONS, CHANGE_OPTIONS, {"kid", required_argument, NULL, OPT_KID}, COMMON_OPTIONS, {0}};
+
 static int run(int argc, char **argv)
 {
     static const char *const words[] = {"list", "add", "remove", "repair"};
-    static const struct option options[] = {
-        KEY_OPTIONS, CHANGE_OPTIONS, {"kid", required_argument, NULL, OPT_KID}, COMMON_OPTIONS, {0}};
     struct change_request r = {0};
     const char *what = NULL;
     int c, code = EXIT_OK;
@@ -173,4 +174,5 @@ static int run(int argc, char **argv)
     return dispatch(&r, what, argv + optind + 1, (size_t)(argc - optind - 1));
 }
 
-const struct verb verb_recipients = {"recipients", "show or change who can open a blob", usage, run};
+const struct verb verb_recipients = {
+    "recipients", "show or change who can open a blob", usage, run, options, "list add remove repair"};

@@ -36,10 +36,11 @@ static int set_option(struct change_request *r, int option, const char *arg)
     return change_option(r, option, arg);
 }
 
+static const struct option options[] = {
+    KEY_OPTIONS, CHANGE_OPTIONS, {"only", no_argument, NULL, OPT_ONLY}, COMMON_OPTIONS, {0}};
+
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {
-        KEY_OPTIONS, CHANGE_OPTIONS, {"only", no_argument, NULL, OPT_ONLY}, COMMON_OPTIONS, {0}};
     struct change_request r = {.change = {.replace = true}};
     int c, code = EXIT_OK;
 
@@ -54,4 +55,4 @@ static int run(int argc, char **argv)
     return code != EXIT_OK ? code : change_files(&r, argv + optind, (size_t)(argc - optind));
 }
 
-const struct verb verb_rewrap = {"rewrap", "rotate a key, in place", usage, run};
+const struct verb verb_rewrap = {"rewrap", "rotate a key, in place", usage, run, options, NULL};

@@ -178,22 +178,23 @@ static int check_detached(const struct request *r)
     return EXIT_OK;
 }
 
+static const struct option options[] = {KEY_OPTIONS,
+                                        {"output", required_argument, NULL, 'o'},
+                                        {"force", no_argument, NULL, 'f'},
+                                        {"detached", required_argument, NULL, OPT_DETACHED},
+                                        {"no-checksums", no_argument, NULL, OPT_NO_CHECKSUMS},
+                                        {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},
+                                        {"oaep", required_argument, NULL, OPT_OAEP},
+                                        {"name", required_argument, NULL, OPT_NAME},
+                                        {"type", required_argument, NULL, OPT_TYPE},
+                                        {"annotation", required_argument, NULL, OPT_ANNOTATION},
+                                        {"jobs", required_argument, NULL, 'j'},
+                                        PROGRESS_OPTION,
+                                        COMMON_OPTIONS,
+                                        {0}};
+
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {KEY_OPTIONS,
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"detached", required_argument, NULL, OPT_DETACHED},
-                                            {"no-checksums", no_argument, NULL, OPT_NO_CHECKSUMS},
-                                            {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},
-                                            {"oaep", required_argument, NULL, OPT_OAEP},
-                                            {"name", required_argument, NULL, OPT_NAME},
-                                            {"type", required_argument, NULL, OPT_TYPE},
-                                            {"annotation", required_argument, NULL, OPT_ANNOTATION},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            PROGRESS_OPTION,
-                                            COMMON_OPTIONS,
-                                            {0}};
     struct request r = {.job = JOB_NONE, .options = {.size = sizeof r.options}};
     struct blobseal_error err = {0};
     int code = job_parse(&r.job, argc, argv, ":k:o:fj:qh", options, set_option, &r);
@@ -210,4 +211,4 @@ static int run(int argc, char **argv)
     return code;
 }
 
-const struct verb verb_seal = {"seal", "encrypt a file for one or more keys", usage, run};
+const struct verb verb_seal = {"seal", "encrypt a file for one or more keys", usage, run, options, NULL};

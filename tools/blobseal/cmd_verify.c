@@ -45,14 +45,15 @@ static bool verify(struct job *j, struct blobseal_error *err)
     return ok && input_unchanged(&j->in, err) && tell(j, plain_bytes, seconds, err);
 }
 
+static const struct option options[] = {KEY_OPTIONS,
+                                        {"envelope", required_argument, NULL, OPT_ENVELOPE},
+                                        {"jobs", required_argument, NULL, 'j'},
+                                        PROGRESS_OPTION,
+                                        COMMON_OPTIONS,
+                                        {0}};
+
 static int run(int argc, char **argv)
 {
-    static const struct option options[] = {KEY_OPTIONS,
-                                            {"envelope", required_argument, NULL, OPT_ENVELOPE},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            PROGRESS_OPTION,
-                                            COMMON_OPTIONS,
-                                            {0}};
     struct job j = JOB_NONE;
     struct blobseal_error err = {0};
     int code = job_parse(&j, argc, argv, ":k:j:qh", options, NULL, NULL);
@@ -62,4 +63,4 @@ static int run(int argc, char **argv)
     return code != EXIT_OK ? code : job_finish(&j, verify(&j, &err), &err);
 }
 
-const struct verb verb_verify = {"verify", "check a blob without writing anything", usage, run};
+const struct verb verb_verify = {"verify", "check a blob without writing anything", usage, run, options, NULL};

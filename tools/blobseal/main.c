@@ -11,8 +11,8 @@
 
 #include "cli.h"
 
-static const struct verb *const verbs[] = {&verb_keygen, &verb_seal,       &verb_open,  &verb_inspect,
-                                           &verb_verify, &verb_recipients, &verb_rewrap};
+const struct verb *const verbs[] = {&verb_keygen,     &verb_seal,   &verb_open,       &verb_inspect, &verb_verify,
+                                    &verb_recipients, &verb_rewrap, &verb_completion, NULL};
 
 /*
  * Where a standard descriptor is closed the next file would take its number, and messages would end in it. What stands in
@@ -37,7 +37,7 @@ static void harden(void)
 
 static const struct verb *find(const char *name)
 {
-    for (size_t i = 0; i < COUNT(verbs); i++)
+    for (size_t i = 0; verbs[i] != NULL; i++)
         if (strcmp(verbs[i]->name, name) == 0)
             return verbs[i];
     return NULL;
@@ -48,7 +48,7 @@ static void print_help(FILE *to)
     fputs("Usage: blobseal VERB [OPTION]... [FILE]...\n"
           "Seal files with keys that their owner holds: AES-256-GCM, data keys wrapped by RSA.\n\nVerbs:\n",
           to);
-    for (size_t i = 0; i < COUNT(verbs); i++)
+    for (size_t i = 0; verbs[i] != NULL; i++)
         fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs("\nExample:\n"
           "  blobseal keygen -o kek.pem --pub kek.pub.pem\n"
