@@ -3,6 +3,7 @@
  * Changing the envelope of a file: in place where it has two slots, otherwise as a new file that takes the place of the old
  * one. What is changed and how a crash is survived is the library's affair.
  */
+#define _XOPEN_SOURCE 700 /* realpath() */
 #include "change.h"
 
 #include <errno.h>
