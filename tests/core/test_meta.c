@@ -122,10 +122,10 @@ Test(meta, types_follow_rfc_6838)
     }
 }
 
-static void number(struct blobseal_annotation *list, char (*names)[8], size_t num)
+static void number(struct blobseal_annotation *list, char (*names)[24], size_t num)
 {
     for (size_t i = 0; i < num; i++) {
-        (void)snprintf(names[i], 8, "%zu", i);
+        (void)snprintf(names[i], sizeof names[i], "%zu", i);
         list[i] = (struct blobseal_annotation){names[i], ""};
     }
 }
@@ -133,7 +133,7 @@ static void number(struct blobseal_annotation *list, char (*names)[8], size_t nu
 Test(meta, more_than_fits_is_refused)
 {
     struct blobseal_annotation list[BLOBSEAL_MAX_ANNOTATIONS + 1];
-    char names[BLOBSEAL_MAX_ANNOTATIONS + 1][8], name[BLOBSEAL_MAX_META + 1], text[BLOBSEAL_MAX_META + 1];
+    char names[BLOBSEAL_MAX_ANNOTATIONS + 1][24], name[BLOBSEAL_MAX_META + 1], text[BLOBSEAL_MAX_META + 1];
     const size_t around = strlen("{\"name\":\"\"}");
     struct blobseal_error err;
 
@@ -237,7 +237,7 @@ static enum blobseal_status round_trip(const struct blobseal_meta *meta, size_t 
         .size = sizeof o, .threads = 1, .layout = layout, .slot_capacity = capacity, .meta = meta};
     static struct fake_kek fake[MAX_KEKS];
     static char kids[MAX_KEKS][96];
-    struct blobseal_kek *keks[MAX_KEKS];
+    struct blobseal_kek *keks[MAX_KEKS] = {0};
     struct blobseal_reader_options ro = {.size = sizeof ro, .threads = 1};
     struct blobseal_memory memory;
     struct blobseal_source source;
@@ -278,7 +278,7 @@ Test(meta, comes_back_in_every_layout)
     static const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_AB,
                                                    BLOBSEAL_LAYOUT_DETACHED};
     struct blobseal_annotation list[BLOBSEAL_MAX_ANNOTATIONS];
-    char names[BLOBSEAL_MAX_ANNOTATIONS][8];
+    char names[BLOBSEAL_MAX_ANNOTATIONS][24];
     struct blobseal_error err;
 
     number(list, names, COUNT(list));
