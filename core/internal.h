@@ -573,7 +573,8 @@ struct bs_pipeline {
     void *ctx;
     const struct bs_chunked_keys *keys;
     unsigned threads;      /* 0: one a CPU */
-    uint64_t num_segments; /* known where take is NULL */
+    uint64_t num_segments; /* known where take is NULL; not 0 then */
+    bool whole_out;        /* lane->out has room for a segment even where that side is seekable */
     enum blobseal_status (*take)(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
                                  struct blobseal_error *err);
     enum blobseal_status (*work)(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
@@ -612,7 +613,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_push_add(struct bs_push *p, const void
                                                    struct blobseal_error *err);
 BLOBSEAL_MUST_USE enum blobseal_status bs_push_end(struct bs_push *p, struct blobseal_error *err);
 
-/* ---- reader.c opens and reads at offsets, stream.c reads all of a blob, pull.c piece by piece --------------------- */
+/* ---- reader.c opens and reads at offsets, stream.c reads all of a blob, pull.c piece by piece, range.c a part ----- */
 
 struct blobseal_reader {
     struct blobseal_source source;
@@ -640,5 +641,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_stream_segment(struct blobseal_reader 
 
 /* Release what blobseal_reader_read() keeps. NULL is allowed. */
 void bs_pull_free(struct bs_pull *pull);
+
+/* Read @len bytes of plaintext at @off, which the blob has. Many threads at once. AUTH, INPUT, NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
+                                                      struct blobseal_error *err);
 
 #endif

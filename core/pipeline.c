@@ -164,7 +164,7 @@ static void *worker(void *arg)
     struct run *r = arg;
     struct bs_lane lane;
 
-    if (bs_lane_init(&lane, r->p->keys, r->p->take != NULL, r->p->put != NULL)) {
+    if (bs_lane_init(&lane, r->p->keys, r->p->take != NULL, r->p->put != NULL || r->p->whole_out)) {
         work_segments(r, &lane);
     } else {
         struct blobseal_error e = {0};

@@ -93,9 +93,8 @@ static enum blobseal_status pread_run(struct blobseal_reader *r, struct scratch 
     return BLOBSEAL_OK;
 }
 
-/* The range lies within the blob. */
-static enum blobseal_status pread_range(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
-                                        struct blobseal_error *err)
+enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
+                                    struct blobseal_error *err)
 {
     struct scratch *s = take_scratch(r);
     enum blobseal_status st = BLOBSEAL_OK;
@@ -122,7 +121,7 @@ enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst,
     else if (n > r->plain_bytes - off)
         n = (size_t)(r->plain_bytes - off);
     if (st == BLOBSEAL_OK && n > 0)
-        st = pread_range(r, dst, n, off, err);
+        st = bs_reader_read(r, dst, n, off, err);
     if (st == BLOBSEAL_OK)
         *nread = n;
     else if (len > 0)

@@ -187,7 +187,7 @@ Test(reader, a_small_read_opens_one_chunk)
 {
     struct blobseal_error err;
     struct scene c;
-    uint64_t before;
+    uint64_t before, asked;
     size_t n;
 
     scene_open(&c, LEN, false, false);
@@ -195,8 +195,10 @@ Test(reader, a_small_read_opens_one_chunk)
     memset(sealed_byte(&c, 8, 0), 0, 16400);
     c.from.max_piece = 0;
     before = c.from.calls;
+    asked = c.from.asked;
     cr_expect_eq(blobseal_reader_pread(c.reader, dst, 1, 7 * CHUNK + 5, &n, &err), BLOBSEAL_OK, "%s", err.text);
     cr_expect_eq(c.from.calls - before, 1);
+    cr_expect_eq(c.from.asked - asked, 16400);
     cr_expect_eq(blobseal_reader_pread(c.reader, dst, CHUNK, 7 * CHUNK, &n, &err), BLOBSEAL_OK,
                  "its neighbours do not matter");
     cr_expect_eq(blobseal_reader_pread(c.reader, dst, CHUNK + 1, 7 * CHUNK, &n, &err), BLOBSEAL_E_AUTH);
@@ -552,4 +554,38 @@ Test(reader, offsets_have_64_bits)
     cr_expect_eq(blobseal_reader_open(&reader, &source, &kek, 1, &o, &err), BLOBSEAL_E_DAMAGED);
     free(envelope);
     bs_chunked_clear(&e.cipher);
+}
+
+Test(reader, an_envelope_below_the_wanted_generation_is_refused)
+{
+    static const uint64_t wanted[] = {0, 1, 2, 3, 4, BS_MAX_GENERATION, UINT64_MAX};
+    struct recipe r;
+    struct blobseal_error err;
+    size_t core_len, len;
+    uint8_t *core, *blob;
+    char *text;
+
+    recipe_make(&r, 7, 1);
+    text = recipe_envelope(&r, 3, &kek, 1);
+    core = recipe_core(&r, plain, 1000, &core_len);
+    blob = put_in_frame(&r.core, BLOBSEAL_LAYOUT_AB, (struct slot_text){text, 3}, (struct slot_text){text, 3}, core,
+                        core_len, &len);
+    for (size_t i = 0; i < 2 * COUNT(wanted); i++) {
+        struct blobseal_reader_options o = {.size = sizeof o, .min_generation = wanted[i / 2]};
+        struct test_source from = {.data = blob, .len = len, .seekable = i % 2 == 0};
+        struct blobseal_source source;
+        struct blobseal_reader *reader;
+        bool fine = wanted[i / 2] <= 3;
+
+        test_source_start(&source, &from);
+        cr_expect_eq(blobseal_reader_open(&reader, &source, &kek, 1, &o, &err), fine ? BLOBSEAL_OK : BLOBSEAL_E_POLICY);
+        cr_expect_eq(reader != NULL, fine);
+        if (!fine)
+            cr_expect(strstr(err.text, "generation 3, ") != NULL && err.hint[0] != '\0', "%s", err.text);
+        blobseal_reader_close(reader);
+        test_source_end(&from);
+    }
+    free(text);
+    free(core);
+    free(blob);
 }

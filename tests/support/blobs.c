@@ -194,6 +194,7 @@ static enum blobseal_status source_at(struct test_source *s, void *buf, size_t l
     size_t left = off < s->len ? s->len - (size_t)off : 0;
 
     *nread = 0;
+    s->asked += len;
     len = piece(s, len < left ? len : left);
     if (strikes(&s->fault, ++s->calls, off + len))
         return fail_with(&s->fault, "read", err);

@@ -71,7 +71,7 @@ struct test_source {
     /* Below: private, or for looking at afterwards. */
     uint64_t random;
     size_t pos;
-    _Atomic uint64_t calls;
+    _Atomic uint64_t calls, asked; /* asked: for so many bytes, all calls together */
     _Atomic unsigned busy, cancels;
     _Atomic bool misused; /* two threads in read() at once, or a read beyond a size that was promised        */
     pthread_mutex_t lock;
