@@ -69,6 +69,33 @@ bool parse_number(const char *text, unsigned long min, unsigned long max, unsign
     return errno == 0 && *end == '\0' && *out >= min && *out <= max;
 }
 
+bool parse_bytes(const char **text, uint64_t *out)
+{
+    static const char units[] = "KMGT";
+    const char *s = *text, *unit;
+    unsigned shift = 0;
+
+    if (*s < '0' || *s > '9')
+        return false;
+    for (*out = 0; *s >= '0' && *s <= '9'; s++) {
+        uint64_t digit = (uint64_t)(*s - '0');
+
+        if (*out > (UINT64_MAX - digit) / 10)
+            return false;
+        *out = *out * 10 + digit;
+    }
+    unit = *s != '\0' ? strchr(units, *s) : NULL;
+    if (unit != NULL) {
+        shift = 10 * (unsigned)(unit - units + 1);
+        s += strncmp(s + 1, "iB", 2) == 0 ? 3 : 1;
+    }
+    if (*out > UINT64_MAX >> shift)
+        return false;
+    *out <<= shift;
+    *text = s;
+    return true;
+}
+
 double seconds_now(void)
 {
     struct timespec t;

@@ -44,6 +44,8 @@ enum {
     OPT_JWE,
     OPT_RSA,
     OPT_PUB,
+    OPT_RANGE,
+    OPT_SPARSE,
     OPT_TO,
     OPT_KID,
     OPT_DROP,
@@ -89,6 +91,12 @@ int next_option(int argc, char **argv, const char *letters, const struct option 
 /* Parse a plain decimal number from @min to @max. */
 bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out);
 
+/*
+ * Parse a number of bytes at *@text: decimal, perhaps with K, M, G or T (or KiB, MiB ...) for powers of 1024, below 2^64. Moves
+ * *@text behind it.
+ */
+bool parse_bytes(const char **text, uint64_t *out);
+
 /* Seconds on a clock that does not jump. */
 double seconds_now(void);
 
@@ -100,6 +108,7 @@ void json_text(const char *name, const char *value); /* NULL: null */
 void json_number(const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: null */
 void json_seconds(const char *name, double value);
 void json_bool(const char *name, bool value);
+void json_range(uint64_t offset, uint64_t length);
 void json_recipients(const struct blobseal_recipient *recipients, size_t num);
 void json_meta(const struct blobseal_meta *meta); /* NULL: no member */
 /* A list of objects: json_list(), for each json_item(), its members and json_item_end(), then json_list_end(). */
@@ -273,6 +282,17 @@ void output_close(struct output *out);
 /* Permission bits of a file made from @in: the same, as far as the umask lets. */
 mode_t output_mode(const struct input *in);
 
+/* ---- sparse.c: zeros that take no room ---------------------------------------------------------------------- */
+
+struct sparse {
+    struct blobseal_sink file;
+};
+
+/* Make *@sink, that of @out, leave out blocks of zeros. False: not a file. */
+bool sparse_start(struct sparse *s, const struct output *out, struct blobseal_sink *sink, struct blobseal_error *err);
+/* Give the file its size: it can end in a hole. */
+bool sparse_end(const struct output *out, uint64_t size, struct blobseal_error *err);
+
 /* ---- progress.c --------------------------------------------------------------------------------------------- */
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
@@ -310,6 +330,7 @@ struct job {
     char default_out[4096];
     bool force;
     unsigned threads;
+    uint64_t min_generation;
     struct progress progress;
     /* What is open. */
     struct input in;
@@ -355,6 +376,8 @@ struct report {
     size_t num_recipients;
     const struct blobseal_meta *meta; /* NULL: left out */
     double seconds;
+    bool is_range; /* a part of the content only */
+    uint64_t range_off, range_len;
 };
 /* The report of a job that read a blob. */
 struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds);

@@ -12,6 +12,7 @@ static const char usage[] =
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
     "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
+    "      --min-generation N  with a key: refuse an envelope that is older\n"
     "      --jwe               print the key envelope as it stands in the blob: a JWE in JSON\n"
     "      --json              report as JSON (blobseal.inspect/1)\n"
     "  -q, --quiet             no warnings\n"
@@ -136,6 +137,7 @@ static int set_option(void *ctx, int option, const char *arg)
 
 static const struct option options[] = {KEY_OPTIONS,
                                         {"envelope", required_argument, NULL, OPT_ENVELOPE},
+                                        {"min-generation", required_argument, NULL, OPT_MIN_GENERATION},
                                         {"jwe", no_argument, NULL, OPT_JWE},
                                         COMMON_OPTIONS,
                                         {0}};
@@ -148,6 +150,8 @@ static int run(int argc, char **argv)
 
     if (code == EXIT_OK && r.jwe && settings.json)
         code = usage_error("--jwe and --json exclude each other: the JWE is JSON already");
+    if (code == EXIT_OK && r.job.min_generation != 0 && r.job.keys.num == 0)
+        code = usage_error("--min-generation needs a key: without one nobody knows whether the generation is true");
     return code != EXIT_OK ? code : job_finish(&r.job, inspect(&r, &err), &err);
 }
 

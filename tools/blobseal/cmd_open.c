@@ -15,6 +15,10 @@ static const char usage[] =
     "output\n"
     "  -f, --force             replace OUT if it exists\n"
     "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
+    "      --min-generation N  refuse an envelope that is older\n"
+    "      --range OFF:LEN     open LEN bytes from byte OFF on, OFF: all from there on; K, M, G and T are powers of "
+    "1024\n"
+    "      --sparse            leave holes in OUT where blocks of 4 KiB are zero\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --json              report as JSON (blobseal.open/1)\n"
@@ -26,11 +30,24 @@ static const char usage[] =
     "Example:\n"
     "  blobseal open -k kek.pem disk.img.sealed\n";
 
-static bool tell(const struct job *j, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
+struct request {
+    struct job job;
+    bool is_range, sparse;
+    uint64_t off, len; /* of the range */
+};
+
+static bool tell(const struct request *r, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
 {
-    const struct report report = report_of_reader("blobseal.open/1", j, plain_bytes, seconds);
+    const struct job *j = &r->job;
+    struct report report = report_of_reader("blobseal.open/1", j, plain_bytes, seconds);
     char size[32], rate[32], out[320];
 
+    if (r->is_range) {
+        report.plain_bytes = blobseal_reader_size(j->reader);
+        report.is_range = true;
+        report.range_off = r->off;
+        report.range_len = plain_bytes;
+    }
     if (settings.json)
         return report_print(&report, err);
     if (progress_wants_summary(&j->progress))
@@ -57,29 +74,87 @@ static bool default_output(struct job *j, struct blobseal_error *err)
     return true;
 }
 
-static bool open_blob(struct job *j, struct blobseal_error *err)
+/* All of the content, or the range of it. */
+static bool open_content(struct request *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
+                         struct blobseal_error *err)
 {
+    struct blobseal_reader *reader = r->job.reader;
+
+    if (r->is_range)
+        return blobseal_reader_range(reader, sink, r->off, r->len, plain_bytes, err) == BLOBSEAL_OK;
+    return blobseal_reader_stream(reader, sink, plain_bytes, err) == BLOBSEAL_OK;
+}
+
+static uint64_t expected_bytes(const struct request *r)
+{
+    uint64_t size = blobseal_reader_size(r->job.reader), left;
+
+    if (!r->is_range || size == BLOBSEAL_SIZE_UNKNOWN)
+        return size;
+    left = r->off < size ? size - r->off : 0;
+    return r->len < left ? r->len : left;
+}
+
+static bool open_blob(struct request *r, struct blobseal_error *err)
+{
+    struct job *j = &r->job;
     struct blobseal_fd state;
     struct blobseal_sink sink;
+    struct sparse sparse;
     uint64_t plain_bytes = 0;
     double seconds;
     bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err) && default_output(j, err) && job_open_output(j, err) &&
+              output_sink(&j->out, &sink, &state, err) && (!r->sparse || sparse_start(&sparse, &j->out, &sink, err)) &&
               job_open_reader(j, err);
 
     if (!ok)
         return false;
     report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
-    progress_start(&j->progress, "open", j->in.printable, blobseal_reader_size(j->reader));
-    ok = output_sink(&j->out, &sink, &state, err) &&
-         blobseal_reader_stream(j->reader, &sink, &plain_bytes, err) == BLOBSEAL_OK;
+    progress_start(&j->progress, "open", j->in.printable, expected_bytes(r));
+    ok = open_content(r, &sink, &plain_bytes, err);
     seconds = progress_end(&j->progress);
-    return ok && input_unchanged(&j->in, err) && output_commit(&j->out, err) && tell(j, plain_bytes, seconds, err);
+    ok = ok && (!r->sparse || sparse_end(&j->out, plain_bytes, err));
+    return ok && output_commit(&j->out, err) && tell(r, plain_bytes, seconds, err);
+}
+
+/* ---- Options ---------------------------------------------------------------------------------------------------- */
+
+static bool parse_range(struct request *r, const char *arg)
+{
+    r->len = BLOBSEAL_SIZE_UNKNOWN;
+    if (!parse_bytes(&arg, &r->off) || *arg++ != ':')
+        return false;
+    return *arg == '\0' || (parse_bytes(&arg, &r->len) && *arg == '\0');
+}
+
+static int set_option(void *ctx, int option, const char *arg)
+{
+    struct request *r = ctx;
+
+    if (option == OPT_SPARSE)
+        r->sparse = true;
+    if (option == OPT_RANGE) {
+        r->is_range = true;
+        if (!parse_range(r, arg))
+            return usage_error("--range takes bytes as OFF:LEN or OFF:, such as 0:512 or 1G:4K, not %s", arg);
+    }
+    return EXIT_OK;
+}
+
+static int check_range(const struct request *r)
+{
+    if (r->is_range && r->job.out_path == NULL && strcmp(r->job.in_path, "-") != 0)
+        return usage_error("a part does not get the name of the whole: with --range name the output with -o");
+    return EXIT_OK;
 }
 
 static const struct option options[] = {KEY_OPTIONS,
                                         {"output", required_argument, NULL, 'o'},
                                         {"force", no_argument, NULL, 'f'},
                                         {"envelope", required_argument, NULL, OPT_ENVELOPE},
+                                        {"min-generation", required_argument, NULL, OPT_MIN_GENERATION},
+                                        {"range", required_argument, NULL, OPT_RANGE},
+                                        {"sparse", no_argument, NULL, OPT_SPARSE},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PROGRESS_OPTION,
                                         COMMON_OPTIONS,
@@ -87,15 +162,17 @@ static const struct option options[] = {KEY_OPTIONS,
 
 static int run(int argc, char **argv)
 {
-    struct job j = JOB_NONE;
+    struct request r = {.job = JOB_NONE};
     struct blobseal_error err = {0};
-    int code = job_parse(&j, argc, argv, ":k:o:fj:qh", options, NULL, NULL);
+    int code = job_parse(&r.job, argc, argv, ":k:o:fj:qh", options, set_option, &r);
 
     if (code == EXIT_OK)
-        code = job_need_key(&j);
+        code = job_need_key(&r.job);
     if (code == EXIT_OK)
-        code = job_check_output(&j);
-    return code != EXIT_OK ? code : job_finish(&j, open_blob(&j, &err), &err);
+        code = check_range(&r);
+    if (code == EXIT_OK)
+        code = job_check_output(&r.job);
+    return code != EXIT_OK ? code : job_finish(&r.job, open_blob(&r, &err), &err);
 }
 
 const struct verb verb_open = {"open", "decrypt a blob", usage, run, options, NULL};

@@ -11,6 +11,7 @@ static const char usage[] =
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
     "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
+    "      --min-generation N  refuse an envelope that is older\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --json              report as JSON (blobseal.verify/1)\n"
@@ -42,11 +43,12 @@ static bool verify(struct job *j, struct blobseal_error *err)
     progress_start(&j->progress, "verify", j->in.printable, blobseal_reader_size(j->reader));
     ok = blobseal_reader_verify(j->reader, &plain_bytes, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);
-    return ok && input_unchanged(&j->in, err) && tell(j, plain_bytes, seconds, err);
+    return ok && tell(j, plain_bytes, seconds, err);
 }
 
 static const struct option options[] = {KEY_OPTIONS,
                                         {"envelope", required_argument, NULL, OPT_ENVELOPE},
+                                        {"min-generation", required_argument, NULL, OPT_MIN_GENERATION},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PROGRESS_OPTION,
                                         COMMON_OPTIONS,

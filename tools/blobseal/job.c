@@ -27,6 +27,11 @@ static int set_option(struct job *j, int option, const char *arg)
     case OPT_ENVELOPE:
         j->envelope_path = arg;
         break;
+    case OPT_MIN_GENERATION:
+        if (!parse_number(arg, 1, UINT64_MAX, &n))
+            return usage_error("--min-generation takes a number from 1, not %s", arg);
+        j->min_generation = n;
+        break;
     case OPT_PROGRESS:
         if (!progress_option(&j->progress, arg))
             return usage_error("--progress is auto, plain, json or none, not %s", arg);
@@ -110,7 +115,8 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
                                               .envelope_len = j->envelope_len,
                                               .threads = j->threads,
                                               .progress = progress_step,
-                                              .progress_ctx = &j->progress};
+                                              .progress_ctx = &j->progress,
+                                              .min_generation = j->min_generation};
 
     if (blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num, &o, err) == BLOBSEAL_OK)
         return true;

@@ -123,6 +123,12 @@ void json_bool(const char *name, bool value)
     fputs(value ? "true" : "false", stdout);
 }
 
+void json_range(uint64_t offset, uint64_t length)
+{
+    put_name("range");
+    printf("{\"offset\":%llu,\"length\":%llu}", (unsigned long long)offset, (unsigned long long)length);
+}
+
 void json_recipients(const struct blobseal_recipient *recipients, size_t num)
 {
     json_list("recipients");

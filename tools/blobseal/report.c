@@ -36,6 +36,8 @@ bool report_print(const struct report *r, struct blobseal_error *err)
     json_text("in", r->in);
     if (r->out != NULL)
         json_text("out", r->out);
+    if (r->is_range)
+        json_range(r->range_off, r->range_len);
     json_number("plain_bytes", r->plain_bytes);
     json_number("sealed_bytes", r->sealed_bytes);
     json_text("blob_id", id);
