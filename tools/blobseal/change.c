@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,8 @@ struct subject {
     struct blobseal_target target;
     struct blobseal_fd state;
     enum blobseal_layout layout;
+    uint32_t slot_capacity;
+    bool unsound;   /* the slots are not alike             */
     char *envelope; /* of a file that is only an envelope */
     size_t envelope_len;
     struct output out;
@@ -108,23 +111,29 @@ static bool is_envelope(const struct subject *s)
     return pread(s->fd, &c, 1, 0) == 1 && (c == '{' || c == ' ' || c == '\t' || c == '\n' || c == '\r');
 }
 
+static bool subject_file(struct subject *s, const char *name, struct blobseal_error *err)
+{
+    *s = (struct subject){.name = name, .fd = -1, .out = OUTPUT_NONE};
+    s->path = realpath(name, NULL);
+    if (s->path == NULL || stat(s->path, &s->before) != 0)
+        return fail(err, BLOBSEAL_E_INPUT, errno, "open %s to change it", name);
+    if (!S_ISREG(s->before.st_mode))
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s: only files can be changed", name,
+                    S_ISDIR(s->before.st_mode) ? "a folder" : "no regular file");
+    s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (s->fd < 0 || fstat(s->fd, &s->before) != 0)
+        return fail(err, errno == ENOENT ? BLOBSEAL_E_INPUT : BLOBSEAL_E_OUTPUT, errno, "open %s to change it", name);
+    if (s->before.st_size == 0)
+        return fail(err, BLOBSEAL_E_FORMAT, 0, "%s is empty: not a sealed blob", name);
+    return blobseal_target_fd(&s->target, &s->state, s->fd, name, err) == BLOBSEAL_OK;
+}
+
 static bool subject_open(struct subject *s, const struct change_request *r, const char *name,
                          struct blobseal_error *err)
 {
     struct blobseal_info *info = NULL;
 
-    *s = (struct subject){.name = name, .fd = -1, .out = OUTPUT_NONE};
-    s->path = realpath(name, NULL);
-    if (s->path != NULL)
-        s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (s->fd < 0 || fstat(s->fd, &s->before) != 0)
-        return fail(err, errno == EROFS || errno == EACCES ? BLOBSEAL_E_OUTPUT : BLOBSEAL_E_INPUT, errno,
-                    "open %s to change it", name);
-    if (!S_ISREG(s->before.st_mode))
-        return fail(err, BLOBSEAL_E_CONFIG, 0, "%s is no regular file: it cannot be changed in place", name);
-    if (s->before.st_size == 0)
-        return fail(err, BLOBSEAL_E_FORMAT, 0, "%s is empty: not a sealed blob", name);
-    if (blobseal_target_fd(&s->target, &s->state, s->fd, name, err) != BLOBSEAL_OK)
+    if (!subject_file(s, name, err))
         return false;
     if (is_envelope(s))
         return read_envelope(s->path, &s->envelope, &s->envelope_len, err);
@@ -133,6 +142,8 @@ static bool subject_open(struct subject *s, const struct change_request *r, cons
         return r->change.repair; /* the library finds out how bad it is */
     }
     s->layout = info->layout;
+    s->slot_capacity = info->slot_capacity;
+    s->unsound = (info->notes & (BLOBSEAL_NOTE_SLOT_INVALID | BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE)) != 0;
     blobseal_info_free(info);
     if (s->layout == BLOBSEAL_LAYOUT_DETACHED) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s was sealed detached: its recipients stand in its envelope file",
@@ -152,14 +163,14 @@ static void subject_close(struct subject *s)
         (void)close(s->fd);
 }
 
-/* Under the lock: the file that is locked is still the one that has the name, and nobody wrote to it. */
-static bool still_there(const struct subject *s, struct blobseal_error *err)
+/* Under the lock: the file that is locked is still the one that has the name, and for a copy nobody wrote to it. */
+static bool still_there(const struct subject *s, bool unchanged, struct blobseal_error *err)
 {
     struct stat now;
 
     if (stat(s->path, &now) == 0 && now.st_dev == s->before.st_dev && now.st_ino == s->before.st_ino &&
-        now.st_size == s->before.st_size && now.st_mtim.tv_sec == s->before.st_mtim.tv_sec &&
-        now.st_mtim.tv_nsec == s->before.st_mtim.tv_nsec)
+        (!unchanged || (now.st_size == s->before.st_size && now.st_mtim.tv_sec == s->before.st_mtim.tv_sec &&
+                        now.st_mtim.tv_nsec == s->before.st_mtim.tv_nsec)))
         return true;
     (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s was replaced or changed meanwhile", s->name);
     blobseal_hint(err, "nothing was changed; run it again");
@@ -178,6 +189,20 @@ static bool write_blob(struct subject *s, const struct change_request *r, const 
                            err) == BLOBSEAL_OK;
 }
 
+/* The new file belongs to whom the old one belonged, as far as this process may give files away. */
+static bool keep_owner(const struct subject *s, struct blobseal_error *err)
+{
+    const struct stat *old = &s->before;
+
+    if (fchown(s->out.fd, old->st_uid, old->st_gid) == 0)
+        return true;
+    if (errno != EPERM)
+        return fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the owner of %s", s->name);
+    if (fchown(s->out.fd, (uid_t)-1, old->st_gid) != 0 || old->st_uid != geteuid())
+        warn("%s: the owner or the group of the file could not be kept", s->name);
+    return true;
+}
+
 /* Write the new file, and let it take the place and the attributes of the old one. */
 static bool replace_file(struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
                          struct blobseal_error *err)
@@ -187,28 +212,64 @@ static bool replace_file(struct subject *s, const struct change_request *r, cons
     if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)
                             : !write_blob(s, r, result, err))
         return false;
-    if (fchown(s->out.fd, s->before.st_uid, s->before.st_gid) != 0 && errno != EPERM)
-        return fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the owner of %s", s->name);
-    return still_there(s, err) && output_commit(&s->out, err);
+    return keep_owner(s, err) && still_there(s, true, err) && output_commit(&s->out, err);
 }
 
-/* A new file in the place of the old one, under the lock of the old one. */
+/* A new file in the place of the old one. Other slots than there are count as a change, so that it happens once. */
 static bool change_anew(struct subject *s, const struct change_request *r, struct blobseal_change_result **result,
                         struct blobseal_error *err)
+{
+    bool other_slots = s->envelope == NULL && r->slot_capacity != 0 &&
+                       (s->layout != BLOBSEAL_LAYOUT_AB || s->slot_capacity != r->slot_capacity);
+
+    if (!still_there(s, true, err) ||
+        blobseal_change_envelope(result, s->envelope != NULL ? NULL : &s->target.source, s->envelope, s->envelope_len,
+                                 r->keys.keks, r->keys.num, &r->change, err) != BLOBSEAL_OK)
+        return false;
+    (*result)->finished = s->unsound;
+    (*result)->changed = (*result)->changed || other_slots;
+    return r->change.dry_run || (!(*result)->changed && !s->unsound) || replace_file(s, r, *result, err);
+}
+
+static bool change_in_place(struct subject *s, const struct change_request *r, struct blobseal_change_result **result,
+                            struct blobseal_error *err)
+{
+    struct blobseal_target target = s->target;
+
+    target.lock = NULL; /* it is held */
+    return still_there(s, false, err) &&
+           blobseal_change_in_place(result, &target, r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
+}
+
+/* The library's words, with what they mean for a file that is changed. */
+static void add_hint(struct blobseal_error *err)
+{
+    if (err->hint[0] != '\0')
+        return;
+    if (err->status == BLOBSEAL_E_OUTPUT)
+        blobseal_hint(err, "the file is whole, with the old or the new envelope; check space and permissions and run "
+                           "it again");
+    else if (err->status == BLOBSEAL_E_AUTH || err->status == BLOBSEAL_E_DAMAGED)
+        blobseal_hint(err, "nothing was changed; fetch the file again from its source");
+}
+
+static bool change_locked(struct subject *s, const struct change_request *r, struct blobseal_change_result **result,
+                          struct blobseal_error *err)
 {
     const struct blobseal_target *t = &s->target;
     bool ok;
 
     if (t->lock(t->ctx, true, err) != BLOBSEAL_OK)
         return false;
-    ok = still_there(s, err) &&
-         blobseal_change_envelope(result, s->envelope != NULL ? NULL : &t->source, s->envelope, s->envelope_len,
-                                  r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
-    if (ok && !r->change.dry_run && ((*result)->changed || r->slot_capacity != 0))
-        ok = replace_file(s, r, *result, err);
+    if (s->envelope == NULL && s->layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
+        ok = change_in_place(s, r, result, err);
+    else
+        ok = change_anew(s, r, result, err);
     (void)t->lock(t->ctx, false, NULL);
     return ok;
 }
+
+/* ---- Telling ---------------------------------------------------------------------------------------------------- */
 
 static const char *action_name(enum blobseal_action action)
 {
@@ -249,7 +310,6 @@ static bool tell_json(const struct subject *s, const struct change_request *r,
 static void tell_text(const struct subject *s, const struct change_request *r,
                       const struct blobseal_change_result *result)
 {
-    FILE *to = r->change.dry_run ? stdout : stderr;
     char name[320];
     size_t counts[3] = {0};
 
@@ -257,26 +317,42 @@ static void tell_text(const struct subject *s, const struct change_request *r,
         counts[result->steps[i].action]++;
     (void)printable(name, sizeof name, s->name);
     if (!result->changed && !result->finished)
-        fprintf(to, "%s: nothing to change, generation %llu%s\n", name, (unsigned long long)result->generation,
-                result->verified ? "" : " (not verified: no key given is for a recipient)");
+        printf("%s: nothing to change, generation %llu%s\n", name, (unsigned long long)result->generation,
+               result->verified ? "" : " (not verified: none of the keys opens it)");
     else
-        fprintf(to, "%s: %s%s, generation %llu: %zu added, %zu removed, %zu kept%s\n", name,
-                r->change.dry_run ? "would be " : "", result->changed ? "changed" : "repaired",
-                (unsigned long long)result->generation, counts[BLOBSEAL_ADD], counts[BLOBSEAL_REMOVE],
-                counts[BLOBSEAL_KEEP], result->changed && result->finished ? "; an earlier change was finished" : "");
+        printf("%s: %s%s, generation %llu: %zu added, %zu removed, %zu kept%s\n", name,
+               r->change.dry_run ? "would be " : "", result->changed ? "changed" : "repaired",
+               (unsigned long long)result->generation, counts[BLOBSEAL_ADD], counts[BLOBSEAL_REMOVE],
+               counts[BLOBSEAL_KEEP], result->changed && result->finished ? "; an earlier change was finished" : "");
     for (size_t i = 0; i < result->num_steps && r->change.dry_run; i++)
-        fprintf(to, "  %-6s  %-12s  %s\n", action_name(result->steps[i].action), result->steps[i].recipient.alg,
-                result->steps[i].recipient.kid);
+        printf("  %-6s  %-12s  %s\n", action_name(result->steps[i].action), result->steps[i].recipient.alg,
+               result->steps[i].recipient.kid);
+}
+
+/* A key id that nobody has may be gone already, or mistyped. */
+static void warn_of_strangers(const struct subject *s, const struct change_request *r,
+                              const struct blobseal_change_result *result)
+{
+    for (size_t k = 0; k < r->num_kids; k++) {
+        bool known = false;
+
+        for (size_t i = 0; i < result->num_steps; i++)
+            known = known || strcmp(result->steps[i].recipient.kid, r->kids[k]) == 0;
+        if (!known)
+            warn("%s: no recipient has the key id %s", s->name, r->kids[k]);
+    }
 }
 
 static bool tell(const struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
                  struct blobseal_error *err)
 {
+    if (!settings.quiet)
+        warn_of_strangers(s, r, result);
     if (settings.json)
         return tell_json(s, r, result, err);
     if (!settings.quiet || r->change.dry_run)
         tell_text(s, r, result);
-    return !r->change.dry_run || fflush(stdout) == 0 || stdout_failed(err);
+    return fflush(stdout) == 0 || stdout_failed(err);
 }
 
 static int change_file(void *ctx, const char *name)
@@ -285,16 +361,18 @@ static int change_file(void *ctx, const char *name)
     struct blobseal_change_result *result = NULL;
     struct blobseal_error err = {0};
     struct subject s;
-    bool ok = subject_open(&s, r, name, &err);
+    sigset_t before;
+    bool ok;
 
-    if (ok && s.envelope == NULL && s.layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
-        ok = blobseal_change_in_place(&result, &s.target, r->keys.keks, r->keys.num, &r->change, &err) == BLOBSEAL_OK;
-    else if (ok)
-        ok = change_anew(&s, r, &result, &err);
+    (void)sigprocmask(SIG_SETMASK, NULL, &before);
+    ok = subject_open(&s, r, name, &err) && change_locked(&s, r, &result, &err);
+    if (!ok)
+        add_hint(&err);
     r->somebody_left = r->somebody_left || (ok && result->fresh_key && !r->change.dry_run);
     ok = ok && tell(&s, r, result, &err);
     blobseal_change_result_free(result);
     subject_close(&s);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL); /* an output that got its name blocks signals until it is told */
     return ok ? EXIT_OK : report_error(&err);
 }
 
