@@ -21,9 +21,10 @@ static enum blobseal_status put(struct attaching *a, const void *p, size_t len, 
     return st;
 }
 
-/* Copy what stands behind the core header. */
+/* Copy what stands behind the core header. A cut can be seen by its length, if not always. */
 static enum blobseal_status copy_payload(struct attaching *a, struct blobseal_error *err)
 {
+    uint64_t start = a->in.pos, plain_len;
     uint8_t *piece = malloc(PIECE_LEN);
     enum blobseal_status st = BLOBSEAL_OK;
     size_t n = PIECE_LEN;
@@ -36,19 +37,25 @@ static enum blobseal_status copy_payload(struct attaching *a, struct blobseal_er
             st = put(a, piece, n, err);
     }
     free(piece);
+    if (st == BLOBSEAL_OK && bs_seekable(a->in.source) && a->in.pos != a->in.source->size)
+        st = blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: its size changed while it was read",
+                           bs_source_name(a->in.source));
+    else if (st == BLOBSEAL_OK && !bs_payload_plain_len(&a->front.core, a->in.pos - start, &plain_len))
+        st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
+                           bs_source_name(a->in.source), (unsigned long long)a->in.pos);
     return st;
 }
 
-/* Write the frame around @e, whose text is candidate @i. */
-static enum blobseal_status put_frame(struct attaching *a, const struct bs_frame *frame, size_t i,
-                                      const struct bs_envelope *e, struct blobseal_error *err)
+/* Write the frame around @e, whose text is the only candidate. */
+static enum blobseal_status put_frame(struct attaching *a, const struct bs_frame *frame, const struct bs_envelope *e,
+                                      struct blobseal_error *err)
 {
     uint8_t *bytes = malloc(frame->frame_len);
     enum blobseal_status st;
 
     if (bytes == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the frame: no memory");
-    bs_frame_encode(frame, bytes, a->front.candidates[i].text, a->front.candidates[i].len, e->generation);
+    bs_frame_encode(frame, bytes, a->front.candidates[0].text, a->front.candidates[0].len, e->generation);
     st = put(a, bytes, frame->frame_len, err);
     free(bytes);
     return st;
@@ -68,24 +75,25 @@ static enum blobseal_status attach_frame(struct attaching *a, enum blobseal_layo
                                          struct blobseal_error *err)
 {
     struct bs_front *f = &a->front;
-    enum blobseal_status st = BLOBSEAL_E_FORMAT;
     struct bs_envelope e = {0};
     struct bs_frame frame;
-    size_t i = 0;
+    enum blobseal_status st;
 
     if (f->num_candidates == 0)
         return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached",
                              bs_source_name(a->in.source));
-    for (size_t k = 0; k < f->num_candidates && st != BLOBSEAL_OK; k++) {
-        bs_envelope_clear(&e);
-        st = bs_front_envelope(f, k, &e, err);
-        i = k;
+    if (f->num_candidates > 1) { /* only a key can tell which one opens: a copy without it could be lost */
+        (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s has two envelopes of one generation",
+                            bs_source_name(a->in.source));
+        blobseal_hint(err, "`blobseal recipients repair` finds out which one counts, with a private key");
+        return BLOBSEAL_E_DAMAGED;
     }
+    st = bs_front_envelope(f, 0, &e, err);
     if (st == BLOBSEAL_OK)
-        st = bs_frame_plan(&frame, layout, choose_capacity(f, capacity, f->candidates[i].len), f->candidates[i].len,
+        st = bs_frame_plan(&frame, layout, choose_capacity(f, capacity, f->candidates[0].len), f->candidates[0].len,
                            f->core.blob_id, err);
     if (st == BLOBSEAL_OK)
-        st = put_frame(a, &frame, i, &e, err);
+        st = put_frame(a, &frame, &e, err);
     bs_envelope_clear(&e);
     return st;
 }

@@ -16,6 +16,9 @@ enum blobseal_status bs_change_start(struct bs_change *c, const struct blobseal_
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a change without its size");
     if (num_keks > BLOBSEAL_MAX_RECIPIENTS || c->wanted.num_add > BLOBSEAL_MAX_RECIPIENTS)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: more than %u keys", BLOBSEAL_MAX_RECIPIENTS);
+    if ((num_keks > 0 && keks == NULL) || (c->wanted.num_add > 0 && c->wanted.add == NULL) ||
+        (c->wanted.num_remove > 0 && c->wanted.remove == NULL))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a list is missing");
     if (c->wanted.replace && num_keks == 0)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: no key to replace");
     if (c->wanted.repair && (c->wanted.num_add > 0 || c->wanted.num_remove > 0 || c->wanted.replace || c->wanted.only))
@@ -324,8 +327,10 @@ enum blobseal_status blobseal_change_envelope(struct blobseal_change_result **re
     if (st == BLOBSEAL_OK)
         st = bs_change_plan(c, source != NULL ? &front : NULL, source != NULL ? bs_source_name(source) : "the envelope",
                             envelope, envelope_len, err);
-    if (st == BLOBSEAL_OK && (c->changed || (front.notes & BLOBSEAL_NOTE_TIE) != 0))
+    if (st == BLOBSEAL_OK && (c->changed || (front.notes & BLOBSEAL_NOTE_TIE) != 0)) {
+        c->finished = (front.notes & BLOBSEAL_NOTE_TIE) != 0;
         st = bs_change_write(c, err);
+    }
     if (st == BLOBSEAL_OK)
         st = bs_change_report(result, c, err);
     bs_change_clear(c);

@@ -226,6 +226,11 @@ enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
         }
     }
     *index = 0;
+    if (f->num_candidates > 1) { /* the error is that of the first: so is what the caller sees of the envelope */
+        bs_envelope_clear(e);
+        if (bs_front_envelope(f, 0, e, NULL) != BLOBSEAL_OK)
+            bs_envelope_clear(e);
+    }
     return first;
 }
 

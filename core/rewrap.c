@@ -10,6 +10,7 @@
 /* One change of one blob. */
 struct rewrap {
     const struct blobseal_target *target;
+    struct blobseal_source source; /* that of the target; a shared lock could take the place of the exclusive one */
     struct bs_front front;
     struct bs_change change;
     unsigned winner; /* the slot with the envelope that was opened */
@@ -17,15 +18,40 @@ struct rewrap {
     uint8_t *back;   /* and what was read back                     */
 };
 
+/* A callback may fail without a word: the caller is to know at least what failed. */
+static enum blobseal_status checked(enum blobseal_status st, const char *verb, const struct blobseal_target *t,
+                                    struct blobseal_error *err)
+{
+    if (st != BLOBSEAL_OK && err != NULL && err->status != st)
+        return blobseal_fail(err, st, 0, "%s %s: it failed", verb, bs_source_name(&t->source));
+    return st;
+}
+
+static enum blobseal_status sync_range(const struct blobseal_target *t, uint64_t off, uint64_t len,
+                                       struct blobseal_error *err)
+{
+    if (err != NULL)
+        err->status = BLOBSEAL_OK;
+    return checked(t->sync(t->ctx, off, len, err), "sync", t, err);
+}
+
+static enum blobseal_status lock(const struct blobseal_target *t, struct blobseal_error *err)
+{
+    if (err != NULL)
+        err->status = BLOBSEAL_OK;
+    return checked(t->lock(t->ctx, true, err), "lock", t, err);
+}
+
 /* Write @len bytes, at most a slot, and see that they are stored. */
 static enum blobseal_status store(const struct rewrap *r, const uint8_t *p, size_t len, uint64_t off,
                                   struct blobseal_error *err)
 {
     const struct blobseal_target *t = r->target;
-    enum blobseal_status st = t->write(t->ctx, p, len, off, err);
+    const struct blobseal_sink sink = {.ctx = t->ctx, .name = bs_source_name(&t->source), .pwrite = t->write};
+    enum blobseal_status st = bs_write(&sink, p, len, off, err);
 
     if (st == BLOBSEAL_OK)
-        st = t->sync(t->ctx, off, len, err);
+        st = sync_range(t, off, len, err);
     if (st == BLOBSEAL_OK)
         st = bs_pread(&t->source, r->back, len, off, err);
     if (st == BLOBSEAL_OK && memcmp(p, r->back, len) != 0) {
@@ -109,7 +135,7 @@ static enum blobseal_status finish(struct rewrap *r, struct blobseal_error *err)
 static enum blobseal_status run(struct rewrap *r, struct blobseal_error *err)
 {
     const char *name = bs_source_name(&r->target->source);
-    struct bs_input in = {&r->target->source, 0};
+    struct bs_input in = {&r->source, 0};
     struct bs_change *c = &r->change;
     enum blobseal_status st =
         c->wanted.repair ? bs_front_salvage(&r->front, &in, err) : bs_front_read(&r->front, &in, NULL, 0, err);
@@ -152,11 +178,13 @@ enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **re
     if (r == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change recipients: no memory");
     r->target = target;
+    r->source = target->source;
+    r->source.lock = NULL;
     st = bs_change_start(&r->change, change, keks, num_keks, err);
     if (st == BLOBSEAL_OK && (!bs_seekable(&target->source) || target->write == NULL || target->sync == NULL))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a target without functions");
     if (st == BLOBSEAL_OK && target->lock != NULL) {
-        st = target->lock(target->ctx, true, err);
+        st = lock(target, err);
         locked = st == BLOBSEAL_OK;
     }
     if (st == BLOBSEAL_OK)

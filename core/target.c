@@ -35,7 +35,7 @@ static enum blobseal_status fd_lock(void *ctx, bool on, struct blobseal_error *e
             continue;
         if (errno != EAGAIN && errno != EACCES)
             return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "lock %s", f->name);
-        if (i == LOCK_TRIES) {
+        if (i >= LOCK_TRIES) {
             (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "%s is busy: somebody else is changing it", f->name);
             blobseal_hint(err, "try again when that is done");
             return BLOBSEAL_E_EXISTS;
@@ -56,7 +56,6 @@ enum blobseal_status blobseal_target_fd(struct blobseal_target *target, struct b
     if (st == BLOBSEAL_OK)
         st = blobseal_source_fd(&target->source, state, fd, name, err);
     target->source.lock = NULL; /* a shared lock on this description would take the place of the exclusive one */
-    target->source.lock = NULL; /* a shared lock would take the place of the exclusive one on the same description */
     if (st == BLOBSEAL_OK && ((flags & O_ACCMODE) != O_RDWR || target->write == NULL || target->source.pread == NULL))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change %s: not a file that is open for reading and writing",
                            state->name);

@@ -616,8 +616,9 @@ blobseal_change_in_place(struct blobseal_change_result **result, const struct bl
  * @layout: AUTO keeps the layout of @source; DETACHED writes the core alone
  * @slot_capacity: as for sealing; 0 keeps that of @source where it fits
  *
- * Nothing is opened, so nothing is verified but what can be without a key.
- * Errors: FORMAT, DAMAGED, UNSUPPORTED, POLICY where the envelope does not fit, those of @source and @sink.
+ * Nothing is opened, so nothing is verified but what can be without a key. After an error the sink holds an unusable part.
+ * Errors: FORMAT, UNSUPPORTED, POLICY where the envelope does not fit, those of @source and @sink; DAMAGED, also where the
+ * length is that of no blob, or where two envelopes of one generation stand in @source and none is named.
  * Source: sections 1 and 5.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status

@@ -129,6 +129,8 @@ static enum blobseal_status fake_wrap_call(void *state, uint8_t *out, const stru
     if (strikes(&k->wrap, ++k->wraps, 0))
         return fail_with(&k->wrap, "wrap", err);
     fake_wrap(out, k->wrapped_len, secret);
+    for (size_t i = 0; i < k->wrapped_len; i++)
+        out[i] ^= k->twist;
     return BLOBSEAL_OK;
 }
 
@@ -144,7 +146,7 @@ static enum blobseal_status fake_unwrap(void *state, struct blobseal_secret32 *s
     if (wrapped->key_len != k->wrapped_len || strcmp(wrapped->alg, k->alg) != 0)
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "it does not unwrap");
     for (size_t i = 0; i < sizeof secret->b; i++)
-        secret->b[i] = wrapped->key[i] ^ pad_byte(i);
+        secret->b[i] = wrapped->key[i] ^ pad_byte(i) ^ k->twist;
     return BLOBSEAL_OK;
 }
 

@@ -48,6 +48,7 @@ struct fake_kek {
     size_t wrapped_len; /* 0: 256             */
     bool public_only;
     bool takes_any_kid; /* unwraps what is for others, too */
+    uint8_t twist;      /* keys with another one do not unwrap what this one wrapped */
     struct fault wrap, unwrap;
     _Atomic unsigned wraps, unwraps, closes;
 };
