@@ -8,11 +8,16 @@
  * Rules of the house, valid for every function:
  *   - Functions that can fail return enum blobseal_status and take a struct blobseal_error last; it may be NULL.
  *   - Output parameters are defined after a failure: pointers NULL, buffers zero.
- *   - Different objects may be used by different threads at once. Where one object may be shared, its text says so.
- *   - No global state, no signal handlers, no exit(), nothing on stdout or stderr. No call before the first one.
+ *   - Threads: different objects may be used by different threads at once. Where one object may be shared, its text says so;
+ *     a KEK always may. Callbacks run on any thread of those that the call has started, and on the caller's.
+ *   - No global state, no signal handlers, no exit(), nothing on stdout or stderr. No call before the first one. Threads are
+ *     started by calls that say so, take no signals, and have ended when the call returns.
  *   - Structs for options and results start with `size`, set by the caller to sizeof: a newer library accepts an older
  *     struct. Without it: ARG.
- *   - After fork() the child must not use objects of the parent: secrets live in pages that the kernel empties there.
+ *   - After fork() the child makes objects of its own. It must neither use nor release those of the parent: data keys and
+ *     what else stands in blobseal_secret_alloc() are zeros there, because the kernel empties such pages. That does not go for
+ *     what OpenSSL keeps: RSA keys of open KEKs, key schedules. A fork() while another thread is in the library is only for
+ *     an exec(), as with any library that takes locks.
  *   - Units: sizes and offsets in bytes.
  */
 #ifndef BLOBSEAL_H
