@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# find_package(blobseal): blobseal::blobseal is the shared library and needs nothing else. blobseal::static is the static one,
+# which names the libraries below itself; who wants to be told early that one is missing asks for COMPONENTS static.
+
+# The same names as in the build: static targets carry them.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads QUIET)
+find_package(OpenSSL 3.0 QUIET COMPONENTS Crypto)
+find_package(PkgConfig QUIET)
+set(blobseal_needs Threads::Threads OpenSSL::Crypto)
+macro(find_blobseal_module name module) # what CMake knows through pkg-config only
+  if(PKG_CONFIG_FOUND AND NOT TARGET PkgConfig::${name})
+    pkg_check_modules(${name} QUIET IMPORTED_TARGET ${module})
+  endif()
+  list(APPEND blobseal_needs PkgConfig::${name})
+endmacro()
+find_blobseal_module(XXHASH libxxhash>=0.8.0)
+
+set(blobseal_static_FOUND TRUE)
+foreach(target ${blobseal_needs})
+  if(NOT TARGET ${target})
+    set(blobseal_static_FOUND FALSE)
+    if(blobseal_FIND_REQUIRED_static)
+      set(blobseal_FOUND FALSE)
+      set(blobseal_NOT_FOUND_MESSAGE "blobseal::static needs ${target}, which was not found")
+    endif()
+  endif()
+endforeach()
+
+include(${CMAKE_CURRENT_LIST_DIR}/blobseal-targets.cmake)
