@@ -422,7 +422,8 @@ struct blobseal_reader_options {
  *
  * Unwraps the DEK, checks the commitment and, where the source is seekable, opens the last chunk, which makes the
  * size authentic. A sequential source is read up to the payload.
- * Threads: blobseal_reader_pread() and the getters may be called by many threads at once; nothing else may.
+ * Threads: blobseal_reader_pread() and the getters may be called by many threads at once; the other functions by one of them
+ * at a time.
  * Errors: FORMAT, DAMAGED, UNSUPPORTED, NO_KEY, AUTH, UNAVAILABLE, DENIED, INPUT; CONFIG where an envelope is
  * needed and none was given; POLICY where it is older than options->min_generation.
  * Source: section 4.6.

@@ -31,7 +31,8 @@ struct job {
     unsigned rounds;
 };
 
-static void run(void *(*body)(void *), unsigned rounds)
+/* @beside runs meanwhile, on the thread that has started the others. */
+static void run_beside(void *(*body)(void *), unsigned rounds, void (*beside)(void))
 {
     struct job jobs[THREADS];
 
@@ -40,8 +41,15 @@ static void run(void *(*body)(void *), unsigned rounds)
         if (pthread_create(&jobs[i].thread, NULL, body, &jobs[i]) != 0)
             abort();
     }
+    if (beside != NULL)
+        beside();
     for (unsigned i = 0; i < THREADS; i++)
         (void)pthread_join(jobs[i].thread, NULL);
+}
+
+static void run(void *(*body)(void *), unsigned rounds)
+{
+    run_beside(body, rounds, NULL);
 }
 
 static void read_somewhere(struct blobseal_reader *r, uint64_t *seed, uint8_t *dst, size_t max)
@@ -126,6 +134,22 @@ static void stream_all(void)
     test_sink_end(&to);
 }
 
+/* One thread may use everything else while the others read at random. */
+static void pull_and_stream(void)
+{
+    uint8_t *dst = must_alloc(100000);
+    size_t n, at = 0;
+
+    do {
+        CHECK(blobseal_reader_read(reader, dst, 100000, &n, NULL) == BLOBSEAL_OK);
+        CHECK(memcmp(dst, plain + at, n) == 0);
+        at += n;
+    } while (n > 0);
+    CHECK(at == LEN);
+    stream_all();
+    free(dst);
+}
+
 int main(void)
 {
     struct fake_kek fake = {.kid = "a-key"};
@@ -145,7 +169,7 @@ int main(void)
         abort();
     run(read_at_random, 400);
     stream_all();
-    run(read_at_random, 50);
+    run_beside(read_at_random, 50, pull_and_stream);
     stream_all();
     run(open_and_close, 40);
     sealed.data[core_offset_of(sealed.data, sealed.len) + 96 + 1049608 + 6 * 16400 + 5] ^= 1; /* chunk 70 */
