@@ -29,9 +29,13 @@ uint64_t bs_xxh3(uint64_t seed, const void *p, size_t len)
 
 /* Resetting an aligned state with a seed and adding to it cannot fail: the error codes are for NULL pointers. */
 
+/* A state that says it has this seed already keeps its secret: what lies on a stack may say so, and have none. */
 void bs_xxh3_start(struct bs_xxh3_state *s, uint64_t seed)
 {
-    (void)XXH3_64bits_reset_withSeed((XXH3_state_t *)(void *)s, seed);
+    XXH3_state_t *state = (XXH3_state_t *)(void *)s;
+
+    XXH3_INITSTATE(state);
+    (void)XXH3_64bits_reset_withSeed(state, seed);
 }
 
 void bs_xxh3_add(struct bs_xxh3_state *s, const void *p, size_t len)

@@ -111,6 +111,23 @@ Test(xxh3, can_be_asked_in_between_and_started_again)
     cr_assert_eq(bs_xxh3_end(&s), bs_xxh3(2, buf, 300));
 }
 
+/* What is left of an earlier state on the stack: some of it overwritten, the same seed still in it. */
+Test(xxh3, starts_from_any_memory)
+{
+    uint8_t buf[600];
+
+    fill(buf, sizeof buf);
+    for (size_t n = 0; n <= sizeof(struct bs_xxh3_state); n += 64) {
+        struct bs_xxh3_state s = {0};
+
+        bs_xxh3_start(&s, 7);
+        memset(&s, 0xA5, n);
+        bs_xxh3_start(&s, 7);
+        bs_xxh3_add(&s, buf, sizeof buf);
+        cr_assert_eq(bs_xxh3_end(&s), bs_xxh3(7, buf, sizeof buf), "%zu bytes", n);
+    }
+}
+
 Test(xxh3, reads_at_any_alignment)
 {
     uint8_t buf[1024 + 64];
