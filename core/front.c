@@ -78,7 +78,7 @@ static void pause_shortly(void)
 }
 
 /* A change holds its lock for a few writes and syncs. Where it takes longer reading goes on without one. */
-static bool lock_slots(const struct blobseal_source *source)
+bool bs_front_lock(const struct blobseal_source *source)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         if (i > 0)
@@ -96,7 +96,7 @@ static bool lock_slots(const struct blobseal_source *source)
 static enum blobseal_status read_shared_slots(struct bs_front *f, struct bs_input *in, struct blobseal_error *err)
 {
     const struct blobseal_source *source = in->source;
-    bool locked = lock_slots(source);
+    bool locked = bs_front_lock(source);
     const struct bs_input start = *in;
     enum blobseal_status st = read_slots(f, in, false, err);
 

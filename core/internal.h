@@ -463,6 +463,9 @@ void bs_front_clear(struct bs_front *f);
 /* Find out which of the slots of f->frame count. No candidate: none is valid. */
 void bs_front_choose(struct bs_front *f);
 
+/* Keep changes in place away while slots are read, for a source with a lock. False: there was no getting it, in 40 ms. */
+bool bs_front_lock(const struct blobseal_source *source);
+
 /* Parse candidate @i and check what is visible without a key: generation and blob id. Clear @e in any case. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struct bs_envelope *e,
                                                          struct blobseal_error *err);
@@ -571,10 +574,10 @@ void bs_lane_clear(struct bs_lane *lane);
  */
 struct bs_pipeline {
     void *ctx;
-    const struct bs_chunked_keys *keys;
-    unsigned threads;      /* 0: one a CPU */
-    uint64_t num_segments; /* known where take is NULL; not 0 then */
-    bool whole_out;        /* lane->out has room for a segment even where that side is seekable */
+    const struct bs_chunked_keys *keys; /* NULL: lanes without a cipher */
+    unsigned threads;                   /* 0: one a CPU */
+    uint64_t num_segments;              /* known where take is NULL; not 0 then */
+    bool whole_out;                     /* lane->out has room for a segment even where that side is seekable */
     enum blobseal_status (*take)(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
                                  struct blobseal_error *err);
     enum blobseal_status (*work)(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
@@ -645,5 +648,30 @@ void bs_pull_free(struct bs_pull *pull);
 /* Read @len bytes of plaintext at @off, which the blob has. Many threads at once. AUTH, INPUT, NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
                                                       struct blobseal_error *err);
+
+/* ---- scrub_front.c, scrub.c: decay, found without a key ---------------------------------------------------------- */
+
+/* Frame and core header at their longest. */
+#define BS_MAX_FRONT_LEN (BS_AB_SLOT_OFFSET + 2 * BS_MAX_SLOT_CAPACITY + BS_CORE_HEADER_LEN)
+
+struct bs_scrub {
+    const struct blobseal_source *source;
+    struct blobseal_scrub_options options;
+    struct blobseal_scrub_result result;
+    struct bs_input input;          /* of a sequential source: behind `head`                                     */
+    uint8_t head[BS_MAX_FRONT_LEN]; /* the first bytes of the blob: all of its front, and often some payload     */
+    size_t head_len, head_used;
+    uint64_t unreadable;   /* bit i: 4 KiB of `head` from i * 4 KiB could not be read, and are zero             */
+    struct bs_front front; /* its `frame` is `head`: do not clear it                                            */
+    bool lost;             /* the payload cannot be found                                                       */
+    bool unsure;           /* the core header is lost: whether and how the payload is summed has to be tried    */
+};
+
+/* Count damage and tell the caller. One at a time. */
+void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_t segment, uint64_t off, uint64_t len,
+                     const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* Read and examine all that stands before the payload. FORMAT (not a blob), UNSUPPORTED, INPUT, NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_scrub_front(struct bs_scrub *s, struct blobseal_error *err);
 
 #endif

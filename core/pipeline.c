@@ -45,7 +45,7 @@ bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, bool
     *lane = (struct bs_lane){.in_cap = side_len(whole_in), .out_cap = side_len(whole_out)};
     lane->in = bs_map(lane->in_cap);
     lane->out = bs_map(lane->out_cap);
-    return lane->in != NULL && lane->out != NULL && bs_chunked_init(&lane->chunked, keys);
+    return lane->in != NULL && lane->out != NULL && (keys == NULL || bs_chunked_init(&lane->chunked, keys));
 }
 
 void bs_lane_clear(struct bs_lane *lane)

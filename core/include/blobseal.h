@@ -265,10 +265,11 @@ struct blobseal_meta {
 };
 
 /* Notes on an envelope that a caller may want to pass on. */
-#define BLOBSEAL_NOTE_SLOT_INVALID 1u /* one of the two slots is damaged; the other one serves             */
-#define BLOBSEAL_NOTE_UNFINISHED   2u /* the valid slots differ: a rotation did not finish                 */
-#define BLOBSEAL_NOTE_TIE          4u /* the same generation twice with different bytes                    */
-#define BLOBSEAL_NOTE_LENGTH       8u /* no blob has this length: it is cut or extended                    */
+#define BLOBSEAL_NOTE_SLOT_INVALID 1u  /* one of the two slots is damaged; the other one serves             */
+#define BLOBSEAL_NOTE_UNFINISHED   2u  /* the valid slots differ: a rotation did not finish                 */
+#define BLOBSEAL_NOTE_TIE          4u  /* the same generation twice with different bytes                    */
+#define BLOBSEAL_NOTE_LENGTH       8u  /* no blob has this length: it is cut or extended                    */
+#define BLOBSEAL_NOTE_ENVELOPE     16u /* the envelope has something that this version does not know        */
 
 /* What the library knows of a blob. Made by the library, so that it can grow. */
 struct blobseal_info {
@@ -630,6 +631,72 @@ blobseal_change_in_place(struct blobseal_change_result **result, const struct bl
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_attach(const struct blobseal_sink *sink, const struct blobseal_source *source, const char *envelope,
                 size_t envelope_len, enum blobseal_layout layout, uint32_t slot_capacity, struct blobseal_error *err);
+
+/* ---- Looking for decay, without a key ------------------------------------------------------------------------------ */
+
+enum blobseal_damage_kind {
+    BLOBSEAL_DAMAGE_FRAME = 1,   /* the frame header, or the zeros behind it                              */
+    BLOBSEAL_DAMAGE_SLOT,        /* a slot of the frame; with two slots the other one may serve           */
+    BLOBSEAL_DAMAGE_ENVELOPE,    /* a slot that is as it was written, but holds no envelope of this blob  */
+    BLOBSEAL_DAMAGE_CORE_HEADER, /* the envelope has a copy of it                                         */
+    BLOBSEAL_DAMAGE_SEGMENT,     /* up to 1 MiB of plaintext                                              */
+    BLOBSEAL_DAMAGE_END,         /* the blob is cut or extended                                           */
+};
+
+/* "frame", "slot", "envelope", "core-header", "segment", "end"; never NULL. */
+BLOBSEAL_API const char *blobseal_damage_name(enum blobseal_damage_kind kind);
+
+#define BLOBSEAL_NO_SEGMENT UINT64_MAX
+
+/* Made by the library, so that it can grow. */
+struct blobseal_damage {
+    enum blobseal_damage_kind kind;
+    uint64_t segment;        /* its number from 0, or BLOBSEAL_NO_SEGMENT                */
+    uint64_t offset, length; /* what is damaged, in bytes of the blob; the length may be 0 at its end */
+    const char *text;        /* what is wrong with it: one line, printable, for this call only        */
+};
+
+struct blobseal_scrub_options {
+    size_t size;
+    unsigned threads;              /* as for sealing */
+    blobseal_progress_fn progress; /* counts bytes of the payload as it is stored */
+    void *progress_ctx;
+    /* Called for each damage, from any thread, one at a time; what stands before the payload first, then segments in order. */
+    void (*on_damage)(void *ctx, const struct blobseal_damage *damage);
+    void *on_damage_ctx;
+};
+
+struct blobseal_scrub_result {
+    size_t size;
+    bool ok;               /* no decay was found. Not: authentic. blobseal_reader_verify() says that        */
+    bool payload_checked;  /* all of the payload was compared with sums. False: it has none, or they cannot be used */
+    uint64_t damaged;      /* how often on_damage was called              */
+    uint64_t num_segments; /* that were read                              */
+    uint64_t bytes;        /* that were read                              */
+    uint64_t plain_bytes;  /* by the length of the blob; BLOBSEAL_SIZE_UNKNOWN where none has that length    */
+    uint64_t generation;   /* of the envelope that counts; 0 without one  */
+    uint32_t notes;        /* BLOBSEAL_NOTE_                              */
+    enum blobseal_layout layout; /* AUTO where it is not known            */
+    uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
+};
+
+/**
+ * blobseal_scrub - look for decay in a blob
+ * @source: the blob, attached or a detached core
+ * @options: may be NULL
+ * @result: receives what was found
+ *
+ * Checks frame header, slots, what is visible of the envelope, core header, the sum of every segment, and the length. It
+ * proves nothing to somebody who fears an attacker: sums have no key. Damage is in @result and never ends the search: not
+ * that of a header, as long as the rest can be found without it, nor sectors that cannot be read (EIO from a seekable source).
+ * Reads all of the blob once, seekable sources in parallel; about 2.3 MiB a worker.
+ * Errors: FORMAT (not a blob at all), UNSUPPORTED, INPUT, CANCELED, NOMEM. BLOBSEAL_OK says that the search was done.
+ * Source: sections 2, 3 and 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_scrub(const struct blobseal_source *source,
+                                                                   const struct blobseal_scrub_options *options,
+                                                                   struct blobseal_scrub_result *result,
+                                                                   struct blobseal_error *err);
 
 #ifdef __cplusplus
 }
