@@ -583,6 +583,7 @@ struct bs_pipeline {
     enum blobseal_status (*work)(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
                                  struct blobseal_error *err);
     enum blobseal_status (*put)(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err);
+    bool put_is_quick;                    /* it waits for nobody: no worker more because of it */
     const struct blobseal_source *source; /* to cancel a blocked take() */
     blobseal_progress_fn progress;
     void *progress_ctx;
@@ -663,6 +664,7 @@ struct bs_scrub {
     size_t head_len, head_used;
     uint64_t unreadable;   /* bit i: 4 KiB of `head` from i * 4 KiB could not be read, and are zero             */
     struct bs_front front; /* its `frame` is `head`: do not clear it                                            */
+    bool incurable;        /* something is damaged that a repair does not mend                                  */
     bool lost;             /* the payload cannot be found                                                       */
     bool unsure;           /* the core header is lost: whether and how the payload is summed has to be tried    */
 };

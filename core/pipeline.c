@@ -192,7 +192,7 @@ static unsigned count_workers(const struct bs_pipeline *p)
     unsigned n = p->threads != 0 ? p->threads : count_cpus();
 
     n = n < MAX_THREADS ? n : MAX_THREADS;
-    n += (p->take != NULL ? 1U : 0U) + (p->put != NULL ? 1U : 0U);
+    n += (p->take != NULL ? 1U : 0U) + (p->put != NULL && !p->put_is_quick ? 1U : 0U);
     if (p->take == NULL && n > p->num_segments)
         n = (unsigned)p->num_segments;
     return n;

@@ -150,6 +150,7 @@ static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_er
         .take = seekable ? NULL : take,
         .work = work,
         .put = put,
+        .put_is_quick = true,
         .source = s->source,
         .progress = s->options.progress,
         .progress_ctx = s->options.progress_ctx,
@@ -187,6 +188,7 @@ static enum blobseal_status scrub(struct bs_scrub *s, struct blobseal_error *err
     if (st == BLOBSEAL_OK && !s->lost)
         st = check_payload(s, err);
     r->ok = r->damaged == 0;
+    r->curable = !r->ok && !s->incurable && r->layout == BLOBSEAL_LAYOUT_AB && s->front.num_candidates > 0;
     return st;
 }
 

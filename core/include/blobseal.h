@@ -669,6 +669,7 @@ struct blobseal_scrub_options {
 struct blobseal_scrub_result {
     size_t size;
     bool ok;               /* no decay was found. Not: authentic. blobseal_reader_verify() says that        */
+    bool curable;          /* blobseal_change_in_place() with `repair` and a key mends all that was found  */
     bool payload_checked;  /* all of the payload was compared with sums. False: it has none, or they cannot be used */
     uint64_t damaged;      /* how often on_damage was called              */
     uint64_t num_segments; /* that were read                              */

@@ -24,8 +24,8 @@ struct verb {
 /* All of them; NULL stands behind the last. */
 extern const struct verb *const verbs[];
 
-extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_recipients, verb_rewrap,
-    verb_completion;
+extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub, verb_recipients,
+    verb_rewrap, verb_completion;
 
 /* ---- cli.c: options ------------------------------------------------------------------------------------------- */
 
@@ -144,6 +144,9 @@ int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Print @err with its code and hint, with --json also as blobseal.error/1 on stdout, and answer the exit code. */
 int report_error(const struct blobseal_error *err);
+
+/* The same without JSON, where a report has said it already. */
+int report_error_text(const struct blobseal_error *err);
 
 /* Fill @err; always answers false. */
 bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, ...)

@@ -92,15 +92,23 @@ static void print_json_error(const char *text, const char *code, int status, con
     (void)json_end(); /* the exit code says it all the same */
 }
 
+static const char *hint_of(const struct blobseal_error *err)
+{
+    return err->hint[0] != '\0' ? err->hint : default_hint(err->status);
+}
+
+int report_error_text(const struct blobseal_error *err)
+{
+    print_error(err->text, blobseal_status_code(err->status), hint_of(err));
+    return exit_code(err->status);
+}
+
 int report_error(const struct blobseal_error *err)
 {
-    const char *hint = err->hint[0] != '\0' ? err->hint : default_hint(err->status);
-    const char *code = blobseal_status_code(err->status);
-    int status = exit_code(err->status);
+    int status = report_error_text(err);
 
-    print_error(err->text, code, hint);
     if (settings.json)
-        print_json_error(err->text, code, status, hint,
+        print_json_error(err->text, blobseal_status_code(err->status), status, hint_of(err),
                          err->status == BLOBSEAL_E_UNAVAILABLE || err->status == BLOBSEAL_E_OUTPUT);
     return status;
 }

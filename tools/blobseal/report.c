@@ -57,6 +57,8 @@ void report_notes(const char *name, uint32_t notes)
         warn("%s: two different envelopes have the same generation; the first one that opens counts", name);
     else if ((notes & BLOBSEAL_NOTE_UNFINISHED) != 0)
         warn("%s: a change of the envelope did not finish; the newer one counts", name);
+    if ((notes & BLOBSEAL_NOTE_ENVELOPE) != 0)
+        warn("%s: its envelope has something that this version does not know", name);
     if ((notes & BLOBSEAL_NOTE_LENGTH) != 0)
         warn("%s: no blob has this length: it is cut or extended", name);
 }
