@@ -73,4 +73,52 @@ void bs_xxh3_start(struct bs_xxh3_state *s, uint64_t seed);
 void bs_xxh3_add(struct bs_xxh3_state *s, const void *p, size_t len);
 uint64_t bs_xxh3_end(const struct bs_xxh3_state *s);
 
+/* ---- cpu.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Features of the CPU. The system may keep registers from programs: what needs those is then missing here as well. */
+enum {
+    BS_CPU_SSE41 = 1 << 0,
+    BS_CPU_AES = 1 << 1,
+    BS_CPU_PCLMUL = 1 << 2,
+    BS_CPU_SHA = 1 << 3,
+    BS_CPU_AVX = 1 << 4,
+    BS_CPU_AVX2 = 1 << 5,
+    BS_CPU_VAES = 1 << 6, /* on 256 bits; on 512 with AVX512F, too */
+    BS_CPU_VPCLMULQDQ = 1 << 7,
+    BS_CPU_AVX512F = 1 << 8,
+    BS_CPU_AVX512DQ = 1 << 9,
+    BS_CPU_AVX512BW = 1 << 10,
+    BS_CPU_AVX512VL = 1 << 11,
+    BS_CPU_WIDE = 1 << 12, /* 512-bit registers are wise: CPUs before VAES pay for them with their clock */
+};
+
+#define BS_CPU_FOR_WIDE                                                                                                \
+    (BS_CPU_AVX512F | BS_CPU_AVX512DQ | BS_CPU_AVX512BW | BS_CPU_AVX512VL | BS_CPU_VAES | BS_CPU_VPCLMULQDQ)
+
+/* The registers that the features are read from. */
+struct bs_cpu_words {
+    uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx;
+    uint64_t xcr0;
+};
+
+/*
+ * What this CPU has; none where it is no x86. Asks the CPU anew each time, which traps in a virtual machine and costs
+ * microseconds: ask once for a blob, not once for a chunk.
+ */
+uint32_t bs_cpu_features(void);
+
+/* The same from given words. */
+uint32_t bs_cpu_decode(const struct bs_cpu_words *words);
+
+/* The name of bit @bit, as Linux writes it where it has one; NULL behind the last. */
+const char *bs_cpu_feature_name(unsigned bit);
+
+/* ---- selftest.c ------------------------------------------------------------------------------------------------------ */
+
+/* Known answers, and forgeries that must be refused. False also without memory. */
+bool bs_gcm_selftest(const struct bs_gcm_impl *impl);
+
+/* Known answers of a function such as bs_xxh3(). */
+bool bs_xxh3_selftest(uint64_t (*sum)(uint64_t seed, const void *p, size_t len));
+
 #endif

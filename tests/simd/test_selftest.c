@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The self-tests pass for what we have, and fail for implementations that are broken in one way each. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "simd.h"
+
+Test(selftest, every_implementation_passes)
+{
+    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
+        cr_expect(bs_gcm_selftest(bs_gcm_impls[i]), "%s", bs_gcm_impls[i]->name);
+    cr_expect(bs_xxh3_selftest(bs_xxh3));
+}
+
+/* ---- A kernel that is right but for one thing ------------------------------------------------------------------------ */
+
+static enum {
+    NOTHING,
+    NO_MEMORY,
+    WRONG_TEXT,  /* one bit of the ciphertext     */
+    WRONG_TAG,   /* of the last message           */
+    NO_CARRY,    /* numbers have 32 bits          */
+    TAKES_ALL,   /* never refuses                 */
+    TAKES_EMPTY, /* refuses no empty message      */
+    TAKES_SHORT, /* compares half of the tag      */
+    LEAVES_TEXT, /* releases what it has refused  */
+    REFUSES_ALL,
+    CANNOT_SEAL,
+} fault;
+
+static const struct bs_gcm_impl *inner;
+
+static bool bad_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
+{
+    return fault != NO_MEMORY && inner->init(key, raw);
+}
+
+static void bad_clear(struct bs_gcm_key *key)
+{
+    inner->clear(key);
+}
+
+/* Message by message, so that numbers can be cut. */
+static bool seal_cut(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
+{
+    for (size_t i = 0; i < run->num; i++) {
+        struct bs_gcm_run one = *run;
+
+        one.first = (uint32_t)(run->first + i);
+        one.num = 1;
+        one.last_len = i + 1 == run->num ? run->last_len : run->msg_len;
+        if (!inner->seal(key, &one, sealed + i * (run->msg_len + BS_GCM_TAG_LEN), plain + i * run->msg_len))
+            return false;
+    }
+    return true;
+}
+
+static bool bad_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
+{
+    size_t len = bs_gcm_sealed_len(run);
+
+    if (fault == CANNOT_SEAL)
+        return false;
+    if (fault == NO_CARRY)
+        return seal_cut(key, run, sealed, plain);
+    if (!inner->seal(key, run, sealed, plain))
+        return false;
+    if (fault == WRONG_TEXT && len > BS_GCM_TAG_LEN)
+        sealed[len / 2] ^= 1;
+    if (fault == WRONG_TAG)
+        sealed[len - 1] ^= 1;
+    return true;
+}
+
+/* What a kernel makes of sealed bytes that are not compared with their tag: the plaintext, by sealing it again. */
+static void decrypt_anyway(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed)
+{
+    size_t len = bs_gcm_sealed_len(run);
+    uint8_t *stream = malloc(len);
+
+    cr_assert_not_null(stream);
+    memset(plain, 0, len - run->num * BS_GCM_TAG_LEN);
+    cr_assert(inner->seal(key, run, stream, plain));
+    for (size_t i = 0, at = 0; i < run->num; i++, at += BS_GCM_TAG_LEN) {
+        size_t n = i + 1 == run->num ? run->last_len : run->msg_len;
+
+        for (size_t k = 0; k < n; k++, at++)
+            *plain++ = sealed[at] ^ stream[at];
+    }
+    free(stream);
+}
+
+static bool bad_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed)
+{
+    size_t len = bs_gcm_sealed_len(run);
+    bool ok = inner->open(key, run, plain, sealed);
+    uint8_t tag[BS_GCM_TAG_LEN], none[1];
+
+    switch (fault) {
+    case TAKES_ALL:
+        decrypt_anyway(key, run, plain, sealed);
+        return true;
+    case TAKES_EMPTY:
+        return ok || len == BS_GCM_TAG_LEN;
+    case TAKES_SHORT:
+        return ok || (len == BS_GCM_TAG_LEN && inner->seal(key, run, tag, none) && memcmp(tag, sealed, 8) == 0);
+    case LEAVES_TEXT:
+        if (!ok)
+            decrypt_anyway(key, run, plain, sealed);
+        return ok;
+    case REFUSES_ALL:
+        return false;
+    default:
+        return ok;
+    }
+}
+
+static const struct bs_gcm_impl bad = {"bad", bad_init, bad_clear, bad_seal, bad_open};
+
+Test(selftest, every_fault_of_a_kernel_is_found)
+{
+    for (inner = bs_gcm_impls[0], fault = NOTHING; fault <= CANNOT_SEAL; fault++)
+        cr_expect_eq(bs_gcm_selftest(&bad), fault == NOTHING, "fault %d", fault);
+}
+
+/* ---- Sums ---------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t always_of_nothing(uint64_t seed, const void *p, size_t len)
+{
+    (void)p;
+    (void)len;
+    return bs_xxh3(seed, NULL, 0);
+}
+
+static uint64_t without_the_last_byte(uint64_t seed, const void *p, size_t len)
+{
+    return bs_xxh3(seed, p, len > 0 ? len - 1 : 0);
+}
+
+static uint64_t with_another_seed(uint64_t seed, const void *p, size_t len)
+{
+    return bs_xxh3(seed + 1, p, len);
+}
+
+Test(selftest, wrong_sums_are_found)
+{
+    cr_expect_not(bs_xxh3_selftest(always_of_nothing));
+    cr_expect_not(bs_xxh3_selftest(without_the_last_byte));
+    cr_expect_not(bs_xxh3_selftest(with_another_seed));
+}
