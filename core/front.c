@@ -204,7 +204,8 @@ enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
     enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_OK;
 
     *e = (struct bs_envelope){0};
-    *u = NULL;
+    if (u != NULL)
+        *u = NULL;
     if (f->num_candidates == 0) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached", name);
         blobseal_hint(err, "name the envelope file with --envelope");
@@ -215,7 +216,7 @@ enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
 
         bs_envelope_clear(e);
         st = bs_front_envelope(f, *index, e, &later);
-        if (st == BLOBSEAL_OK)
+        if (st == BLOBSEAL_OK && u != NULL)
             st = bs_envelope_unlock(u, e, f->core_damaged ? NULL : &f->core, keks, num_keks, &later);
         if (st == BLOBSEAL_OK)
             return BLOBSEAL_OK;

@@ -160,29 +160,20 @@ void blobseal_info_free(struct blobseal_info *info)
     free(info);
 }
 
-/* Describe the first candidate that parses; the error of the first one if none does. */
 static enum blobseal_status describe(struct blobseal_info **info, const struct bs_front *f,
                                      const struct blobseal_source *source, struct blobseal_error *err)
 {
-    enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_E_FORMAT;
-    struct blobseal_error e = {0};
+    struct bs_envelope e;
+    enum blobseal_status st;
+    size_t i;
 
     if (f->num_candidates == 0)
         return bs_info_make(info, f, 0, NULL, NULL, source, err);
-    for (size_t i = 0; i < f->num_candidates && st != BLOBSEAL_OK; i++) {
-        struct bs_envelope env;
-
-        st = bs_front_envelope(f, i, &env, &e);
-        if (st == BLOBSEAL_OK)
-            st = bs_info_make(info, f, i, &env, NULL, source, &e);
-        bs_envelope_clear(&env);
-        if (i == 0) {
-            first = st;
-            if (err != NULL)
-                *err = e;
-        }
-    }
-    return st == BLOBSEAL_OK ? BLOBSEAL_OK : first;
+    st = bs_front_unlock(f, bs_source_name(source), NULL, 0, &i, &e, NULL, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(info, f, i, &e, NULL, source, err);
+    bs_envelope_clear(&e);
+    return st;
 }
 
 /* A detached envelope without its blob. */

@@ -472,7 +472,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_envelope(const struct bs_front *
 
 /*
  * Open the candidates in their order: the first that opens counts, and the first error if none does. *@index says which it
- * was, @e and *@u what it holds. Clear @e in any case, release *@u with blobseal_secret_free(). CONFIG without an envelope.
+ * was, @e and *@u what it holds. Clear @e in any case, release *@u with blobseal_secret_free(). With a @u of NULL parsing is
+ * enough, and no key is needed. CONFIG without an envelope.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
                                                        struct blobseal_kek *const *keks, size_t num_keks, size_t *index,
