@@ -450,8 +450,9 @@ BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobs
  * @off: offset in the plaintext
  * @nread: bytes written; less than @len only at the end of the blob
  *
- * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read opens one. No allocation once as many
- * calls have run at the same time as ever will.
+ * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read asks the source for 16,400 bytes and opens one
+ * chunk. No allocation once as many calls have run at the same time as ever will.
+ * Threads: many calls at once; they wait for each other only while memory changes hands.
  * Errors: AUTH (a chunk touched is not genuine), DAMAGED, INPUT, ARG (sequential source, or @off
  * beyond the size). All of @dst is then zero, and the reader stays usable.
  * Source: section 3.

@@ -122,6 +122,35 @@ static void *read_around_damage(void *arg)
     return NULL;
 }
 
+/* A range through a pipeline into a sink of either kind. */
+static void range_into(struct blobseal_reader *r, uint64_t off, size_t len, bool seekable)
+{
+    size_t want = len < LEN - off ? len : LEN - (size_t)off;
+    struct test_sink to = {.seekable = seekable, .cap = want};
+    struct blobseal_sink sink;
+    struct blobseal_error err;
+    uint64_t n = 0;
+
+    test_sink_start(&sink, &to);
+    CHECK(blobseal_reader_range(r, &sink, off, len, &n, &err) == BLOBSEAL_OK);
+    CHECK(n == want && test_sink_is(&to, plain + off, want));
+    test_sink_end(&to);
+}
+
+static void *open_ranges(void *arg)
+{
+    const struct blobseal_reader_options o = {.size = sizeof o, .threads = 3};
+    struct job *j = arg;
+    struct blobseal_error err;
+    struct blobseal_reader *own;
+
+    CHECK(blobseal_reader_open(&own, &source, &kek, 1, &o, &err) == BLOBSEAL_OK);
+    for (unsigned i = 0; i < j->rounds; i++)
+        range_into(own, random_below(&j->seed, LEN), 1 + random_below(&j->seed, LEN), i % 2 == 0);
+    blobseal_reader_close(own);
+    return NULL;
+}
+
 static void stream_all(void)
 {
     struct test_sink to = {.seekable = true, .cap = LEN};
@@ -172,6 +201,9 @@ int main(void)
     run_beside(read_at_random, 50, pull_and_stream);
     stream_all();
     run(open_and_close, 40);
+    run(open_ranges, 10);
+    range_into(reader, 1, LEN, true);
+    range_into(reader, 1, LEN, false);
     sealed.data[core_offset_of(sealed.data, sealed.len) + 96 + 1049608 + 6 * 16400 + 5] ^= 1; /* chunk 70 */
     run(read_around_damage, 200);
     blobseal_reader_close(reader);
