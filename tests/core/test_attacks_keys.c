@@ -289,3 +289,56 @@ Test(attacks_keys, the_newest_slot_decays)
     free(older);
     free(newest);
 }
+
+/* Lengths that are impossible, or that wrap around where they are added up, in every field that has one. */
+Test(attacks_keys, every_length_in_front_of_the_core)
+{
+    static const size_t fields[] = {12, 16, 20,
+                                    64 + 4}; /* slot offset, slot capacity, frame length; the JWE's length */
+    struct kept k;
+    uint8_t *copy;
+
+    kept_make(&k, WAY_COMPACT, 1);
+    copy = must_copy(k.blob, k.len);
+    for (size_t f = 0; f < COUNT(fields); f++) {
+        uint32_t right = bs_load32(copy + fields[f]);
+        const uint32_t values[] = {0,
+                                   1,
+                                   24,
+                                   25,
+                                   64,
+                                   4096,
+                                   65512,
+                                   65513,
+                                   65536,
+                                   65537,
+                                   right - 1,
+                                   right + 1,
+                                   (uint32_t)k.len,
+                                   (uint32_t)k.len + 1,
+                                   1u << 31,
+                                   (1u << 31) + right,
+                                   UINT32_MAX - 64,
+                                   UINT32_MAX - 24,
+                                   UINT32_MAX};
+
+        for (size_t i = 0; i < COUNT(values); i++)
+            for (unsigned pipe = 0; pipe <= 1; pipe++) {
+                const struct how_to_open how = {.sequential = pipe == 1};
+                enum blobseal_status st;
+                struct opened o;
+
+                if (values[i] == right)
+                    continue;
+                bs_store32(k.blob + fields[f], values[i]);
+                refix(k.blob, k.len);
+                st = open_bytes(&o, k.blob, k.len, keys, 1, &how, NULL);
+                cr_expect(st == BLOBSEAL_E_FORMAT || st == BLOBSEAL_E_DAMAGED, "field %zu, %u: %s", fields[f],
+                          values[i], blobseal_status_code(st));
+                opened_clear(&o);
+                memcpy(k.blob, copy, k.len);
+            }
+    }
+    free(copy);
+    kept_clear(&k);
+}
