@@ -48,9 +48,9 @@ static const char *words_of(const struct option *o)
 }
 
 /* The letter of an option, or 0. */
-static char letter_of(const struct option *o)
+static int letter_of(const struct option *o)
 {
-    return o->val > ' ' && o->val < 0x7F ? (char)o->val : '\0';
+    return o->val > ' ' && o->val < 0x7F ? o->val : 0;
 }
 
 /* ---- What an option is about: from the help text -------------------------------------------------------------- */
@@ -112,7 +112,7 @@ static void put_quoted(const char *text, const char *quote, const char *escaped)
 /* The names of an option as a pattern of `case`. */
 static void bash_pattern(const struct option *o)
 {
-    if (letter_of(o) != '\0')
+    if (letter_of(o) != 0)
         printf("-%c | ", letter_of(o));
     printf("--%s", o->name);
 }
@@ -121,7 +121,7 @@ static void bash_verb(const struct verb *v)
 {
     printf("    %s)\n        options='", v->name);
     for (const struct option *o = v->options; o != NULL && o->name != NULL; o++) {
-        if (letter_of(o) != '\0')
+        if (letter_of(o) != 0)
             printf("-%c ", letter_of(o));
         printf("--%s ", o->name);
     }
@@ -207,7 +207,7 @@ static void zsh_option(const struct verb *v, const struct option *o)
     char text[120];
 
     (void)describe(text, v->usage, o->name);
-    for (int is_long = letter_of(o) == '\0'; is_long <= 1; is_long++) {
+    for (int is_long = letter_of(o) == 0; is_long <= 1; is_long++) {
         printf(" \\\n            ");
         if (is_long != 0)
             printf("'*--%s%s[", o->name, long_ends[o->has_arg]);
@@ -270,7 +270,7 @@ static void fish_option(const struct verb *v, const struct option *o)
     char text[120];
 
     printf("complete -c blobseal -n '__blobseal_verb %s' -l %s", v->name, o->name);
-    if (letter_of(o) != '\0')
+    if (letter_of(o) != 0)
         printf(" -s %c", letter_of(o));
     if (o->has_arg == required_argument && words == NULL)
         printf(" -r -F");
