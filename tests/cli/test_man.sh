@@ -68,9 +68,11 @@ int main(void)
     FILE *kek_file = fopen("kek.pem", "w"), *pub_file = fopen("kek.pub.pem", "w");
     struct blobseal_error err = {0};
     struct blobseal_kek *kek, *next;
+    struct blobseal_source source;
     struct blobseal_sink sink;
     struct blobseal_fd state;
     char word[5] = "";
+    bool ok = true;
     int fd;
 
     MUST(make_keys(kek_file, pub_file, &err));
@@ -88,7 +90,12 @@ int main(void)
     MUST(rotate(fd, kek, next, &err));
     blobseal_kek_close(kek);
     blobseal_kek_close(next);
-    return 0;
+    MUST(blobseal_source_fd(&source, &state, fd, "numbers", &err));
+    MUST(scrub(&source, &ok, &err));
+    if (!ok || pwrite(fd, "?", 1, 4096 + 100) != 1)
+        return 1;
+    MUST(scrub(&source, &ok, &err));
+    return ok ? 1 : 0;
 }
 END_OF_C
 echo "hello world" >text
@@ -103,6 +110,7 @@ umask 077
 try ./example
 expect_ok
 expect_stdout '^key id: urn:'
+expect_stdout '^slot at byte [0-9]+: .'
 umask 022
 run open -q -k kek.pem -o text.back text.sealed
 expect_same text text.back
@@ -111,7 +119,8 @@ expect_stdout '"type":"text/plain"'
 run verify -q -k kek.pem numbers.sealed
 expect_code 4
 run open -q -k "$keys/next.pem" -o numbers numbers.sealed
-expect_ok
+expect_code 0
+expect_stderr "slots is damaged"
 check "1000 numbers of 4 bytes" test "$(wc -c <numbers)" = 4000
 
 # ---- blobseal(5): the tables of FORMAT.md ----
