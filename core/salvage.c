@@ -30,17 +30,20 @@ static enum blobseal_status rebuild_frame(struct bs_front *f, const struct blobs
                                           enum blobseal_status lost, struct blobseal_error *err)
 {
     struct bs_front found = {.layout = BLOBSEAL_LAYOUT_AB, .frame_damaged = true};
+    struct blobseal_error later = {0}; /* *err has the words for @lost */
     enum blobseal_status st;
 
     if (!bs_seekable(source) || !find_frame(&found, source))
         return lost;
     found.frame = malloc(found.header.frame_len);
-    st = found.frame != NULL ? bs_pread(source, found.frame, found.header.frame_len, 0, err)
-                             : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
+    st = found.frame != NULL ? bs_pread(source, found.frame, found.header.frame_len, 0, &later)
+                             : blobseal_fail(&later, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
     if (st == BLOBSEAL_OK)
         bs_front_choose(&found);
     if (st == BLOBSEAL_OK && found.num_candidates == 0)
         st = lost;
+    else if (st != BLOBSEAL_OK && err != NULL)
+        *err = later;
     bs_front_clear(f);
     *f = found;
     return st;

@@ -209,6 +209,7 @@ static bool replace_file(struct subject *s, const struct change_request *r, cons
 {
     if (!output_open(&s->out, s->path, true, false, s->before.st_mode & 07777, NULL, err))
         return false;
+    s->out.path = s->name; /* for messages */
     if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)
                             : !write_blob(s, r, result, err))
         return false;
@@ -241,15 +242,29 @@ static bool change_in_place(struct subject *s, const struct change_request *r, s
            blobseal_change_in_place(result, &target, r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
 }
 
-/* The library's words, with what they mean for a file that is changed. */
-static void add_hint(struct blobseal_error *err)
+/* A public key where a private one is needed, or NULL. */
+static const char *public_key(const struct change_request *r)
 {
-    if (err->hint[0] != '\0')
-        return;
-    if (err->status == BLOBSEAL_E_OUTPUT)
-        blobseal_hint(err, "the file is whole, with the old or the new envelope; check space and permissions and run "
-                           "it again");
-    else if (err->status == BLOBSEAL_E_AUTH || err->status == BLOBSEAL_E_DAMAGED)
+    size_t num = r->change.replace ? 1 : r->keys.num; /* replacing, it is the first one that opens */
+
+    for (size_t i = 0; i < num; i++)
+        if (blobseal_kek_can_unwrap(r->keys.keks[i]))
+            return NULL;
+    return r->keys.args[0].ref;
+}
+
+/* What the library's words mean for a file that is changed. */
+static void add_hint(const struct change_request *r, struct blobseal_error *err)
+{
+    const char *key = public_key(r);
+
+    if (err->status == BLOBSEAL_E_NO_KEY && key != NULL)
+        blobseal_hint(err, "%.120s holds a public key: opening the envelope needs the private one", key);
+    else if (err->status == BLOBSEAL_E_OUTPUT && err->hint[0] == '\0')
+        blobseal_hint(err,
+                      "the file is whole, with the old or the new envelope; check space and permissions and run it "
+                      "again");
+    else if (err->status == BLOBSEAL_E_DAMAGED && err->hint[0] == '\0')
         blobseal_hint(err, "nothing was changed; fetch the file again from its source");
 }
 
@@ -367,7 +382,7 @@ static int change_file(void *ctx, const char *name)
     (void)sigprocmask(SIG_SETMASK, NULL, &before);
     ok = subject_open(&s, r, name, &err) && change_locked(&s, r, &result, &err);
     if (!ok)
-        add_hint(&err);
+        add_hint(r, &err);
     r->somebody_left = r->somebody_left || (ok && result->fresh_key && !r->change.dry_run);
     ok = ok && tell(&s, r, result, &err);
     blobseal_change_result_free(result);
@@ -394,7 +409,7 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
     else
         code = report_error(&err);
     if (r->somebody_left && !settings.quiet)
-        warn("who holds a copy from before this change, or has opened a blob, still has access to what was in it");
+        warn("whoever holds a copy from before this change, or has opened a blob, still has access to what was in it");
     keys_close(&r->keys);
     keys_close(&r->to);
     return code;

@@ -72,9 +72,16 @@ static const char *default_hint(enum blobseal_status status)
     }
 }
 
+/* Of several files the one that it is about has its name in front, unless the text has it: a short name may be there by chance. */
 static void print_error(const char *text, const char *code, const char *hint)
 {
-    fprintf(stderr, "blobseal: error: %s (%s)\n", text, code);
+    char name[320];
+    const char *file = settings.file != NULL ? printable(name, sizeof name, settings.file) : NULL;
+
+    if (file != NULL && (strpbrk(file, "./") == NULL || strstr(text, file) == NULL))
+        fprintf(stderr, "blobseal: error: %s: %s (%s)\n", file, text, code);
+    else
+        fprintf(stderr, "blobseal: error: %s (%s)\n", text, code);
     if (hint[0] != '\0')
         fprintf(stderr, "blobseal: hint: %s\n", hint);
 }
