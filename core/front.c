@@ -240,9 +240,8 @@ enum blobseal_status bs_check_generation(const char *name, uint64_t generation, 
 {
     if (generation >= min)
         return BLOBSEAL_OK;
-    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
-                        "the envelope of %s is too old: generation %llu, and at least %llu is asked for", name,
-                        (unsigned long long)generation, (unsigned long long)min);
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "%s is too old: generation %llu, and at least %llu is asked for",
+                        name, (unsigned long long)generation, (unsigned long long)min);
     blobseal_hint(err, "an old envelope or an old copy was put back: get the current one");
     return BLOBSEAL_E_POLICY;
 }

@@ -79,7 +79,7 @@ for shape in ab compact detached; do
     expect_error 10 E-POLICY "the recipient $(kid other) stays and needs a new wrapped key"
     expect_stderr "hint: .*with -k, or let it go with --drop $(kid other)$"
     run rewrap --min-generation 3 -k "$keys/new.pem" --only --to "$keys/stranger.pub.pem" "$file"
-    expect_error 10 E-POLICY "generation 2, 3 is asked for"
+    expect_error 10 E-POLICY "too old: generation 2, and at least 3 is asked for"
     untouched "$file"
 
     title="letting go, $shape"
@@ -389,10 +389,34 @@ os.rename("copy", sys.argv[1])' "$file" &
     holder=$!
     read -r _ <ready
     run rewrap -k "$keys/old.pem" --to "$keys/new.pub.pem" "$file"
-    expect_error 6 E-EXISTS "$file was replaced or changed meanwhile"
+    expect_code 0
     wait $holder
-    opens_with old
+    opens_with new
+    refuses old
     cd ..
+done
+
+for shape in ab compact detached; do
+    fresh "four at once, $shape"
+    make_blob $shape -k "$keys/old.pub.pem"
+    ids=()
+    for name in new other stranger locked; do
+        "$blobseal" recipients add -q -k "$keys/old.pem" --to "$keys/$name.pub.pem" "$file" 2>>log &
+        ids+=($!)
+    done
+    "$blobseal" open -q -k "$keys/old.pem" "${with[@]}" -o back blob 2>>log
+    check "who reads meanwhile gets the content" cmp -s f back
+    codes=
+    for id in "${ids[@]}"; do
+        wait "$id"
+        codes="$codes $?"
+    done
+    last=" four additions: $(tail -n 1 log)"
+    check "all should succeed, not$codes" test "$codes" = " 0 0 0 0"
+    run recipients list --json "$file"
+    json_is "$out" 'd["generation"] == 5' 'len(d["recipients"]) == 5'
+    opens_with stranger
+    no_leftovers "${here[@]}" back log
 done
 
 # ---- What it costs ----

@@ -160,20 +160,37 @@ static void subject_close(struct subject *s)
     free(s->envelope);
     free(s->path);
     if (s->fd >= 0)
-        (void)close(s->fd);
+        (void)close(s->fd); /* and give the lock back */
+    *s = (struct subject){.fd = -1, .out = OUTPUT_NONE};
 }
 
-/* Under the lock: the file that is locked is still the one that has the name, and for a copy nobody wrote to it. */
-static bool still_there(const struct subject *s, bool unchanged, struct blobseal_error *err)
+/* Under the lock: the file that is locked is still the one that has the name, and nobody wrote to it. */
+static bool still_there(const struct subject *s, struct blobseal_error *err)
 {
     struct stat now;
 
     if (stat(s->path, &now) == 0 && now.st_dev == s->before.st_dev && now.st_ino == s->before.st_ino &&
-        (!unchanged || (now.st_size == s->before.st_size && now.st_mtim.tv_sec == s->before.st_mtim.tv_sec &&
-                        now.st_mtim.tv_nsec == s->before.st_mtim.tv_nsec)))
+        now.st_size == s->before.st_size && now.st_mtim.tv_sec == s->before.st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == s->before.st_mtim.tv_nsec)
         return true;
     (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s was replaced or changed meanwhile", s->name);
     blobseal_hint(err, "nothing was changed; run it again");
+    return false;
+}
+
+#define TAKE_TRIES 5
+
+/* Open and lock the file. Who had the lock before may have changed it, or put another one in its place: then that one. */
+static bool subject_take(struct subject *s, const struct change_request *r, const char *name,
+                         struct blobseal_error *err)
+{
+    for (unsigned i = 0; i < TAKE_TRIES; i++) {
+        if (!subject_open(s, r, name, err) || s->target.lock(s->target.ctx, true, err) != BLOBSEAL_OK)
+            return false;
+        if (still_there(s, err))
+            return true;
+        subject_close(s);
+    }
     return false;
 }
 
@@ -213,7 +230,7 @@ static bool replace_file(struct subject *s, const struct change_request *r, cons
     if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)
                             : !write_blob(s, r, result, err))
         return false;
-    return keep_owner(s, err) && still_there(s, true, err) && output_commit(&s->out, err);
+    return keep_owner(s, err) && still_there(s, err) && output_commit(&s->out, err);
 }
 
 /* A new file in the place of the old one. Other slots than there are count as a change, so that it happens once. */
@@ -223,8 +240,7 @@ static bool change_anew(struct subject *s, const struct change_request *r, struc
     bool other_slots = s->envelope == NULL && r->slot_capacity != 0 &&
                        (s->layout != BLOBSEAL_LAYOUT_AB || s->slot_capacity != r->slot_capacity);
 
-    if (!still_there(s, true, err) ||
-        blobseal_change_envelope(result, s->envelope != NULL ? NULL : &s->target.source, s->envelope, s->envelope_len,
+    if (blobseal_change_envelope(result, s->envelope != NULL ? NULL : &s->target.source, s->envelope, s->envelope_len,
                                  r->keys.keks, r->keys.num, &r->change, err) != BLOBSEAL_OK)
         return false;
     (*result)->finished = s->unsound;
@@ -238,8 +254,7 @@ static bool change_in_place(struct subject *s, const struct change_request *r, s
     struct blobseal_target target = s->target;
 
     target.lock = NULL; /* it is held */
-    return still_there(s, false, err) &&
-           blobseal_change_in_place(result, &target, r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
+    return blobseal_change_in_place(result, &target, r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
 }
 
 /* A public key where a private one is needed, or NULL. */
@@ -266,22 +281,6 @@ static void add_hint(const struct change_request *r, struct blobseal_error *err)
                       "again");
     else if (err->status == BLOBSEAL_E_DAMAGED && err->hint[0] == '\0')
         blobseal_hint(err, "nothing was changed; fetch the file again from its source");
-}
-
-static bool change_locked(struct subject *s, const struct change_request *r, struct blobseal_change_result **result,
-                          struct blobseal_error *err)
-{
-    const struct blobseal_target *t = &s->target;
-    bool ok;
-
-    if (t->lock(t->ctx, true, err) != BLOBSEAL_OK)
-        return false;
-    if (s->envelope == NULL && s->layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
-        ok = change_in_place(s, r, result, err);
-    else
-        ok = change_anew(s, r, result, err);
-    (void)t->lock(t->ctx, false, NULL);
-    return ok;
 }
 
 /* ---- Telling ---------------------------------------------------------------------------------------------------- */
@@ -380,7 +379,11 @@ static int change_file(void *ctx, const char *name)
     bool ok;
 
     (void)sigprocmask(SIG_SETMASK, NULL, &before);
-    ok = subject_open(&s, r, name, &err) && change_locked(&s, r, &result, &err);
+    ok = subject_take(&s, r, name, &err);
+    if (ok && s.envelope == NULL && s.layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
+        ok = change_in_place(&s, r, &result, &err);
+    else if (ok)
+        ok = change_anew(&s, r, &result, &err);
     if (!ok)
         add_hint(r, &err);
     r->somebody_left = r->somebody_left || (ok && result->fresh_key && !r->change.dry_run);

@@ -1,0 +1,243 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What goes wrong while recipients change: the process is killed at each system call that writes, each of them fails, signals
+# come. Each time the blob opens, its core is as it was, and the same command, run again, finishes what was begun.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/cli/envelopes.sh
+. "$root/tests/cli/envelopes.sh"
+
+need strace
+strace -f -o /dev/null true 2>/dev/null || skip "strace may not trace"
+
+for name in old new bob; do make_key $name; done
+calls="write pwrite64 fdatasync fsync linkat renameat2 unlinkat fchmod fchown"
+
+# inject FAULT ARGUMENT...: the program under strace. What was injected stands in $tmp/trace.
+inject() {
+    local what=$1
+    shift
+    printf -v last ' %q' inject "$what" "$@"
+    {
+        timeout 60 strace -f -qq -o "$tmp/trace" -e trace="${what%%:*}" -e inject="$what" "$blobseal" "$@" >"$out" 2>"$err"
+        code=$?
+    } 2>/dev/null
+}
+
+command_of() { # command_of VERB: in $command, what the user types, and in $finisher, what opens whatever state there is
+    case $1 in
+    rewrap) command=(rewrap -k "$keys/old.pem" -k "$keys/bob.pub.pem" --to "$keys/new.pub.pem") ;;
+    add) command=(recipients add -k "$keys/old.pem" --to "$keys/new.pub.pem") ;;
+    remove) command=(recipients remove -q -k "$keys/old.pem" --kid "$(kid bob)") ;;
+    repair) command=(recipients repair -k "$keys/old.pem") ;;
+    esac
+    command+=("$file")
+    finisher=("${command[@]}")
+    [ "$1" != rewrap ] || finisher=(rewrap -k "$keys/old.pem" -k "$keys/bob.pem" --to "$keys/new.pub.pem" "$file")
+}
+
+who_opens() { # who_opens NAME...: in $openers, those whose keys open the blob
+    local name
+    openers=
+    for name; do
+        "$blobseal" open -q -f -k "$keys/$name.pem" "${with[@]}" -o back blob 2>/dev/null && cmp -s back f && openers="$openers $name"
+    done
+    rm -f back
+}
+
+# After a fault of VERB: it opens, for those who had access and were not to lose it at any moment.
+still_opens() { # still_opens VERB
+    who_opens old new bob
+    case $1:$openers in
+    rewrap:" old bob" | rewrap:" new bob") pass ;;
+    add:" old bob" | add:" old new bob") pass ;;
+    remove:" old" | remove:" old bob") pass ;;
+    repair:" old new bob") pass ;;
+    *) fail "it opens for:$openers" ;;
+    esac
+    check "the core is as it was" test "$payload" = "$(core_sum)"
+}
+
+# The same command again, which may need a private key where only the new recipients can open what is there.
+finish_it() { # finish_it VERB
+    run "${command[@]}"
+    if [ "$1" = rewrap ] && [ $code = 4 ]; then
+        expect_error 4 E-NOKEY "$file"
+        expect_stderr "hint: an earlier change of this blob did not finish: give the private key of a new recipient"
+        run "${finisher[@]}"
+        private=$((private + 1))
+    fi
+    expect_code 0
+    who_opens old new bob
+    case $1 in
+    rewrap) check "those who should open it (not:$openers)" test "$openers" = " new bob" ;;
+    add | repair) check "all should open it (not:$openers)" test "$openers" = " old new bob" ;;
+    remove) check "one should open it (not:$openers)" test "$openers" = " old" ;;
+    esac
+    check "the core is as it was" test "$payload" = "$(core_sum)"
+    [ "$1" != rewrap ] || check "no old wrapped key is left" none_inside before "$file"
+    run inspect --json "${with[@]}" blob
+    json_is "$out" 'not d["change_unfinished"]' 'not d["slot_damaged"]'
+}
+
+prepare() { # prepare SHAPE VERB: a blob, and what it was in saved
+    make_blob "$1" -k "$keys/old.pub.pem" -k "$keys/bob.pub.pem"
+    if [ "$2" = repair ]; then
+        dd if=blob of=slot bs=4096 skip=2 count=1 2>/dev/null
+        "$blobseal" recipients add -q -k "$keys/old.pem" --to "$keys/new.pub.pem" blob
+        dd if=slot of=blob bs=4096 seek=2 conv=notrunc 2>/dev/null
+    fi
+    payload=$(core_sum)
+    keys_of "$file" >before
+    cp "$file" saved
+    command_of "$2"
+}
+
+restore() {
+    rm -f .*.partial
+    cat saved >"$file"
+}
+
+private=0 # how often that was so
+
+cases=(ab:rewrap ab:add ab:remove ab:repair compact:rewrap compact:add compact:remove detached:rewrap detached:add
+    detached:remove)
+
+# ---- Killed ----
+
+for case in "${cases[@]}"; do
+    shape=${case%:*} verb=${case#*:}
+    fresh
+    prepare "$shape" "$verb"
+    kills=0
+    for call in $calls; do
+        for ((n = 1; n <= 30; n++)); do
+            restore
+            title="$shape, $verb, killed at $call $n"
+            inject "$call:signal=KILL:when=$n" "${command[@]}"
+            [ $code = 137 ] || break
+            kills=$((kills + 1))
+            still_opens "$verb"
+            finish_it "$verb"
+            rm -f .*.partial # nobody can do that for a process that is killed so
+            check "nothing else is left" test -z "$(find . -type f | grep -vxE '\./(f|blob|e\.jwe|saved|before|slot)')"
+        done
+    done
+    title="$shape, $verb"
+    last=
+    check "there were calls to be killed at" test $kills -ge 2
+done
+
+title="a crash between the two slots"
+check "a private key of those who stay was needed after it" test $private -ge 1
+
+# ---- Calls that fail ----
+
+for case in "${cases[@]}"; do
+    shape=${case%:*} verb=${case#*:}
+    errors="EIO"
+    [ "$verb" != rewrap ] || errors="EIO ENOSPC EDQUOT"
+    fresh
+    prepare "$shape" "$verb"
+    faults=0
+    for error in $errors; do
+        for call in pwrite64 fdatasync fsync linkat renameat2 fchmod fchown unlinkat; do
+            for ((n = 1; n <= 30; n++)); do
+                restore
+                title="$shape, $verb, $error in $call $n"
+                inject "$call:error=$error:when=$n" "${command[@]}"
+                grep -q INJECTED "$tmp/trace" || break
+                faults=$((faults + 1))
+                # Another way may do it: a plain rename; what was replaced may stay under its temporary name.
+                if [ $code != 0 ] || [[ $call != unlinkat && $call != renameat2 ]]; then
+                    expect_error 8 E-OUTPUT "$file.*: (Input/output error|No space left|Disk quota exceeded)"
+                    expect_stderr "hint: .*run it again"
+                fi
+                still_opens "$verb"
+                [ $call = unlinkat ] || check "no temporary file is left" test -z "$(find . -name '*.partial')"
+                [ "$verb:$error" != rewrap:EIO ] || finish_it "$verb"
+            done
+        done
+    done
+    title="$shape, $verb"
+    check "there were faults" test $faults -ge 2
+done
+
+fresh "a detached envelope that cannot be written"
+prepare detached rewrap
+for error in EIO ENOSPC EDQUOT; do
+    # The first write() of this kind of file is that of the envelope; what is told comes later.
+    inject "write:error=$error:when=1" "${command[@]}"
+    expect_error 8 E-OUTPUT "write .*e.jwe: (Input/output error|No space left|Disk quota exceeded)"
+    expect_same "$file" saved
+    no_leftovers "${here[@]}" saved before
+done
+
+fresh "an owner that cannot be kept"
+prepare compact rewrap
+inject "fchown:error=EPERM:when=1+" "${command[@]}"
+expect_code 0
+expect_stderr "^blobseal: warning: blob: the owner or the group of the file could not be kept"
+finish_it rewrap
+
+fresh "a slot that does not read back"
+prepare ab rewrap
+# A write that says it was done and was not.
+inject "pwrite64:retval=4096:when=1" "${command[@]}"
+expect_error 8 E-OUTPUT "write blob: what was written does not read back"
+expect_stderr "hint: the storage is failing"
+expect_same blob saved
+inject "pwrite64:retval=4096:when=2" "${command[@]}"
+expect_error 8 E-OUTPUT "does not read back"
+still_opens rewrap
+finish_it rewrap
+
+fresh "writes that are interrupted"
+for shape in ab compact detached; do
+    mkdir $shape && cd $shape || exit 1
+    prepare $shape rewrap
+    fault=pwrite64:error=EINTR:when=1+3
+    [ $shape != detached ] || fault=write:error=EINTR:when=1
+    inject $fault "${command[@]}"
+    check "the fault was there" grep -q INJECTED "$tmp/trace"
+    expect_code 0
+    opens_with new
+    cd ..
+done
+
+# ---- Signals ----
+
+for case in ab:rewrap compact:rewrap detached:rewrap compact:add; do
+    shape=${case%:*} verb=${case#*:}
+    fresh
+    prepare "$shape" "$verb"
+    for signal in TERM:143 INT:130; do
+        for call in pwrite64 fdatasync fsync linkat renameat2 unlinkat fchmod; do
+            for ((n = 1; n <= 30; n++)); do
+                restore
+                title="$shape, $verb, SIG${signal%:*} at $call $n"
+                inject "$call:signal=${signal%:*}:when=$n" "${command[@]}"
+                grep -qE "^[0-9]+ +--- SIG|INJECTED" "$tmp/trace" || break
+                [ $code = 0 ] || expect_code "${signal#*:}"
+                still_opens "$verb"
+                check "nothing else is left" test -z "$(find . -name '*.partial')"
+                [ "$signal" != TERM:143 ] || finish_it "$verb"
+            done
+        done
+    done
+done
+
+fresh "a signal between two files"
+for n in 1 2 3; do
+    make_blob compact -k "$keys/old.pub.pem"
+    mv blob blob$n
+    cp blob$n saved$n
+done
+inject fchmod:signal=TERM:when=2 rewrap -k "$keys/old.pem" --to "$keys/new.pub.pem" blob1 blob2 blob3
+expect_code 143
+cp blob1 blob && opens_with new
+expect_same blob2 saved2
+expect_same blob3 saved3
+no_leftovers f back blob blob{1,2,3} saved{1,2,3}
+
+finish
