@@ -16,8 +16,6 @@
 
 #include "store.h"
 
-#define PIECE ((size_t)256 << 10)
-
 struct store {
     struct blobseal_kek *kek;
     int staging, objects; /* folders */
@@ -268,62 +266,53 @@ enum blobseal_status store_stat(struct store *s, const char *digest, uint64_t *s
     return st;
 }
 
-/* Send [@off, @end) of a blob; @md, where there is one, takes it too. */
-static enum blobseal_status send_range(struct blobseal_reader *reader, uint64_t off, uint64_t end,
-                                       const struct blobseal_sink *out, EVP_MD_CTX *md, struct blobseal_error *err)
-{
-    enum blobseal_status st = BLOBSEAL_OK;
-    unsigned char *piece = malloc(PIECE);
-    size_t n = 0;
+/* A sink that takes the digest of what passes, where there is one to compare. Only `write`, so it comes in order. */
+struct sending {
+    const struct blobseal_sink *out;
+    EVP_MD_CTX *md;
+};
 
-    if (piece == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "get: no memory");
-    for (; st == BLOBSEAL_OK && off < end; off += n) {
-        st = blobseal_reader_pread(reader, piece, end - off < PIECE ? (size_t)(end - off) : PIECE, off, &n, err);
-        if (st == BLOBSEAL_OK && md != NULL && EVP_DigestUpdate(md, piece, n) != 1)
-            st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "SHA-256 failed");
-        if (st == BLOBSEAL_OK)
-            st = out->write(out->ctx, piece, n, err);
-    }
-    free(piece);
-    return st;
+static enum blobseal_status sending_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
+{
+    struct sending *s = ctx;
+
+    if (s->md != NULL && EVP_DigestUpdate(s->md, buf, len) != 1)
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "SHA-256 failed");
+    return s->out->write(s->out->ctx, buf, len, err);
 }
 
-static enum blobseal_status send_whole(struct blobseal_reader *reader, const char *digest,
-                                       const struct blobseal_sink *out, struct blobseal_error *err)
+static enum blobseal_status send_object(struct blobseal_reader *reader, const char *digest, uint64_t off, uint64_t len,
+                                        const struct blobseal_sink *out, struct blobseal_error *err)
 {
-    EVP_MD_CTX *md = start_digest();
-    char found[STORE_DIGEST] = "";
-    enum blobseal_status st = md != NULL ? send_range(reader, 0, blobseal_reader_size(reader), out, md, err)
-                                         : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "get: no memory");
+    bool whole = off == 0 && len >= blobseal_reader_size(reader);
+    struct sending s = {out, whole ? start_digest() : NULL};
+    const struct blobseal_sink sink = {.ctx = &s, .name = out->name, .write = sending_write};
+    char found[STORE_DIGEST];
+    enum blobseal_status st;
 
-    if (st == BLOBSEAL_OK)
-        st = end_digest(md, found, err);
-    if (st == BLOBSEAL_OK && strcmp(found, digest) != 0)
+    if (whole && s.md == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "get: no memory");
+    st = blobseal_reader_range(reader, &sink, off, len, NULL, err);
+    if (st == BLOBSEAL_OK && whole)
+        st = end_digest(s.md, found, err);
+    if (st == BLOBSEAL_OK && whole && strcmp(found, digest) != 0)
         st = blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "object %s holds another one", digest);
-    EVP_MD_CTX_free(md);
+    EVP_MD_CTX_free(s.md);
     return st;
 }
 
 enum blobseal_status store_get(struct store *s, const char *digest, uint64_t off, uint64_t len,
                                const struct blobseal_sink *out, struct blobseal_error *err)
 {
+    const struct blobseal_reader_options options = {.size = sizeof options, .threads = 1}; /* as for a put */
     struct blobseal_reader *reader = NULL;
     struct object o;
     enum blobseal_status st = open_object(&o, s, digest, err);
 
     if (st == BLOBSEAL_OK)
-        st = blobseal_reader_open(&reader, &o.source, &s->kek, 1, NULL, err);
-    if (st == BLOBSEAL_OK) {
-        uint64_t size = blobseal_reader_size(reader);
-
-        if (off > size)
-            st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "object %s ends at byte %llu", digest, (unsigned long long)size);
-        else if (off == 0 && len >= size)
-            st = send_whole(reader, digest, out, err);
-        else
-            st = send_range(reader, off, len < size - off ? off + len : size, out, NULL, err);
-    }
+        st = blobseal_reader_open(&reader, &o.source, &s->kek, 1, &options, err);
+    if (st == BLOBSEAL_OK)
+        st = send_object(reader, digest, off, len, out, err);
     blobseal_reader_close(reader);
     close_object(&o);
     return st;
