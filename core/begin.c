@@ -18,7 +18,7 @@ static enum blobseal_status make_core(struct bs_begun *b, struct blobseal_secret
     *core = (struct bs_core_header){
         .version = 1,
         .suite = BS_SUITE_COBBLESTONE_256,
-        .content = BS_CONTENT_AS_GIVEN,
+        .content = o->zstd ? BS_CONTENT_ZSTD : BS_CONTENT_AS_GIVEN,
         .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
     };
     if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(core->blob_id, sizeof core->blob_id, false) ||
@@ -77,6 +77,8 @@ enum blobseal_status bs_begin(struct bs_begun *b, const struct blobseal_sink *si
     *b = (struct bs_begun){.layout = choose_layout(o->layout, size)};
     if (o->layout > BLOBSEAL_LAYOUT_DETACHED)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such layout");
+    if (o->zstd && (o->zstd_level < BLOBSEAL_ZSTD_MIN_LEVEL || o->zstd_level > BLOBSEAL_ZSTD_MAX_LEVEL))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such level of zstd: %d", o->zstd_level);
     if (sink->write == NULL && sink->pwrite == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a sink without functions");
     st = bs_meta_write(&meta, meta_buf, o->meta, err);
@@ -103,7 +105,8 @@ enum blobseal_status bs_begun_tell(const struct bs_begun *b, uint64_t plain_byte
                                      .plain_bytes = plain_bytes,
                                      .sealed_bytes = b->core_offset + bs_core_len(&b->core, stored_bytes),
                                      .layout = b->layout,
-                                     .generation = GENERATION};
+                                     .generation = GENERATION,
+                                     .stored_bytes = stored_bytes};
 
     memcpy(r.blob_id, b->core.blob_id, sizeof r.blob_id);
     if (result != NULL && b->layout == BLOBSEAL_LAYOUT_DETACHED) {

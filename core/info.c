@@ -42,7 +42,9 @@ static struct blobseal_info *info_new(size_t more)
     struct blobseal_info *info = malloc(sizeof *info + more);
 
     if (info != NULL)
-        *info = (struct blobseal_info){.plain_bytes = BLOBSEAL_SIZE_UNKNOWN, .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN};
+        *info = (struct blobseal_info){.plain_bytes = BLOBSEAL_SIZE_UNKNOWN,
+                                       .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN,
+                                       .stored_bytes = BLOBSEAL_SIZE_UNKNOWN};
     return info;
 }
 
@@ -62,10 +64,12 @@ static void describe_front(struct blobseal_info *info, const struct bs_front *f,
     if (source == NULL || !bs_seekable(source))
         return;
     info->sealed_bytes = source->size;
-    if (source->size < front || !bs_payload_plain_len(&f->core, source->size - front, &info->plain_bytes)) {
-        info->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
+    if (source->size < front || !bs_payload_plain_len(&f->core, source->size - front, &info->stored_bytes)) {
+        info->stored_bytes = BLOBSEAL_SIZE_UNKNOWN;
         info->notes |= BLOBSEAL_NOTE_LENGTH;
     }
+    if (f->core.content == BS_CONTENT_AS_GIVEN)
+        info->plain_bytes = info->stored_bytes;
 }
 
 /* Copy recipients and JWE text behind @info, strings from *@at on. */

@@ -55,7 +55,9 @@ BLOBSEAL_MUST_USE bool bs_sha256_end(struct bs_sha256 *h, uint8_t out[BS_SHA256_
 #define BS_MAX_CHUNKS         ((uint64_t)1 << 38)
 #define BS_MAX_PLAIN          (BS_MAX_CHUNKS * BS_CHUNK_LEN - 1)
 
-enum { BS_SUITE_COBBLESTONE_256 = 1, BS_CONTENT_AS_GIVEN = 0, BS_SEGMENTS_BARE = 0, BS_SEGMENTS_CHECKSUMMED = 1 };
+enum { BS_SUITE_COBBLESTONE_256 = 1 };
+enum { BS_CONTENT_AS_GIVEN = 0, BS_CONTENT_ZSTD = 1 };
+enum { BS_SEGMENTS_BARE = 0, BS_SEGMENTS_CHECKSUMMED = 1 };
 
 struct bs_core_header {
     uint8_t version, suite, content, segments;
@@ -547,6 +549,93 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_change_report(struct blobseal_change_r
                                                         const struct bs_change *c, struct blobseal_error *err);
 void bs_change_clear(struct bs_change *c);
 
+/* ---- zstd_frame.c: one frame of zstd content (section 3.1) ------------------------------------------------------------ */
+
+#define BS_ZFRAME_PLAIN_LEN ((size_t)1 << 20)
+#define BS_ZFRAME_MAX_LEN   ((size_t)1052672) /* what a full frame takes at most */
+
+/* Contexts of libzstd, made when first used and kept. Used by one thread at a time. */
+struct bs_zstd {
+    struct ZSTD_CCtx_s *c;
+    struct ZSTD_DCtx_s *d;
+};
+
+void bs_zstd_clear(struct bs_zstd *z);
+
+/* Compress 1 byte to 1 MiB into a frame of at most BS_ZFRAME_MAX_LEN. The level of the first call counts. NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_zframe_seal(struct bs_zstd *z, int level, uint8_t *frame, size_t *len,
+                                                      const uint8_t *plain, size_t plain_len,
+                                                      struct blobseal_error *err);
+
+/* Decompress frame number @index, which is all of @len bytes at @p and must hold exactly @plain_len. FORMAT, NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_zframe_open(struct bs_zstd *z, uint64_t index, uint8_t *plain,
+                                                      size_t plain_len, const uint8_t *p, size_t len,
+                                                      struct blobseal_error *err);
+
+/* A frame of which only the beginning may be at hand. */
+struct bs_zframe {
+    size_t need;      /* so many bytes from its start tell more; where `last`, all of it */
+    size_t plain_len; /* once known; at most BS_ZFRAME_PLAIN_LEN                        */
+    bool last;        /* the last block is known                                       */
+};
+
+/* Start, then step with f->need bytes at @p until f->last. NULL, or what is wrong: then nothing more may be asked. */
+void bs_zframe_start(struct bs_zframe *f);
+BLOBSEAL_MUST_USE const char *bs_zframe_step(struct bs_zframe *f, const uint8_t *p);
+
+/* The errors for content that is authentic, but not what section 3.1 allows. FORMAT. */
+enum blobseal_status bs_bad_frame(struct blobseal_error *err, uint64_t index, const char *what);
+enum blobseal_status bs_bad_table(struct blobseal_error *err, const char *what);
+
+/* ---- seek_table.c: where frames start (section 3.1) ----------------------------------------------------------------- */
+
+#define BS_MAX_FRAMES      ((uint32_t)1 << 20) /* by default, and when sealing */
+#define BS_SEEK_HEADER_LEN ((size_t)8)
+#define BS_SEEK_ENTRY_LEN  ((size_t)8)
+#define BS_SEEK_FOOTER_LEN ((size_t)9)
+
+/* Offsets in what is sealed and in the original. */
+struct bs_seek_point {
+    uint64_t stored, plain;
+};
+
+/* Zero is an empty table. */
+struct bs_seek_table {
+    size_t num, cap;
+    struct bs_seek_point *points; /* num + 1: the start of each frame, and the end; NULL for num = 0 */
+};
+
+/* Add a frame. False: no memory. */
+BLOBSEAL_MUST_USE bool bs_seek_add(struct bs_seek_table *t, size_t stored, size_t plain);
+void bs_seek_clear(struct bs_seek_table *t);
+
+/* Bytes of all frames. */
+uint64_t bs_seek_stored(const struct bs_seek_table *t);
+uint64_t bs_seek_plain(const struct bs_seek_table *t);
+
+/* The frame that holds byte @plain of the original, which must not be empty. */
+size_t bs_seek_find(const struct bs_seek_table *t, uint64_t plain);
+
+/* POLICY for more than @limit frames. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_seek_limit(uint64_t num, uint32_t limit, struct blobseal_error *err);
+
+/* The table as it is sealed, piece by piece: header, entries, footer. */
+size_t bs_seek_encoded_len(size_t num);
+void bs_seek_put_header(struct bs_writer_cur *w, size_t num);
+void bs_seek_put_entry(struct bs_writer_cur *w, const struct bs_seek_table *t, size_t i);
+void bs_seek_put_footer(struct bs_writer_cur *w, size_t num);
+
+/* Whether 4 bytes at @p start a table. */
+bool bs_seek_magic(const uint8_t *p);
+
+/* Read the footer of content of @stored bytes: *@num entries have room in it. FORMAT. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_seek_footer(const uint8_t *p, uint64_t stored, size_t *num,
+                                                      struct blobseal_error *err);
+
+/* Read all of the table at @p into the empty @t. FORMAT, NOMEM. Clear @t also after a failure. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_seek_decode(struct bs_seek_table *t, size_t num, const uint8_t *p,
+                                                      uint64_t stored, struct blobseal_error *err);
+
 /* ---- pipeline.c: threads -------------------------------------------------------------------------------------- */
 
 /* Plaintext that a worker handles between one read and one write where both sides are seekable: stays in its L2. */
@@ -557,6 +646,7 @@ void bs_change_clear(struct bs_change *c);
 /* One worker's memory. */
 struct bs_lane {
     struct bs_chunked chunked;
+    struct bs_zstd zstd;
     uint8_t *in, *out;      /* a segment each where that side is sequential, otherwise a run */
     size_t in_cap, out_cap; /* of the mappings                                               */
     size_t in_len, out_len; /* of the segment at hand, where that side is sequential         */
@@ -578,7 +668,7 @@ struct bs_pipeline {
     const struct bs_chunked_keys *keys; /* NULL: lanes without a cipher */
     unsigned threads;                   /* 0: one a CPU */
     uint64_t num_segments;              /* known where take is NULL; not 0 then */
-    bool whole_out;                     /* lane->out has room for a segment even where that side is seekable */
+    bool whole_in, whole_out;           /* the lane has room for a segment even where that side is seekable  */
     enum blobseal_status (*take)(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
                                  struct blobseal_error *err);
     enum blobseal_status (*work)(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
@@ -618,7 +708,41 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_push_add(struct bs_push *p, const void
                                                    struct blobseal_error *err);
 BLOBSEAL_MUST_USE enum blobseal_status bs_push_end(struct bs_push *p, struct blobseal_error *err);
 
+/* ---- zstd_push.c: zstd content that is made in order (section 3.1) ------------------------------------------------------ */
+
+/* Push a frame and remember it in @t; push the table behind the last one. POLICY for too many frames, NOMEM, or the sink's. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_pack_frame(struct bs_push *push, struct bs_seek_table *t,
+                                                     const uint8_t *frame, size_t len, size_t plain_len,
+                                                     struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_pack_end(struct bs_push *push, const struct bs_seek_table *t,
+                                                   struct blobseal_error *err);
+
+/* The same from bytes in any pieces, on one thread. bs_packer_new() answers NULL where there is no memory. */
+struct bs_packer *bs_packer_new(int level);
+void bs_packer_free(struct bs_packer *k);
+BLOBSEAL_MUST_USE enum blobseal_status bs_packer_add(struct bs_packer *k, struct bs_push *push, const void *buf,
+                                                     size_t len, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_packer_end(struct bs_packer *k, struct bs_push *push,
+                                                     struct blobseal_error *err);
+
+/* ---- zstd_seal.c: zstd content by all CPUs (section 3.1) ------------------------------------------------------------ */
+
+/* Compress and seal all of @source behind what bs_begin() has written. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_seal(const struct bs_begun *begun, const struct blobseal_sink *sink,
+                                                    const struct blobseal_source *source,
+                                                    const struct blobseal_seal_options *o, uint64_t *plain_bytes,
+                                                    uint64_t *stored_bytes, struct blobseal_error *err);
+
 /* ---- reader.c opens and reads at offsets, stream.c reads all of a blob, pull.c piece by piece, range.c a part ----- */
+
+/* Memory of one call that reads at an offset: a run of chunks, sealed and opened. */
+struct bs_scratch {
+    struct bs_scratch *next;
+    struct bs_unpacked *unpacked; /* of zstd_open.c, or NULL */
+    struct bs_chunked chunked;
+    uint8_t sealed[BS_SEALED_RUN_LEN];
+    uint8_t plain[BS_RUN_LEN];
+};
 
 struct blobseal_reader {
     struct blobseal_source source;
@@ -627,14 +751,18 @@ struct blobseal_reader {
     struct bs_pull *pull;  /* of pull.c: NULL before the first read            */
     struct bs_core_header core;
     uint64_t core_offset;
-    uint64_t plain_bytes;
+    uint64_t stored_bytes; /* what is sealed                                               */
+    uint64_t plain_bytes;  /* what the caller sees: the original, where `unpack`, or the same */
+    bool unpack;           /* zstd content, and it is to be decompressed                    */
+    uint32_t max_frames;
+    struct bs_seek_table table; /* where `unpack` and the source is seekable; constant once opened */
     struct blobseal_info *info;
     struct bs_chunked_keys *keys; /* secret memory; constant once opened */
     unsigned threads;
     blobseal_progress_fn progress;
     void *progress_ctx;
-    pthread_mutex_t lock; /* of the pool */
-    struct scratch *pool; /* of reader.c: what no call uses at the moment */
+    pthread_mutex_t lock;    /* of the pool */
+    struct bs_scratch *pool; /* what no call uses at the moment */
 };
 
 /*
@@ -650,6 +778,61 @@ void bs_pull_free(struct bs_pull *pull);
 /* Read @len bytes of plaintext at @off, which the blob has. Many threads at once. AUTH, INPUT, NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
                                                       struct blobseal_error *err);
+
+/* A scratch for one call, if possible the one that holds zstd frame @frame; NULL: no memory. */
+struct bs_scratch *bs_scratch_take(struct blobseal_reader *r, uint64_t frame);
+void bs_scratch_give(struct blobseal_reader *r, struct bs_scratch *s);
+
+/* Read what is sealed in [@off, @off + @len), which must lie within the blob. INPUT, AUTH. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_stored_range(struct blobseal_reader *r, struct bs_scratch *s, uint8_t *dst,
+                                                       size_t len, uint64_t off, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_stored_pread(struct blobseal_reader *r, uint8_t *dst, size_t len,
+                                                       uint64_t off, struct blobseal_error *err);
+
+/* Open the last chunk: with it the length is authentic. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_last_chunk_check(struct blobseal_reader *r, struct bs_scratch *s,
+                                                           struct blobseal_error *err);
+
+/* Open all that is sealed into @sink (NULL: only check); progress counts it. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_stored_stream(struct blobseal_reader *r, const struct blobseal_sink *sink,
+                                                        blobseal_progress_fn progress, void *progress_ctx,
+                                                        uint64_t *stored_bytes, struct blobseal_error *err);
+
+/* Check the sum of one segment of a seekable source, where there are sums. @buf has room for it. DAMAGED, INPUT. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_segment_check(const struct blobseal_reader *r, uint64_t index, uint8_t *buf,
+                                                        struct blobseal_error *err);
+
+/* ---- zstd_open.c: zstd content of a seekable source (section 3.1) ------------------------------------------------------- */
+
+/* Read the seek table. FORMAT, POLICY, AUTH, INPUT, NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_open(struct blobseal_reader *r, uint32_t max_frames,
+                                                    struct blobseal_error *err);
+
+/* Read the original at [@off, @off + @len), which is not empty and lies within it; open all of it. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_pread(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
+                                                     struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_stream(struct blobseal_reader *r, const struct blobseal_sink *sink,
+                                                      uint64_t *plain_bytes, struct blobseal_error *err);
+
+/* What a scratch keeps: the number of its frame, or UINT64_MAX. NULL is allowed. */
+uint64_t bs_unpacked_frame(const struct bs_unpacked *u);
+void bs_unpacked_free(struct bs_unpacked *u);
+
+/* ---- zstd_decoder.c: zstd content from a pipe (section 3.1) -------------------------------------------------------------- */
+
+/* NULL where there is no memory. */
+struct bs_decoder *bs_decoder_new(uint32_t max_frames);
+void bs_decoder_free(struct bs_decoder *d);
+
+/*
+ * Take up to @len bytes more of what is sealed, until a frame is complete: *@used were taken, and *@out, which is empty
+ * without a frame, is what was in it, until the next call. FORMAT, POLICY, NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_decoder_feed(struct bs_decoder *d, const uint8_t *p, size_t len, size_t *used,
+                                                       struct bs_slice *out, struct blobseal_error *err);
+
+/* Behind the last byte: whether that was all. FORMAT. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_decoder_end(const struct bs_decoder *d, struct blobseal_error *err);
 
 /* ---- scrub_front.c, scrub.c: decay, found without a key ---------------------------------------------------------- */
 

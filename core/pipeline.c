@@ -35,10 +35,12 @@ struct run {
 /* ---- Lanes ---------------------------------------------------------------------------------------------------- */
 
 /* Room for a segment or a run on one side: sealed chunks, one more tag where the last run is full, and a sum. */
-static size_t side_len(bool sequential)
+static size_t side_len(bool whole)
 {
-    return (sequential ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_SUM_LEN;
+    return (whole ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_SUM_LEN;
 }
+
+_Static_assert(BS_SEALED_SEGMENT_LEN + BS_SEALED_CHUNK_LEN >= BS_ZFRAME_MAX_LEN, "room for a zstd frame as well");
 
 bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, bool whole_in, bool whole_out)
 {
@@ -51,6 +53,7 @@ bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, bool
 void bs_lane_clear(struct bs_lane *lane)
 {
     bs_chunked_clear(&lane->chunked);
+    bs_zstd_clear(&lane->zstd);
     bs_unmap(lane->in, lane->in_cap);
     bs_unmap(lane->out, lane->out_cap);
 }
@@ -164,7 +167,7 @@ static void *worker(void *arg)
     struct run *r = arg;
     struct bs_lane lane;
 
-    if (bs_lane_init(&lane, r->p->keys, r->p->take != NULL, r->p->put != NULL || r->p->whole_out)) {
+    if (bs_lane_init(&lane, r->p->keys, r->p->take != NULL || r->p->whole_in, r->p->put != NULL || r->p->whole_out)) {
         work_segments(r, &lane);
     } else {
         struct blobseal_error e = {0};

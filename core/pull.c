@@ -8,8 +8,11 @@
 #include "internal.h"
 
 struct bs_pull {
-    struct bs_lane lane;         /* lane.out: verified plaintext                                   */
+    struct bs_lane lane;         /* lane.out: verified bytes                                       */
+    const uint8_t *data;         /* verified plaintext: in the lane, or in the decoder            */
     size_t at, end;              /* of it: what was not handed out yet                             */
+    struct bs_decoder *decoder;  /* of zstd content from a pipe, or NULL                           */
+    size_t fed;                  /* so much of the segment at hand it has taken                    */
     uint64_t next;               /* the segment, or for a seekable source the offset, behind it    */
     bool last;                   /* no segment is behind it                                        */
     enum blobseal_status status; /* not OK: what every call answers from now on, in these words    */
@@ -24,7 +27,10 @@ static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_err
     if (r->consumed)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
     p = calloc(1, sizeof *p);
-    if (p == NULL || !bs_lane_init(&p->lane, r->keys, !seekable, !seekable)) {
+    if (p != NULL && r->unpack && !seekable)
+        p->decoder = bs_decoder_new(r->max_frames);
+    if (p == NULL || !bs_lane_init(&p->lane, r->keys, !seekable, !seekable) ||
+        (p->decoder == NULL && r->unpack && !seekable)) {
         bs_pull_free(p);
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&r->source));
     }
@@ -37,6 +43,7 @@ void bs_pull_free(struct bs_pull *p)
 {
     if (p == NULL)
         return;
+    bs_decoder_free(p->decoder);
     bs_lane_clear(&p->lane);
     free(p);
 }
@@ -48,15 +55,37 @@ static enum blobseal_status fill_from_pipe(struct blobseal_reader *r, struct bs_
 
     if (p->last)
         return BLOBSEAL_OK;
-    if (r->core.content != BS_CONTENT_AS_GIVEN) /* the one place that a reader of compressed pipes has to take */
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0,
-                             "%s has compressed content: from a pipe it is opened whole", bs_source_name(&r->source));
     st = bs_stream_segment(r, &p->lane, p->next, &p->last, err);
     if (st != BLOBSEAL_OK)
         return st;
     p->next++;
+    p->data = p->lane.out;
     p->end = p->lane.plain_len;
     return BLOBSEAL_OK;
+}
+
+/* The next frame, from as many segments as it lies in. */
+static enum blobseal_status fill_from_decoder(struct blobseal_reader *r, struct bs_pull *p, struct blobseal_error *err)
+{
+    struct bs_slice out = {0};
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t n;
+
+    while (st == BLOBSEAL_OK && out.len == 0) {
+        if (p->fed == p->lane.plain_len && p->last)
+            return bs_decoder_end(p->decoder, err);
+        if (p->fed == p->lane.plain_len) {
+            p->fed = 0;
+            st = bs_stream_segment(r, &p->lane, p->next++, &p->last, err);
+        }
+        if (st == BLOBSEAL_OK)
+            st = bs_decoder_feed(p->decoder, p->lane.out + p->fed, p->lane.plain_len - p->fed, &n, &out, err);
+        if (st == BLOBSEAL_OK)
+            p->fed += n;
+    }
+    p->data = out.p;
+    p->end = out.len;
+    return st;
 }
 
 /* Read ahead, so that small pieces do not open their chunk again and again. */
@@ -64,8 +93,16 @@ static enum blobseal_status fill_from_file(struct blobseal_reader *r, struct bs_
 {
     enum blobseal_status st = blobseal_reader_pread(r, p->lane.out, BS_RUN_LEN, p->next, &p->end, err);
 
+    p->data = p->lane.out;
     p->next += p->end;
     return st;
+}
+
+static enum blobseal_status fill(struct blobseal_reader *r, struct bs_pull *p, struct blobseal_error *err)
+{
+    if (bs_seekable(&r->source))
+        return fill_from_file(r, p, err);
+    return p->decoder != NULL ? fill_from_decoder(r, p, err) : fill_from_pipe(r, p, err);
 }
 
 /* Up to @len bytes of what is verified already; 0: the end. */
@@ -74,7 +111,7 @@ static size_t hand_out(struct bs_pull *p, void *dst, size_t len)
     size_t n = len < p->end - p->at ? len : p->end - p->at;
 
     if (n > 0)
-        memcpy(dst, p->lane.out + p->at, n);
+        memcpy(dst, p->data + p->at, n);
     p->at += n;
     return n;
 }
@@ -86,7 +123,7 @@ static enum blobseal_status pull(struct blobseal_reader *r, struct bs_pull *p, v
 
     if (len > 0 && p->at == p->end) {
         p->at = p->end = 0;
-        st = bs_seekable(&r->source) ? fill_from_file(r, p, err) : fill_from_pipe(r, p, err);
+        st = fill(r, p, err);
     }
     if (st == BLOBSEAL_OK)
         *nread = hand_out(p, dst, len);

@@ -4,41 +4,52 @@
 
 #include "internal.h"
 
-/* Memory of one blobseal_reader_pread(): a run of chunks, sealed and opened. */
-struct scratch {
-    struct scratch *next;
-    struct bs_chunked chunked;
-    uint8_t sealed[BS_SEALED_RUN_LEN];
-    uint8_t plain[BS_RUN_LEN];
-};
-
 /* ---- Reading at an offset ------------------------------------------------------------------------------------ */
 
-/* A scratch from the pool, or a new one: the pool grows to the number of callers at a time. */
-static struct scratch *take_scratch(struct blobseal_reader *r)
+static void free_scratch(struct bs_scratch *s)
 {
-    struct scratch *s;
+    bs_unpacked_free(s->unpacked);
+    bs_chunked_clear(&s->chunked);
+    free(s);
+}
+
+/* From the pool, which holds as many as there were callers at a time; which one matters only for zstd content. */
+static struct bs_scratch *from_pool(struct blobseal_reader *r, uint64_t frame)
+{
+    struct bs_scratch **at, *s;
 
     pthread_mutex_lock(&r->lock);
-    s = r->pool;
+    at = &r->pool;
+    while (*at != NULL && bs_unpacked_frame((*at)->unpacked) != frame)
+        at = &(*at)->next;
+    if (*at == NULL)
+        at = &r->pool;
+    s = *at;
     if (s != NULL)
-        r->pool = s->next;
+        *at = s->next;
     pthread_mutex_unlock(&r->lock);
+    return s;
+}
+
+struct bs_scratch *bs_scratch_take(struct blobseal_reader *r, uint64_t frame)
+{
+    struct bs_scratch *s = from_pool(r, frame);
+
     if (s != NULL)
         return s;
     s = malloc(sizeof *s);
     if (s == NULL)
         return NULL;
+    s->unpacked = NULL;
     s->chunked = (struct bs_chunked){0};
     if (!bs_chunked_init(&s->chunked, r->keys)) {
-        bs_chunked_clear(&s->chunked);
-        free(s);
+        free_scratch(s);
         return NULL;
     }
     return s;
 }
 
-static void give_scratch(struct blobseal_reader *r, struct scratch *s)
+void bs_scratch_give(struct blobseal_reader *r, struct bs_scratch *s)
 {
     pthread_mutex_lock(&r->lock);
     s->next = r->pool;
@@ -47,7 +58,7 @@ static void give_scratch(struct blobseal_reader *r, struct scratch *s)
 }
 
 /* Read and open @num chunks of one segment, which take @sealed_len bytes, into s->plain. */
-static enum blobseal_status read_scratch(struct blobseal_reader *r, struct scratch *s, uint64_t chunk, size_t num,
+static enum blobseal_status read_scratch(struct blobseal_reader *r, struct bs_scratch *s, uint64_t chunk, size_t num,
                                          bool last, size_t sealed_len, struct blobseal_error *err)
 {
     uint64_t off = r->core_offset + bs_chunk_offset(&r->core, chunk);
@@ -74,14 +85,14 @@ static size_t chunks_at(uint64_t chunk, uint64_t want_end)
 }
 
 /* Read the part of [@off, @end) that starts at @off and lies in one run; *@n receives its length. */
-static enum blobseal_status pread_run(struct blobseal_reader *r, struct scratch *s, uint8_t *dst, uint64_t off,
+static enum blobseal_status pread_run(struct blobseal_reader *r, struct bs_scratch *s, uint8_t *dst, uint64_t off,
                                       uint64_t end, size_t *n, struct blobseal_error *err)
 {
-    uint64_t chunk = off / BS_CHUNK_LEN, last_chunk = r->plain_bytes / BS_CHUNK_LEN;
+    uint64_t chunk = off / BS_CHUNK_LEN, last_chunk = r->stored_bytes / BS_CHUNK_LEN;
     size_t skip = (size_t)(off % BS_CHUNK_LEN), num = chunks_at(chunk, end);
     bool last = chunk + num - 1 == last_chunk;
     size_t sealed_len =
-        last ? bs_sealed_tail_len((size_t)(r->plain_bytes - chunk * BS_CHUNK_LEN)) : num * BS_SEALED_CHUNK_LEN;
+        last ? bs_sealed_tail_len((size_t)(r->stored_bytes - chunk * BS_CHUNK_LEN)) : num * BS_SEALED_CHUNK_LEN;
     enum blobseal_status st = read_scratch(r, s, chunk, num, last, sealed_len, err);
 
     if (st != BLOBSEAL_OK)
@@ -93,19 +104,34 @@ static enum blobseal_status pread_run(struct blobseal_reader *r, struct scratch 
     return BLOBSEAL_OK;
 }
 
-enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
-                                    struct blobseal_error *err)
+enum blobseal_status bs_stored_range(struct blobseal_reader *r, struct bs_scratch *s, uint8_t *dst, size_t len,
+                                     uint64_t off, struct blobseal_error *err)
 {
-    struct scratch *s = take_scratch(r);
     enum blobseal_status st = BLOBSEAL_OK;
     size_t n = 0;
 
-    if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
     for (size_t done = 0; done < len && st == BLOBSEAL_OK; done += n)
         st = pread_run(r, s, dst + done, off + done, off + len, &n, err);
-    give_scratch(r, s);
     return st;
+}
+
+enum blobseal_status bs_stored_pread(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
+                                     struct blobseal_error *err)
+{
+    struct bs_scratch *s = bs_scratch_take(r, UINT64_MAX);
+    enum blobseal_status st;
+
+    if (s == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
+    st = bs_stored_range(r, s, dst, len, off, err);
+    bs_scratch_give(r, s);
+    return st;
+}
+
+enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
+                                    struct blobseal_error *err)
+{
+    return r->unpack ? bs_zstd_pread(r, dst, len, off, err) : bs_stored_pread(r, dst, len, off, err);
 }
 
 enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst, size_t len, uint64_t off,
@@ -149,25 +175,36 @@ static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_fr
     return st;
 }
 
-/* Open the last chunk: from here on the size is authentic. Section 3. */
-static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
+enum blobseal_status bs_last_chunk_check(struct blobseal_reader *r, struct bs_scratch *s, struct blobseal_error *err)
 {
-    enum blobseal_status st;
-    struct scratch *s;
+    enum blobseal_status st = read_scratch(r, s, r->stored_bytes / BS_CHUNK_LEN, 1, true,
+                                           (size_t)(r->stored_bytes % BS_CHUNK_LEN) + BS_GCM_TAG_LEN, err);
 
-    r->plain_bytes = r->info->plain_bytes;
-    if (r->plain_bytes == BLOBSEAL_SIZE_UNKNOWN)
-        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
-                             bs_source_name(&r->source), (unsigned long long)r->source.size);
-    s = take_scratch(r);
-    if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open %s: no memory", bs_source_name(&r->source));
-    st = read_scratch(r, s, r->plain_bytes / BS_CHUNK_LEN, 1, true,
-                      (size_t)(r->plain_bytes % BS_CHUNK_LEN) + BS_GCM_TAG_LEN, err);
     if (st == BLOBSEAL_E_AUTH)
         st = blobseal_fail(err, st, 0, "the end of %s is not authentic: it was cut, extended or changed",
                            bs_source_name(&r->source));
-    give_scratch(r, s);
+    return st;
+}
+
+/* Open the last chunk: from here on the size is authentic (section 3). For zstd content it is that of the original. */
+static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+    struct bs_scratch *s;
+
+    r->stored_bytes = r->plain_bytes = r->info->stored_bytes;
+    if (r->stored_bytes == BLOBSEAL_SIZE_UNKNOWN)
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
+                             bs_source_name(&r->source), (unsigned long long)r->source.size);
+    s = bs_scratch_take(r, UINT64_MAX);
+    if (s == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open %s: no memory", bs_source_name(&r->source));
+    st = bs_last_chunk_check(r, s, err);
+    bs_scratch_give(r, s);
+    if (st == BLOBSEAL_OK && r->unpack) {
+        st = bs_zstd_open(r, r->max_frames, err);
+        r->info->plain_bytes = r->plain_bytes;
+    }
     return st;
 }
 
@@ -194,13 +231,15 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     r->threads = o.threads;
     r->progress = o.progress;
     r->progress_ctx = o.progress_ctx;
-    r->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
+    r->stored_bytes = r->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
+    r->max_frames = o.max_frames != 0 ? o.max_frames : BS_MAX_FRAMES;
     r->keys = blobseal_secret_alloc(sizeof *r->keys);
     st = r->keys != NULL ? bs_front_read(&front, &r->input, o.envelope, o.envelope_len, err)
                          : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
     if (st == BLOBSEAL_OK) {
         r->core = front.core;
         r->core_offset = front.core_offset;
+        r->unpack = front.core.content == BS_CONTENT_ZSTD && !o.raw;
         st = unlock(r, &front, keks, num_keks, err);
     }
     if (st == BLOBSEAL_OK)
@@ -220,13 +259,13 @@ void blobseal_reader_close(struct blobseal_reader *r)
     if (r == NULL)
         return;
     while (r->pool != NULL) {
-        struct scratch *s = r->pool;
+        struct bs_scratch *s = r->pool;
 
         r->pool = s->next;
-        bs_chunked_clear(&s->chunked);
-        free(s);
+        free_scratch(s);
     }
     bs_pull_free(r->pull);
+    bs_seek_clear(&r->table);
     blobseal_info_free(r->info);
     blobseal_secret_free(r->keys);
     pthread_mutex_destroy(&r->lock);

@@ -98,8 +98,8 @@ static enum blobseal_status seal_put(void *ctx, struct bs_lane *lane, uint64_t i
 
 /* ---- The public function --------------------------------------------------------------------------------------- */
 
-static enum blobseal_status run(struct sealing *s, const struct blobseal_seal_options *o, uint64_t *plain_bytes,
-                                struct blobseal_error *err)
+static enum blobseal_status seal_all(struct sealing *s, const struct blobseal_seal_options *o, uint64_t *plain_bytes,
+                                     struct blobseal_error *err)
 {
     bool seekable = bs_seekable(s->source);
     const struct bs_pipeline p = {
@@ -148,7 +148,7 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     struct blobseal_seal_options o = {.size = sizeof o};
     struct blobseal_seal_result none = {.size = sizeof none};
     struct sealing s = {.source = source, .sink = sink, .input = {source, 0}};
-    uint64_t plain_bytes = 0;
+    uint64_t plain_bytes = 0, stored_bytes = 0;
     enum blobseal_status st;
 
     if (!bs_give_struct(result, &none, sizeof none) || !bs_take_struct(&o, sizeof o, options))
@@ -160,11 +160,12 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
         return st;
     st = bs_begin(&s.begun, sink, source->size, keks, num_keks, &o, err);
     if (st == BLOBSEAL_OK)
-        st = run(&s, &o, &plain_bytes, err);
+        st = o.zstd ? bs_zstd_seal(&s.begun, sink, source, &o, &plain_bytes, &stored_bytes, err)
+                    : seal_all(&s, &o, &plain_bytes, err);
     if (st == BLOBSEAL_OK)
         st = check_end(source, err);
     if (st == BLOBSEAL_OK)
-        st = bs_begun_tell(&s.begun, plain_bytes, plain_bytes, result, err);
+        st = bs_begun_tell(&s.begun, plain_bytes, o.zstd ? stored_bytes : plain_bytes, result, err);
     bs_begun_clear(&s.begun);
     return st;
 }

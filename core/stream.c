@@ -106,7 +106,7 @@ static enum blobseal_status open_work(void *ctx, struct bs_lane *lane, uint64_t 
     size_t sealed_len = BS_SEALED_SEGMENT_LEN;
 
     if (last)
-        sealed_len = bs_seekable(&r->source) ? bs_sealed_tail_len((size_t)(r->plain_bytes % BS_SEGMENT_LEN))
+        sealed_len = bs_seekable(&r->source) ? bs_sealed_tail_len((size_t)(r->stored_bytes % BS_SEGMENT_LEN))
                                              : lane->in_len - sum_len(r);
     lane->plain_len = 0;
     bs_xxh3_start(&p.sum, bs_segment_seed(&r->core, index));
@@ -139,8 +139,27 @@ enum blobseal_status bs_stream_segment(struct blobseal_reader *r, struct bs_lane
     return st == BLOBSEAL_OK ? open_work(&t, lane, index, *last, err) : st;
 }
 
-static enum blobseal_status stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
-                                   struct blobseal_error *err)
+enum blobseal_status bs_segment_check(const struct blobseal_reader *r, uint64_t index, uint8_t *buf,
+                                      struct blobseal_error *err)
+{
+    bool last = index == r->stored_bytes / BS_SEGMENT_LEN;
+    size_t len = last ? bs_sealed_tail_len((size_t)(r->stored_bytes % BS_SEGMENT_LEN)) : BS_SEALED_SEGMENT_LEN;
+    uint64_t off = r->core_offset + bs_chunk_offset(&r->core, index * BS_SEGMENT_CHUNKS);
+    enum blobseal_status st;
+
+    if (sum_len(r) == 0)
+        return BLOBSEAL_OK;
+    st = bs_pread(&r->source, buf, len + sum_len(r), off, err);
+    if (st == BLOBSEAL_OK && bs_xxh3(bs_segment_seed(&r->core, index), buf, len) != bs_load64(buf + len))
+        st = segment_failed(r, index, false, len + sum_len(r), err);
+    return st;
+}
+
+/* ---- All of it ----------------------------------------------------------------------------------------------------- */
+
+enum blobseal_status bs_stored_stream(struct blobseal_reader *r, const struct blobseal_sink *sink,
+                                      blobseal_progress_fn progress, void *progress_ctx, uint64_t *stored_bytes,
+                                      struct blobseal_error *err)
 {
     bool seekable = bs_seekable(&r->source);
     struct streaming t = {r, sink};
@@ -148,22 +167,87 @@ static enum blobseal_status stream(struct blobseal_reader *r, const struct blobs
         .ctx = &t,
         .keys = r->keys,
         .threads = r->threads,
-        .num_segments = seekable ? r->plain_bytes / BS_SEGMENT_LEN + 1 : 0,
+        .num_segments = seekable ? r->stored_bytes / BS_SEGMENT_LEN + 1 : 0,
         .take = seekable ? NULL : open_take,
         .work = open_work,
         .put = sink != NULL && sink->pwrite == NULL ? open_put : NULL,
         .source = &r->source,
-        .progress = r->progress,
-        .progress_ctx = r->progress_ctx,
+        .progress = progress,
+        .progress_ctx = progress_ctx,
     };
-    uint64_t n = 0;
     enum blobseal_status st;
 
     if (r->consumed)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
     else
-        st = bs_pipeline_run(&p, &n, err);
+        st = bs_pipeline_run(&p, stored_bytes, err);
+    if (st == BLOBSEAL_OK && !seekable)
+        r->info->stored_bytes = *stored_bytes; /* nobody knew before */
     r->consumed = !seekable;
+    return st;
+}
+
+/* ---- Zstd content from a pipe is decompressed in order, behind the threads that open it ------------------------------- */
+
+struct decoding {
+    struct blobseal_reader *r;
+    const struct blobseal_sink *sink; /* NULL: verify only */
+    struct bs_decoder *decoder;
+    uint64_t plain_bytes;
+};
+
+/* The sink of what is sealed. */
+static enum blobseal_status decode_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
+{
+    struct decoding *d = ctx;
+    const struct blobseal_reader *r = d->r;
+    const uint8_t *from = buf;
+    enum blobseal_status st = BLOBSEAL_OK;
+    struct bs_slice out;
+
+    for (size_t n; len > 0 && st == BLOBSEAL_OK; from += n, len -= n) {
+        st = bs_decoder_feed(d->decoder, from, len, &n, &out, err);
+        if (st != BLOBSEAL_OK || out.len == 0)
+            continue;
+        if (d->sink != NULL)
+            st = bs_write(d->sink, out.p, out.len, d->plain_bytes, err);
+        d->plain_bytes += out.len;
+        if (st == BLOBSEAL_OK && r->progress != NULL && !r->progress(r->progress_ctx, d->plain_bytes))
+            st = blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "canceled");
+    }
+    return st;
+}
+
+static enum blobseal_status decode(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
+                                   struct blobseal_error *err)
+{
+    struct decoding d = {.r = r, .sink = sink, .decoder = bs_decoder_new(r->max_frames)};
+    const struct blobseal_sink stored = {.ctx = &d, .name = "zstd content", .write = decode_write};
+    enum blobseal_status st;
+    uint64_t n;
+
+    if (d.decoder == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
+    st = bs_stored_stream(r, &stored, NULL, NULL, &n, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_decoder_end(d.decoder, err);
+    *plain_bytes = d.plain_bytes;
+    bs_decoder_free(d.decoder);
+    return st;
+}
+
+static enum blobseal_status stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
+                                   struct blobseal_error *err)
+{
+    uint64_t n = 0;
+    enum blobseal_status st;
+
+    if (!r->unpack)
+        st = bs_stored_stream(r, sink, r->progress, r->progress_ctx, &n, err);
+    else if (bs_seekable(&r->source))
+        st = bs_zstd_stream(r, sink, &n, err);
+    else
+        st = decode(r, sink, &n, err);
     if (plain_bytes != NULL)
         *plain_bytes = n;
     return st;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The push stream: a blob sealed from what a program hands over, on its thread. */
+/* The push stream: a blob sealed, and if wanted compressed, from what a program hands over, on its thread. */
 #include <stdlib.h>
 
 #include "internal.h"
@@ -8,6 +8,7 @@ struct blobseal_writer {
     struct bs_push push;
     struct blobseal_sink sink;
     struct bs_begun begun;
+    struct bs_packer *packer; /* where it compresses, or NULL */
     uint64_t plain_bytes;
     bool finished;
     enum blobseal_status failed; /* what every call answers from then on */
@@ -51,6 +52,8 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
     st = bs_begin(&w->begun, &w->sink, BLOBSEAL_SIZE_UNKNOWN, keks, num_keks, &o, err);
     if (st == BLOBSEAL_OK)
         st = bs_push_start(&w->push, &w->begun, &w->sink, err);
+    if (st == BLOBSEAL_OK && o.zstd && (w->packer = bs_packer_new(o.zstd_level)) == NULL)
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
     if (st == BLOBSEAL_OK)
         *writer = w;
     else
@@ -66,7 +69,9 @@ enum blobseal_status blobseal_writer_write(struct blobseal_writer *w, const void
     if (st != BLOBSEAL_OK)
         return st;
     w->plain_bytes += len;
-    return ended(w, bs_push_add(&w->push, buf, len, &w->error), err);
+    st = w->packer != NULL ? bs_packer_add(w->packer, &w->push, buf, len, &w->error)
+                           : bs_push_add(&w->push, buf, len, &w->error);
+    return ended(w, st, err);
 }
 
 enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct blobseal_seal_result *result,
@@ -82,17 +87,21 @@ enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct bl
         return st;
     if (result == NULL && w->begun.layout == BLOBSEAL_LAYOUT_DETACHED)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no place for the detached envelope");
-    st = ended(w, bs_push_end(&w->push, &w->error), err);
+    if (w->packer != NULL)
+        st = bs_packer_end(w->packer, &w->push, &w->error);
     if (st == BLOBSEAL_OK)
-        st = ended(w, bs_begun_tell(&w->begun, w->plain_bytes, w->push.total, result, &w->error), err);
+        st = bs_push_end(&w->push, &w->error);
+    if (st == BLOBSEAL_OK)
+        st = bs_begun_tell(&w->begun, w->plain_bytes, w->push.total, result, &w->error);
     w->finished = true;
-    return st;
+    return ended(w, st, err);
 }
 
 void blobseal_writer_close(struct blobseal_writer *w)
 {
     if (w == NULL)
         return;
+    bs_packer_free(w->packer);
     bs_push_clear(&w->push);
     bs_begun_clear(&w->begun);
     free(w);

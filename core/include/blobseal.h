@@ -277,7 +277,7 @@ struct blobseal_info {
     enum blobseal_layout layout;                /* never AUTO                 */
     uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
     uint64_t generation;
-    uint64_t plain_bytes;   /* or BLOBSEAL_SIZE_UNKNOWN                                      */
+    uint64_t plain_bytes;   /* or BLOBSEAL_SIZE_UNKNOWN: also for zstd content without a key */
     uint64_t sealed_bytes;  /* frame and core; or BLOBSEAL_SIZE_UNKNOWN                      */
     uint32_t slot_capacity; /* 0 where detached                                             */
     uint32_t notes;
@@ -290,6 +290,7 @@ struct blobseal_info {
      * sealer wrote: the type may be no media type, control characters may be anywhere. U+0000 is shown as `?`.
      */
     const struct blobseal_meta *meta;
+    uint64_t stored_bytes; /* what was sealed: plain_bytes, or what they compressed to; or BLOBSEAL_SIZE_UNKNOWN */
 };
 
 /* Release @info. NULL is allowed. */
@@ -330,17 +331,23 @@ struct blobseal_seal_options {
      * annotations differ and are not empty; otherwise ARG. More than fits: POLICY.
      */
     const struct blobseal_meta *meta;
+    bool zstd;      /* compress (section 3.1). What data compress to shows something of them: see README.md */
+    int zstd_level; /* 0: 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                     */
 };
+
+#define BLOBSEAL_ZSTD_MIN_LEVEL (-7)
+#define BLOBSEAL_ZSTD_MAX_LEVEL 19
 
 struct blobseal_seal_result {
     size_t size;
     uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
-    uint64_t plain_bytes;
+    uint64_t plain_bytes;  /* of the source           */
     uint64_t sealed_bytes; /* bytes given to the sink */
     enum blobseal_layout layout;
     uint64_t generation;
     char *envelope; /* LAYOUT_DETACHED: the JWE; make it durable before the core gets its name. blobseal_free() */
     size_t envelope_len;
+    uint64_t stored_bytes; /* bytes that were sealed: plain_bytes, or what they compressed to */
 };
 
 /**
@@ -353,7 +360,9 @@ struct blobseal_seal_result {
  *
  * Cost: one wrap a KEK; then the threads work on 1 MiB of plaintext each. Seekable sources and sinks are read and
  * written in parallel. Memory: about 2.2 MiB a worker, and two workers more where a side is sequential; independent
- * of the blob's size. Small blobs are sealed on the caller's thread.
+ * of the blob's size. Small blobs are sealed on the caller's thread. With `zstd` the threads compress 1 MiB each, which takes
+ * memory of libzstd for every worker, more at high levels, and what they make is sealed and written in order; 16 bytes are
+ * kept for each MiB of plaintext, at most 1 TiB of which can be sealed in one blob (POLICY).
  * Errors: those of the source, the sink and the providers; ARG and POLICY for metadata, see the options; POLICY where the
  * envelope does not fit its slot; CANCELED.
  * After an error the sink holds an unusable part of a blob.
@@ -374,7 +383,8 @@ struct blobseal_writer; /* a push stream: a blob sealed from what a program hand
  * @options: may be NULL; `threads` and `progress` have no use here
  *
  * One blobseal_writer_finish() behind any number of blobseal_writer_write() makes the blob. Its size is not known beforehand,
- * so LAYOUT_AUTO is A/B. All work is done on the caller's thread, without threads of its own; memory: about 0.5 MiB.
+ * so LAYOUT_AUTO is A/B. All work is done on the caller's thread, without threads of its own; memory: about 0.5 MiB, with `zstd`
+ * 2 MiB more and what libzstd needs.
  * Errors: as blobseal_seal().
  * Source: sections 2 to 5.
  */
@@ -412,6 +422,8 @@ struct blobseal_reader_options {
     blobseal_progress_fn progress;
     void *progress_ctx;
     uint64_t min_generation; /* an older envelope is refused (POLICY); 0: any will do. Section 6 */
+    bool raw;                /* zstd content: present the zstd file itself, which is then not looked at (section 3.1) */
+    uint32_t max_frames;     /* zstd content: POLICY for more frames, of which each takes 16 bytes of memory; 0: 2^20 */
 };
 
 /**
@@ -422,7 +434,7 @@ struct blobseal_reader_options {
  * @options: may be NULL
  *
  * Unwraps the DEK, checks the commitment and, where the source is seekable, opens the last chunk, which makes the
- * size authentic. A sequential source is read up to the payload.
+ * size authentic; of zstd content the seek table is read as well. A sequential source is read up to the payload.
  * Threads: blobseal_reader_pread() and the getters may be called by many threads at once; the other functions by one of them
  * at a time.
  * Errors: FORMAT, DAMAGED, UNSUPPORTED, NO_KEY, AUTH, UNAVAILABLE, DENIED, INPUT; CONFIG where an envelope is
@@ -437,7 +449,8 @@ blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_sour
 /* Release @reader and wipe its keys. NULL is allowed. */
 BLOBSEAL_API void blobseal_reader_close(struct blobseal_reader *reader);
 
-/* Size of the plaintext: authentic for a seekable source, BLOBSEAL_SIZE_UNKNOWN for a sequential one. */
+/* Size of the plaintext, of zstd content that of the original: authentic for a seekable source, BLOBSEAL_SIZE_UNKNOWN for a
+ * sequential one. */
 BLOBSEAL_API uint64_t blobseal_reader_size(const struct blobseal_reader *reader);
 
 /* What the blob says, now authentic but for `region` and `sealed_bytes`. Borrowed from @reader. */
@@ -451,10 +464,12 @@ BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobs
  * @nread: bytes written; less than @len only at the end of the blob
  *
  * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read asks the source for 16,400 bytes and opens one
- * chunk. No allocation once as many calls have run at the same time as ever will.
+ * chunk. Of zstd content it decompresses the frames of 1 MiB that the range touches; the last one is kept, so that reads in a
+ * row decompress each once. No allocation once as many calls have run at the same time as ever will; each of them takes
+ * 0.5 MiB, with zstd content 2.7 MiB.
  * Threads: many calls at once; they wait for each other only while memory changes hands.
- * Errors: AUTH (a chunk touched is not genuine), DAMAGED, INPUT, ARG (sequential source, or @off
- * beyond the size). All of @dst is then zero, and the reader stays usable.
+ * Errors: AUTH (a chunk touched is not genuine), DAMAGED, INPUT, FORMAT (zstd content that is none), ARG (sequential source, or
+ * @off beyond the size). All of @dst is then zero, and the reader stays usable.
  * Source: section 3.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_pread(struct blobseal_reader *reader, void *dst,
@@ -468,7 +483,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_pread(struct
  * Every chunk is verified before a byte of it reaches the sink, every segment sum is checked. A sequential sink has
  * received a verified prefix when an error comes; a caller with a file must not give it its name before BLOBSEAL_OK.
  * Once for a sequential source (ARG after that, and after blobseal_reader_read()), any number of times for a seekable one.
- * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), INPUT, OUTPUT, CANCELED, ARG.
+ * Zstd content goes out by whole frames; from a sequential source one thread decompresses.
+ * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), FORMAT and POLICY (zstd content), INPUT, OUTPUT, CANCELED, ARG.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struct blobseal_reader *reader,
                                                                            const struct blobseal_sink *sink,

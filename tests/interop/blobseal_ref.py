@@ -7,6 +7,7 @@ the parts are in
 
     ref_conventions.py   section 1
     ref_core.py          sections 2 and 3: core header and payload
+    ref_zstd.py          section 3.1: compressed content
     strict_json.py       section 4.1
     ref_envelope.py      sections 4.2 to 4.6
     ref_frame.py         section 5
@@ -44,9 +45,10 @@ from ref_frame import (
     parse_frame,
     valid_slots,
 )
+from ref_zstd import make_zstd, open_zstd
 from strict_json import to_json
 
-EXIT_CODES = {"format": 3, "damaged": 3, "auth": 3, "no-key": 4, "unsupported": 12}
+EXIT_CODES = {"format": 3, "damaged": 3, "auth": 3, "no-key": 4, "limit": 10, "unsupported": 12}
 USAGE = 2
 
 # ---- Whole blobs -------------------------------------------------
@@ -93,13 +95,15 @@ def open_blob(data, private_keys, envelope=None):
         key, base_nonce, meta = open_slots(valid_slots(data, frame), private_keys, header)
     else:
         raise UsageError("the envelope of this blob is detached: name it")  # no refusal, says section 1
-    return open_payload(core[CORE_HEADER_SIZE:], header, key, base_nonce), meta
+    plaintext = open_payload(core[CORE_HEADER_SIZE:], header, key, base_nonce)
+    return open_zstd(plaintext) if header.content == 1 else plaintext, meta
 
 
-def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="RSA-OAEP-256", meta=None):
+def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="RSA-OAEP-256", meta=None, zstd=False):
     """Give (blob, envelope); for the attached layouts the blob holds the envelope already."""
     dek, cek, blob_id = os.urandom(32), os.urandom(32), os.urandom(16)
-    core = seal_core(plaintext, dek, segments, blob_id, os.urandom(24))
+    stored = make_zstd(plaintext) if zstd else plaintext
+    core = seal_core(stored, dek, segments, blob_id, os.urandom(24), int(zstd))
     recipients = [wrap(public_key, cek, alg) for public_key in public_keys]
     content = to_json(build_content(dek, core[:CORE_HEADER_SIZE], meta))
     jwe = to_json(build_jwe(cek, to_json(build_protected(blob_id, 1, recipients)), content, recipients))
@@ -150,8 +154,8 @@ def command_seal(options):
     keys = [load_public_key(path) for path in options.key]
     segments = 0 if options.bare else 1
     meta = json.loads(options.meta) if options.meta else None
-    data = read_file(options.input)
-    blob, jwe = seal_blob(data, keys, options.layout, segments, options.slot_size, options.alg, meta)
+    how = segments, options.slot_size, options.alg, meta, options.zstd
+    blob, jwe = seal_blob(read_file(options.input), keys, options.layout, *how)
     if options.envelope:
         write_file(options.envelope, jwe)
     write_file(options.output, blob)
@@ -162,7 +166,7 @@ def command_inspect(options):
     frame, core, header = take_apart(data)
     print(f"blob id: {header.blob_id.hex()}\npayload: {'checksummed' if header.segments else 'bare'}")
     length = plaintext_length(core[CORE_HEADER_SIZE:], header.segments)
-    print(f"plaintext length, not authentic yet: {length}")
+    print(f"{'compressed' if header.content else 'plaintext'} length, not authentic yet: {length}")
     if not frame:
         print("envelope: detached")
         return
@@ -206,10 +210,12 @@ def command_line():
     meta = ("--meta", {"help": "JSON, sealed as it is"})
     layout = ("--layout", {"choices": ("compact", "ab", "detached"), "required": True})
     bare = ("--bare", {"action": "store_true", "help": "without segment sums"})
+    zstd = ("--zstd", {"action": "store_true", "help": "compress"})
     slot_size = ("--slot-size", {"type": int})
     alg = ("--alg", {"choices": tuple(OAEP_HASH), "default": "RSA-OAEP-256"})
     keys = ("-k", {"dest": "key", "action": "append", "required": True})
-    add("seal", command_seal, ("input", {}), ("output", {}), layout, bare, slot_size, alg, keys, envelope, meta)
+    how = layout, bare, zstd, slot_size, alg, keys, envelope, meta
+    add("seal", command_seal, ("input", {}), ("output", {}), *how)
     add("inspect", command_inspect, blob)
     add("check", command_check, vectors)
     add("unpack", command_unpack, ("folder", {}), vectors)

@@ -111,6 +111,13 @@ def shown_meta(key, blob, envelope):
     return json.loads(blobseal("inspect", "--json", "-k", key, *named(envelope), blob)).get("meta")
 
 
+def unpacked(stored):
+    """What is recovered of a compressed blob is a zstd file."""
+    code, output = run_program("zstd", "-dc", piped=stored)
+    fail_unless(code == 0, f"exit code {code} of zstd")
+    return output
+
+
 def named(envelope):
     return ("--envelope", envelope) if envelope else ()
 
@@ -137,7 +144,8 @@ class UnpackedVector:
         reference("check", self.path)
 
     def recover(self):
-        self.compare(recovered(self.key, self.blob, self.envelope, self.name in RECOVERED_BY_PROGRAM))
+        stored = recovered(self.key, self.blob, self.envelope, self.name in RECOVERED_BY_PROGRAM)
+        self.compare(unpacked(stored) if self.name.startswith("ok-zstd-") else stored)
 
     def open_with_blobseal(self):
         arguments = ("-k", self.key, "-o", self.output, *named(self.envelope), self.blob)
@@ -180,8 +188,8 @@ def vector_checks(paths, work):
 class Exchange:
     """A blob of a plaintext, sealed by one program and opened by the others, with files in a folder of its own."""
 
-    def __init__(self, work, size, payload, recipients):
-        self.work, self.size, self.payload = work, size, payload
+    def __init__(self, work, size, payload, recipients, zstd=False):
+        self.work, self.size, self.payload, self.zstd = work, size, payload, zstd
         keys = [os.path.join(work, "keys", f"kek{i + 1}.pem") for i in range(recipients)]
         self.opener = keys[-1]
         self.keys = [argument for key in keys for argument in ("-k", key)]
@@ -208,8 +216,8 @@ class Exchange:
     def reference_to_blobseal(self, layout):
         with self.files() as (plain, blob, envelope, output):
             options = named(layout == "detached" and envelope)
-            bare = ("--bare",) if self.payload == "bare" else ()
-            reference("seal", "--layout", layout, *options, *bare, *self.keys, plain, blob)
+            how = [*(["--bare"] if self.payload == "bare" else []), *(["--zstd"] if self.zstd else [])]
+            reference("seal", "--layout", layout, *options, *how, *self.keys, plain, blob)
             blobseal("open", "-k", self.opener, "-o", output, *options, blob)
             self.compare(read_file(output))
 
@@ -220,6 +228,8 @@ class Exchange:
             layout = "A/B" if source == "pipe" or self.size >= 4194304 else "compact"
             if self.payload == "bare":
                 options.append("--no-checksums")
+            if self.zstd:
+                options.append("--zstd")
             if source == "detached":
                 layout = "detached"
                 options += ["--detached", envelope]
@@ -232,8 +242,9 @@ class Exchange:
             self.check_layout(blob, layout)
             reference("open", *named(envelope), "-o", output, self.opener, blob)
             self.compare(read_file(output))
-            by_program = self.size == RECOVERED_BY_PROGRAM_SIZE
-            self.compare(recovered(self.opener, blob, envelope, by_program))
+            by_program = self.size == RECOVERED_BY_PROGRAM_SIZE and not self.zstd
+            stored = recovered(self.opener, blob, envelope, by_program)
+            self.compare(unpacked(stored) if self.zstd else stored)
 
 
 class MetaExchange(Exchange):
@@ -281,9 +292,9 @@ def exchange_checks(work):
     """Give (name, function) for each check."""
     for size in SIZES:
         for payload in ("checksummed", "bare"):
-            for recipients in (1, 2):
-                exchange = Exchange(work, size, payload, recipients)
-                case = f"{payload}, {recipients} recipients"
+            for recipients, zstd in ((1, False), (2, False), (1, True)):
+                exchange = Exchange(work, size, payload, recipients, zstd)
+                case = f"{payload}, {recipients} recipients{', zstd' if zstd else ''}"
                 for layout in ("compact", "ab", "detached"):
                     run = functools.partial(exchange.reference_to_blobseal, layout)
                     yield f"reference to blobseal: {size} bytes, {layout}, {case}", run

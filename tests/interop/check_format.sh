@@ -12,7 +12,7 @@ export LC_ALL=C
 python=/usr/bin/python3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-for module in cryptography xxhash jwcrypto; do
+for module in cryptography xxhash jwcrypto zstandard; do
     if ! "$python" -c "import $module" 2>/dev/null; then
         if [[ ${CI:-} == true ]]; then
             echo "missing: the Python module $module"
@@ -22,5 +22,14 @@ for module in cryptography xxhash jwcrypto; do
         exit 77
     fi
 done
+
+if ! command -v zstd >/dev/null; then
+    if [[ ${CI:-} == true ]]; then
+        echo "missing: zstd"
+        exit 1
+    fi
+    echo "skipped: needs zstd"
+    exit 77
+fi
 
 exec "$python" "$here/check_format.py"

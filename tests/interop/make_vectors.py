@@ -10,7 +10,7 @@ the checksums of headers, slots and segments are those of the changed bytes unle
 Where a fault is inside what only the sealer can make, the blob is sealed around it.
 
 vector_parts.py makes sound blobs and faults; the vectors themselves are in vectors_core.py, vectors_frame.py,
-vectors_json.py, vectors_envelope.py and vectors_recipients.py.
+vectors_json.py, vectors_envelope.py, vectors_recipients.py and vectors_zstd.py.
 """
 
 import collections
@@ -23,6 +23,7 @@ import vectors_envelope
 import vectors_frame
 import vectors_json
 import vectors_recipients
+import vectors_zstd
 from blobseal_ref import check_vector
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -48,6 +49,10 @@ MAKERS = (
     vectors_recipients.recipient_header_faults,
     vectors_recipients.unwrap_faults,
     vectors_recipients.tampering,
+    vectors_zstd.golden_zstd,
+    vectors_zstd.frame_faults,
+    vectors_zstd.entry_faults,
+    vectors_zstd.table_faults,
 )
 
 

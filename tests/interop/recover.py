@@ -3,7 +3,8 @@
 """Recovery without blobseal: open a blob with jwcrypto, HKDF and AES-GCM. Usage: recover.py KEY.pem BLOB [ENVELOPE]
 
 The plaintext goes to the standard output. Only what recovery needs is checked: every tag, the commitment, the end of
-the blob. The checksums are not looked at, so this also reads a blob whose only fault is a decayed checksum.
+the blob. The checksums are not looked at, so this also reads a blob whose only fault is a decayed checksum. What was
+compressed comes out as the zstd file that was sealed: `zstd -d` reads it.
 """
 
 import base64

@@ -24,6 +24,10 @@ class CoreHeader:
         return self.raw[11]
 
     @property
+    def content(self):
+        return self.raw[10]
+
+    @property
     def blob_id(self):
         return self.raw[16:32]
 
@@ -48,13 +52,13 @@ def parse_core_header(core):
     refuse_unless(raw == with_sum(raw[:88]), "damaged", "checksum of the core header")
     refuse_unless(raw[12:16] == bytes(4), "format", "zero bytes of the core header")
     refuse_unless(raw[9] == 1, "unsupported", "suite")
-    refuse_unless(raw[10] == 0, "unsupported", "content")
+    refuse_unless(raw[10] in (0, 1), "unsupported", "content")
     refuse_unless(raw[11] in (0, 1), "unsupported", "segments")
     return CoreHeader(raw)
 
 
-def core_context(segments, blob_id):
-    return CORE_MAGIC + bytes([1, 1, 0, segments]) + bytes(4) + blob_id
+def core_context(segments, blob_id, content=0):
+    return CORE_MAGIC + bytes([1, 1, content, segments]) + bytes(4) + blob_id
 
 
 def derive(dek, context, salt):
@@ -98,8 +102,8 @@ def join_payload(stored, segments, blob_id):
     return b"".join(group + segment_sum(blob_id, s, group) for s, group in enumerate(groups))
 
 
-def seal_core(plaintext, dek, segments, blob_id, salt):
-    context = core_context(segments, blob_id)
+def seal_core(plaintext, dek, segments, blob_id, salt, content=0):
+    context = core_context(segments, blob_id, content)
     key, base_nonce, commitment = derive(dek, context, salt)
     stored = seal_chunks(key, base_nonce, plaintext)
     return with_sum(context + salt + commitment) + join_payload(stored, segments, blob_id)

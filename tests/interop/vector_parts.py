@@ -110,6 +110,12 @@ class Core(CoreHeader):
         return self.with_raw(resummed(header) + seal_chunks(key, base_nonce, self.plain))
 
 
+def make_zstd_core(stored, plain=b"", segments=0):
+    """A core of content = 1 that holds `stored`, whatever that is."""
+    dek = os.urandom(32)
+    return Core(seal_core(stored, dek, segments, os.urandom(16), os.urandom(24), 1), plain, dek)
+
+
 def make_core(size=100, segments=0, dek=None, blob_id=None, salt=None, seed="blobseal"):
     plain, dek = plaintext(size, seed), dek or os.urandom(32)
     raw = seal_core(plain, dek, segments, blob_id or os.urandom(16), salt or os.urandom(24))

@@ -55,6 +55,8 @@ enum {
     OPT_NAME,
     OPT_TYPE,
     OPT_ANNOTATION,
+    OPT_ZSTD,
+    OPT_RAW,
 };
 
 /* Options that every verb knows. */
@@ -332,6 +334,7 @@ struct job {
     const char *out_path; /* NULL: by default */
     char default_out[4096];
     bool force;
+    bool raw; /* present zstd content as it is */
     unsigned threads;
     uint64_t min_generation;
     struct progress progress;
@@ -374,6 +377,8 @@ struct report {
     const char *schema;
     const char *in, *out; /* out NULL: left out */
     uint64_t plain_bytes, sealed_bytes;
+    bool zstd;             /* what is sealed is compressed... */
+    uint64_t stored_bytes; /* ...to so many bytes     */
     const uint8_t *blob_id;
     const struct blobseal_recipient *recipients;
     size_t num_recipients;
@@ -385,6 +390,12 @@ struct report {
 /* The report of a job that read a blob. */
 struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds);
 bool report_print(const struct report *r, struct blobseal_error *err);
+
+/* "  zstd 41.2%": to how much the content compressed; empty where it is not compressed. Returns @buf. */
+const char *report_ratio(char buf[32], const struct report *r);
+
+/* Of struct blobseal_info. */
+#define CONTENT_ZSTD 1u
 
 /* Say on stderr what deserves attention in an envelope. */
 void report_notes(const char *name, uint32_t notes);

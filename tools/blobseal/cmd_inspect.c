@@ -35,7 +35,7 @@ static void print_json(const struct input *in, const struct blobseal_info *info,
     json_bool("verified", verified);
     json_number("version", info->version);
     json_text("suite", info->suite == 1 ? "Cobblestone-256" : "unknown");
-    json_text("content", info->content == 0 ? "as-given" : "unknown");
+    json_text("content", info->content == CONTENT_ZSTD ? "zstd" : info->content == 0 ? "as-given" : "unknown");
     json_text("segments", info->segments == 0 ? "bare" : "checksummed");
     json_text("layout", blobseal_layout_name(info->layout));
     json_number("slot_capacity", info->slot_capacity != 0 ? info->slot_capacity : BLOBSEAL_SIZE_UNKNOWN);
@@ -43,6 +43,8 @@ static void print_json(const struct input *in, const struct blobseal_info *info,
     json_number("generation", info->num_recipients > 0 ? info->generation : BLOBSEAL_SIZE_UNKNOWN);
     json_number("plain_bytes", info->plain_bytes);
     json_number("sealed_bytes", info->sealed_bytes);
+    if (info->content == CONTENT_ZSTD)
+        json_number("stored_bytes", info->stored_bytes);
     json_bool("slot_damaged", (info->notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0);
     json_bool("change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
     json_bool("length_possible", (info->notes & BLOBSEAL_NOTE_LENGTH) == 0);
@@ -74,7 +76,11 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
         printf("%-12s A/B: two slots of %u bytes\n", "layout", info->slot_capacity);
     else
         printf("%-12s %s\n", "layout", blobseal_layout_name(info->layout));
+    if (info->content == CONTENT_ZSTD)
+        printf("%-12s zstd, compressed before it was sealed\n", "content");
     print_bytes("plaintext", info->plain_bytes);
+    if (info->content == CONTENT_ZSTD)
+        print_bytes("compressed", info->stored_bytes);
     print_bytes("sealed", info->sealed_bytes);
     if (info->num_recipients == 0) {
         printf("%-12s kept elsewhere: name it with --envelope\n", "envelope");

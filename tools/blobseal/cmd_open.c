@@ -19,6 +19,7 @@ static const char usage[] =
     "      --range OFF:LEN     open LEN bytes from byte OFF on, OFF: all from there on; K, M, G and T are powers of "
     "1024\n"
     "      --sparse            leave holes in OUT where blocks of 4 KiB are zero\n"
+    "      --raw               of a blob that was sealed with --zstd the zstd file itself, not what is in it\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --json              report as JSON (blobseal.open/1)\n"
@@ -40,10 +41,11 @@ static bool tell(const struct request *r, uint64_t plain_bytes, double seconds, 
 {
     const struct job *j = &r->job;
     struct report report = report_of_reader("blobseal.open/1", j, plain_bytes, seconds);
-    char size[32], rate[32], out[320];
+    char size[32], ratio[32], rate[32], out[320];
 
     if (r->is_range) {
-        report.plain_bytes = blobseal_reader_size(j->reader);
+        if (report.plain_bytes != BLOBSEAL_SIZE_UNKNOWN) /* as it is for --raw */
+            report.plain_bytes = blobseal_reader_size(j->reader);
         report.is_range = true;
         report.range_off = r->off;
         report.range_len = plain_bytes;
@@ -51,8 +53,9 @@ static bool tell(const struct request *r, uint64_t plain_bytes, double seconds, 
     if (settings.json)
         return report_print(&report, err);
     if (progress_wants_summary(&j->progress))
-        fprintf(stderr, "opened %s  %s  %.2f s  %s  -> %s\n", j->in.printable, human_bytes(size, plain_bytes), seconds,
-                human_rate(rate, plain_bytes, seconds), printable(out, sizeof out, j->out.path));
+        fprintf(stderr, "opened %s  %s%s  %.2f s  %s  -> %s\n", j->in.printable, human_bytes(size, plain_bytes),
+                report_ratio(ratio, &report), seconds, human_rate(rate, plain_bytes, seconds),
+                printable(out, sizeof out, j->out.path));
     return true;
 }
 
@@ -154,6 +157,7 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"envelope", required_argument, NULL, OPT_ENVELOPE},
                                         {"min-generation", required_argument, NULL, OPT_MIN_GENERATION},
                                         {"range", required_argument, NULL, OPT_RANGE},
+                                        {"raw", no_argument, NULL, OPT_RAW},
                                         {"sparse", no_argument, NULL, OPT_SPARSE},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PROGRESS_OPTION,

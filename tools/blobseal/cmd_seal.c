@@ -15,6 +15,10 @@ static const char usage[] =
     "  -o, --output OUT        default: IN.sealed, or standard output for standard input; - is standard output\n"
     "  -f, --force             replace OUT if it exists\n"
     "      --detached FILE     write the key envelope to FILE instead of into the blob\n"
+    "      --zstd[=LEVEL]      compress first, at a level from -7 (fast) to 19 (small; default 3). Then the size of "
+    "the blob tells\n"
+    "                          something of the content: not for data in which secrets stand beside what others can "
+    "choose\n"
     "      --no-checksums      no checksum of each segment: for stores that keep a digest themselves\n"
     "      --slot-size BYTES   room for the envelope, to be changed in place later: 4096 to 65536, a multiple of 4096\n"
     "                          (default: 8192 or what is needed from 4 MiB on and for streams, no spare room below)\n"
@@ -59,20 +63,23 @@ static bool tell(const struct request *r, const struct blobseal_seal_result *res
                                   .out = j->out.path,
                                   .plain_bytes = result->plain_bytes,
                                   .sealed_bytes = result->sealed_bytes,
+                                  .zstd = r->options.zstd,
+                                  .stored_bytes = result->stored_bytes,
                                   .blob_id = result->blob_id,
                                   .recipients = recipients,
                                   .num_recipients = j->keys.num,
                                   .seconds = seconds};
-    char size[32], rate[32], out[320];
+    char size[32], ratio[32], rate[32], out[320];
 
     if (settings.json) {
         describe_recipients(recipients, r);
         return report_print(&report, err);
     }
     if (progress_wants_summary(&j->progress))
-        fprintf(stderr, "sealed %s  %s  %zu recipient%s  %.2f s  %s  -> %s\n", j->in.printable,
-                human_bytes(size, result->plain_bytes), j->keys.num, j->keys.num == 1 ? "" : "s", seconds,
-                human_rate(rate, result->plain_bytes, seconds), printable(out, sizeof out, j->out.path));
+        fprintf(stderr, "sealed %s  %s%s  %zu recipient%s  %.2f s  %s  -> %s\n", j->in.printable,
+                human_bytes(size, result->plain_bytes), report_ratio(ratio, &report), j->keys.num,
+                j->keys.num == 1 ? "" : "s", seconds, human_rate(rate, result->plain_bytes, seconds),
+                printable(out, sizeof out, j->out.path));
     return true;
 }
 
@@ -135,6 +142,18 @@ static bool seal(struct request *r, struct blobseal_error *err)
 
 /* ---- Options ---------------------------------------------------------------------------------------------------- */
 
+/* "3", "19", "-5". */
+static bool parse_level(const char *arg, int *level)
+{
+    bool fast = arg[0] == '-';
+    unsigned long n;
+
+    if (!parse_number(fast ? arg + 1 : arg, 1, fast ? -BLOBSEAL_ZSTD_MIN_LEVEL : BLOBSEAL_ZSTD_MAX_LEVEL, &n))
+        return false;
+    *level = fast ? -(int)n : (int)n;
+    return true;
+}
+
 static int set_option(void *ctx, int option, const char *arg)
 {
     struct request *r = ctx;
@@ -147,6 +166,11 @@ static int set_option(void *ctx, int option, const char *arg)
     case OPT_DETACHED:
         r->detached_path = arg;
         r->options.layout = BLOBSEAL_LAYOUT_DETACHED;
+        break;
+    case OPT_ZSTD:
+        r->options.zstd = true;
+        if (arg != NULL && !parse_level(arg, &r->options.zstd_level))
+            return usage_error("--zstd takes a level from -7 to -1 or from 1 to 19, not %s", arg);
         break;
     case OPT_NO_CHECKSUMS:
         r->options.no_checksums = true;
@@ -182,6 +206,7 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"output", required_argument, NULL, 'o'},
                                         {"force", no_argument, NULL, 'f'},
                                         {"detached", required_argument, NULL, OPT_DETACHED},
+                                        {"zstd", optional_argument, NULL, OPT_ZSTD},
                                         {"no-checksums", no_argument, NULL, OPT_NO_CHECKSUMS},
                                         {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},
                                         {"oaep", required_argument, NULL, OPT_OAEP},

@@ -24,10 +24,13 @@ static bool tell(const struct job *j, uint64_t plain_bytes, double seconds, stru
 {
     const struct report report = report_of_reader("blobseal.verify/1", j, plain_bytes, seconds);
 
+    char ratio[32];
+
     if (settings.json)
         return report_print(&report, err);
     if (!settings.quiet)
-        printf("%s: authentic, %llu bytes\n", j->in.printable, (unsigned long long)plain_bytes);
+        printf("%s: authentic, %llu bytes%s\n", j->in.printable, (unsigned long long)plain_bytes,
+               report_ratio(ratio, &report));
     return fflush(stdout) == 0 || stdout_failed(err);
 }
 

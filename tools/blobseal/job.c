@@ -16,6 +16,9 @@ static int set_option(struct job *j, int option, const char *arg)
     case 'o':
         j->out_path = arg;
         break;
+    case OPT_RAW:
+        j->raw = true;
+        break;
     case 'f':
         j->force = true;
         break;
@@ -116,7 +119,8 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
                                               .threads = j->threads,
                                               .progress = progress_step,
                                               .progress_ctx = &j->progress,
-                                              .min_generation = j->min_generation};
+                                              .min_generation = j->min_generation,
+                                              .raw = j->raw};
 
     if (blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num, &o, err) == BLOBSEAL_OK)
         return true;

@@ -14,17 +14,28 @@ void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BL
 struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds)
 {
     const struct blobseal_info *info = blobseal_reader_info(j->reader);
+    bool zstd = info->content == CONTENT_ZSTD;
 
     return (struct report){.schema = schema,
                            .in = j->in.name,
                            .out = j->out.path,
-                           .plain_bytes = plain_bytes,
+                           .plain_bytes = zstd && j->raw ? BLOBSEAL_SIZE_UNKNOWN : plain_bytes,
                            .sealed_bytes = info->sealed_bytes,
+                           .zstd = zstd,
+                           .stored_bytes = info->stored_bytes,
                            .blob_id = info->blob_id,
                            .recipients = info->recipients,
                            .num_recipients = info->num_recipients,
                            .meta = info->meta,
                            .seconds = seconds};
+}
+
+const char *report_ratio(char buf[32], const struct report *r)
+{
+    buf[0] = '\0';
+    if (r->zstd && r->plain_bytes != 0 && r->plain_bytes != BLOBSEAL_SIZE_UNKNOWN)
+        (void)snprintf(buf, 32, "  zstd %.1f%%", 100.0 * (double)r->stored_bytes / (double)r->plain_bytes);
+    return buf;
 }
 
 bool report_print(const struct report *r, struct blobseal_error *err)
@@ -40,6 +51,8 @@ bool report_print(const struct report *r, struct blobseal_error *err)
         json_range(r->range_off, r->range_len);
     json_number("plain_bytes", r->plain_bytes);
     json_number("sealed_bytes", r->sealed_bytes);
+    if (r->zstd)
+        json_number("stored_bytes", r->stored_bytes);
     json_text("blob_id", id);
     json_recipients(r->recipients, r->num_recipients);
     json_meta(r->meta);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* zstd content that is made in order: frames and the seek table behind them, given to a push. FORMAT.md section 3.1. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+enum blobseal_status bs_pack_frame(struct bs_push *push, struct bs_seek_table *t, const uint8_t *frame, size_t len,
+                                   size_t plain_len, struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_seek_limit((uint64_t)t->num + 1, BS_MAX_FRAMES, err);
+
+    if (st == BLOBSEAL_OK && !bs_seek_add(t, len, plain_len))
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "remember a frame: no memory");
+    return st == BLOBSEAL_OK ? bs_push_add(push, frame, len, err) : st;
+}
+
+enum blobseal_status bs_pack_end(struct bs_push *push, const struct bs_seek_table *t, struct blobseal_error *err)
+{
+    size_t len = bs_seek_encoded_len(t->num);
+    struct bs_writer_cur w = bs_out(malloc(len), len);
+    enum blobseal_status st;
+
+    if (w.p == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the seek table: no memory");
+    bs_seek_put_header(&w, t->num);
+    for (size_t i = 0; i < t->num; i++)
+        bs_seek_put_entry(&w, t, i);
+    bs_seek_put_footer(&w, t->num);
+    st = bs_push_add(push, w.p, w.len, err);
+    free(w.p);
+    return st;
+}
+
+/* ---- Compressing on the caller's thread ------------------------------------------------------------------------------- */
+
+struct bs_packer {
+    struct bs_zstd zstd;
+    struct bs_seek_table table;
+    int level;
+    size_t len; /* of what waits for a full frame */
+    uint8_t plain[BS_ZFRAME_PLAIN_LEN];
+    uint8_t frame[BS_ZFRAME_MAX_LEN];
+};
+
+struct bs_packer *bs_packer_new(int level)
+{
+    struct bs_packer *k = bs_map(sizeof *k);
+
+    if (k != NULL)
+        k->level = level;
+    return k;
+}
+
+void bs_packer_free(struct bs_packer *k)
+{
+    if (k == NULL)
+        return;
+    bs_zstd_clear(&k->zstd);
+    bs_seek_clear(&k->table);
+    bs_unmap(k, sizeof *k);
+}
+
+static enum blobseal_status pack(struct bs_packer *k, struct bs_push *push, const uint8_t *plain, size_t plain_len,
+                                 struct blobseal_error *err)
+{
+    size_t len;
+    enum blobseal_status st = bs_zframe_seal(&k->zstd, k->level, k->frame, &len, plain, plain_len, err);
+
+    return st == BLOBSEAL_OK ? bs_pack_frame(push, &k->table, k->frame, len, plain_len, err) : st;
+}
+
+enum blobseal_status bs_packer_add(struct bs_packer *k, struct bs_push *push, const void *buf, size_t len,
+                                   struct blobseal_error *err)
+{
+    const uint8_t *from = buf;
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    while (len > 0 && st == BLOBSEAL_OK) {
+        size_t room = sizeof k->plain - k->len, n = len < room ? len : room;
+
+        if (n == sizeof k->plain) {
+            st = pack(k, push, from, n, err);
+        } else {
+            memcpy(k->plain + k->len, from, n);
+            k->len = (k->len + n) % sizeof k->plain;
+            if (k->len == 0)
+                st = pack(k, push, k->plain, sizeof k->plain, err);
+        }
+        from += n;
+        len -= n;
+    }
+    return st;
+}
+
+enum blobseal_status bs_packer_end(struct bs_packer *k, struct bs_push *push, struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (k->len > 0)
+        st = pack(k, push, k->plain, k->len, err);
+    return st == BLOBSEAL_OK ? bs_pack_end(push, &k->table, err) : st;
+}

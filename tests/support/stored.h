@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Zstd content made by hand (FORMAT.md section 3.1), sound or not, and blobs that hold it. No test framework. */
+#ifndef TESTS_STORED_H
+#define TESTS_STORED_H
+
+#include "blobs.h"
+
+/* Bytes that grow. Zero is empty; free(b->p). */
+struct stored {
+    uint8_t *p;
+    size_t len;
+};
+
+void stored_add(struct stored *b, const void *p, size_t len);
+void stored_add_number(struct stored *b, uint64_t v, size_t len);
+
+/* A frame of one raw block, or of as many as are needed; @len is at most 1 MiB. */
+void stored_add_frame(struct stored *b, const void *content, size_t len);
+
+/* A frame of RLE blocks that says @says and holds @len times a zero byte. */
+void stored_add_zeros(struct stored *b, uint64_t says, size_t len);
+
+/* A seek table. */
+struct stored_entry {
+    uint32_t frame, content;
+};
+void stored_add_table(struct stored *b, const struct stored_entry *entries, size_t num);
+
+/* All of @plain in frames of @frame_len bytes, with the table. */
+struct stored stored_make(const void *plain, size_t len, size_t frame_len);
+
+/* A compact blob for @kek in which @stored is sealed, as zstd content. free(). */
+uint8_t *stored_blob(const struct stored *b, unsigned segments, struct blobseal_kek *kek, size_t *len);
+
+#endif
