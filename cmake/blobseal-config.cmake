@@ -15,6 +15,7 @@ macro(find_blobseal_module name module) # what CMake knows through pkg-config on
   list(APPEND blobseal_needs PkgConfig::${name})
 endmacro()
 find_blobseal_module(XXHASH libxxhash>=0.8.0)
+find_blobseal_module(ZSTD libzstd>=1.4.0)
 
 set(blobseal_static_FOUND TRUE)
 foreach(target ${blobseal_needs})
