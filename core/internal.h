@@ -860,4 +860,15 @@ void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_
 /* Read and examine all that stands before the payload. FORMAT (not a blob), UNSUPPORTED, INPUT, NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_scrub_front(struct bs_scrub *s, struct blobseal_error *err);
 
+/* ---- diagnose.c ------------------------------------------------------------------------------------------------------ */
+
+/* What the self-tests are made of: tests put broken parts in. */
+struct bs_diagnosed {
+    const struct bs_gcm_impl *gcm;
+    uint64_t (*xxh3)(uint64_t seed, const void *p, size_t len);
+    bool (*random)(void *p, size_t len, bool secret);
+};
+
+void bs_diagnose(const struct bs_diagnosed *what, blobseal_finding_fn fn, void *ctx);
+
 #endif

@@ -716,6 +716,43 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_scrub(const struct 
                                                                    struct blobseal_scrub_result *result,
                                                                    struct blobseal_error *err);
 
+/* ---- Is everything as it should be? --------------------------------------------------------------------------------- */
+
+enum blobseal_level {
+    BLOBSEAL_FINE = 0,
+    BLOBSEAL_WARNING, /* it works, but slower or less protected than it could  */
+    BLOBSEAL_FAILURE, /* a self-test failed: nothing should be sealed like that */
+};
+
+/* Made by the library, so that it can grow. All text is one line, printable, and for this call only. */
+struct blobseal_finding {
+    const char *name;  /* "cpu", "aes-256-gcm", ...  */
+    const char *value; /* what was found             */
+    enum blobseal_level level;
+    const char *hint; /* the next step, or empty */
+};
+
+typedef void (*blobseal_finding_fn)(void *ctx, const struct blobseal_finding *finding);
+
+/**
+ * blobseal_diagnose - look at what blobseal stands on
+ * @fn: is told each finding, on the caller's thread
+ *
+ * CPU features, what OpenSSL uses of them, CPUs, locked memory, core files; self-tests of the random generator, of the
+ * AES-GCM implementation in use (known answers, and forgeries that must be refused), XXH3, SHA-256 and key derivation.
+ * Nothing else calls the self-tests. Cost: a few milliseconds.
+ */
+BLOBSEAL_API void blobseal_diagnose(blobseal_finding_fn fn, void *ctx);
+
+/**
+ * blobseal_diagnose_kek - try a key
+ *
+ * Tells what key it is, wraps random bytes with it and, where it can, unwraps them. A key that wraps or unwraps wrongly is a
+ * finding of BLOBSEAL_FAILURE; an error of the provider is answered as well.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx, struct blobseal_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,8 +24,8 @@ struct verb {
 /* All of them; NULL stands behind the last. */
 extern const struct verb *const verbs[];
 
-extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub, verb_recipients,
-    verb_rewrap, verb_completion;
+extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub, verb_doctor,
+    verb_recipients, verb_rewrap, verb_completion;
 
 /* ---- cli.c: options ------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether what blobseal stands on is as it should be: the CPU, OpenSSL, limits of the process, self-tests, keys. Each finding
+ * is told as it is made, and none stops the others.
+ */
+#define _GNU_SOURCE /* sched_getaffinity, MAP_ANONYMOUS */
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "internal.h"
+#include "kek.h"
+
+struct diagnosis {
+    const struct bs_diagnosed *what;
+    blobseal_finding_fn tell;
+    void *ctx;
+};
+
+__attribute__((format(printf, 5, 6))) static void
+tell(const struct diagnosis *d, const char *name, enum blobseal_level level, const char *hint, const char *format, ...)
+{
+    char value[400];
+    struct blobseal_finding f = {.name = name, .value = value, .level = level, .hint = hint};
+    va_list ap;
+
+    va_start(ap, format);
+    if (vsnprintf(value, sizeof value, format, ap) < 0)
+        value[0] = '\0';
+    va_end(ap);
+    blobseal_make_printable(value);
+    d->tell(d->ctx, &f);
+}
+
+static void tell_test(const struct diagnosis *d, const char *name, bool ok, const char *value)
+{
+    if (ok)
+        tell(d, name, BLOBSEAL_FINE, "", "%s", value);
+    else
+        tell(d, name, BLOBSEAL_FAILURE, "do not seal here: the CPU, its microcode or a library gives wrong answers",
+             "%s: the self-test failed", value);
+}
+
+/* ---- The CPU, and what OpenSSL makes of it ------------------------------------------------------------------------ */
+
+static void check_cpu(const struct diagnosis *d, uint32_t features)
+{
+    char list[200] = "";
+    size_t used = 0;
+    const char *name;
+
+    for (unsigned i = 0; (name = bs_cpu_feature_name(i)) != NULL; i++)
+        if ((features >> i & 1) != 0 && used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? " " : "", name);
+    if (features == 0)
+        tell(d, "cpu", BLOBSEAL_WARNING, "", "no features known");
+    else if ((features & BS_CPU_AES) == 0 || (features & BS_CPU_PCLMUL) == 0)
+        tell(d, "cpu", BLOBSEAL_WARNING, "AES-GCM is slow without aes and pclmul: does a hypervisor hide them?", "%s",
+             list);
+    else
+        tell(d, "cpu", BLOBSEAL_FINE, "", "%s", list);
+}
+
+static void check_cpus(const struct diagnosis *d)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        tell(d, "cpus", BLOBSEAL_FINE, "", "%d of %ld: as many threads by default", CPU_COUNT(&set), online);
+    else
+        tell(d, "cpus", BLOBSEAL_WARNING, "name the number of threads", "it is not known which of %ld may be used",
+             online);
+}
+
+/* Bits of OpenSSL's capability vector, see OPENSSL_ia32cap(3). */
+static const struct {
+    uint32_t feature;
+    unsigned word, bit;
+    const char *name;
+} openssl_bits[] = {
+    {BS_CPU_PCLMUL, 0, 33, "pclmul"},   {BS_CPU_AES, 0, 57, "aes"},
+    {BS_CPU_AVX, 0, 60, "avx"},         {BS_CPU_AVX2, 1, 5, "avx2"},
+    {BS_CPU_AVX512F, 1, 16, "avx512f"}, {BS_CPU_SHA, 1, 29, "sha"},
+    {BS_CPU_VAES, 1, 41, "vaes"},       {BS_CPU_VPCLMULQDQ, 1, 42, "vpclmulqdq"},
+};
+
+/* OpenSSL says what it uses, and whether the environment had a say: "OPENSSL_ia32cap=0x...:0x... env:...". */
+static void check_openssl_cpu(const struct diagnosis *d, uint32_t features)
+{
+    static const char hint[] = "sealing gets slower, a lot without aes: unset OPENSSL_ia32cap";
+    const char *info = OPENSSL_info(OPENSSL_INFO_CPU_SETTINGS), *env = info != NULL ? strstr(info, "env:") : NULL;
+    unsigned long long words[2] = {0, 0};
+    char masked[100] = "";
+    size_t used = 0;
+
+    if (info == NULL ||
+        sscanf(info, "OPENSSL_ia32cap=0x%llx:0x%llx", &words[0], &words[1]) != 2) // NOLINT(cert-err34-c)
+        return;                                                                   /* not on this kind of CPU */
+    for (size_t i = 0; i < sizeof openssl_bits / sizeof openssl_bits[0]; i++)
+        if ((features & openssl_bits[i].feature) != 0 && (words[openssl_bits[i].word] >> openssl_bits[i].bit & 1) == 0)
+            used += (size_t)snprintf(masked + used, sizeof masked - used, " %s", openssl_bits[i].name);
+    if (used > 0)
+        tell(d, "OPENSSL_ia32cap", BLOBSEAL_WARNING, hint, "%s%s%s: OpenSSL does not use%s",
+             env != NULL ? "'" : "not set", env != NULL ? env + 4 : "", env != NULL ? "'" : "", masked);
+    else
+        tell(d, "OPENSSL_ia32cap", BLOBSEAL_FINE, "", "%s", env != NULL ? env + 4 : "not set");
+}
+
+/* ---- The process -------------------------------------------------------------------------------------------------- */
+
+#define NEEDED_LOCKED ((size_t)128 * 1024) /* keys of a reader or a seal, twice over */
+
+/* The limit is one thing, the right to lock without it another: try. */
+static void check_locked_memory(const struct diagnosis *d)
+{
+    void *p = mmap(NULL, NEEDED_LOCKED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool ok = p != MAP_FAILED && mlock(p, NEEDED_LOCKED) == 0;
+    struct rlimit limit;
+
+    if (p != MAP_FAILED)
+        (void)munmap(p, NEEDED_LOCKED);
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        tell(d, "locked memory", ok ? BLOBSEAL_FINE : BLOBSEAL_WARNING, "", "no limit%s",
+             ok ? "" : ", yet keys cannot be locked");
+    else if (ok)
+        tell(d, "locked memory", BLOBSEAL_FINE, "", "up to %llu KiB", (unsigned long long)limit.rlim_cur / 1024);
+    else
+        tell(d, "locked memory", BLOBSEAL_WARNING, "keys may be written to swap space: raise the limit (ulimit -l)",
+             "up to %llu KiB: too little for keys", (unsigned long long)limit.rlim_cur / 1024);
+}
+
+static void check_core_files(const struct diagnosis *d)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0)
+        tell(d, "core files", BLOBSEAL_FINE, "", "none");
+    else
+        tell(d, "core files", BLOBSEAL_WARNING, "OpenSSL's copies of keys would be in them: set RLIMIT_CORE to 0",
+             "possible");
+}
+
+/* ---- Self-tests --------------------------------------------------------------------------------------------------- */
+
+static bool sha256_works(void)
+{
+    static const uint8_t want[4] = {0xBA, 0x78, 0x16, 0xBF}; /* FIPS 180-4: of "abc" */
+    struct bs_sha256 h = bs_sha256_start();
+    uint8_t got[BS_SHA256_LEN];
+
+    bs_sha256_add(&h, "abc", 3);
+    return bs_sha256_end(&h, got) && memcmp(got, want, sizeof want) == 0 && got[BS_SHA256_LEN - 1] == 0xAD;
+}
+
+/* HKDF-Expand with DEK and context 0, 1, ... 31 and salt 0, 1, ... 23, as RFC 5869 has it. */
+static bool derivation_works(void)
+{
+    static const uint8_t first[8] = {0x78, 0x0D, 0x52, 0x21, 0xAF, 0x9E, 0x83, 0x52};
+    static const uint8_t last[8] = {0x07, 0x85, 0x79, 0x69, 0x2E, 0xF0, 0xE7, 0x63};
+    struct blobseal_secret32 dek;
+    struct bs_chunked_keys keys;
+    bool ok;
+
+    for (unsigned i = 0; i < sizeof dek.b; i++)
+        dek.b[i] = (uint8_t)i;
+    ok = bs_chunked_derive(&keys, &dek, dek.b, dek.b, sizeof dek.b);
+    return ok && memcmp(keys.key, first, sizeof first) == 0 &&
+           memcmp(keys.commitment + BS_COMMITMENT_LEN - sizeof last, last, sizeof last) == 0;
+}
+
+/* It cannot be told whether bytes are random; that they come at all, and not the same twice, can. */
+static bool random_works(const struct diagnosis *d)
+{
+    uint8_t draws[4][32] = {{0}}, zero[32] = {0};
+
+    for (unsigned i = 0; i < 4; i++) {
+        if (!d->what->random(draws[i], sizeof draws[i], i % 2 == 0) || memcmp(draws[i], zero, sizeof zero) == 0)
+            return false;
+        for (unsigned k = 0; k < i; k++)
+            if (memcmp(draws[i], draws[k], sizeof draws[i]) == 0)
+                return false;
+    }
+    return true;
+}
+
+void bs_diagnose(const struct bs_diagnosed *what, blobseal_finding_fn fn, void *ctx)
+{
+    const struct diagnosis d = {what, fn, ctx};
+    uint32_t features = bs_cpu_features();
+
+    tell(&d, "blobseal", BLOBSEAL_FINE, "", "%s", blobseal_version());
+    tell(&d, "openssl", BLOBSEAL_FINE, "", "%s", OpenSSL_version(OPENSSL_VERSION));
+    check_cpu(&d, features);
+    check_cpus(&d);
+    check_openssl_cpu(&d, features);
+    check_locked_memory(&d);
+    check_core_files(&d);
+    tell_test(&d, "random", random_works(&d), "generator of OpenSSL");
+    tell_test(&d, "aes-256-gcm", bs_gcm_selftest(what->gcm), what->gcm->name);
+    tell_test(&d, "xxh3", bs_xxh3_selftest(what->xxh3), "libxxhash");
+    tell_test(&d, "sha-256", sha256_works(), "openssl");
+    tell_test(&d, "key derivation", derivation_works(), "openssl");
+}
+
+void blobseal_diagnose(blobseal_finding_fn fn, void *ctx)
+{
+    const struct bs_diagnosed what = {.gcm = bs_gcm_impls[0], .xxh3 = bs_xxh3, .random = blobseal_random};
+
+    bs_diagnose(&what, fn, ctx);
+}
+
+/* ---- Keys --------------------------------------------------------------------------------------------------------- */
+
+/* Wrap @secret[0] and unwrap it to @secret[1]. */
+static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_secret32 secret[2],
+                                    struct blobseal_error *err)
+{
+    const struct blobseal_kek_info *info = bs_kek_info(kek);
+    uint8_t key[BLOBSEAL_MAX_WRAPPED];
+    const struct blobseal_wrapped wrapped = {
+        .alg = info->alg, .kid = info->kid, .key = key, .key_len = info->wrapped_len};
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (!blobseal_random(&secret[0], sizeof secret[0], true))
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "try key %s: no randomness", info->kid);
+    if (st == BLOBSEAL_OK)
+        st = bs_kek_wrap(kek, key, &secret[0], err);
+    if (st == BLOBSEAL_OK && info->can_unwrap)
+        st = bs_kek_unwrap(kek, &secret[1], &wrapped, err);
+    return st;
+}
+
+enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx,
+                                           struct blobseal_error *err)
+{
+    const struct blobseal_kek_info *info = bs_kek_info(kek);
+    const struct diagnosis d = {NULL, fn, ctx};
+    struct blobseal_secret32 *secret = blobseal_secret_alloc(2 * sizeof *secret);
+    enum blobseal_status st;
+
+    if (secret == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "try key %s: no memory", info->kid);
+    tell(&d, "key", BLOBSEAL_FINE, "", "%s", info->kid);
+    tell(&d, "key type", BLOBSEAL_FINE, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
+         info->can_unwrap ? "private" : "public");
+    st = try_kek(kek, secret, err);
+    if (st == BLOBSEAL_OK && !info->can_unwrap)
+        tell(&d, "key works", BLOBSEAL_FINE, "", "wraps; a public key cannot unwrap");
+    else if (st == BLOBSEAL_OK)
+        tell_test(&d, "key works", blobseal_equal(&secret[0], &secret[1], sizeof secret[0]), "wraps and unwraps");
+    else
+        tell(&d, "key works", BLOBSEAL_FAILURE, "", "no: %s", err != NULL ? err->text : blobseal_status_code(st));
+    blobseal_secret_free(secret);
+    return st;
+}
