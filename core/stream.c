@@ -181,8 +181,6 @@ enum blobseal_status bs_stored_stream(struct blobseal_reader *r, const struct bl
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
     else
         st = bs_pipeline_run(&p, stored_bytes, err);
-    if (st == BLOBSEAL_OK && !seekable)
-        r->info->stored_bytes = *stored_bytes; /* nobody knew before */
     r->consumed = !seekable;
     return st;
 }

@@ -182,7 +182,7 @@ Test(zstd_open, raw_is_what_was_sealed)
         test_sink_start(&sink, &to);
         cr_assert_eq(blobseal_reader_stream(c.reader, &sink, &n, &c.err), BLOBSEAL_OK, "%s", c.err.text);
         cr_expect(n == b.len && test_sink_is(&to, b.p, b.len));
-        cr_expect_eq(blobseal_reader_info(c.reader)->stored_bytes, b.len);
+        cr_expect_eq(blobseal_reader_info(c.reader)->stored_bytes, pipe == 1 ? BLOBSEAL_SIZE_UNKNOWN : b.len);
         cr_expect_eq(blobseal_reader_info(c.reader)->plain_bytes, BLOBSEAL_SIZE_UNKNOWN);
         test_sink_end(&to);
         scene_close(&c);

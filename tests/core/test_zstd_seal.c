@@ -73,7 +73,7 @@ static void open_as(unsigned how, const struct test_sink *blob, const struct blo
     cr_assert_eq(blobseal_reader_stream(reader, &sink, &n, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_eq(n, len);
     cr_assert(test_sink_is(&to, plain, len), "%zu bytes come back", len);
-    cr_assert_eq(blobseal_reader_info(reader)->stored_bytes, r->stored_bytes);
+    cr_assert_eq(blobseal_reader_info(reader)->stored_bytes, from.seekable ? r->stored_bytes : BLOBSEAL_SIZE_UNKNOWN);
     cr_assert(!from.misused && !to.misused);
     blobseal_reader_close(reader);
     test_source_end(&from);

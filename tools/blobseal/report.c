@@ -22,7 +22,9 @@ struct report report_of_reader(const char *schema, const struct job *j, uint64_t
                            .plain_bytes = zstd && j->raw ? BLOBSEAL_SIZE_UNKNOWN : plain_bytes,
                            .sealed_bytes = info->sealed_bytes,
                            .zstd = zstd,
-                           .stored_bytes = info->stored_bytes,
+                           .stored_bytes = zstd && j->raw && info->stored_bytes == BLOBSEAL_SIZE_UNKNOWN
+                                               ? plain_bytes
+                                               : info->stored_bytes,
                            .blob_id = info->blob_id,
                            .recipients = info->recipients,
                            .num_recipients = info->num_recipients,
@@ -33,7 +35,8 @@ struct report report_of_reader(const char *schema, const struct job *j, uint64_t
 const char *report_ratio(char buf[32], const struct report *r)
 {
     buf[0] = '\0';
-    if (r->zstd && r->plain_bytes != 0 && r->plain_bytes != BLOBSEAL_SIZE_UNKNOWN)
+    if (r->zstd && r->plain_bytes != 0 && r->plain_bytes != BLOBSEAL_SIZE_UNKNOWN &&
+        r->stored_bytes != BLOBSEAL_SIZE_UNKNOWN)
         (void)snprintf(buf, 32, "  zstd %.1f%%", 100.0 * (double)r->stored_bytes / (double)r->plain_bytes);
     return buf;
 }
