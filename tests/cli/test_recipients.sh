@@ -300,7 +300,8 @@ for words in "list:list needs files" "add -k x --to y:add needs files" "add --to
     "remove -k x blob:--kid KID" "remove -k x --kid y --to z blob:no --to" "repair blob:-k KEY" \
     "repair -k x --kid y blob:repair changes no" "repair -k x --to y blob:repair changes no" \
     "repair -k x --rewrite blob:repair changes no" "repair -k x --slot-size 8192 blob:repair changes no" \
-    "list --kid x blob:list takes no keys" "add -k x --to y -:files, not streams"; do
+    "list --kid x blob:list takes no keys" "list -n blob:list takes no keys" \
+    "list --min-generation 2 blob:list takes no keys" "add -k x --to y -:files, not streams"; do
     # shellcheck disable=SC2086
     recipients ${words%%:*}
     expect_error 2 E-USAGE "${words#*:}"

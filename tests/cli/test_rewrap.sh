@@ -276,6 +276,7 @@ if have_user; then
         remember $shape/blob
         run_as_user rewrap -k old.pem --to new.pub.pem $shape/blob
         expect_error 8 E-OUTPUT "open $shape/blob to change it: Permission denied"
+        expect_stderr "hint: nothing was changed: the file must be readable and writable"
         untouched $shape/blob
         title="a folder that may not be written, $shape"
         [ "$(id -u)" != 0 ] || chown 65534 $shape/blob

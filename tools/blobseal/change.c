@@ -121,8 +121,11 @@ static bool subject_file(struct subject *s, const char *name, struct blobseal_er
         return fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s: only files can be changed", name,
                     S_ISDIR(s->before.st_mode) ? "a folder" : "no regular file");
     s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (s->fd < 0 || fstat(s->fd, &s->before) != 0)
-        return fail(err, errno == ENOENT ? BLOBSEAL_E_INPUT : BLOBSEAL_E_OUTPUT, errno, "open %s to change it", name);
+    if (s->fd < 0 || fstat(s->fd, &s->before) != 0) {
+        (void)fail(err, errno == ENOENT ? BLOBSEAL_E_INPUT : BLOBSEAL_E_OUTPUT, errno, "open %s to change it", name);
+        blobseal_hint(err, "nothing was changed: the file must be readable and writable, also where it is replaced");
+        return false;
+    }
     if (s->before.st_size == 0)
         return fail(err, BLOBSEAL_E_FORMAT, 0, "%s is empty: not a sealed blob", name);
     return blobseal_target_fd(&s->target, &s->state, s->fd, name, err) == BLOBSEAL_OK;

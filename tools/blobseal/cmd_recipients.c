@@ -16,7 +16,7 @@ static const char usage[] =
     "  add                     let NEW in\n"
     "  remove                  let KID go. Those who stay get newly wrapped keys: name their keys with -k, public ones "
     "do\n"
-    "  repair                  finish a change that was interrupted, and mend a damaged slot or core header\n\n"
+    "  repair                  finish a change that was interrupted, and mend a damaged slot or header\n\n"
     "  -k, --kek KEY           a key that opens the envelope, or the public key of a recipient who stays; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY or NEW before it; without, it is asked for on the terminal\n"
@@ -99,8 +99,9 @@ static int list(const struct change_request *r, char *const *paths, size_t num)
 {
     bool several = num > 1;
 
-    if (r->keys.num > 0 || r->to.num > 0 || r->num_kids > 0)
-        return usage_error("recipients list takes no keys");
+    if (r->keys.num > 0 || r->to.num > 0 || r->num_kids > 0 || r->rewrite || r->change.dry_run ||
+        r->change.min_generation > 0)
+        return usage_error("recipients list takes no keys, and nothing about a change");
     return files_each(paths, num, false, list_file, &several);
 }
 
