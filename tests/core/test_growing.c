@@ -130,6 +130,7 @@ static void expect_blob(const struct sealing *s, size_t size, bool push)
         cr_expect_eq(info->slot_capacity,
                      size > offsetof(struct blobseal_seal_options, slot_capacity) ? 12288u : 8192u);
     cr_expect_eq(info->segments, size > offsetof(struct blobseal_seal_options, no_checksums) ? 0 : 1);
+    cr_expect_eq(info->content, size > offsetof(struct blobseal_seal_options, zstd) ? 1 : 0);
     if (!push)
         cr_expect_eq(progress_was_called, size > offsetof(struct blobseal_seal_options, progress_ctx));
     blobseal_reader_close(r);
@@ -142,7 +143,8 @@ static void seal_with_every_size(bool push)
                                                .slot_capacity = 12288,
                                                .no_checksums = true,
                                                .progress = note_progress,
-                                               .progress_ctx = &progress_was_called};
+                                               .progress_ctx = &progress_was_called,
+                                               .zstd = true};
     struct blobseal_error err;
     struct sealing s;
 
@@ -274,12 +276,15 @@ Test(growing, options_for_opening)
                                                      .envelope_len = sealed.result.envelope_len,
                                                      .threads = 1,
                                                      .progress = note_progress,
-                                                     .progress_ctx = &progress_was_called};
+                                                     .progress_ctx = &progress_was_called,
+                                                     .min_generation = 99};
         void *o = callers(&want, sizeof want, size);
 
         progress_was_called = false;
         blobseal_source_memory(&source, &state, sealed.data, sealed.len);
-        if (size > offsetof(struct blobseal_reader_options, envelope_len)) {
+        if (size > offsetof(struct blobseal_reader_options, min_generation)) {
+            cr_expect_eq(blobseal_reader_open(&r, &source, &kek, 1, o, &err), BLOBSEAL_E_POLICY);
+        } else if (size > offsetof(struct blobseal_reader_options, envelope_len)) {
             cr_assert_eq(blobseal_reader_open(&r, &source, &kek, 1, o, &err), BLOBSEAL_OK, "%s", err.text);
             cr_expect_eq(blobseal_reader_verify(r, NULL, &err), BLOBSEAL_OK);
             cr_expect_eq(progress_was_called, size > offsetof(struct blobseal_reader_options, progress_ctx));

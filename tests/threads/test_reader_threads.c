@@ -179,6 +179,24 @@ static void pull_and_stream(void)
     free(dst);
 }
 
+/* The same with content that is compressed: positions in it are found through its seek table. */
+static void read_compressed(void)
+{
+    const struct blobseal_seal_options zstd = {.size = sizeof zstd, .zstd = true};
+    struct blobseal_source from;
+    struct blobseal_memory state;
+    struct sealed blob;
+
+    if (seal_bytes(&blob, plain, LEN, &kek, 1, &zstd, NULL) != BLOBSEAL_OK)
+        abort();
+    blobseal_source_memory(&from, &state, blob.data, blob.len);
+    if (blobseal_reader_open(&reader, &from, &kek, 1, NULL, NULL) != BLOBSEAL_OK)
+        abort();
+    run_beside(read_at_random, 30, pull_and_stream);
+    blobseal_reader_close(reader);
+    sealed_clear(&blob);
+}
+
 int main(void)
 {
     struct fake_kek fake = {.kid = "a-key"};
@@ -207,6 +225,7 @@ int main(void)
     sealed.data[core_offset_of(sealed.data, sealed.len) + 96 + 1049608 + 6 * 16400 + 5] ^= 1; /* chunk 70 */
     run(read_around_damage, 200);
     blobseal_reader_close(reader);
+    read_compressed();
     test_source_end(&from);
     sealed_clear(&sealed);
     blobseal_kek_close(kek);
