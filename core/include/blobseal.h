@@ -691,7 +691,7 @@ struct blobseal_scrub_result {
     uint64_t damaged;      /* how often on_damage was called              */
     uint64_t num_segments; /* that were read                              */
     uint64_t bytes;        /* that were read                              */
-    uint64_t plain_bytes;  /* by the length of the blob; BLOBSEAL_SIZE_UNKNOWN where none has that length    */
+    uint64_t plain_bytes;  /* by the length of the blob; BLOBSEAL_SIZE_UNKNOWN where none has it, and if compressed */
     uint64_t generation;   /* of the envelope that counts; 0 without one  */
     uint32_t notes;        /* BLOBSEAL_NOTE_                              */
     enum blobseal_layout layout; /* AUTO where it is not known            */

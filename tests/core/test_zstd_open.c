@@ -346,3 +346,21 @@ Test(zstd_open, a_source_that_fails_is_an_input_error)
     scene_close(&c);
     free(c.blob);
 }
+
+/* Scrubbing needs no key, and does not know how long the content is. */
+Test(zstd_open, decay_is_found_without_a_key)
+{
+    struct blobseal_scrub_result r = {.size = sizeof r};
+    struct blobseal_memory memory;
+    struct blobseal_source source;
+    struct scene c;
+
+    scene_make(&c, LEN, MIB, 1);
+    blobseal_source_memory(&source, &memory, c.blob, c.len);
+    cr_assert_eq(blobseal_scrub(&source, NULL, &r, &c.err), BLOBSEAL_OK, "%s", c.err.text);
+    cr_expect(r.ok && r.payload_checked && r.plain_bytes == BLOBSEAL_SIZE_UNKNOWN);
+    c.blob[c.len / 2] ^= 1;
+    cr_assert_eq(blobseal_scrub(&source, NULL, &r, &c.err), BLOBSEAL_OK);
+    cr_expect_eq(r.damaged, 1);
+    free(c.blob);
+}

@@ -73,12 +73,28 @@ static const char *default_hint(enum blobseal_status status)
 }
 
 /* Of several files the one that it is about has its name in front, unless the text has it: a short name may be there by chance. */
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Whether @text names @file: not as a part of a longer word, for names can be short. */
+static bool names(const char *text, const char *file)
+{
+    size_t len = strlen(file);
+
+    for (const char *p = strstr(text, file); p != NULL; p = strstr(p + 1, file))
+        if ((p == text || !is_word(p[-1])) && !is_word(p[len]))
+            return true;
+    return false;
+}
+
 static void print_error(const char *text, const char *code, const char *hint)
 {
     char name[320];
     const char *file = settings.file != NULL ? printable(name, sizeof name, settings.file) : NULL;
 
-    if (file != NULL && (strpbrk(file, "./") == NULL || strstr(text, file) == NULL))
+    if (file != NULL && !names(text, file))
         fprintf(stderr, "blobseal: error: %s: %s (%s)\n", file, text, code);
     else
         fprintf(stderr, "blobseal: error: %s (%s)\n", text, code);
