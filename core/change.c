@@ -12,8 +12,9 @@ enum blobseal_status bs_change_start(struct bs_change *c, const struct blobseal_
                                      struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
     *c = (struct bs_change){.wanted = {.size = sizeof c->wanted}};
-    if (wanted == NULL || !bs_take_struct(&c->wanted, sizeof c->wanted, wanted))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a change without its size");
+    if (wanted == NULL || !blobseal_take_struct(&c->wanted, sizeof c->wanted, wanted))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "change recipients: a change without its size, or newer than the library");
     if (num_keks > BLOBSEAL_MAX_RECIPIENTS || c->wanted.num_add > BLOBSEAL_MAX_RECIPIENTS)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: more than %u keys", BLOBSEAL_MAX_RECIPIENTS);
     if ((num_keks > 0 && keks == NULL) || (c->wanted.num_add > 0 && c->wanted.add == NULL) ||

@@ -15,11 +15,7 @@
 
 /* ---- base.c: structs that grow, memory ------------------------------------------------------------------------------------ */
 
-/*
- * Between a struct of the caller's, which starts with the size that it had when the caller was compiled, and @own, which has
- * all members of this version. A @theirs of NULL is allowed. False: it has no size. bs_take_struct() leaves what @theirs lacks.
- */
-BLOBSEAL_MUST_USE bool bs_take_struct(void *own, size_t own_size, const void *theirs);
+/* The reverse of blobseal_take_struct(), for results. */
 BLOBSEAL_MUST_USE bool bs_give_struct(void *theirs, const void *own, size_t own_size);
 
 /* Zeroed memory for plaintext: kept out of core files, and gone when it is given back. NULL: there is none. */

@@ -126,8 +126,8 @@ enum blobseal_status bs_meta_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_M
     enum blobseal_status st;
 
     *text = (struct bs_slice){buf, 0};
-    if (!bs_take_struct(&m, sizeof m, meta))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata without its size");
+    if (!blobseal_take_struct(&m, sizeof m, meta))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata without its size, or newer than the library");
     if (m.name == NULL && m.type == NULL && m.num_annotations == 0)
         return BLOBSEAL_OK;
     st = check(&m, err);

@@ -218,8 +218,8 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     enum blobseal_status st;
 
     *reader = NULL;
-    if (!bs_take_struct(&o, sizeof o, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size");
+    if (!blobseal_take_struct(&o, sizeof o, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size, or newer than the library");
     if (source->pread == NULL && source->read == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: a source without functions");
     r = calloc(1, sizeof *r);

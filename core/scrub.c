@@ -202,9 +202,10 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
 
     if (s == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "scrub: no memory");
-    else if (!bs_take_struct(&s->options, sizeof s->options, options) ||
+    else if (!blobseal_take_struct(&s->options, sizeof s->options, options) ||
              !bs_give_struct(result, &s->result, sizeof s->result))
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: options or result without their size");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                           "scrub: options or a result without their size, or newer than the library");
     else if (source->pread == NULL && source->read == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: a source without functions");
     else {

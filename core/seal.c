@@ -151,8 +151,9 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     uint64_t plain_bytes = 0, stored_bytes = 0;
     enum blobseal_status st;
 
-    if (!bs_give_struct(result, &none, sizeof none) || !bs_take_struct(&o, sizeof o, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options or a result without their size");
+    if (!bs_give_struct(result, &none, sizeof none) || !blobseal_take_struct(&o, sizeof o, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "seal: options or a result without their size, or newer than the library");
     if (o.layout == BLOBSEAL_LAYOUT_DETACHED && result == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no place for the detached envelope");
     st = check_source(source, err);

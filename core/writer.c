@@ -43,8 +43,8 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
     enum blobseal_status st;
 
     *writer = NULL;
-    if (!bs_take_struct(&o, sizeof o, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size");
+    if (!blobseal_take_struct(&o, sizeof o, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size, or newer than the library");
     w = aligned_alloc(_Alignof(struct blobseal_writer), sizeof *w);
     if (w == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");

@@ -165,11 +165,9 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
     void *state = NULL;
 
     *kek = NULL;
-    if (options != NULL && options->size < sizeof o.size)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a key: options without their size");
-    if (options != NULL)
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
-    o.size = sizeof o; /* the provider sees every member of this version */
+    if (!blobseal_take_struct(&o, sizeof o, options)) /* the provider sees every member of this version */
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "open a key: options without their size, or newer than the library");
     provider = resolve(&rest, registry, ref, err);
     if (provider == NULL)
         return BLOBSEAL_E_CONFIG;

@@ -13,7 +13,7 @@
  *   - No global state, no signal handlers, no exit(), nothing on stdout or stderr. No call before the first one. Threads are
  *     started by calls that say so, take no signals, and have ended when the call returns.
  *   - Structs for options and results start with `size`, set by the caller to sizeof: a newer library accepts an older
- *     struct. Without it: ARG.
+ *     struct, and an older library a newer one whose new members are zero. Otherwise, and without a size: ARG.
  *   - After fork() the child makes objects of its own. It must neither use nor release those of the parent: data keys and
  *     what else stands in blobseal_secret_alloc() are zeros there, because the kernel empties such pages. That does not go for
  *     what OpenSSL keeps: RSA keys of open KEKs, key schedules. A fork() while another thread is in the library is only for

@@ -121,6 +121,13 @@ BLOBSEAL_API size_t blobseal_utf8_len(const uint8_t *p, size_t left);
 BLOBSEAL_API void blobseal_make_printable(char *text);
 
 /*
+ * Copy @theirs, a struct of a caller's that starts with the size_t that it had when the caller was compiled, over @own, which has
+ * all members of this version, behind their sizes. What @theirs lacks stays as it is in @own; NULL lacks everything. False:
+ * it has no size, or a member that this version lacks and that is not zero.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_take_struct(void *own, size_t own_size, const void *theirs);
+
+/*
  * Memory for secrets: whole pages, locked where the limit allows, out of core dumps, emptied in a forked child, with an
  * inaccessible page on either side. NULL without memory. Freeing wipes.
  */

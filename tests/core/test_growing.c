@@ -413,3 +413,25 @@ Test(growing, changes)
     sealed_clear(&sealed);
     blobseal_kek_close(other);
 }
+
+/* ---- Members of a later version ------------------------------------------------------------------------------------- */
+
+/* What a newer program asks for and this library does not know is not passed over in silence. */
+Test(growing, a_wish_of_a_later_version_is_refused)
+{
+    for (size_t at = sizeof(struct blobseal_seal_options); at < sizeof(struct blobseal_seal_options) + MORE; at++) {
+        const struct blobseal_seal_options o = {.size = sizeof o};
+        uint8_t *own = callers(&o, sizeof o, sizeof o + MORE);
+        struct blobseal_error err;
+        struct sealing s;
+
+        own[at] = 1;
+        cr_expect_eq(seal(&s, false, (const void *)own, NULL, &err), BLOBSEAL_E_ARG);
+        cr_expect_not_null(strstr(err.text, "newer"), "%s", err.text);
+        blobseal_free(s.to.data);
+        own[at] = 0;
+        cr_expect_eq(seal(&s, false, (const void *)own, NULL, &err), BLOBSEAL_OK, "%s", err.text);
+        blobseal_free(s.to.data);
+        release(own);
+    }
+}
