@@ -9,7 +9,7 @@
 
 #define MSG_LEN  ((size_t)4096)
 #define LAST_LEN ((size_t)1000)
-#define NUM      3
+#define NUM      ((size_t)3)
 #define LEN      ((NUM - 1) * MSG_LEN + LAST_LEN)
 
 static const uint8_t nonce[BS_GCM_NONCE_LEN] = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xAB};

@@ -49,7 +49,7 @@ RSA-OAEP-256  $(kid bob)"
 done
 title="what has no recipients to show"
 recipients list blob
-expect_error 2 E-CONFIG "blob: .*sealed detached"
+expect_error 2 E-CONFIG "^blobseal: error: blob .*sealed detached"
 recipients list f missing e.jwe
 expect_code 9
 expect_stderr "error: .*f.*\(E-FORMAT\)"

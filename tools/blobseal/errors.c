@@ -72,7 +72,6 @@ static const char *default_hint(enum blobseal_status status)
     }
 }
 
-/* Of several files the one that it is about has its name in front, unless the text has it: a short name may be there by chance. */
 static bool is_word(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -89,6 +88,7 @@ static bool names(const char *text, const char *file)
     return false;
 }
 
+/* Of several files the one that it is about has its name in front, unless the text has it. */
 static void print_error(const char *text, const char *code, const char *hint)
 {
     char name[320];

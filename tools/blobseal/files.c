@@ -28,7 +28,7 @@ static void count(struct tally *t, int code)
 
 static void visit(struct tally *t, const char *path)
 {
-    settings.file = path;
+    settings.file = strcmp(path, "-") != 0 ? path : "standard input";
     count(t, t->fn(t->ctx, path));
     settings.file = NULL;
 }
