@@ -452,6 +452,8 @@ Test(registry, a_provider_always_gets_whole_options)
               diary.options.oaep == BLOBSEAL_OAEP_SHA256);
     blobseal_kek_close(kek);
     newer.known.size = sizeof newer; /* of a newer caller */
+    cr_assert_eq(blobseal_kek_open(&kek, r, "diary:x", &newer.known, NULL), BLOBSEAL_E_ARG, "what is not known here");
+    newer.unknown = 0;
     cr_assert_eq(blobseal_kek_open(&kek, r, "diary:x", &newer.known, NULL), BLOBSEAL_OK);
     cr_assert_eq(diary.options.oaep, BLOBSEAL_OAEP_SHA1);
     blobseal_kek_close(kek);

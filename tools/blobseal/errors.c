@@ -72,20 +72,13 @@ static const char *default_hint(enum blobseal_status status)
     }
 }
 
-static bool is_word(char c)
+/* Whether @text says which file it is about: in front, or anywhere with a name that is not there by chance. */
+static bool names_file(const char *text, const char *file)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+    size_t n = strlen(file);
 
-/* Whether @text names @file: not as a part of a longer word, for names can be short. */
-static bool names(const char *text, const char *file)
-{
-    size_t len = strlen(file);
-
-    for (const char *p = strstr(text, file); p != NULL; p = strstr(p + 1, file))
-        if ((p == text || !is_word(p[-1])) && !is_word(p[len]))
-            return true;
-    return false;
+    return (strncmp(text, file, n) == 0 && (text[n] == ' ' || text[n] == ':')) ||
+           (strpbrk(file, "./") != NULL && strstr(text, file) != NULL);
 }
 
 /* Of several files the one that it is about has its name in front, unless the text has it. */
@@ -94,7 +87,7 @@ static void print_error(const char *text, const char *code, const char *hint)
     char name[320];
     const char *file = settings.file != NULL ? printable(name, sizeof name, settings.file) : NULL;
 
-    if (file != NULL && !names(text, file))
+    if (file != NULL && !names_file(text, file))
         fprintf(stderr, "blobseal: error: %s: %s (%s)\n", file, text, code);
     else
         fprintf(stderr, "blobseal: error: %s (%s)\n", text, code);
