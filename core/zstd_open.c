@@ -123,12 +123,15 @@ enum blobseal_status bs_zstd_pread(struct blobseal_reader *r, uint8_t *dst, size
     struct bs_scratch *s = bs_scratch_take(r, i);
     enum blobseal_status st = BLOBSEAL_OK;
 
-    if (s == NULL || !ensure_unpacked(s))
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
+    if (s == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
+    if (!ensure_unpacked(s)) {
+        bs_scratch_give(r, s);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
+    }
     for (size_t done = 0; done < len && st == BLOBSEAL_OK; done += n)
         st = pread_frame(r, s, i++, dst + done, len - done, off + done, &n, err);
-    if (s != NULL)
-        bs_scratch_give(r, s);
+    bs_scratch_give(r, s);
     return st;
 }
 

@@ -6,9 +6,9 @@
 #include "internal.h"
 
 struct packing {
+    struct bs_push push;
     const struct blobseal_source *source;
     struct bs_input input; /* of a sequential source */
-    struct bs_push push;
     struct bs_seek_table table;
     int level;
 };
