@@ -44,12 +44,15 @@ bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secre
 bool bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys)
 {
     memcpy(c->nonce, keys->nonce, sizeof c->nonce);
-    return bs_gcm_init(&c->gcm, keys->key);
+    c->gcm = blobseal_secret_alloc(sizeof *c->gcm);
+    return c->gcm != NULL && bs_gcm_init(c->gcm, keys->key);
 }
 
 void bs_chunked_clear(struct bs_chunked *c)
 {
-    bs_gcm_clear(&c->gcm);
+    if (c->gcm != NULL)
+        bs_gcm_clear(c->gcm);
+    blobseal_secret_free(c->gcm);
     blobseal_wipe(c, sizeof *c);
 }
 
@@ -74,7 +77,7 @@ bool bs_chunked_seal(struct bs_chunked *c, uint64_t first, bool last, uint8_t *s
 {
     struct bs_gcm_run run;
 
-    return make_run(&run, c, first, last, len) && c->gcm.impl->seal(&c->gcm, &run, sealed, plain);
+    return make_run(&run, c, first, last, len) && c->gcm->impl->seal(c->gcm, &run, sealed, plain);
 }
 
 bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *plain, const uint8_t *sealed, size_t len,
@@ -92,7 +95,7 @@ bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *p
             return false;
         n = len / BS_SEALED_CHUNK_LEN * BS_CHUNK_LEN;
     }
-    if (!make_run(&run, c, first, last, (size_t)n) || !c->gcm.impl->open(&c->gcm, &run, plain, sealed))
+    if (!make_run(&run, c, first, last, (size_t)n) || !c->gcm->impl->open(c->gcm, &run, plain, sealed))
         return false;
     *plain_len = (size_t)n;
     return true;

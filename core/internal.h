@@ -127,7 +127,7 @@ BLOBSEAL_MUST_USE bool bs_chunked_derive(struct bs_chunked_keys *keys, const str
 
 /* One worker's state: a keyed kernel and the base nonce. Used by one thread at a time. */
 struct bs_chunked {
-    struct bs_gcm_key gcm;
+    struct bs_gcm_key *gcm; /* secret memory */
     uint8_t nonce[BS_GCM_NONCE_LEN];
 };
 

@@ -35,7 +35,7 @@ static bool init(struct bs_gcm_key *key, const struct bs_gcm_impl *impl)
 
     for (unsigned i = 0; i < sizeof raw; i++)
         raw[i] = (uint8_t)i;
-    *key = (struct bs_gcm_key){impl, NULL};
+    *key = (struct bs_gcm_key){.impl = impl};
     return impl->init(key, raw);
 }
 

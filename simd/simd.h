@@ -30,10 +30,11 @@ struct bs_gcm_run {
     size_t last_len;
 };
 
-/* One keyed implementation. Used by one thread at a time: each worker has its own. */
+/* One keyed implementation. Used by one thread at a time: each worker has its own. Secret, but for its first member. */
 struct bs_gcm_key {
     const struct bs_gcm_impl *impl;
-    void *state;
+    void *state;                        /* of an implementation that has its key elsewhere */
+    _Alignas(16) uint8_t schedule[896]; /* of the others                                   */
 };
 
 /*
@@ -43,6 +44,7 @@ struct bs_gcm_key {
  */
 struct bs_gcm_impl {
     const char *name;
+    uint32_t needs; /* BS_CPU_ features */
     bool (*init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
     void (*clear)(struct bs_gcm_key *key);
     bool (*seal)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
@@ -52,7 +54,13 @@ struct bs_gcm_impl {
 /* The table, best first, ended by NULL. The last entry runs on every CPU. */
 extern const struct bs_gcm_impl *const bs_gcm_impls[];
 
-/* Key @key with the best implementation. False: no memory. Undo with bs_gcm_clear(), also after false and for a zero key. */
+/* The best entry for a CPU with these features. */
+const struct bs_gcm_impl *bs_gcm_pick(uint32_t features);
+
+/* Whether this CPU can run an entry. */
+bool bs_gcm_runs_here(const struct bs_gcm_impl *impl);
+
+/* Key @key with the best implementation for this CPU. False: no memory. Undo with bs_gcm_clear(), also after false and for a zero key. */
 bool bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
 void bs_gcm_clear(struct bs_gcm_key *key);
 

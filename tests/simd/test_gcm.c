@@ -10,6 +10,7 @@
 
 #include <openssl/evp.h>
 
+#include "entries.h"
 #include "simd.h"
 #include "vectors.h"
 
@@ -21,7 +22,7 @@ static const uint8_t raw_key[BS_GCM_KEY_LEN] = {0x60, 0x3d, 0xeb, 0x10, 0x15, 0x
 
 static struct bs_gcm_key key_for(const struct bs_gcm_impl *impl, const uint8_t *raw)
 {
-    struct bs_gcm_key key = {impl, NULL};
+    struct bs_gcm_key key = {.impl = impl};
 
     cr_assert(impl->init(&key, raw), "%s: init", impl->name);
     return key;
@@ -138,7 +139,8 @@ static void nist_decrypt_case(const struct bs_gcm_impl *impl, const struct vec_r
 
 Test(gcm, seals_as_nist_says)
 {
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {
+    EACH_ENTRY(i)
+    {
         struct vec_rsp r = vec_rsp_open("nist-cavp/gcmEncryptExtIV256.rsp.gz");
         unsigned all = 0, run = 0;
 
@@ -155,7 +157,8 @@ Test(gcm, seals_as_nist_says)
 
 Test(gcm, opens_and_refuses_as_nist_says)
 {
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {
+    EACH_ENTRY(i)
+    {
         struct vec_rsp r = vec_rsp_open("nist-cavp/gcmDecrypt256.rsp.gz");
         unsigned all = 0, all_failing = 0, run = 0, failing = 0;
 
@@ -183,28 +186,28 @@ Test(gcm, runs_equal_single_calls_for_every_short_length)
     uint64_t random = 1;
 
     vec_random_fill(&random, nonce, sizeof nonce);
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
-        for (size_t len = 0; len <= 272; len++) {
-            const struct bs_gcm_run run = {nonce, vec_random(&random) >> 26, 3, 272, len};
+    EACH_ENTRY(i)
+    for (size_t len = 0; len <= 272; len++) {
+        const struct bs_gcm_run run = {nonce, vec_random(&random) >> 26, 3, 272, len};
 
-            check_run(bs_gcm_impls[i], &run, &random);
-        }
+        check_run(bs_gcm_impls[i], &run, &random);
+    }
 }
 
 Test(gcm, runs_equal_single_calls_for_random_shapes)
 {
     uint64_t random = 2;
 
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
-        for (unsigned k = 0; k < 300; k++) {
-            size_t msg_len = vec_random(&random) % 4097, num = 1 + vec_random(&random) % 9;
-            uint8_t nonce[BS_GCM_NONCE_LEN];
-            const struct bs_gcm_run run = {nonce, vec_random(&random) >> 26, num, msg_len,
-                                           vec_random(&random) % (msg_len + 1)};
+    EACH_ENTRY(i)
+    for (unsigned k = 0; k < 300; k++) {
+        size_t msg_len = vec_random(&random) % 4097, num = 1 + vec_random(&random) % 9;
+        uint8_t nonce[BS_GCM_NONCE_LEN];
+        const struct bs_gcm_run run = {nonce, vec_random(&random) >> 26, num, msg_len,
+                                       vec_random(&random) % (msg_len + 1)};
 
-            vec_random_fill(&random, nonce, sizeof nonce);
-            check_run(bs_gcm_impls[i], &run, &random);
-        }
+        vec_random_fill(&random, nonce, sizeof nonce);
+        check_run(bs_gcm_impls[i], &run, &random);
+    }
 }
 
 Test(gcm, runs_of_real_chunks_equal_single_calls)
@@ -213,12 +216,12 @@ Test(gcm, runs_of_real_chunks_equal_single_calls)
     const uint8_t nonce[BS_GCM_NONCE_LEN] = {9, 8, 7};
     uint64_t random = 3;
 
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
-        for (size_t k = 0; k < sizeof last_lens / sizeof last_lens[0]; k++) {
-            const struct bs_gcm_run run = {nonce, 250, 16, 16384, last_lens[k]};
+    EACH_ENTRY(i)
+    for (size_t k = 0; k < sizeof last_lens / sizeof last_lens[0]; k++) {
+        const struct bs_gcm_run run = {nonce, 250, 16, 16384, last_lens[k]};
 
-            check_run(bs_gcm_impls[i], &run, &random);
-        }
+        check_run(bs_gcm_impls[i], &run, &random);
+    }
 }
 
 Test(gcm, counters_carry_over_every_border)
@@ -232,13 +235,13 @@ Test(gcm, counters_carry_over_every_border)
 
     memset(nonces[1], 0xFF, sizeof nonces[1]); /* an addition in the place of the XOR would carry */
     vec_random_fill(&random, nonces[2], sizeof nonces[2]);
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
-        for (size_t b = 0; b < sizeof borders / sizeof borders[0]; b++)
-            for (size_t n = 0; n < 3; n++) {
-                const struct bs_gcm_run run = {nonces[n], borders[b] - 2, 4, 64, 33};
+    EACH_ENTRY(i)
+    for (size_t b = 0; b < sizeof borders / sizeof borders[0]; b++)
+        for (size_t n = 0; n < 3; n++) {
+            const struct bs_gcm_run run = {nonces[n], borders[b] - 2, 4, 64, 33};
 
-                check_run(bs_gcm_impls[i], &run, &random);
-            }
+            check_run(bs_gcm_impls[i], &run, &random);
+        }
 }
 
 Test(gcm, a_run_can_be_cut_anywhere)
@@ -246,7 +249,8 @@ Test(gcm, a_run_can_be_cut_anywhere)
     const uint8_t nonce[BS_GCM_NONCE_LEN] = {1};
     uint64_t random = 5;
 
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {
+    EACH_ENTRY(i)
+    {
         struct bs_gcm_key key = key_for(bs_gcm_impls[i], raw_key);
         uint8_t plain[20 * 48], whole[20 * 64], pieces[20 * 64];
         const struct bs_gcm_run run = {nonce, 1000, 20, 48, 48};
@@ -311,7 +315,8 @@ static void check_genuine(struct forged *f)
 
 Test(gcm, every_flipped_bit_is_found)
 {
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {
+    EACH_ENTRY(i)
+    {
         struct forged f;
 
         forged_start(&f, bs_gcm_impls[i]);
@@ -329,7 +334,8 @@ Test(gcm, every_flipped_bit_is_found)
 
 Test(gcm, wrong_place_key_and_nonce_are_found)
 {
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {
+    EACH_ENTRY(i)
+    {
         uint8_t swapped[ALL_SEALED], other_key[BS_GCM_KEY_LEN];
         struct forged f;
 
@@ -360,7 +366,8 @@ Test(gcm, wrong_place_key_and_nonce_are_found)
 
 Test(gcm, message_borders_are_part_of_what_is_sealed)
 {
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {
+    EACH_ENTRY(i)
+    {
         struct forged f;
 
         forged_start(&f, bs_gcm_impls[i]);
@@ -409,16 +416,16 @@ Test(gcm, touches_nothing_outside_its_buffers)
 {
     const uint8_t nonce[BS_GCM_NONCE_LEN] = {3};
 
-    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
-        for (unsigned high = 0; high < 2; high++) {
-            for (size_t len = 0; len <= 300; len++) {
-                const struct bs_gcm_run one = {nonce, 0, 1, len, len}, two = {nonce, 255, 2, 300, len};
+    EACH_ENTRY(i)
+    for (unsigned high = 0; high < 2; high++) {
+        for (size_t len = 0; len <= 300; len++) {
+            const struct bs_gcm_run one = {nonce, 0, 1, len, len}, two = {nonce, 255, 2, 300, len};
 
-                check_guarded(bs_gcm_impls[i], &one, high != 0);
-                check_guarded(bs_gcm_impls[i], &two, high != 0);
-            }
-            const struct bs_gcm_run segment = {nonce, 64, 64, 16384, 16384};
-
-            check_guarded(bs_gcm_impls[i], &segment, high != 0);
+            check_guarded(bs_gcm_impls[i], &one, high != 0);
+            check_guarded(bs_gcm_impls[i], &two, high != 0);
         }
+        const struct bs_gcm_run segment = {nonce, 64, 64, 16384, 16384};
+
+        check_guarded(bs_gcm_impls[i], &segment, high != 0);
+    }
 }

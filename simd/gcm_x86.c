@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AES-256-GCM by the instructions of x86 CPUs, in three widths from one body, gcm_x86_template.h: here is what does not depend
+ * on the width. A key schedule and the powers of H lie in the struct bs_gcm_key itself.
+ */
+#ifdef __x86_64__
+#    include <immintrin.h>
+#    include <string.h>
+
+#    include "simd.h"
+
+#    define INLINE     inline __attribute__((always_inline))
+#    define BASE       __attribute__((target("aes,pclmul,ssse3,sse4.1")))
+#    define MAX_POWERS 33 /* of a step of the widest vectors, and the length block */
+#    define MAX_LANES  4
+
+struct key {
+    __m128i rounds[15];
+    __m128i powers[MAX_POWERS + MAX_LANES]; /* H^33 ... H, each divided by x; then zeros */
+};
+
+_Static_assert(sizeof(struct key) <= sizeof(((struct bs_gcm_key *)NULL)->schedule), "the schedule has room");
+
+static INLINE struct key *key_of(struct bs_gcm_key *key)
+{
+    return (void *)key->schedule;
+}
+
+static const uint8_t zeros[MAX_LANES * 8 * 16];
+
+/* Blocks are numbers with the first byte on top; counters are such numbers in the last four bytes. */
+#    define REVERSE_BYTES   _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#    define REVERSE_COUNTER _mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#    define COUNTER(n)      _mm_set_epi32(n, 0, 0, 0)
+
+/* The compiler must not drop it. */
+static void wipe(void *p, size_t len)
+{
+    memset(p, 0, len);
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+static size_t message_len(const struct bs_gcm_run *run, size_t i)
+{
+    return i + 1 == run->num ? run->last_len : run->msg_len;
+}
+
+/* ---- AES ------------------------------------------------------------------------------------------------------- */
+
+static INLINE BASE __m128i encrypt(const struct key *k, __m128i block)
+{
+    block = _mm_xor_si128(block, k->rounds[0]);
+    for (int r = 1; r < 14; r++)
+        block = _mm_aesenc_si128(block, k->rounds[r]);
+    return _mm_aesenclast_si128(block, k->rounds[14]);
+}
+
+/* The next round key from the one two before, @t being made of the one before. FIPS 197 section 5.2. */
+static INLINE BASE __m128i next_round(__m128i before, __m128i t)
+{
+    before = _mm_xor_si128(before, _mm_slli_si128(before, 4));
+    before = _mm_xor_si128(before, _mm_slli_si128(before, 8));
+    return _mm_xor_si128(before, t);
+}
+
+#    define EVEN(i, rcon)                                                                                              \
+        k->rounds[i] =                                                                                                 \
+            next_round(k->rounds[(i)-2], _mm_shuffle_epi32(_mm_aeskeygenassist_si128(k->rounds[(i)-1], rcon), 0xFF))
+#    define ODD(i)                                                                                                     \
+        k->rounds[i] =                                                                                                 \
+            next_round(k->rounds[(i)-2], _mm_shuffle_epi32(_mm_aeskeygenassist_si128(k->rounds[(i)-1], 0), 0xAA))
+
+static BASE void expand(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN])
+{
+    k->rounds[0] = _mm_loadu_si128((const void *)raw);
+    k->rounds[1] = _mm_loadu_si128((const void *)(raw + 16));
+    EVEN(2, 0x01);
+    ODD(3);
+    EVEN(4, 0x02);
+    ODD(5);
+    EVEN(6, 0x04);
+    ODD(7);
+    EVEN(8, 0x08);
+    ODD(9);
+    EVEN(10, 0x10);
+    ODD(11);
+    EVEN(12, 0x20);
+    ODD(13);
+    EVEN(14, 0x40);
+}
+
+/* ---- GHASH ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * A product of byte-reversed blocks, 256 bits in three parts, modulo the polynomial. In reversed order the bits to fold away are
+ * the low ones; each step takes 64 of them off by adding a multiple of the polynomial that ends in them.
+ */
+static INLINE BASE __m128i reduce(__m128i lo, __m128i mid, __m128i hi)
+{
+    const __m128i poly = _mm_cvtsi64_si128((long long)0xC200000000000000);
+
+    lo = _mm_xor_si128(lo, _mm_slli_si128(mid, 8));
+    hi = _mm_xor_si128(hi, _mm_srli_si128(mid, 8));
+    lo = _mm_xor_si128(_mm_shuffle_epi32(lo, 0x4E), _mm_clmulepi64_si128(lo, poly, 0x00));
+    lo = _mm_xor_si128(_mm_shuffle_epi32(lo, 0x4E), _mm_clmulepi64_si128(lo, poly, 0x00));
+    return _mm_xor_si128(hi, lo);
+}
+
+static INLINE BASE __m128i multiply(__m128i a, __m128i b)
+{
+    return reduce(_mm_clmulepi64_si128(a, b, 0x00),
+                  _mm_xor_si128(_mm_clmulepi64_si128(a, b, 0x01), _mm_clmulepi64_si128(a, b, 0x10)),
+                  _mm_clmulepi64_si128(a, b, 0x11));
+}
+
+/* H divided by x: a shift in reversed order, so that products of it need none. In constant time. */
+static BASE __m128i divide_by_x(__m128i h)
+{
+    uint64_t low = (uint64_t)_mm_cvtsi128_si64(h), high = (uint64_t)_mm_extract_epi64(h, 1);
+    uint64_t carry = 0 - (high >> 63);
+
+    return _mm_set_epi64x((long long)((high << 1 | low >> 63) ^ (carry & 0xC200000000000000)),
+                          (long long)((low << 1) ^ (carry & 1)));
+}
+
+static BASE void key_setup(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int num_powers)
+{
+    __m128i h;
+
+    memset(k, 0, sizeof *k);
+    expand(k, raw);
+    h = divide_by_x(_mm_shuffle_epi8(encrypt(k, _mm_setzero_si128()), REVERSE_BYTES));
+    k->powers[MAX_POWERS - 1] = h;
+    for (int i = 2; i <= num_powers; i++)
+        k->powers[MAX_POWERS - i] = multiply(k->powers[MAX_POWERS - i + 1], h);
+}
+
+static void clear(struct bs_gcm_key *key)
+{
+    wipe(key->schedule, sizeof key->schedule);
+}
+
+/* ---- Messages -------------------------------------------------------------------------------------------------- */
+
+/* The first counter block of message @i (that of its tag), with the counter in the order that adds. */
+static INLINE BASE __m128i nonce_of(const struct bs_gcm_run *run, size_t i)
+{
+    uint64_t index = __builtin_bswap64(run->first + i), tail;
+    uint32_t head;
+
+    memcpy(&head, run->nonce, sizeof head);
+    memcpy(&tail, run->nonce + sizeof head, sizeof tail);
+    tail ^= index;
+    return _mm_set_epi32(1, (int)(tail >> 32), (int)tail, (int)head);
+}
+
+static INLINE BASE __m128i encrypt_block(const struct key *k, __m128i nonce)
+{
+    return encrypt(k, _mm_shuffle_epi8(nonce, REVERSE_COUNTER));
+}
+
+static INLINE BASE __m128i tag_of(__m128i sum, __m128i mask)
+{
+    return _mm_xor_si128(_mm_shuffle_epi8(sum, REVERSE_BYTES), mask);
+}
+
+/* In constant time. */
+static INLINE BASE bool tag_is(const uint8_t *tag, __m128i sum, __m128i mask)
+{
+    __m128i given = _mm_loadu_si128((const void *)tag);
+
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(given, tag_of(sum, mask))) == 0xFFFF;
+}
+
+/* What sealing has not summed yet. */
+struct behind {
+    const uint8_t *step; /* ciphertext                                          */
+    __m128i sum;
+    uint64_t bits; /* not 0: the step ends a message of that length           */
+    uint8_t *tag;  /* whose tag belongs there                                 */
+    __m128i mask;
+};
+
+static INLINE BASE void finish(struct behind *b)
+{
+    _mm_storeu_si128((void *)b->tag, tag_of(b->sum, b->mask));
+    b->step = zeros;
+    b->sum = _mm_setzero_si128();
+    b->bits = 0;
+}
+
+/* ---- Three widths ---------------------------------------------------------------------------------------------- */
+
+#    define V              __m128i
+#    define LANES          1
+#    define TARGET         BASE
+#    define NAME(x)        aesni_##x
+#    define LOAD(p)        _mm_loadu_si128((const void *)(p))
+#    define STORE(p, v)    _mm_storeu_si128((void *)(p), v)
+#    define XOR(a, b)      _mm_xor_si128(a, b)
+#    define XOR3(a, b, c)  _mm_xor_si128(a, _mm_xor_si128(b, c))
+#    define ADD(a, b)      _mm_add_epi32(a, b)
+#    define SHUFFLE(a, m)  _mm_shuffle_epi8(a, m)
+#    define AES(a, k)      _mm_aesenc_si128(a, k)
+#    define AESLAST(a, k)  _mm_aesenclast_si128(a, k)
+#    define CLMUL(a, b, i) _mm_clmulepi64_si128(a, b, i)
+#    define BROADCAST(x)   (x)
+#    define WIDEN(x)       (x)
+#    define NARROW(x)      (x)
+#    define LANE_NUMBERS   _mm_setzero_si128()
+#    include "gcm_x86_template.h"
+
+#    define V              __m256i
+#    define LANES          2
+#    define TARGET         __attribute__((target("aes,pclmul,avx2,vaes,vpclmulqdq")))
+#    define NAME(x)        vaes256_##x
+#    define LOAD(p)        _mm256_loadu_si256((const void *)(p))
+#    define STORE(p, v)    _mm256_storeu_si256((void *)(p), v)
+#    define XOR(a, b)      _mm256_xor_si256(a, b)
+#    define XOR3(a, b, c)  _mm256_xor_si256(a, _mm256_xor_si256(b, c))
+#    define ADD(a, b)      _mm256_add_epi32(a, b)
+#    define SHUFFLE(a, m)  _mm256_shuffle_epi8(a, m)
+#    define AES(a, k)      _mm256_aesenc_epi128(a, k)
+#    define AESLAST(a, k)  _mm256_aesenclast_epi128(a, k)
+#    define CLMUL(a, b, i) _mm256_clmulepi64_epi128(a, b, i)
+#    define BROADCAST(x)   _mm256_broadcastsi128_si256(x)
+#    define WIDEN(x)       _mm256_zextsi128_si256(x)
+#    define NARROW(x)      _mm_xor_si128(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))
+#    define LANE_NUMBERS   _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0)
+#    include "gcm_x86_template.h"
+
+#    define V              __m512i
+#    define LANES          4
+#    define TARGET         __attribute__((target("aes,pclmul,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512dq,avx512vl")))
+#    define NAME(x)        vaes512_##x
+#    define LOAD(p)        _mm512_loadu_si512(p)
+#    define STORE(p, v)    _mm512_storeu_si512(p, v)
+#    define XOR(a, b)      _mm512_xor_si512(a, b)
+#    define XOR3(a, b, c)  _mm512_ternarylogic_epi64(a, b, c, 0x96)
+#    define ADD(a, b)      _mm512_add_epi32(a, b)
+#    define SHUFFLE(a, m)  _mm512_shuffle_epi8(a, m)
+#    define AES(a, k)      _mm512_aesenc_epi128(a, k)
+#    define AESLAST(a, k)  _mm512_aesenclast_epi128(a, k)
+#    define CLMUL(a, b, i) _mm512_clmulepi64_epi128(a, b, i)
+#    define BROADCAST(x)   _mm512_broadcast_i32x4(x)
+#    define WIDEN(x)       _mm512_zextsi128_si512(x)
+#    define NARROW(x)                                                                                                  \
+        _mm_xor_si128(_mm_xor_si128(_mm512_castsi512_si128(x), _mm512_extracti32x4_epi32(x, 1)),                       \
+                      _mm_xor_si128(_mm512_extracti32x4_epi32(x, 2), _mm512_extracti32x4_epi32(x, 3)))
+#    define LANE_NUMBERS _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+#    include "gcm_x86_template.h"
+
+const struct bs_gcm_impl bs_gcm_aesni = {
+    .name = "aesni",
+    .needs = BS_CPU_SSE41 | BS_CPU_AES | BS_CPU_PCLMUL,
+    .init = aesni_init,
+    .clear = clear,
+    .seal = aesni_seal,
+    .open = aesni_open,
+};
+const struct bs_gcm_impl bs_gcm_vaes256 = {
+    .name = "vaes256",
+    .needs = BS_CPU_SSE41 | BS_CPU_AES | BS_CPU_PCLMUL | BS_CPU_AVX2 | BS_CPU_VAES | BS_CPU_VPCLMULQDQ,
+    .init = vaes256_init,
+    .clear = clear,
+    .seal = vaes256_seal,
+    .open = vaes256_open,
+};
+const struct bs_gcm_impl bs_gcm_vaes512 = {
+    .name = "vaes512",
+    .needs = BS_CPU_SSE41 | BS_CPU_AES | BS_CPU_PCLMUL | BS_CPU_AVX2 | BS_CPU_WIDE,
+    .init = vaes512_init,
+    .clear = clear,
+    .seal = vaes512_seal,
+    .open = vaes512_open,
+};
+#endif
