@@ -210,7 +210,8 @@ void bs_diagnose(const struct bs_diagnosed *what, blobseal_finding_fn fn, void *
 
 void blobseal_diagnose(blobseal_finding_fn fn, void *ctx)
 {
-    const struct bs_diagnosed what = {.gcm = bs_gcm_pick(bs_cpu_features()), .xxh3 = bs_xxh3, .random = blobseal_random};
+    const struct bs_diagnosed what = {
+        .gcm = bs_gcm_pick(bs_cpu_features()), .xxh3 = bs_xxh3, .random = blobseal_random};
 
     bs_diagnose(&what, fn, ctx);
 }

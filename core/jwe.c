@@ -79,38 +79,46 @@ static enum blobseal_status no_key(const struct bs_jwe *jwe, struct blobseal_err
     return st;
 }
 
-enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct blobseal_kek *const *keks, size_t num_keks,
-                                 uint8_t *content, struct bs_jwe_opener *by, struct blobseal_error *err)
+/* Try recipients and keys until one opens, or fails for good. cek[0] and *@recipient are then those that opened. */
+static enum blobseal_status search(const struct bs_jwe *jwe, bool bare, struct blobseal_kek *const *keks,
+                                   size_t num_keks, struct blobseal_secret32 cek[2], uint8_t *content,
+                                   size_t *recipient, struct blobseal_error *err)
 {
-    struct blobseal_secret32 *cek = blobseal_secret_alloc(2 * sizeof *cek);
-    struct blobseal_error later = {0}, e = {0};
-    enum blobseal_status st = BLOBSEAL_E_NO_KEY;
+    struct blobseal_error later = {0};
     unsigned attempts = 0;
 
-    if (cek == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
-    for (size_t i = 0; i < jwe->num; i++) {
+    for (*recipient = 0; *recipient < jwe->num; ++*recipient) {
         for (size_t k = 0; k < num_keks && attempts < MAX_ATTEMPTS; k++) {
-            st = attempt(jwe, &jwe->recipients[i], bare, keks[k], cek, content, &e);
+            enum blobseal_status st = attempt(jwe, &jwe->recipients[*recipient], bare, keks[k], cek, content, err);
+
             if (st == BLOBSEAL_E_NOT_MINE)
                 continue;
             attempts++;
             if (st == BLOBSEAL_E_UNAVAILABLE || st == BLOBSEAL_E_DENIED)
-                later = later.status == BLOBSEAL_OK ? e : later;
-            else if (st != BLOBSEAL_E_AUTH) { /* opened, or an error that ends it */
-                if (st == BLOBSEAL_OK && by != NULL)
-                    *by = (struct bs_jwe_opener){.recipient = i, .cek = cek[0]};
-                goto out;
-            }
+                later = later.status == BLOBSEAL_OK ? *err : later;
+            else if (st != BLOBSEAL_E_AUTH)
+                return st;
         }
     }
-    if (later.status != BLOBSEAL_OK) {
-        e = later;
-        st = later.status;
-    } else {
-        st = attempts > 0 ? bs_not_authentic(&e) : no_key(jwe, &e);
-    }
-out:
+    if (later.status == BLOBSEAL_OK)
+        return attempts > 0 ? bs_not_authentic(err) : no_key(jwe, err);
+    *err = later;
+    return later.status;
+}
+
+enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct blobseal_kek *const *keks, size_t num_keks,
+                                 uint8_t *content, struct bs_jwe_opener *by, struct blobseal_error *err)
+{
+    struct blobseal_secret32 *cek = blobseal_secret_alloc(2 * sizeof *cek);
+    struct blobseal_error e = {0};
+    enum blobseal_status st;
+    size_t recipient;
+
+    if (cek == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
+    st = search(jwe, bare, keks, num_keks, cek, content, &recipient, &e);
+    if (st == BLOBSEAL_OK && by != NULL)
+        *by = (struct bs_jwe_opener){.recipient = recipient, .cek = cek[0]};
     blobseal_secret_free(cek);
     if (st != BLOBSEAL_OK && err != NULL)
         *err = e;

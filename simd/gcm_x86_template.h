@@ -20,7 +20,16 @@
 #define STEP_LEN    ((size_t)STEP_BLOCKS * 16)
 #define VECTOR_LEN  ((size_t)LANES * 16)
 
-#define EACH(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
+/* Statements, one for each vector of a step. */
+#define EACH(F)                                                                                                        \
+    F(0);                                                                                                              \
+    F(1);                                                                                                              \
+    F(2);                                                                                                              \
+    F(3);                                                                                                              \
+    F(4);                                                                                                              \
+    F(5);                                                                                                              \
+    F(6);                                                                                                              \
+    F(7)
 
 /* Where the powers of H start for a sum of @n factors: from H^n down to H. */
 #define POWERS(k, n) ((const uint8_t *)&(k)->powers[MAX_POWERS - (n)])
@@ -53,11 +62,9 @@ static INLINE TARGET __m128i NAME(end)(const struct NAME(sum) * s, const struct 
     return reduce(lo, mid, hi);
 }
 
-#define SUM_ONE(i)                                                                                                     \
-    do {                                                                                                               \
-        V x_ = SHUFFLE(LOAD(hashed + (i)*VECTOR_LEN), reverse);                                                        \
-        NAME(add)(&s, (i) == 0 ? XOR(x_, WIDEN(acc)) : x_, powers + (i)*VECTOR_LEN);                                   \
-    } while (0);
+/* One vector of the step of ciphertext at `hashed`; the first also takes what was summed before. */
+#define SUM_ONE(i)  NAME(add)(&s, SHUFFLE(LOAD(hashed + (i)*VECTOR_LEN), reverse), powers + (i)*VECTOR_LEN)
+#define SUM_FIRST() NAME(add)(&s, XOR(SHUFFLE(LOAD(hashed), reverse), WIDEN(acc)), powers)
 
 /* Add a step of ciphertext at @hashed to @acc, and, where that ends a message, its length in @bits. */
 static TARGET __m128i NAME(hash_step)(const struct key *k, const uint8_t *hashed, __m128i acc, uint64_t bits)
@@ -66,13 +73,20 @@ static TARGET __m128i NAME(hash_step)(const struct key *k, const uint8_t *hashed
     const V reverse = BROADCAST(REVERSE_BYTES);
     struct NAME(sum) s = {0};
 
-    EACH(SUM_ONE)
+    SUM_FIRST();
+    SUM_ONE(1);
+    SUM_ONE(2);
+    SUM_ONE(3);
+    SUM_ONE(4);
+    SUM_ONE(5);
+    SUM_ONE(6);
+    SUM_ONE(7);
     return NAME(end)(&s, k, bits);
 }
 
-#define START_ONE(i) V b##i = XOR(SHUFFLE(ADD(counter, BROADCAST(COUNTER((i)*LANES))), swap), rk);
-#define ROUND_ONE(i) b##i = AES(b##i, rk);
-#define LAST_ONE(i)  STORE(out + (i)*VECTOR_LEN, AESLAST(b##i, XOR(rk, LOAD(in + (i)*VECTOR_LEN))));
+#define START_ONE(i) V b##i = XOR(SHUFFLE(ADD(counter, BROADCAST(COUNTER((i)*LANES))), swap), rk)
+#define ROUND_ONE(i) b##i = AES(b##i, rk)
+#define LAST_ONE(i)  STORE(out + (i)*VECTOR_LEN, AESLAST(b##i, XOR(rk, LOAD(in + (i)*VECTOR_LEN))))
 #define ROUND(r)                                                                                                       \
     rk = BROADCAST(k->rounds[r]);                                                                                      \
     EACH(ROUND_ONE)
@@ -86,13 +100,31 @@ static INLINE TARGET __m128i NAME(step)(const struct key *k, V counter, const ui
     V rk = BROADCAST(k->rounds[0]);
     struct NAME(sum) s = {0};
 
-    EACH(START_ONE)
-    ROUND(1)
-    SUM_ONE(7) /* the first vector last: it waits for @acc */
-        ROUND(2) SUM_ONE(6) ROUND(3) SUM_ONE(5) ROUND(4) SUM_ONE(4) ROUND(5) SUM_ONE(3) ROUND(6) SUM_ONE(2) ROUND(7)
-            SUM_ONE(1) ROUND(8) SUM_ONE(0) ROUND(9) acc = NAME(end)(&s, k, bits);
-    ROUND(10) ROUND(11) ROUND(12) ROUND(13) rk = BROADCAST(k->rounds[14]);
-    EACH(LAST_ONE)
+    EACH(START_ONE);
+    ROUND(1);
+    SUM_ONE(7); /* the first vector last: it waits for @acc */
+    ROUND(2);
+    SUM_ONE(6);
+    ROUND(3);
+    SUM_ONE(5);
+    ROUND(4);
+    SUM_ONE(4);
+    ROUND(5);
+    SUM_ONE(3);
+    ROUND(6);
+    SUM_ONE(2);
+    ROUND(7);
+    SUM_ONE(1);
+    ROUND(8);
+    SUM_FIRST();
+    ROUND(9);
+    acc = NAME(end)(&s, k, bits);
+    ROUND(10);
+    ROUND(11);
+    ROUND(12);
+    ROUND(13);
+    rk = BROADCAST(k->rounds[14]);
+    EACH(LAST_ONE);
     return acc;
 }
 
@@ -227,6 +259,7 @@ static TARGET bool NAME(init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_K
 #undef EACH
 #undef POWERS
 #undef SUM_ONE
+#undef SUM_FIRST
 #undef START_ONE
 #undef ROUND_ONE
 #undef LAST_ONE
