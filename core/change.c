@@ -136,8 +136,11 @@ static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_k
     if (is_recipient(&c->envelope.jwe, info->kid))
         return BLOBSEAL_OK;
     for (size_t i = 0; i < c->num; i++)
-        if (strcmp(c->recipients[i].kid, info->kid) == 0)
-            return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the key %.160s is given twice", info->kid);
+        if (strcmp(c->recipients[i].kid, info->kid) == 0) {
+            (void)blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the key %.160s is given twice", info->kid);
+            blobseal_hint(err, "name each key once: the halves of a pair are the same key");
+            return BLOBSEAL_E_ARG;
+        }
     if (c->num == BLOBSEAL_MAX_RECIPIENTS)
         return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "a blob has at most %u recipients", BLOBSEAL_MAX_RECIPIENTS);
     c->wrap[c->num] = kek;

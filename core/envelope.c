@@ -216,8 +216,11 @@ static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEA
         enum blobseal_status st;
 
         for (size_t k = 0; k < i; k++)
-            if (strcmp(info->kid, jwe->recipients[k].kid) == 0)
-                return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the key %.160s is given twice", info->kid);
+            if (strcmp(info->kid, jwe->recipients[k].kid) == 0) {
+                (void)blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the key %.160s is given twice", info->kid);
+                blobseal_hint(err, "name each key once: the halves of a pair are the same key");
+                return BLOBSEAL_E_ARG;
+            }
         st = bs_kek_wrap(keks[i], keys[i], cek, err);
         if (st != BLOBSEAL_OK)
             return st;

@@ -70,12 +70,15 @@ static enum blobseal_status attempt(const struct bs_jwe *jwe, const struct bs_jw
 
 static enum blobseal_status no_key(const struct bs_jwe *jwe, struct blobseal_error *err)
 {
+    const char *kid = jwe->recipients[0].kid != NULL ? jwe->recipients[0].kid : "not named";
     enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_NO_KEY, 0,
                                             "no key fits: none of the keys given is for a "
                                             "recipient of this blob");
 
-    blobseal_hint(err, "%zu recipient%s, the first is %.120s", jwe->num, jwe->num == 1 ? "" : "s",
-                  jwe->recipients[0].kid != NULL ? jwe->recipients[0].kid : "not named");
+    if (jwe->num == 1)
+        blobseal_hint(err, "its only recipient is %.120s", kid);
+    else
+        blobseal_hint(err, "it has %zu recipients, the first is %.120s", jwe->num, kid);
     return st;
 }
 

@@ -167,8 +167,10 @@ static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const
         st = o->passphrase(o->passphrase_ctx, passphrase, MAX_PASSPHRASE, &len, err);
         if (st == BLOBSEAL_OK) {
             *key = decrypt_pkcs8(sealed, passphrase, len < MAX_PASSPHRASE ? len : 0);
-            if (*key == NULL)
+            if (*key == NULL) {
                 st = bad_key(path, err, "wrong passphrase, or a kind of encryption that is not supported");
+                blobseal_hint(err, "check the passphrase; to try it elsewhere: openssl pkey -noout -in FILE");
+            }
         }
     }
     blobseal_secret_free(passphrase);

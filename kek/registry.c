@@ -148,6 +148,7 @@ static const struct blobseal_provider *resolve(const char **rest, const struct b
         if (scheme_len(ref, reserved[i]) > 0) {
             (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "this build has no provider for keys of the form %s:...",
                                 reserved[i]);
+            blobseal_hint(err, "in this version a key is a PEM file; one whose name starts like that is file:NAME");
             return NULL;
         }
     return files;

@@ -449,7 +449,7 @@ fresh "no key fits"
 sample f 5000
 "$blobseal" seal -k "$seal_key" f
 opening_refused 4 E-NOKEY "no key fits" -k "$keys/other.pem" f.sealed
-expect_stderr "hint: 1 recipient, the first is urn:ietf:params:oauth:jwk-thumbprint:sha-256:"
+expect_stderr "hint: its only recipient is urn:ietf:params:oauth:jwk-thumbprint:sha-256:"
 run open -k "$keys/other.pem" <f.sealed
 expect_error 4 E-NOKEY "no key fits"
 title="the public half does not open"

@@ -117,9 +117,13 @@ static bool subject_file(struct subject *s, const char *name, struct blobseal_er
     s->path = realpath(name, NULL);
     if (s->path == NULL || stat(s->path, &s->before) != 0)
         return fail(err, BLOBSEAL_E_INPUT, errno, "open %s to change it", name);
-    if (!S_ISREG(s->before.st_mode))
-        return fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s: only files can be changed", name,
-                    S_ISDIR(s->before.st_mode) ? "a folder" : "no regular file");
+    if (!S_ISREG(s->before.st_mode)) {
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s: only files can be changed", name,
+                   S_ISDIR(s->before.st_mode) ? "a folder" : "no regular file");
+        blobseal_hint(err, S_ISDIR(s->before.st_mode) ? "name the files in it: FOLDER/*.sealed"
+                                                      : "copy the blob to a file, and change that");
+        return false;
+    }
     s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (s->fd < 0 || fstat(s->fd, &s->before) != 0) {
         (void)fail(err, errno == ENOENT ? BLOBSEAL_E_INPUT : BLOBSEAL_E_OUTPUT, errno, "open %s to change it", name);

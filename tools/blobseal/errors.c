@@ -50,8 +50,9 @@ static const char *default_hint(enum blobseal_status status)
 {
     switch (status) {
     case BLOBSEAL_E_FORMAT:
-        return "check that the file is what it should be: blobseal inspect FILE";
+        return "check that it is the file that was meant, and that an envelope file belongs to its blob";
     case BLOBSEAL_E_DAMAGED:
+        return "blobseal scrub FILE says what is damaged, and whether it can be repaired without another copy";
     case BLOBSEAL_E_AUTH:
         return "fetch the blob again from its source; no file was made";
     case BLOBSEAL_E_UNSUPPORTED:
@@ -59,6 +60,8 @@ static const char *default_hint(enum blobseal_status status)
     case BLOBSEAL_E_OUTPUT:
         return "no file was left behind; check space and permissions and run it again";
     case BLOBSEAL_E_EXISTS:
+        if (strcmp(verb_name(), "keygen") == 0)
+            return "choose other names: keygen never replaces a file";
         return "choose another name with -o, or replace the file with --force";
     case BLOBSEAL_E_INPUT:
         return "check the name and the permissions of the file";
