@@ -16,8 +16,8 @@ static const char usage[] =
     "  -f, --force             replace OUT if it exists\n"
     "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
     "      --min-generation N  refuse an envelope that is older\n"
-    "      --range OFF:LEN     open LEN bytes from byte OFF on, OFF: all from there on; K, M, G and T are powers of "
-    "1024\n"
+    "      --range OFF:[LEN]   LEN bytes of the content from byte OFF on, or all from there on; needs -o; K, M, G\n"
+    "                          and T are powers of 1024\n"
     "      --sparse            leave holes in OUT where blocks of 4 KiB are zero\n"
     "      --raw               of a blob that was sealed with --zstd the zstd file itself, not what is in it\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
@@ -27,7 +27,7 @@ static const char usage[] =
     "  -h, --help              this text\n\n"
     "A file appears under its name only when all of it was verified. To standard output verified data goes as it "
     "comes, so\n"
-    "whoever reads it must look at the exit code: 3 means that what came is not all, or not authentic.\n\n"
+    "whoever reads it must look at the exit code: all but 0 means that what came is not all.\n\n"
     "Example:\n"
     "  blobseal open -k kek.pem disk.img.sealed\n";
 

@@ -13,7 +13,7 @@ static const char usage[] =
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it, where that is an encrypted private key\n"
     "  -o, --output OUT        default: IN.sealed, or standard output for standard input; - is standard output\n"
-    "  -f, --force             replace OUT if it exists\n"
+    "  -f, --force             replace OUT, and the envelope FILE, if they exist\n"
     "      --detached FILE     write the key envelope to FILE instead of into the blob\n"
     "      --zstd[=LEVEL]      compress first, at a level from -7 (fast) to 19 (small; default 3). The size of the "
     "blob then\n"
