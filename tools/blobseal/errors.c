@@ -113,7 +113,11 @@ static void print_json_error(const char *text, const char *code, int status, con
 
 static const char *hint_of(const struct blobseal_error *err)
 {
-    return err->hint[0] != '\0' ? err->hint : default_hint(err->status);
+    if (err->hint[0] != '\0')
+        return err->hint;
+    if (err->status == BLOBSEAL_E_OUTPUT && err->sys_errno == EPIPE)
+        return "the program that reads it ended first: see what it said";
+    return default_hint(err->status);
 }
 
 int report_error_text(const struct blobseal_error *err)

@@ -22,7 +22,10 @@ bool input_open(struct input *in, const char *path, struct blobseal_error *err)
         return fail(err, BLOBSEAL_E_INPUT, errno, "open %s", in->name);
     if (S_ISDIR(in->before.st_mode)) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a folder: an input is one file", in->name);
-        blobseal_hint(err, "pack it first: tar -C %.120s -c . | blobseal ...", in->name);
+        if (strcmp(settings.verb->name, "seal") == 0)
+            blobseal_hint(err, "pack it first: tar -C %.120s -c . | blobseal seal ...", in->name);
+        else
+            blobseal_hint(err, "name a blob in it; only blobseal scrub takes a folder");
         return false;
     }
     return blobseal_source_fd(&in->source, &in->state, in->fd, in->name, err) == BLOBSEAL_OK;
