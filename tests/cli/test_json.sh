@@ -10,8 +10,8 @@ make_key other --rsa 3072
 seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 
-report="['schema', 'in', 'out', 'plain_bytes', 'sealed_bytes', 'blob_id', 'recipients', 'seconds']"
-checked="['schema', 'in', 'plain_bytes', 'sealed_bytes', 'blob_id', 'recipients', 'seconds']"
+report="['schema', 'in', 'out', 'plain_bytes', 'sealed_bytes', 'blob_id', 'generation', 'recipients', 'seconds']"
+checked="['schema', 'in', 'plain_bytes', 'sealed_bytes', 'blob_id', 'generation', 'recipients', 'seconds']"
 claims="['schema', 'in', 'verified', 'version', 'suite', 'content', 'segments', 'layout', 'slot_capacity', 'blob_id', \
 'generation', 'plain_bytes', 'sealed_bytes', 'slot_damaged', 'change_unfinished', 'length_possible', 'recipients']"
 error="['schema', 'code', 'exit', 'message', 'hint', 'retryable']"

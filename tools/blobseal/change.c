@@ -21,6 +21,8 @@ int change_remove(struct change_request *r, const char *kid)
 {
     if (r->num_kids == COUNT(r->kids))
         return usage_error("more than %zu key ids", r->num_kids);
+    if (access(kid, F_OK) == 0) /* an unknown key id is no error: this one would be passed over, and stay */
+        return usage_error("%s is a file, not a key id: blobseal doctor -k %s prints that of a key", kid, kid);
     r->kids[r->num_kids++] = kid;
     return EXIT_OK;
 }
@@ -69,9 +71,8 @@ int change_option(struct change_request *r, int option, const char *arg)
         r->change.min_generation = n;
         return EXIT_OK;
     case OPT_SLOT_SIZE:
-        if (!parse_number(arg, 4096, 65536, &n) || n % 4096 != 0)
+        if (!parse_slot_size(arg, &r->slot_capacity))
             return usage_error("--slot-size takes a multiple of 4096 from 4096 to 65536, not %s", arg);
-        r->slot_capacity = (uint32_t)n;
         r->rewrite = true;
         return EXIT_OK;
     case OPT_REWRITE:

@@ -103,3 +103,12 @@ double seconds_now(void)
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
+
+bool parse_slot_size(const char *arg, uint32_t *out)
+{
+    uint64_t n;
+    bool ok = parse_bytes(&arg, &n) && *arg == '\0' && n >= 4096 && n <= 65536 && n % 4096 == 0;
+
+    *out = ok ? (uint32_t)n : 0;
+    return ok;
+}

@@ -99,6 +99,9 @@ bool parse_number(const char *text, unsigned long min, unsigned long max, unsign
  */
 bool parse_bytes(const char **text, uint64_t *out);
 
+/* Parse the argument of --slot-size: a multiple of 4096 from 4096 to 65536, such as 16K. */
+bool parse_slot_size(const char *arg, uint32_t *out);
+
 /* Seconds on a clock that does not jump. */
 double seconds_now(void);
 
@@ -380,6 +383,7 @@ struct report {
     bool zstd;             /* what is sealed is compressed... */
     uint64_t stored_bytes; /* ...to so many bytes     */
     const uint8_t *blob_id;
+    uint64_t generation;
     const struct blobseal_recipient *recipients;
     size_t num_recipients;
     const struct blobseal_meta *meta; /* NULL: left out */

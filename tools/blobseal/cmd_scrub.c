@@ -14,7 +14,7 @@ static const char usage[] =
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --json              report as JSON (blobseal.scrub/1), one line a file\n"
-    "  -q, --quiet             no report and no warnings, only errors\n"
+    "  -q, --quiet             say only what is damaged, and errors\n"
     "  -h, --help              this text\n\n"
     "No decay found does not mean authentic: only verify says that, with a key.\n"
     "Exit code: 3 where the one blob is damaged, 9 where some of several are.\n\n"
@@ -123,11 +123,14 @@ static void tell_text(const struct subject *s)
     const char *name = s->in.printable;
     char bytes[32], rate[32];
 
-    report_notes(s->in.name, r->notes & ~(BLOBSEAL_NOTE_SLOT_INVALID | BLOBSEAL_NOTE_LENGTH));
+    if (!settings.quiet)
+        report_notes(s->in.name, r->notes & ~(BLOBSEAL_NOTE_SLOT_INVALID | BLOBSEAL_NOTE_LENGTH));
     for (size_t i = 0; i < s->num; i++)
         tell_item(name, &s->items[i]);
     if (r->damaged > s->num)
         printf("%s: and %llu more\n", name, (unsigned long long)(r->damaged - s->num));
+    if (settings.quiet)
+        return;
     if (r->ok && r->payload_checked)
         printf("%s: no decay found, %s checked at %s\n", name, human_bytes(bytes, r->bytes),
                human_rate(rate, r->bytes, s->seconds));
@@ -174,8 +177,7 @@ static bool tell(const struct subject *s, struct blobseal_error *err)
 {
     if (settings.json)
         return tell_json(s, err);
-    if (!settings.quiet)
-        tell_text(s);
+    tell_text(s);
     return fflush(stdout) == 0 || stdout_failed(err);
 }
 

@@ -65,6 +65,7 @@ static bool tell(const struct request *r, const struct blobseal_seal_result *res
                                   .zstd = r->options.zstd,
                                   .stored_bytes = result->stored_bytes,
                                   .blob_id = result->blob_id,
+                                  .generation = result->generation,
                                   .recipients = recipients,
                                   .num_recipients = j->keys.num,
                                   .seconds = seconds};
@@ -175,9 +176,8 @@ static int set_option(void *ctx, int option, const char *arg)
         r->options.no_checksums = true;
         break;
     case OPT_SLOT_SIZE:
-        if (!parse_number(arg, 4096, 65536, &n) || n % 4096 != 0)
+        if (!parse_slot_size(arg, &r->options.slot_capacity))
             return usage_error("--slot-size takes a multiple of 4096 from 4096 to 65536, not %s", arg);
-        r->options.slot_capacity = (uint32_t)n;
         r->options.layout = BLOBSEAL_LAYOUT_AB;
         break;
     case OPT_OAEP:

@@ -75,13 +75,15 @@ static const char *default_hint(enum blobseal_status status)
     }
 }
 
-/* Whether @text says which file it is about: in front, or anywhere with a name that is not there by chance. */
+/* Whether @text says which file it is about: in front, before a colon, or anywhere with a name that is not there by chance. */
 static bool names_file(const char *text, const char *file)
 {
     size_t n = strlen(file);
+    const char *p = strstr(text, file);
 
-    return (strncmp(text, file, n) == 0 && (text[n] == ' ' || text[n] == ':')) ||
-           (strpbrk(file, "./") != NULL && strstr(text, file) != NULL);
+    if (p == NULL || strpbrk(file, "./") != NULL)
+        return p != NULL;
+    return (p == text && text[n] == ' ') || p[n] == ':';
 }
 
 /* Of several files the one that it is about has its name in front, unless the text has it. */

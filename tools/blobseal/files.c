@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* fts(3) */
 #include <errno.h>
 #include <fts.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"

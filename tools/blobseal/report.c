@@ -26,6 +26,7 @@ struct report report_of_reader(const char *schema, const struct job *j, uint64_t
                                                ? plain_bytes
                                                : info->stored_bytes,
                            .blob_id = info->blob_id,
+                           .generation = info->generation,
                            .recipients = info->recipients,
                            .num_recipients = info->num_recipients,
                            .meta = info->meta,
@@ -57,6 +58,7 @@ bool report_print(const struct report *r, struct blobseal_error *err)
     if (r->zstd)
         json_number("stored_bytes", r->stored_bytes);
     json_text("blob_id", id);
+    json_number("generation", r->generation);
     json_recipients(r->recipients, r->num_recipients);
     json_meta(r->meta);
     json_seconds("seconds", r->seconds);
