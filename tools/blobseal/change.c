@@ -136,6 +136,24 @@ static bool subject_file(struct subject *s, const char *name, struct blobseal_er
     return blobseal_target_fd(&s->target, &s->state, s->fd, name, err) == BLOBSEAL_OK;
 }
 
+/* From the file that is locked, not from what may have its name by now. */
+static bool read_own_envelope(struct subject *s, struct blobseal_error *err)
+{
+    const struct blobseal_source *source = &s->target.source;
+    size_t n = 1;
+
+    s->envelope = malloc(BLOBSEAL_MAX_ENVELOPE + 1);
+    if (s->envelope == NULL)
+        return fail(err, BLOBSEAL_E_NOMEM, 0, "read the envelope %s: no memory", s->name);
+    while (n > 0 && s->envelope_len <= BLOBSEAL_MAX_ENVELOPE) {
+        if (source->pread(source->ctx, s->envelope + s->envelope_len, BLOBSEAL_MAX_ENVELOPE + 1 - s->envelope_len,
+                          s->envelope_len, &n, err) != BLOBSEAL_OK)
+            return false;
+        s->envelope_len += n;
+    }
+    return true;
+}
+
 static bool subject_open(struct subject *s, const struct change_request *r, const char *name,
                          struct blobseal_error *err)
 {
@@ -144,7 +162,7 @@ static bool subject_open(struct subject *s, const struct change_request *r, cons
     if (!subject_file(s, name, err))
         return false;
     if (is_envelope(s))
-        return read_envelope(s->path, &s->envelope, &s->envelope_len, err);
+        return read_own_envelope(s, err);
     if (blobseal_inspect(&info, &s->target.source, NULL, 0, err) != BLOBSEAL_OK) {
         s->layout = BLOBSEAL_LAYOUT_AB;
         return r->change.repair; /* the library finds out how bad it is */
@@ -172,14 +190,19 @@ static void subject_close(struct subject *s)
     *s = (struct subject){.fd = -1, .out = OUTPUT_NONE};
 }
 
-/* Under the lock: the file that is locked is still the one that has the name, and nobody wrote to it. */
+/*
+ * Under the lock: the file that is locked is still the one that has the name, and nobody wrote to it. Once there is an output,
+ * the name is looked for in the folder that it goes to: who may rename folders on the way could have led it to another one.
+ */
 static bool still_there(const struct subject *s, struct blobseal_error *err)
 {
+    bool replacing = s->out.folder >= 0;
     struct stat now;
 
-    if (stat(s->path, &now) == 0 && now.st_dev == s->before.st_dev && now.st_ino == s->before.st_ino &&
-        now.st_size == s->before.st_size && now.st_mtim.tv_sec == s->before.st_mtim.tv_sec &&
-        now.st_mtim.tv_nsec == s->before.st_mtim.tv_nsec)
+    if (fstatat(replacing ? s->out.folder : AT_FDCWD, replacing ? s->out.name : s->path, &now, AT_SYMLINK_NOFOLLOW) ==
+            0 &&
+        now.st_dev == s->before.st_dev && now.st_ino == s->before.st_ino && now.st_size == s->before.st_size &&
+        now.st_mtim.tv_sec == s->before.st_mtim.tv_sec && now.st_mtim.tv_nsec == s->before.st_mtim.tv_nsec)
         return true;
     (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s was replaced or changed meanwhile", s->name);
     blobseal_hint(err, "nothing was changed; run it again");
@@ -232,7 +255,8 @@ static bool keep_owner(const struct subject *s, struct blobseal_error *err)
 static bool replace_file(struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
                          struct blobseal_error *err)
 {
-    if (!output_open(&s->out, s->path, true, false, s->before.st_mode & 07777, NULL, err))
+    /* No bit that would let somebody act as the owner: that may not be the one from before. */
+    if (!output_replace(&s->out, s->path, s->before.st_mode & 0777, err) || !still_there(s, err))
         return false;
     s->out.path = s->name; /* for messages */
     if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)

@@ -269,6 +269,12 @@ void output_catch_signals(void);
 bool output_open(struct output *out, const char *path, bool force, bool forced_tty, mode_t mode, const struct input *in,
                  struct blobseal_error *err);
 
+/*
+ * Prepare to replace the file @path, whatever has that name when it is done: nothing there is opened. Who checks first what that
+ * is must look for out->name in out->folder, which the file will get its name in; @path may lead elsewhere by then.
+ */
+bool output_replace(struct output *out, const char *path, mode_t mode, struct blobseal_error *err);
+
 /* The output as a sink. */
 bool output_sink(const struct output *out, struct blobseal_sink *sink, struct blobseal_fd *state,
                  struct blobseal_error *err);

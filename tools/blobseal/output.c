@@ -138,6 +138,19 @@ static bool input_and_output(const struct output *out, struct blobseal_error *er
     return false;
 }
 
+/* A pipe or a device, which is written as it comes. What was put in its place since it was looked at is not. */
+static bool open_stream(struct output *out, const struct stat *seen, struct blobseal_error *err)
+{
+    struct stat st;
+
+    out->fd = open(out->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    out->stream = true;
+    if (out->fd < 0 || fstat(out->fd, &st) != 0)
+        return fail(err, BLOBSEAL_E_OUTPUT, errno, "open %s", out->path);
+    return (st.st_dev == seen->st_dev && st.st_ino == seen->st_ino) ||
+           fail(err, BLOBSEAL_E_EXISTS, 0, "%s was replaced meanwhile", out->path);
+}
+
 /* What is at out->path already, if anything. Sets out->stream and opens it where it is no regular file. */
 static bool look_at_existing(struct output *out, const struct input *in, struct blobseal_error *err)
 {
@@ -162,9 +175,7 @@ static bool look_at_existing(struct output *out, const struct input *in, struct 
         blobseal_hint(err, "verify the blob first, then: blobseal open ... -o - | dd of=DEVICE");
         return false;
     }
-    out->fd = open(out->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    out->stream = true;
-    return out->fd >= 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "open %s", out->path);
+    return open_stream(out, &st, err);
 }
 
 bool output_open(struct output *out, const char *path, bool force, bool forced_tty, mode_t mode, const struct input *in,
@@ -191,6 +202,15 @@ bool output_open(struct output *out, const char *path, bool force, bool forced_t
         return false;
     }
     return out->stream || open_file(out, err);
+}
+
+bool output_replace(struct output *out, const char *path, mode_t mode, struct blobseal_error *err)
+{
+    *out = OUTPUT_NONE;
+    out->path = path;
+    out->force = true;
+    out->mode = mode;
+    return open_file(out, err);
 }
 
 bool output_same(const struct output *a, const struct output *b)

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Recipients change in a folder where somebody else can rename: what he leads elsewhere meanwhile, folders and names, never gets
+# anything written to another place than that of the file that was read.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/cli/envelopes.sh
+. "$root/tests/cli/envelopes.sh"
+
+need strace
+strace -f -o /dev/null true 2>/dev/null || skip "strace may not trace"
+
+for name in old new; do make_key $name; done
+
+until_true() { # until_true COMMAND...: wait for it, at most 20 s
+    for ((tries = 0; tries < 400; tries++)); do
+        "$@" 2>/dev/null && return
+        sleep 0.05
+    done
+    return 1
+}
+
+# shellcheck disable=SC2317 # until_true calls it
+has_open() { # has_open PATTERN: the program has a file open whose path matches
+    local id
+    for id in $(pgrep -f "^$blobseal .*--to"); do
+        readlink "/proc/$id/fd/"* | grep -q -- "$1" && return
+    done
+    return 1
+}
+
+# slowly OPTIONS ARGUMENT...: the program in the background, under strace with OPTIONS, which make it pause for two seconds at times.
+slowly() {
+    local options=$1
+    shift
+    printf -v last ' %q' "$@"
+    # shellcheck disable=SC2086 # a list of words
+    ASAN_OPTIONS=detect_leaks=0 timeout 30 strace -f -qq -o "$tmp/trace" $options "$blobseal" "$@" >"$out" 2>"$err" &
+    slow=$!
+}
+
+ended() { # the code of slowly()
+    wait $slow
+    code=$?
+}
+
+pause=delay_enter=2000000
+echo "root:x:0:0" >"$tmp/secret" # what is not to be written to
+
+for shape in compact detached; do
+    fresh "$shape: the folder is another one while the new file is made"
+    mkdir d other
+    make_blob $shape -k "$keys/old.pub.pem"
+    mv "$file" d/
+    cp "$tmp/secret" "other/$file"
+    slowly "-P $PWD/d -P $PWD/other -e inject=openat,newfstatat:$pause" rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" "d/$file"
+    check "it reads the file" until_true has_open "/d/$file\$"
+    mv d away && ln -s other d
+    # As soon as it has the wrong folder the right one is back, so that the name leads to what was read.
+    until_true has_open "/other" && rm d && mv away d
+    ended
+    [ -L d ] && rm d && mv away d
+    check "the other folder is as it was" cmp -s "other/$file" "$tmp/secret"
+    check "nothing was added to it" test "$(ls -A other)" = "$file"
+    expect_error 6 E-EXISTS "d/$file was replaced or changed meanwhile"
+done
+
+fresh "the file is a pipe, and then a link, while the new one is made"
+mkdir d
+make_blob compact -k "$keys/old.pub.pem"
+mv blob d/
+cp "$tmp/secret" other
+slowly "-P $PWD/d/blob -e inject=pread64:$pause:when=5 -e inject=openat:$pause:when=2" \
+    rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/blob
+check "it reads the file" until_true has_open "/d/blob\$"
+sleep 1 # it has the lock now
+mkfifo pipe && mv pipe d/blob
+sleep 2
+ln -s ../other link && mv link d/blob
+ended
+check "what the link leads to is as it was" cmp -s other "$tmp/secret"
+expect_error 6 E-EXISTS "d/blob was replaced or changed meanwhile"
+
+fresh "an envelope that is another one when it is read"
+mkdir d other
+make_blob detached -k "$keys/old.pub.pem"
+mv e.jwe other/ && rm blob
+make_blob detached -k "$keys/old.pub.pem"
+mv e.jwe d/
+slowly "-P $PWD/d/e.jwe -P $PWD/away -e inject=openat:$pause:when=2 -e inject=fcntl:$pause:when=3" \
+    rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/e.jwe
+check "it reads the file" until_true has_open "/d/e.jwe\$"
+sleep 1
+mv d/e.jwe away && ln -s ../other/e.jwe d/e.jwe
+sleep 2
+mv -T away d/e.jwe
+ended
+run open -q -k "$keys/old.pem" -k "$keys/new.pem" --envelope d/e.jwe -o back blob
+expect_code 0
+
+finish
