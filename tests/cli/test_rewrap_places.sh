@@ -98,4 +98,29 @@ ended
 run open -q -k "$keys/old.pem" -k "$keys/new.pem" --envelope d/e.jwe -o back blob
 expect_code 0
 
+acl() { # acl get|set FILE: print its access control list, or let nobody of its group in, but the user 65534
+    python3 - "$@" <<'END'
+import os
+import struct
+import sys
+
+name = "system.posix_acl_access"
+if sys.argv[1] == "set":
+    none = 0xFFFFFFFF
+    entries = ((1, 6, none), (2, 6, 65534), (4, 0, none), (16, 6, none), (32, 0, none))
+    os.setxattr(sys.argv[2], name, struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries))
+print(os.getxattr(sys.argv[2], name).hex())
+END
+}
+
+fresh "an access control list"
+for shape in compact detached; do
+    rm -f blob
+    make_blob $shape -k "$keys/old.pub.pem"
+    want=$(acl set "$file" 2>/dev/null) || break # not on this file system
+    run rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" "$file"
+    expect_code 0
+    check "it is as it was" test "$(acl get "$file")" = "$want"
+done
+
 finish

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* ---- Options ---------------------------------------------------------------------------------------------------- */
@@ -237,6 +238,23 @@ static bool write_blob(struct subject *s, const struct change_request *r, const 
                            err) == BLOBSEAL_OK;
 }
 
+/* With an access control list the bits for the group are a bound for all on it: without it they would let the group in. */
+static bool keep_acl(const struct subject *s, struct blobseal_error *err)
+{
+    static const char name[] = "system.posix_acl_access";
+    char acl[4096];
+    ssize_t n = fgetxattr(s->fd, name, acl, sizeof acl);
+
+    if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP && errno != ENOSYS)
+        return fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the access control list of %s", s->name);
+    if (n <= 0) { /* not even what new files in the folder begin with */
+        (void)fremovexattr(s->out.fd, name);
+        return true;
+    }
+    return fsetxattr(s->out.fd, name, acl, (size_t)n, 0) == 0 ||
+           fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the access control list of %s", s->name);
+}
+
 /* The new file belongs to whom the old one belonged, as far as this process may give files away. */
 static bool keep_owner(const struct subject *s, struct blobseal_error *err)
 {
@@ -262,7 +280,7 @@ static bool replace_file(struct subject *s, const struct change_request *r, cons
     if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)
                             : !write_blob(s, r, result, err))
         return false;
-    return keep_owner(s, err) && still_there(s, err) && output_commit(&s->out, err);
+    return keep_owner(s, err) && keep_acl(s, err) && still_there(s, err) && output_commit(&s->out, err);
 }
 
 /* A new file in the place of the old one. Other slots than there are count as a change, so that it happens once. */
