@@ -174,7 +174,8 @@ static void *worker(void *arg)
 
         (void)blobseal_fail(&e, BLOBSEAL_E_NOMEM, 0, "no memory for a worker");
         pthread_mutex_lock(&r->lock);
-        note_failure(r, r->next, BLOBSEAL_E_NOMEM, &e);
+        if (!r->ended) /* otherwise the others have all there is */
+            note_failure(r, r->next, BLOBSEAL_E_NOMEM, &e);
         pthread_mutex_unlock(&r->lock);
     }
     bs_lane_clear(&lane);

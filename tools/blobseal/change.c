@@ -280,7 +280,11 @@ static bool replace_file(struct subject *s, const struct change_request *r, cons
     if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)
                             : !write_blob(s, r, result, err))
         return false;
-    return keep_owner(s, err) && keep_acl(s, err) && still_there(s, err) && output_commit(&s->out, err);
+    if (!keep_owner(s, err) || !keep_acl(s, err) || !still_there(s, err) || !output_commit(&s->out, err))
+        return false;
+    if (s->before.st_nlink > 1)
+        warn("%s was written anew: its other names (hard links) lead to the old file, with the old envelope", s->name);
+    return true;
 }
 
 /* A new file in the place of the old one. Other slots than there are count as a change, so that it happens once. */

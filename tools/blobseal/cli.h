@@ -251,6 +251,7 @@ struct output {
     int fd;           /* -1: not open                                    */
     bool stream;      /* stdout, a pipe or a device: written as it comes */
     bool force;
+    bool drop_old; /* what is replaced must be gone with it: no crash may leave it under another name */
     bool committed;
     bool replaced; /* temp is now the name of what was there before */
     mode_t mode;

@@ -157,7 +157,6 @@ static bool parse_level(const char *arg, int *level)
 static int set_option(void *ctx, int option, const char *arg)
 {
     struct request *r = ctx;
-    unsigned long n;
     int code;
 
     if (meta_option(&r->meta, option, arg, &code) || code != EXIT_OK)

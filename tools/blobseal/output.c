@@ -209,6 +209,7 @@ bool output_replace(struct output *out, const char *path, mode_t mode, struct bl
     *out = OUTPUT_NONE;
     out->path = path;
     out->force = true;
+    out->drop_old = true;
     out->mode = mode;
     return open_file(out, err);
 }
@@ -267,6 +268,8 @@ static bool place_temp(struct output *out)
 {
     int f = out->folder;
 
+    if (out->drop_old)
+        return renameat(f, out->temp, f, out->name) == 0;
     if (out->force && renameat2(f, out->temp, f, out->name, RENAME_EXCHANGE) == 0) {
         struct stat st;
 
@@ -279,8 +282,10 @@ static bool place_temp(struct output *out)
     }
     if (renameat2(f, out->temp, f, out->name, RENAME_NOREPLACE) == 0)
         return true;
-    if (out->force && errno != ENOENT) /* a file system that cannot exchange names */
-        return renameat(f, out->temp, f, out->name) == 0;
+    if (out->force && errno != ENOENT) { /* a file system that cannot exchange names */
+        out->drop_old = renameat(f, out->temp, f, out->name) == 0;
+        return out->drop_old;
+    }
     if (errno != EINVAL && errno != ENOSYS) /* or that has no such flags: linkat() is as strict */
         return false;
     return linkat(f, out->temp, f, out->name, 0) == 0 && unlinkat(f, out->temp, 0) == 0;
@@ -326,6 +331,8 @@ static bool sync_folder(const struct output *out, struct blobseal_error *err)
 /* Undo naming, because something that belongs to it failed: what was there before is there again. */
 static void withdraw(struct output *out)
 {
+    if (out->drop_old) /* what was there before is gone; what took its place is whole, and stays */
+        return;
     if (out->committed && out->replaced)
         (void)renameat(out->folder, out->temp, out->folder, out->name);
     else if (out->committed)
