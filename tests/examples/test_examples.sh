@@ -3,7 +3,8 @@
 # The example programs, built against the installed library in every way that README.md names, and run.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
-need cmake cc g++ pkg-config
+need cmake cc g++ ninja pkg-config
+export CMAKE_GENERATOR=Ninja # what the project itself is built with; make need not be here
 
 examples=$root/tests/examples
 build=${BLOBSEAL_BUILD:-$root/build/release}
