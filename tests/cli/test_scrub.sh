@@ -271,6 +271,14 @@ run scrub way
 expect_ok
 check "a link that is named is followed" test "$(wc -l <"$out")" = 5
 
+title="a report that nobody can read"
+"$blobseal" scrub tree f.sealed tree >/dev/full 2>"$err"
+code=$?
+last=" scrub tree f.sealed tree >/dev/full"
+expect_code 8
+check "it is said once, and the rest is left" test "$(grep -c '^blobseal: error: ' "$err")" = 1
+check "and nothing else is said" test -z "$(grep 'warning' "$err")"
+
 title="some are damaged"
 poke tree/b/y.sealed 2000
 run scrub --json tree

@@ -29,6 +29,8 @@ static void count(struct tally *t, int code)
 
 static void visit(struct tally *t, const char *path)
 {
+    if (ferror(stdout) != 0) /* nobody reads the reports any more; the first that failed has said so */
+        return;
     settings.file = strcmp(path, "-") != 0 ? path : "standard input";
     count(t, t->fn(t->ctx, path));
     settings.file = NULL;
@@ -106,7 +108,7 @@ static void walk(struct tally *t, char *path)
     if (errno != 0)
         cannot_read(t, path, errno);
     (void)fts_close(fts);
-    if (t->num == before)
+    if (t->num == before && ferror(stdout) == 0)
         warn("%s: no file in this folder ends in .sealed", path);
 }
 
