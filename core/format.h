@@ -166,6 +166,8 @@ bool bs_json_string(struct bs_json *j, struct bs_slice *out);
 bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len);
 /* A plain decimal integer up to 2^53 - 1. */
 bool bs_json_uint(struct bs_json *j, uint64_t *out);
+/* Append a string, with the escapes that it must have and no others. @text is UTF-8. */
+void bs_put_json_string(struct bs_writer_cur *w, const char *text);
 /* True if all of the text was read, without a fault. */
 BLOBSEAL_MUST_USE bool bs_json_end(struct bs_json *j);
 

@@ -37,6 +37,14 @@ static inline const char *bs_source_name(const struct blobseal_source *s)
     return s->name != NULL ? s->name : "input";
 }
 
+/*
+ * Around a call of a callback, which may fail without a word: the caller is to know at least what failed where. Before it
+ * @err is made ready; its answer @st is passed on.
+ */
+void bs_expect_words(struct blobseal_error *err);
+enum blobseal_status bs_checked(enum blobseal_status st, const char *verb, const char *name,
+                                struct blobseal_error *err);
+
 /* Read up to @len bytes at the position; fewer only at the end. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_read(struct bs_input *in, void *buf, size_t len, size_t *nread,
                                                struct blobseal_error *err);

@@ -17,16 +17,14 @@
 
 /* ---- Loops over any source and sink ------------------------------------------------------------------------- */
 
-/* A callback may fail without a word: the caller is to know at least what failed where. */
-static enum blobseal_status checked(enum blobseal_status st, const char *verb, const char *name,
-                                    struct blobseal_error *err)
+enum blobseal_status bs_checked(enum blobseal_status st, const char *verb, const char *name, struct blobseal_error *err)
 {
     if (st != BLOBSEAL_OK && err != NULL && err->status != st)
         return blobseal_fail(err, st, 0, "%s %s: it failed", verb, name);
     return st;
 }
 
-static void expect_words(struct blobseal_error *err)
+void bs_expect_words(struct blobseal_error *err)
 {
     if (err != NULL)
         err->status = BLOBSEAL_OK;
@@ -39,13 +37,13 @@ enum blobseal_status bs_read(struct bs_input *in, void *buf, size_t len, size_t 
     size_t n;
 
     *nread = 0;
-    expect_words(err);
+    bs_expect_words(err);
     while (*nread < len) {
         enum blobseal_status st = bs_seekable(s) ? s->pread(s->ctx, p + *nread, len - *nread, in->pos, &n, err)
                                                  : s->read(s->ctx, p + *nread, len - *nread, &n, err);
 
         if (st != BLOBSEAL_OK)
-            return checked(st, "read", bs_source_name(s), err);
+            return bs_checked(st, "read", bs_source_name(s), err);
         if (n == 0)
             break;
         *nread += n;
@@ -72,9 +70,9 @@ enum blobseal_status bs_write(const struct blobseal_sink *sink, const void *buf,
 {
     enum blobseal_status st;
 
-    expect_words(err);
+    bs_expect_words(err);
     st = sink->pwrite != NULL ? sink->pwrite(sink->ctx, buf, len, off, err) : sink->write(sink->ctx, buf, len, err);
-    return checked(st, "write", sink->name != NULL ? sink->name : "output", err);
+    return bs_checked(st, "write", sink->name != NULL ? sink->name : "output", err);
 }
 
 /* ---- File descriptors ---------------------------------------------------------------------------------------- */

@@ -218,3 +218,26 @@ bool bs_json_end(struct bs_json *j)
     skip_space(j);
     return (j->ok && j->depth == 0 && j->p == j->end) || fault(j);
 }
+
+/* ---- Writing ---------------------------------------------------------------------------------------------------- */
+
+void bs_put_json_string(struct bs_writer_cur *w, const char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    bs_put8(w, '"');
+    for (const char *p = text; *p != '\0'; p++) {
+        uint8_t c = (uint8_t)*p;
+
+        if (c < ' ') {
+            bs_put_text(w, "\\u00");
+            bs_put8(w, (uint8_t)hex[c >> 4]);
+            bs_put8(w, (uint8_t)hex[c & 15]);
+            continue;
+        }
+        if (c == '"' || c == '\\')
+            bs_put8(w, '\\');
+        bs_put8(w, c);
+    }
+    bs_put8(w, '"');
+}

@@ -130,27 +130,15 @@ enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct blo
 
 /* ---- Writing --------------------------------------------------------------------------------------------------- */
 
-/* kid, alg and region are visible ASCII: only these two characters need an escape. */
-static void put_string(struct bs_writer_cur *w, const char *s)
-{
-    bs_put8(w, '"');
-    for (; *s != '\0'; s++) {
-        if (*s == '"' || *s == '\\')
-            bs_put8(w, '\\');
-        bs_put8(w, (uint8_t)*s);
-    }
-    bs_put8(w, '"');
-}
-
 static void put_recipient(struct bs_writer_cur *w, const struct bs_jwe_recipient *r)
 {
     bs_put_text(w, "\"header\":{\"alg\":");
-    put_string(w, r->alg);
+    bs_put_json_string(w, r->alg);
     bs_put_text(w, ",\"kid\":");
-    put_string(w, r->kid);
+    bs_put_json_string(w, r->kid);
     if (r->region != NULL) {
         bs_put_text(w, ",\"region\":");
-        put_string(w, r->region);
+        bs_put_json_string(w, r->region);
     }
     bs_put_text(w, "},\"encrypted_key\":\"");
     bs_put_b64(w, r->key, r->key_len);

@@ -72,36 +72,14 @@ static enum blobseal_status check(const struct blobseal_meta *m, struct blobseal
     return check_annotations(m->annotations, m->num_annotations, err);
 }
 
-/* A JSON string, with the escapes that it must have and no others. */
-static void put_string(struct bs_writer_cur *w, const char *text)
-{
-    static const char hex[] = "0123456789abcdef";
-
-    bs_put8(w, '"');
-    for (const char *p = text; *p != '\0'; p++) {
-        uint8_t c = (uint8_t)*p;
-
-        if (c < ' ') {
-            bs_put_text(w, "\\u00");
-            bs_put8(w, (uint8_t)hex[c >> 4]);
-            bs_put8(w, (uint8_t)hex[c & 15]);
-            continue;
-        }
-        if (c == '"' || c == '\\')
-            bs_put8(w, '\\');
-        bs_put8(w, c);
-    }
-    bs_put8(w, '"');
-}
-
 /* A member of an object; @first: nothing stands before it. */
 static void put_member(struct bs_writer_cur *w, bool first, const char *name, const char *value)
 {
     if (!first)
         bs_put8(w, ',');
-    put_string(w, name);
+    bs_put_json_string(w, name);
     bs_put8(w, ':');
-    put_string(w, value);
+    bs_put_json_string(w, value);
 }
 
 static void put_meta(struct bs_writer_cur *w, const struct blobseal_meta *m)

@@ -18,28 +18,17 @@ struct rewrap {
     uint8_t *back;   /* and what was read back                     */
 };
 
-/* A callback may fail without a word: the caller is to know at least what failed. */
-static enum blobseal_status checked(enum blobseal_status st, const char *verb, const struct blobseal_target *t,
-                                    struct blobseal_error *err)
-{
-    if (st != BLOBSEAL_OK && err != NULL && err->status != st)
-        return blobseal_fail(err, st, 0, "%s %s: it failed", verb, bs_source_name(&t->source));
-    return st;
-}
-
 static enum blobseal_status sync_range(const struct blobseal_target *t, uint64_t off, uint64_t len,
                                        struct blobseal_error *err)
 {
-    if (err != NULL)
-        err->status = BLOBSEAL_OK;
-    return checked(t->sync(t->ctx, off, len, err), "sync", t, err);
+    bs_expect_words(err);
+    return bs_checked(t->sync(t->ctx, off, len, err), "sync", bs_source_name(&t->source), err);
 }
 
 static enum blobseal_status lock(const struct blobseal_target *t, struct blobseal_error *err)
 {
-    if (err != NULL)
-        err->status = BLOBSEAL_OK;
-    return checked(t->lock(t->ctx, true, err), "lock", t, err);
+    bs_expect_words(err);
+    return bs_checked(t->lock(t->ctx, true, err), "lock", bs_source_name(&t->source), err);
 }
 
 /* Write @len bytes, at most a slot, and see that they are stored. */

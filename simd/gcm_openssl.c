@@ -36,18 +36,13 @@ static void nonce_at(uint8_t out[BS_GCM_NONCE_LEN], const uint8_t *base, uint64_
         out[BS_GCM_NONCE_LEN - 1 - i] ^= (uint8_t)(index >> (8 * i));
 }
 
-static size_t message_len(const struct bs_gcm_run *run, size_t i)
-{
-    return i + 1 == run->num ? run->last_len : run->msg_len;
-}
-
 static bool openssl_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
 {
     EVP_CIPHER_CTX *ctx = key->state;
     uint8_t nonce[BS_GCM_NONCE_LEN];
 
     for (size_t i = 0; i < run->num; i++) {
-        size_t len = message_len(run, i);
+        size_t len = bs_gcm_message_len(run, i);
         int n = 0;
 
         nonce_at(nonce, run->nonce, run->first + i);
@@ -82,7 +77,7 @@ static bool openssl_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, u
     size_t left = bs_gcm_sealed_len(run) - run->num * BS_GCM_TAG_LEN;
 
     for (size_t i = 0; i < run->num; i++) {
-        size_t len = message_len(run, i);
+        size_t len = bs_gcm_message_len(run, i);
 
         nonce_at(nonce, run->nonce, run->first + i);
         if (!open_message(key->state, nonce, plain, sealed, len)) {

@@ -40,11 +40,6 @@ static void wipe(void *p, size_t len)
     __asm__ volatile("" : : "r"(p) : "memory");
 }
 
-static size_t message_len(const struct bs_gcm_run *run, size_t i)
-{
-    return i + 1 == run->num ? run->last_len : run->msg_len;
-}
-
 /* ---- AES ------------------------------------------------------------------------------------------------------- */
 
 static INLINE BASE __m128i encrypt(const struct key *k, __m128i block)

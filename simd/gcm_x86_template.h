@@ -178,7 +178,7 @@ static TARGET bool NAME(seal)(struct bs_gcm_key *key, const struct bs_gcm_run *r
     struct behind b = {.step = zeros};
 
     for (size_t i = 0; i < run->num; i++) {
-        size_t len = message_len(run, i), left = len;
+        size_t len = bs_gcm_message_len(run, i), left = len;
         __m128i nonce = nonce_of(run, i), mask = encrypt_block(k, nonce);
         V counter = NAME(counters)(nonce);
 
@@ -223,7 +223,7 @@ static TARGET bool NAME(open)(struct bs_gcm_key *key, const struct bs_gcm_run *r
     size_t rest = bs_gcm_sealed_len(run) - run->num * BS_GCM_TAG_LEN;
 
     for (size_t i = 0; i < run->num; i++) {
-        size_t len = message_len(run, i), left = len;
+        size_t len = bs_gcm_message_len(run, i), left = len;
         __m128i nonce = nonce_of(run, i), mask = encrypt_block(k, nonce), sum = _mm_setzero_si128();
         V counter = NAME(counters)(nonce);
         uint8_t *start = plain;

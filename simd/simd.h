@@ -64,6 +64,12 @@ bool bs_gcm_runs_here(const struct bs_gcm_impl *impl);
 bool bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
 void bs_gcm_clear(struct bs_gcm_key *key);
 
+/* Bytes of plaintext of message @i of a run. */
+static inline size_t bs_gcm_message_len(const struct bs_gcm_run *run, size_t i)
+{
+    return i + 1 == run->num ? run->last_len : run->msg_len;
+}
+
 /* Bytes that a run takes when sealed. */
 static inline size_t bs_gcm_sealed_len(const struct bs_gcm_run *run)
 {

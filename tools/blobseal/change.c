@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,11 +29,14 @@ int change_remove(struct change_request *r, const char *kid)
 
 static int set_oaep(struct change_request *r, const char *arg)
 {
-    if (strcmp(arg, "sha256") != 0 && strcmp(arg, "sha1") != 0)
-        return usage_error("--oaep is sha256 or sha1, not %s", arg);
+    enum blobseal_oaep oaep;
+    int code = oaep_option(arg, &oaep);
+
+    if (code != EXIT_OK)
+        return code;
     if (r->last == NULL)
         return usage_error("--oaep belongs behind the -k or --to that it is for");
-    r->last->args[r->last->num - 1].oaep = strcmp(arg, "sha1") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+    r->last->args[r->last->num - 1].oaep = oaep;
     return EXIT_OK;
 }
 
@@ -50,7 +52,6 @@ static int take_key(struct change_request *r, struct keys *keys, const char *arg
 int change_option(struct change_request *r, int option, const char *arg)
 {
     struct keys none = {0};
-    unsigned long n;
     int code;
 
     switch (option) {
@@ -67,15 +68,10 @@ int change_option(struct change_request *r, int option, const char *arg)
     case OPT_DROP:
         return change_remove(r, arg);
     case OPT_MIN_GENERATION:
-        if (!parse_number(arg, 1, ULONG_MAX, &n))
-            return usage_error("--min-generation takes a number from 1, not %s", arg);
-        r->change.min_generation = n;
-        return EXIT_OK;
+        return min_generation_option(arg, &r->change.min_generation);
     case OPT_SLOT_SIZE:
-        if (!parse_slot_size(arg, &r->slot_capacity))
-            return usage_error("--slot-size takes a multiple of 4096 from 4096 to 65536, not %s", arg);
         r->rewrite = true;
-        return EXIT_OK;
+        return slot_size_option(arg, &r->slot_capacity);
     case OPT_REWRITE:
         r->rewrite = true;
         return EXIT_OK;
@@ -108,9 +104,9 @@ struct subject {
 /* Whether the file starts like JSON: a detached envelope. */
 static bool is_envelope(const struct subject *s)
 {
-    char c = '\0';
+    char c;
 
-    return pread(s->fd, &c, 1, 0) == 1 && (c == '{' || c == ' ' || c == '\t' || c == '\n' || c == '\r');
+    return pread(s->fd, &c, 1, 0) == 1 && starts_json(c);
 }
 
 static bool subject_file(struct subject *s, const char *name, struct blobseal_error *err)
@@ -169,15 +165,13 @@ static bool subject_open(struct subject *s, const struct change_request *r, cons
         return r->change.repair; /* the library finds out how bad it is */
     }
     s->layout = info->layout;
+    if (s->layout == BLOBSEAL_LAYOUT_DETACHED) {
+        blobseal_info_free(info);
+        return envelope_elsewhere(name, err);
+    }
     s->slot_capacity = info->slot_capacity;
     s->unsound = (info->notes & (BLOBSEAL_NOTE_SLOT_INVALID | BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE)) != 0;
     blobseal_info_free(info);
-    if (s->layout == BLOBSEAL_LAYOUT_DETACHED) {
-        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s was sealed detached: its recipients stand in its envelope file",
-                   name);
-        blobseal_hint(err, "name that file instead of the blob");
-        return false;
-    }
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options that all verbs share, and small helpers. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,11 +105,31 @@ double seconds_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-bool parse_slot_size(const char *arg, uint32_t *out)
+int slot_size_option(const char *arg, uint32_t *out)
 {
+    const char *p = arg;
     uint64_t n;
-    bool ok = parse_bytes(&arg, &n) && *arg == '\0' && n >= 4096 && n <= 65536 && n % 4096 == 0;
 
-    *out = ok ? (uint32_t)n : 0;
-    return ok;
+    if (!parse_bytes(&p, &n) || *p != '\0' || n < 4096 || n > 65536 || n % 4096 != 0)
+        return usage_error("--slot-size takes a multiple of 4096 from 4096 to 65536, not %s", arg);
+    *out = (uint32_t)n;
+    return EXIT_OK;
+}
+
+int min_generation_option(const char *arg, uint64_t *out)
+{
+    unsigned long n;
+
+    if (!parse_number(arg, 1, ULONG_MAX, &n))
+        return usage_error("--min-generation takes a number from 1, not %s", arg);
+    *out = n;
+    return EXIT_OK;
+}
+
+int oaep_option(const char *arg, enum blobseal_oaep *out)
+{
+    if (strcmp(arg, "sha256") != 0 && strcmp(arg, "sha1") != 0)
+        return usage_error("--oaep is sha256 or sha1, not %s", arg);
+    *out = strcmp(arg, "sha1") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+    return EXIT_OK;
 }

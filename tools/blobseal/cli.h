@@ -99,8 +99,10 @@ bool parse_number(const char *text, unsigned long min, unsigned long max, unsign
  */
 bool parse_bytes(const char **text, uint64_t *out);
 
-/* Parse the argument of --slot-size: a multiple of 4096 from 4096 to 65536, such as 16K. */
-bool parse_slot_size(const char *arg, uint32_t *out);
+/* Take the argument of an option that several verbs have. Answers EXIT_OK, or the code of a usage error. */
+int slot_size_option(const char *arg, uint32_t *out);
+int min_generation_option(const char *arg, uint64_t *out);
+int oaep_option(const char *arg, enum blobseal_oaep *out);
 
 /* Seconds on a clock that does not jump. */
 double seconds_now(void);
@@ -187,6 +189,12 @@ bool input_open(struct input *in, const char *path, struct blobseal_error *err);
 /* Whether a file is still as it was when it was opened. */
 bool input_unchanged(const struct input *in, struct blobseal_error *err);
 void input_close(struct input *in);
+
+/* Whether a file that starts with @c can be an envelope: JSON, perhaps behind white space. */
+bool starts_json(char c);
+
+/* Fill @err for a blob whose recipients stand in another file; always answers false. */
+bool envelope_elsewhere(const char *name, struct blobseal_error *err);
 
 /* Read a whole envelope file. Release *@text with free(). */
 bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err);

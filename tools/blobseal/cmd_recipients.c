@@ -47,15 +47,11 @@ static bool look(struct input *in, struct blobseal_info **info, struct blobseal_
     size_t len;
 
     if (st == BLOBSEAL_E_FORMAT && !in->is_stdin && read_envelope(in->name, &text, &len, &ignored) && len > 0 &&
-        strchr("{ \t\r\n", text[0]) != NULL)
+        starts_json(text[0]))
         st = blobseal_inspect(info, NULL, text, len, err);
     free(text);
-    if (st == BLOBSEAL_OK && (*info)->num_recipients == 0) {
-        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s was sealed detached: its recipients stand in its envelope file",
-                   in->name);
-        blobseal_hint(err, "name that file instead of the blob");
-        return false;
-    }
+    if (st == BLOBSEAL_OK && (*info)->num_recipients == 0)
+        return envelope_elsewhere(in->name, err);
     return st == BLOBSEAL_OK;
 }
 

@@ -175,15 +175,10 @@ static int set_option(void *ctx, int option, const char *arg)
         r->options.no_checksums = true;
         break;
     case OPT_SLOT_SIZE:
-        if (!parse_slot_size(arg, &r->options.slot_capacity))
-            return usage_error("--slot-size takes a multiple of 4096 from 4096 to 65536, not %s", arg);
         r->options.layout = BLOBSEAL_LAYOUT_AB;
-        break;
+        return slot_size_option(arg, &r->options.slot_capacity);
     case OPT_OAEP:
-        if (strcmp(arg, "sha256") != 0 && strcmp(arg, "sha1") != 0)
-            return usage_error("--oaep is sha256 or sha1, not %s", arg);
-        r->oaep = strcmp(arg, "sha1") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
-        break;
+        return oaep_option(arg, &r->oaep);
     }
     return EXIT_OK;
 }

@@ -58,6 +58,18 @@ void input_close(struct input *in)
         (void)close(in->fd);
 }
 
+bool starts_json(char c)
+{
+    return c == '{' || c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+bool envelope_elsewhere(const char *name, struct blobseal_error *err)
+{
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s was sealed detached: its recipients stand in its envelope file", name);
+    blobseal_hint(err, "name that file instead of the blob");
+    return false;
+}
+
 bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err)
 {
     FILE *f = fopen(path, "re");

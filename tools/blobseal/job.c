@@ -31,10 +31,7 @@ static int set_option(struct job *j, int option, const char *arg)
         j->envelope_path = arg;
         break;
     case OPT_MIN_GENERATION:
-        if (!parse_number(arg, 1, UINT64_MAX, &n))
-            return usage_error("--min-generation takes a number from 1, not %s", arg);
-        j->min_generation = n;
-        break;
+        return min_generation_option(arg, &j->min_generation);
     case OPT_PROGRESS:
         if (!progress_option(&j->progress, arg))
             return usage_error("--progress is auto, plain, json or none, not %s", arg);
