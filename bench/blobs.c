@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole blobs by the library's public functions, in memory. Large ones show how the pipeline grows with its threads; small ones
+ * how long one takes, key loaded.
+ */
+#define _GNU_SOURCE /* mkostemp */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <blobseal.h>
+
+#include "bench.h"
+
+#define BIG_LEN       ((size_t)64 << 20)
+#define BIG_QUICK_LEN ((size_t)32 << 20)
+#define KEY_BITS      3072
+#define MAX_CASES     64
+#define MAX_SAMPLES   ((size_t)1 << 16)
+
+struct blob_case {
+    size_t len;
+    unsigned threads;
+    bool open;
+};
+
+static struct blobseal_kek *kek; /* lives as long as the program */
+
+/* ---- A key, and blobs in memory that is there already ---------------------------------------------------------------- */
+
+/* Keys come from files: so this one goes through one. */
+static bool make_key(void)
+{
+    char path[] = "/tmp/blobseal-bench.XXXXXX";
+    struct blobseal_keypair pair;
+    bool ok = blobseal_keygen_rsa(&pair, KEY_BITS, NULL, NULL) == BLOBSEAL_OK;
+    int fd = ok ? mkostemp(path, 0) : -1;
+
+    ok = fd >= 0 && write(fd, pair.private_pem, pair.private_len) == (ssize_t)pair.private_len &&
+         blobseal_kek_open(&kek, NULL, path, NULL, NULL) == BLOBSEAL_OK;
+    if (fd >= 0) {
+        (void)close(fd);
+        (void)unlink(path);
+    }
+    blobseal_keypair_clear(&pair);
+    return ok;
+}
+
+static bool have_key(struct bench *b)
+{
+    if (kek == NULL && !make_key()) {
+        bench_fail(b, "no key");
+        return false;
+    }
+    return true;
+}
+
+struct room {
+    uint8_t *p;
+    size_t cap, len;
+};
+
+/* Workers write to places of their own; the end of the blob is the furthest of them. */
+static enum blobseal_status room_pwrite(void *ctx, const void *buf, size_t len, uint64_t off,
+                                        struct blobseal_error *err)
+{
+    const struct room *r = ctx;
+
+    (void)err;
+    if (off > r->cap || len > r->cap - off)
+        return BLOBSEAL_E_OUTPUT;
+    memcpy(r->p + off, buf, len);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status seal(struct room *sealed, const uint8_t *plain, const struct blob_case *c)
+{
+    const struct blobseal_seal_options o = {.size = sizeof o, .threads = c->threads};
+    const struct blobseal_sink sink = {.ctx = sealed, .name = "room", .pwrite = room_pwrite};
+    struct blobseal_seal_result result = {.size = sizeof result};
+    struct blobseal_source source;
+    struct blobseal_memory in;
+    enum blobseal_status st;
+
+    blobseal_source_memory(&source, &in, plain, c->len);
+    st = blobseal_seal(&sink, &source, &kek, 1, &o, &result, NULL);
+    sealed->len = (size_t)result.sealed_bytes;
+    return st;
+}
+
+static enum blobseal_status open_blob(struct room *plain, const struct room *sealed, const struct blob_case *c)
+{
+    const struct blobseal_reader_options o = {.size = sizeof o, .threads = c->threads};
+    const struct blobseal_sink sink = {.ctx = plain, .name = "room", .pwrite = room_pwrite};
+    struct blobseal_reader *reader;
+    struct blobseal_source source;
+    struct blobseal_memory in;
+    enum blobseal_status st;
+
+    blobseal_source_memory(&source, &in, sealed->p, sealed->len);
+    st = blobseal_reader_open(&reader, &source, &kek, 1, &o, NULL);
+    if (st == BLOBSEAL_OK)
+        st = blobseal_reader_stream(reader, &sink, NULL, NULL);
+    blobseal_reader_close(reader);
+    return st;
+}
+
+/* ---- How long one takes ------------------------------------------------------------------------------------------------- */
+
+/* Durations of single turns, and what of them to tell: half are shorter than p50, one of a hundred is longer than p99. */
+struct samples {
+    double *us;
+    size_t num;
+};
+
+static double now_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void tell_samples(struct bench *b, struct samples *s)
+{
+    if (s->num == 0)
+        return;
+    qsort(s->us, s->num, sizeof *s->us, compare);
+    bench_figure(b, "p50_us", s->us[s->num / 2]);
+    bench_figure(b, "p99_us", s->us[s->num * 99 / 100]);
+}
+
+/* ---- Cases --------------------------------------------------------------------------------------------------------------- */
+
+static void turns(struct bench *b, const struct blob_case *c, uint8_t *plain, struct room *sealed, struct samples *s)
+{
+    struct room back = {.p = plain, .cap = c->len};
+    enum blobseal_status st = seal(sealed, plain, c);
+
+    while (st == BLOBSEAL_OK && bench_next(b)) {
+        double start = now_us();
+
+        st = c->open ? open_blob(&back, sealed, c) : seal(sealed, plain, c);
+        if (s->num < MAX_SAMPLES)
+            s->us[s->num++] = now_us() - start;
+    }
+    if (st != BLOBSEAL_OK)
+        bench_fail(b, blobseal_status_code(st));
+    else
+        bench_bytes_each(b, c->len);
+}
+
+static void blob(struct bench *b, const void *arg)
+{
+    const struct blob_case *c = arg;
+    struct room sealed = {.cap = c->len + c->len / 512 + 65536};
+    struct samples s = {.us = malloc(MAX_SAMPLES * sizeof *s.us)};
+    uint8_t *plain = malloc(c->len);
+
+    sealed.p = malloc(sealed.cap);
+    if (plain == NULL || sealed.p == NULL || s.us == NULL) {
+        bench_fail(b, "no memory");
+    } else if (have_key(b)) {
+        memset(plain, 0x5A, c->len);
+        memset(sealed.p, 0, sealed.cap);
+        turns(b, c, plain, &sealed, &s);
+        if (c->len < BIG_QUICK_LEN)
+            tell_samples(b, &s);
+    }
+    free(plain);
+    free(sealed.p);
+    free(s.us);
+}
+
+static const struct blob_case *keep(size_t len, unsigned threads, bool open)
+{
+    static struct blob_case cases[2 * MAX_CASES];
+    static size_t num;
+
+    cases[num] = (struct blob_case){len, threads, open};
+    return &cases[num++];
+}
+
+void add_blobs(const struct bench_plan *plan)
+{
+    static const size_t small[] = {4096, 65536};
+    size_t big = plan->quick ? BIG_QUICK_LEN : BIG_LEN;
+
+    for (int open = 0; open < 2; open++) {
+        const char *verb = open != 0 ? "open" : "seal";
+
+        for (size_t i = 0; i < 2; i++)
+            bench_add(BENCH_WALL_TIME, blob, keep(small[i], 1, open != 0), "blob/%s/%zu", verb, small[i]);
+        for (size_t i = 0; plan->threads[i] != 0; i++)
+            bench_add(BENCH_WALL_TIME, blob, keep(big, plan->threads[i], open != 0), "pipeline/%s/threads:%u", verb,
+                      plan->threads[i]);
+    }
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RSA: wrapping and unwrapping a data key with OAEP-256, by OpenSSL as it is, its context included. */
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+
+#include "bench.h"
+
+#define MAX_WRAPPED 512
+
+struct key_case {
+    unsigned bits;
+    bool unwrap;
+    EVP_PKEY **key; /* made when it is first needed */
+};
+
+static bool start(EVP_PKEY_CTX **ctx, EVP_PKEY *key, bool unwrap)
+{
+    *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    return *ctx != NULL && (unwrap ? EVP_PKEY_decrypt_init(*ctx) : EVP_PKEY_encrypt_init(*ctx)) == 1 &&
+           EVP_PKEY_CTX_set_rsa_padding(*ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+           EVP_PKEY_CTX_set_rsa_oaep_md_name(*ctx, "SHA256", NULL) == 1 &&
+           EVP_PKEY_CTX_set_rsa_mgf1_md_name(*ctx, "SHA256", NULL) == 1;
+}
+
+static bool wrap(EVP_PKEY *key, uint8_t *out, size_t *len, const uint8_t secret[32])
+{
+    EVP_PKEY_CTX *ctx = NULL;
+    bool ok;
+
+    *len = MAX_WRAPPED;
+    ok = start(&ctx, key, false) && EVP_PKEY_encrypt(ctx, out, len, secret, 32) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static bool unwrap(EVP_PKEY *key, const uint8_t *wrapped, size_t len)
+{
+    uint8_t secret[MAX_WRAPPED];
+    size_t n = sizeof secret;
+    EVP_PKEY_CTX *ctx = NULL;
+    bool ok = start(&ctx, key, true) && EVP_PKEY_decrypt(ctx, secret, &n, wrapped, len) == 1 && n == 32;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static void key_operation(struct bench *b, const void *arg)
+{
+    const struct key_case *c = arg;
+    uint8_t secret[32] = {7}, wrapped[MAX_WRAPPED], again[MAX_WRAPPED];
+    size_t len, n;
+    bool ok;
+
+    if (*c->key == NULL)
+        *c->key = EVP_RSA_gen(c->bits);
+    ok = *c->key != NULL && wrap(*c->key, wrapped, &len, secret);
+    while (ok && bench_next(b))
+        ok = c->unwrap ? unwrap(*c->key, wrapped, len) : wrap(*c->key, again, &n, secret);
+    if (!ok)
+        bench_fail(b, "it failed");
+    else
+        bench_items_each(b, 1);
+}
+
+void add_keys(void)
+{
+    static const unsigned bits[] = {2048, 3072, 4096};
+    static EVP_PKEY *keys[3]; /* live as long as the program */
+    static struct key_case cases[6];
+
+    for (size_t i = 0; i < 6; i++) {
+        cases[i] = (struct key_case){bits[i / 2], i % 2 != 0, &keys[i / 2]};
+        bench_add(BENCH_CPU_TIME, key_operation, &cases[i], "rsa/%s/%u", cases[i].unwrap ? "unwrap" : "wrap",
+                  cases[i].bits);
+    }
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the machine is, how fast its core's clock runs, and the AES rounds that it can do: what all other figures are read by. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include <blobseal.h>
+#include <openssl/crypto.h>
+
+#include "bench.h"
+#include "simd.h"
+
+/* ---- Facts ------------------------------------------------------------------------------------------------------- */
+
+/* The first line "model name : ..." of /proc/cpuinfo, which is a large file on large machines. */
+static void cpu_model(char *out, size_t cap)
+{
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[256];
+    bool found = false;
+
+    (void)snprintf(out, cap, "unknown");
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+        const char *value = strchr(line, ':');
+
+        found = strncmp(line, "model name", 10) == 0 && value != NULL;
+        if (found) {
+            (void)snprintf(out, cap, "%s", value + 1 + strspn(value + 1, " \t"));
+            out[strcspn(out, "\n")] = '\0';
+        }
+    }
+    if (f != NULL)
+        (void)fclose(f);
+}
+
+static void add_word(char *list, size_t cap, const char *separator, const char *word)
+{
+    size_t len = strlen(list);
+
+    (void)snprintf(list + len, cap - len, "%s%s", len > 0 ? separator : "", word);
+}
+
+static void add_features(void)
+{
+    uint32_t features = bs_cpu_features();
+    char list[256] = "";
+
+    for (unsigned bit = 0; bs_cpu_feature_name(bit) != NULL; bit++)
+        if ((features >> bit & 1) != 0)
+            add_word(list, sizeof list, " ", bs_cpu_feature_name(bit));
+    bench_fact("cpu_features", list);
+}
+
+static void add_threads(const struct bench_plan *plan)
+{
+    char list[256] = "", number[16];
+
+    for (size_t i = 0; plan->threads[i] != 0; i++) {
+        (void)snprintf(number, sizeof number, "%u", plan->threads[i]);
+        add_word(list, sizeof list, ",", number);
+    }
+    bench_fact("threads", list);
+}
+
+void add_facts(const struct bench_plan *plan)
+{
+    const char *mask = getenv("OPENSSL_ia32cap");
+    struct utsname system;
+    char model[200];
+
+    cpu_model(model, sizeof model);
+    bench_fact("cpu_model", model);
+    add_features();
+    add_threads(plan);
+    bench_fact("kernel", bs_gcm_pick(bs_cpu_features())->name);
+    bench_fact("kernel_release", uname(&system) == 0 ? system.release : "unknown");
+    bench_fact("openssl", OpenSSL_version(OPENSSL_VERSION));
+    bench_fact("openssl_ia32cap", mask != NULL ? mask : "unset");
+    bench_fact("blobseal_version", blobseal_version());
+}
+
+/* ---- The clock ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Additions that wait for each other take a cycle each on every CPU of today. Both operands are registers: adding a constant
+ * is done by some CPUs when the instruction is decoded.
+ */
+static void clock_chain(struct bench *b, const void *arg)
+{
+    const unsigned turns = 1000;
+    uint64_t sum = 1, step = 3;
+
+    (void)arg;
+    while (bench_next(b))
+        for (unsigned i = 0; i < turns; i++) {
+#define ADD_1   "add %1, %0\n\t"
+#define ADD_10  ADD_1 ADD_1 ADD_1 ADD_1 ADD_1 ADD_1 ADD_1 ADD_1 ADD_1 ADD_1
+#define ADD_100 ADD_10 ADD_10 ADD_10 ADD_10 ADD_10 ADD_10 ADD_10 ADD_10 ADD_10 ADD_10
+#if defined(__x86_64__)
+            __asm__ volatile(ADD_100 : "+r"(sum) : "r"(step));
+#elif defined(__aarch64__)
+#    undef ADD_1
+#    define ADD_1 "add %0, %0, %1\n\t"
+            __asm__ volatile(ADD_100 : "+r"(sum) : "r"(step));
+#else
+            for (unsigned j = 0; j < 100; j++)
+                __asm__ volatile("" : "+r"(sum += step));
+#endif
+        }
+    bench_keep(&sum);
+    bench_items_each(b, 100ULL * turns);
+}
+
+/* ---- The ceiling ------------------------------------------------------------------------------------------------------ */
+
+#ifdef __x86_64__
+#    include <immintrin.h>
+
+#    define BLOCKS_IN_FLIGHT 12 /* vectors: hides the latency of a round, and leaves registers for what they need */
+#    define TURNS            100
+
+/* The 14 rounds of AES-256 on as many vectors, and nothing else. */
+#    define CEILING(name, target_list, vector, set1, aes, remark)                                                      \
+        __attribute__((target(target_list))) static void name(struct bench *b, const void *arg)                        \
+        {                                                                                                              \
+            const vector key = set1(0x5A);                                                                             \
+            vector v[BLOCKS_IN_FLIGHT];                                                                                \
+                                                                                                                       \
+            (void)arg;                                                                                                 \
+            for (int i = 0; i < BLOCKS_IN_FLIGHT; i++)                                                                 \
+                v[i] = set1((char)i);                                                                                  \
+            while (bench_next(b)) {                                                                                    \
+                for (int turn = 0; turn < TURNS; turn++)                                                               \
+                    for (int round = 0; round < 14; round++)                                                           \
+                        _Pragma("GCC unroll 12") for (int i = 0; i < BLOCKS_IN_FLIGHT; i++) v[i] = aes(v[i], key);     \
+                bench_keep(v);                                                                                         \
+            }                                                                                                          \
+            bench_bytes_each(b, (uint64_t)TURNS * sizeof v);                                                           \
+            bench_remark(b, remark);                                                                                   \
+        }
+
+CEILING(ceiling_128, "aes", __m128i, _mm_set1_epi8, _mm_aesenc_si128, "aesenc, 128 bits")
+CEILING(ceiling_256, "avx2,vaes", __m256i, _mm256_set1_epi8, _mm256_aesenc_epi128, "vaesenc, 256 bits")
+CEILING(ceiling_512, "avx512f,avx512bw,vaes", __m512i, _mm512_set1_epi8, _mm512_aesenc_epi128, "vaesenc, 512 bits")
+
+static bench_fn widest(uint32_t features)
+{
+    if ((features & BS_CPU_WIDE) != 0)
+        return ceiling_512;
+    if ((features & BS_CPU_VAES) != 0)
+        return ceiling_256;
+    return (features & BS_CPU_AES) != 0 ? ceiling_128 : NULL;
+}
+#else
+static bench_fn widest(uint32_t features)
+{
+    (void)features;
+    return NULL;
+}
+#endif
+
+void add_ceiling(void)
+{
+    bench_fn ceiling = widest(bs_cpu_features());
+
+    bench_add(BENCH_CPU_TIME, clock_chain, NULL, "clock/add-chain");
+    if (ceiling != NULL)
+        bench_add(BENCH_CPU_TIME, ceiling, NULL, "ceiling/vaesenc");
+}
