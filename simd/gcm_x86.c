@@ -17,7 +17,11 @@
 struct key {
     __m128i rounds[15];
     __m128i powers[MAX_POWERS + MAX_LANES]; /* H^33 ... H, each divided by x; then zeros */
+    __m128i folded[MAX_POWERS + MAX_LANES]; /* of each the sum of its halves */
 };
+
+/* How far a folded power stands behind its power. */
+#    define FOLDED (offsetof(struct key, folded) - offsetof(struct key, powers))
 
 _Static_assert(sizeof(struct key) <= sizeof(((struct bs_gcm_key *)NULL)->schedule), "the schedule has room");
 
@@ -128,6 +132,8 @@ static BASE void key_setup(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int
     k->powers[MAX_POWERS - 1] = h;
     for (int i = 2; i <= num_powers; i++)
         k->powers[MAX_POWERS - i] = multiply(k->powers[MAX_POWERS - i + 1], h);
+    for (int i = 0; i < MAX_POWERS; i++)
+        k->folded[i] = _mm_xor_si128(k->powers[i], _mm_shuffle_epi32(k->powers[i], 0x4E));
 }
 
 static void clear(struct bs_gcm_key *key)
@@ -184,6 +190,11 @@ static INLINE BASE void finish(struct behind *b)
     b->bits = 0;
 }
 
+/*
+ * Karatsuba's method saves one of four products for a shuffle and an addition. CPUs with 128 or 256 bits gain: on Zen 3 a product
+ * takes the ports of four AES rounds. With 512 bits products have a port that AES leaves alone.
+ */
+
 /* ---- Three widths ---------------------------------------------------------------------------------------------- */
 
 #    define V              __m128i
@@ -199,6 +210,8 @@ static INLINE BASE void finish(struct behind *b)
 #    define AES(a, k)      _mm_aesenc_si128(a, k)
 #    define AESLAST(a, k)  _mm_aesenclast_si128(a, k)
 #    define CLMUL(a, b, i) _mm_clmulepi64_si128(a, b, i)
+#    define SWAP(x)        _mm_shuffle_epi32(x, 0x4E)
+#    define KARATSUBA
 #    define BROADCAST(x)   (x)
 #    define WIDEN(x)       (x)
 #    define NARROW(x)      (x)
@@ -218,6 +231,8 @@ static INLINE BASE void finish(struct behind *b)
 #    define AES(a, k)      _mm256_aesenc_epi128(a, k)
 #    define AESLAST(a, k)  _mm256_aesenclast_epi128(a, k)
 #    define CLMUL(a, b, i) _mm256_clmulepi64_epi128(a, b, i)
+#    define SWAP(x)        _mm256_shuffle_epi32(x, 0x4E)
+#    define KARATSUBA
 #    define BROADCAST(x)   _mm256_broadcastsi128_si256(x)
 #    define WIDEN(x)       _mm256_zextsi128_si256(x)
 #    define NARROW(x)      _mm_xor_si128(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))

@@ -34,7 +34,7 @@ struct bs_gcm_run {
 struct bs_gcm_key {
     const struct bs_gcm_impl *impl;
     void *state;                        /* of an implementation that has its key elsewhere */
-    _Alignas(16) uint8_t schedule[896]; /* of the others                                   */
+    _Alignas(16) uint8_t schedule[1440]; /* of the others                                   */
 };
 
 /*
