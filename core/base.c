@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ground that the other files stand on: status text, errors, secret pages, wiping, comparing, randomness. */
+/* The ground that the other files stand on: status text, errors, memory for plaintext, wiping, comparing, randomness. */
 #define _GNU_SOURCE /* strerror_r, MADV_* */
 #include <errno.h>
 #include <stdarg.h>
@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -91,10 +90,16 @@ bool bs_give_struct(void *theirs, const void *own, size_t own_size)
 
 /* ---- Memory for plaintext --------------------------------------------------------------------------------------- */
 
+/* Below this a mapping costs more than what is done in it, and the heap has to do. */
+#define MAP_FROM ((size_t)128 << 10)
+
 void *bs_map(size_t len)
 {
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p;
 
+    if (len < MAP_FROM)
+        return calloc(1, len);
+    p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return NULL;
     (void)madvise(p, len, MADV_DONTDUMP);
@@ -103,8 +108,14 @@ void *bs_map(size_t len)
 
 void bs_unmap(void *p, size_t len)
 {
-    if (p != NULL)
+    if (p == NULL)
+        return;
+    if (len < MAP_FROM) {
+        blobseal_wipe(p, len);
+        free(p);
+    } else {
         (void)munmap(p, len);
+    }
 }
 
 /* ---- Errors ---- */
@@ -188,62 +199,7 @@ void blobseal_hint(struct blobseal_error *err, const char *format, ...)
     blobseal_make_printable(err->hint);
 }
 
-/* ---- Secrets ---- */
-
-/*
- * A secret allocation: [guard page][header | secret ...][guard page]. The header at the front of the first inner page
- * remembers the whole mapping.
- */
-struct secret_header {
-    size_t map_len;
-    size_t inner_len;
-    uint8_t pad[48]; /* keeps the secret aligned to 64 */
-};
-
-void *blobseal_secret_alloc(size_t len)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t inner;
-    uint8_t *map;
-
-    if (len > SIZE_MAX / 2)
-        return NULL;
-    inner = (len + sizeof(struct secret_header) + page - 1) / page * page;
-    map = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED)
-        return NULL;
-    if (mprotect(map + page, inner, PROT_READ | PROT_WRITE) != 0) {
-        (void)munmap(map, inner + 2 * page);
-        return NULL;
-    }
-    /* RLIMIT_MEMLOCK can be tiny and old kernels lack an advice: neither is worth a failure. */
-    (void)mlock(map + page, inner);
-    (void)madvise(map + page, inner, MADV_DONTDUMP);
-    (void)madvise(map + page, inner, MADV_WIPEONFORK);
-
-    struct secret_header *h = (struct secret_header *)(void *)(map + page);
-
-    h->map_len = inner + 2 * page;
-    h->inner_len = inner;
-    return h + 1;
-}
-
-void blobseal_secret_free(void *p)
-{
-    struct secret_header *h = p;
-
-    if (p == NULL)
-        return;
-    h--;
-
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t map_len = h->map_len;
-
-    if (map_len == 0) /* a forked child sees emptied pages: nothing to wipe, and no length to unmap by */
-        return;
-    blobseal_wipe(h, h->inner_len);
-    (void)munmap((uint8_t *)h - page, map_len);
-}
+/* ---- Wiping, comparing, randomness ---- */
 
 void blobseal_wipe(void *p, size_t len)
 {

@@ -11,15 +11,19 @@ static unsigned in_range(unsigned c, unsigned lo, unsigned hi)
     return (((lo - 1 - c) & (c - hi - 1)) >> 8) & 0xFF;
 }
 
-static char encode6(unsigned v)
+/*
+ * Values 0 to 63 become characters. The alphabet has four gaps: a value beyond one takes its width. Simple enough for a compiler
+ * to do 16 at a time.
+ */
+static void to_alphabet(char *text, size_t len)
 {
-    unsigned c = v + 'A';
+#define BEYOND(v, last) ((int8_t)((last) - (v)) >> 7)
+    for (size_t i = 0; i < len; i++) {
+        int8_t v = (int8_t)text[i];
 
-    c += in_range(v, 26, 51) & ('a' - 'A' - 26U);
-    c += in_range(v, 52, 61) & (unsigned)('0' - 'A' - 52);
-    c += in_range(v, 62, 62) & (unsigned)('-' - 'A' - 62);
-    c += in_range(v, 63, 63) & (unsigned)('_' - 'A' - 63);
-    return (char)(c & 0x7F);
+        text[i] =
+            (char)(v + 'A' + (BEYOND(v, 25) & 6) - (BEYOND(v, 51) & 75) - (BEYOND(v, 61) & 13) + (BEYOND(v, 62) & 49));
+    }
 }
 
 /* The value of a character; bit 8 is set for one outside the alphabet. */
@@ -35,22 +39,24 @@ static unsigned decode6(unsigned c)
 
 void blobseal_b64_encode(char *out, const uint8_t *in, size_t len)
 {
-    for (; len >= 3; len -= 3, in += 3) {
-        unsigned v = (unsigned)in[0] << 16 | (unsigned)in[1] << 8 | in[2];
+    size_t full = len / 3, rest = len % 3;
+    char *p = out;
 
-        *out++ = encode6(v >> 18);
-        *out++ = encode6(v >> 12 & 63);
-        *out++ = encode6(v >> 6 & 63);
-        *out++ = encode6(v & 63);
+    for (size_t i = 0; i < full; i++, in += 3, p += 4) {
+        p[0] = (char)(in[0] >> 2);
+        p[1] = (char)((in[0] & 3) << 4 | in[1] >> 4);
+        p[2] = (char)((in[1] & 15) << 2 | in[2] >> 6);
+        p[3] = (char)(in[2] & 63);
     }
-    if (len > 0) {
-        unsigned v = (unsigned)in[0] << 16 | (len == 2 ? (unsigned)in[1] << 8 : 0);
+    if (rest > 0) {
+        unsigned v = (unsigned)in[0] << 8 | (rest == 2 ? in[1] : 0);
 
-        *out++ = encode6(v >> 18);
-        *out++ = encode6(v >> 12 & 63);
-        if (len == 2)
-            *out++ = encode6(v >> 6 & 63);
+        *p++ = (char)(v >> 10);
+        *p++ = (char)(v >> 4 & 63);
+        if (rest == 2)
+            *p++ = (char)(v << 2 & 63);
     }
+    to_alphabet(out, (size_t)(p - out));
 }
 
 bool blobseal_b64_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in, size_t len)

@@ -13,7 +13,7 @@ static enum blobseal_status make_core(struct bs_begun *b, struct blobseal_secret
                                       const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
     struct bs_core_header *core = &b->core;
-    uint8_t context[BS_CONTEXT_LEN];
+    uint8_t context[BS_CONTEXT_LEN], public[sizeof core->blob_id + sizeof core->salt];
 
     *core = (struct bs_core_header){
         .version = 1,
@@ -21,9 +21,10 @@ static enum blobseal_status make_core(struct bs_begun *b, struct blobseal_secret
         .content = o->zstd ? BS_CONTENT_ZSTD : BS_CONTENT_AS_GIVEN,
         .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
     };
-    if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(core->blob_id, sizeof core->blob_id, false) ||
-        !blobseal_random(core->salt, sizeof core->salt, false))
+    if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(public, sizeof public, false))
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    memcpy(core->blob_id, public, sizeof core->blob_id);
+    memcpy(core->salt, public + sizeof core->blob_id, sizeof core->salt);
     bs_core_context(core, context);
     if (!bs_chunked_derive(b->keys, dek, core->salt, context, sizeof context))
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "derive the keys of the blob: OpenSSL failed");

@@ -301,9 +301,12 @@ struct bs_lane {
     size_t plain_len;       /* plaintext of the segment at hand, set by work()               */
 };
 
-/* With room for a whole segment on a side, or for a run. False: no memory. Clear it in any case. */
-BLOBSEAL_MUST_USE bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, bool whole_in,
-                                    bool whole_out);
+/* What a side needs for a whole segment, or for a run. */
+size_t bs_lane_room(bool whole);
+
+/* With so much room on each side. False: no memory. Clear it in any case. */
+BLOBSEAL_MUST_USE bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, size_t in_cap,
+                                    size_t out_cap);
 void bs_lane_clear(struct bs_lane *lane);
 
 /*
@@ -316,6 +319,7 @@ struct bs_pipeline {
     const struct bs_chunked_keys *keys; /* NULL: lanes without a cipher */
     unsigned threads;                   /* 0: one a CPU */
     uint64_t num_segments;              /* known where take is NULL; not 0 then */
+    size_t only_len;                    /* plaintext, where there is one segment and its length is known; else 0 */
     bool whole_in, whole_out;           /* the lane has room for a segment even where that side is seekable  */
     enum blobseal_status (*take)(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
                                  struct blobseal_error *err);

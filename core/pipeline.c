@@ -35,16 +35,24 @@ struct run {
 /* ---- Lanes ---------------------------------------------------------------------------------------------------- */
 
 /* Room for a segment or a run on one side: sealed chunks, one more tag where the last run is full, and a sum. */
-static size_t side_len(bool whole)
+size_t bs_lane_room(bool whole)
 {
     return (whole ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_SUM_LEN;
 }
 
+/* The same for the one segment of a small blob. */
+static size_t room_for(const struct bs_pipeline *p, bool whole)
+{
+    size_t most = bs_lane_room(whole), needed = bs_sealed_tail_len(p->only_len) + BS_SUM_LEN;
+
+    return p->only_len > 0 && needed < most ? needed : most;
+}
+
 _Static_assert(BS_SEALED_SEGMENT_LEN + BS_SEALED_CHUNK_LEN >= BS_ZFRAME_MAX_LEN, "room for a zstd frame as well");
 
-bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, bool whole_in, bool whole_out)
+bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, size_t in_cap, size_t out_cap)
 {
-    *lane = (struct bs_lane){.in_cap = side_len(whole_in), .out_cap = side_len(whole_out)};
+    *lane = (struct bs_lane){.in_cap = in_cap, .out_cap = out_cap};
     lane->in = bs_map(lane->in_cap);
     lane->out = bs_map(lane->out_cap);
     return lane->in != NULL && lane->out != NULL && (keys == NULL || bs_chunked_init(&lane->chunked, keys));
@@ -165,9 +173,11 @@ static void work_segments(struct run *r, struct bs_lane *lane)
 static void *worker(void *arg)
 {
     struct run *r = arg;
+    const struct bs_pipeline *p = r->p;
     struct bs_lane lane;
 
-    if (bs_lane_init(&lane, r->p->keys, r->p->take != NULL || r->p->whole_in, r->p->put != NULL || r->p->whole_out)) {
+    if (bs_lane_init(&lane, p->keys, room_for(p, p->take != NULL || p->whole_in),
+                     room_for(p, p->put != NULL || p->whole_out))) {
         work_segments(r, &lane);
     } else {
         struct blobseal_error e = {0};

@@ -29,7 +29,7 @@ static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_err
     p = calloc(1, sizeof *p);
     if (p != NULL && r->unpack && !seekable)
         p->decoder = bs_decoder_new(r->max_frames);
-    if (p == NULL || !bs_lane_init(&p->lane, r->keys, !seekable, !seekable) ||
+    if (p == NULL || !bs_lane_init(&p->lane, r->keys, bs_lane_room(!seekable), bs_lane_room(!seekable)) ||
         (p->decoder == NULL && r->unpack && !seekable)) {
         bs_pull_free(p);
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&r->source));

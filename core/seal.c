@@ -107,6 +107,7 @@ static enum blobseal_status seal_all(struct sealing *s, const struct blobseal_se
         .keys = s->begun.keys,
         .threads = o->threads,
         .num_segments = seekable ? s->source->size / BS_SEGMENT_LEN + 1 : 0,
+        .only_len = seekable && s->source->size < BS_SEGMENT_LEN ? (size_t)s->source->size : 0,
         .take = seekable ? NULL : seal_take,
         .work = seal_work,
         .put = s->sink->pwrite != NULL ? NULL : seal_put,

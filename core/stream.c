@@ -168,6 +168,7 @@ enum blobseal_status bs_stored_stream(struct blobseal_reader *r, const struct bl
         .keys = r->keys,
         .threads = r->threads,
         .num_segments = seekable ? r->stored_bytes / BS_SEGMENT_LEN + 1 : 0,
+        .only_len = seekable && r->stored_bytes < BS_SEGMENT_LEN ? (size_t)r->stored_bytes : 0,
         .take = seekable ? NULL : open_take,
         .work = open_work,
         .put = sink != NULL && sink->pwrite == NULL ? open_put : NULL,

@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/rsa.h>
@@ -105,14 +106,19 @@ bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key)
 
 /* ---- OAEP ------------------------------------------------------------------------------------------------------ */
 
+/* All that OAEP needs in one call: setters would each look up the digest on their own. */
 static EVP_PKEY_CTX *oaep_start(EVP_PKEY *key, enum blobseal_oaep oaep, bool wrap)
 {
-    const EVP_MD *md = oaep == BLOBSEAL_OAEP_SHA1 ? EVP_sha1() : EVP_sha256();
+    char *md = oaep == BLOBSEAL_OAEP_SHA1 ? OSSL_DIGEST_NAME_SHA1 : OSSL_DIGEST_NAME_SHA2_256;
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_PAD_MODE, OSSL_PKEY_RSA_PAD_MODE_OAEP, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, md, 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, md, 0),
+        OSSL_PARAM_construct_end(),
+    };
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
 
-    if (ctx != NULL && (wrap ? EVP_PKEY_encrypt_init(ctx) : EVP_PKEY_decrypt_init(ctx)) == 1 &&
-        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 &&
-        EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1)
+    if (ctx != NULL && (wrap ? EVP_PKEY_encrypt_init_ex(ctx, params) : EVP_PKEY_decrypt_init_ex(ctx, params)) == 1)
         return ctx;
     EVP_PKEY_CTX_free(ctx);
     return NULL;

@@ -10,8 +10,9 @@
  *   - Output parameters are defined after a failure: pointers NULL, buffers zero.
  *   - Threads: different objects may be used by different threads at once. Where one object may be shared, its text says so;
  *     a KEK always may. Callbacks run on any thread of those that the call has started, and on the caller's.
- *   - No global state, no signal handlers, no exit(), nothing on stdout or stderr. No call before the first one. Threads are
- *     started by calls that say so, take no signals, and have ended when the call returns.
+ *   - No global state but a few wiped pages that wait for the next secret. No signal handlers, no exit(), nothing on stdout or
+ *     stderr. No call before the first one. Threads are started by calls that say so, take no signals, and have ended when
+ *     the call returns.
  *   - Structs for options and results start with `size`, set by the caller to sizeof: a newer library accepts an older
  *     struct, and an older library a newer one whose new members are zero. Otherwise, and without a size: ARG.
  *   - After fork() the child makes objects of its own. It must neither use nor release those of the parent: data keys and

@@ -129,7 +129,7 @@ BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_take_struct(void *own, size_t own_s
 
 /*
  * Memory for secrets: whole pages, locked where the limit allows, out of core dumps, emptied in a forked child, with an
- * inaccessible page on either side. NULL without memory. Freeing wipes.
+ * inaccessible page on either side. NULL without memory. Freeing wipes; a few pages are kept for the next who asks.
  */
 BLOBSEAL_API void *blobseal_secret_alloc(size_t len);
 BLOBSEAL_API void blobseal_secret_free(void *p);

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _DEFAULT_SOURCE /* madvise */
 #include <criterion/criterion.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "internal.h"
 #include "vectors.h"
@@ -170,92 +166,7 @@ Test(base, cutting_inside_a_character_leaves_no_half)
     }
 }
 
-/* ---- Secrets ---- */
-
-/* Whether the kernel can read a byte at @p, without a signal if not. */
-static bool readable(const uint8_t *p)
-{
-    int pipes[2];
-    bool ok;
-
-    cr_assert_eq(pipe(pipes), 0);
-    ok = write(pipes[1], p, 1) == 1;
-    cr_assert(ok || errno == EFAULT);
-    (void)close(pipes[0]);
-    (void)close(pipes[1]);
-    return ok;
-}
-
-Test(base, secret_memory_is_zero_aligned_and_all_writable)
-{
-    static const size_t sizes[] = {0, 1, 63, 64, 4031, 4032, 4033, 4096, 70000};
-
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        uint8_t *p = blobseal_secret_alloc(sizes[i]);
-
-        cr_assert_not_null(p);
-        cr_assert_eq((uintptr_t)p % 64, 0);
-        cr_assert(bs_all_zero(p, sizes[i]));
-        memset(p, 0xFF, sizes[i]);
-        blobseal_secret_free(p);
-    }
-    blobseal_secret_free(NULL);
-}
-
-Test(base, secret_memory_has_a_guard_page_on_either_side)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *p = blobseal_secret_alloc(2 * page), *first = p - (uintptr_t)p % page;
-
-    cr_assert(readable(p));
-    cr_assert(readable(p + 2 * page - 1));
-    cr_assert(readable(first));
-    cr_assert_not(readable(first - 1));
-    cr_assert(readable(first + 3 * page - 1));
-    cr_assert_not(readable(first + 3 * page));
-    blobseal_secret_free(p);
-    cr_assert_not(readable(p), "the mapping is still there");
-}
-
-Test(base, impossible_sizes_are_no_memory)
-{
-    cr_assert_null(blobseal_secret_alloc(SIZE_MAX));
-    cr_assert_null(blobseal_secret_alloc(SIZE_MAX / 2 + 1));
-    cr_assert_null(blobseal_secret_alloc(SIZE_MAX / 4));
-}
-
-/* MADV_WIPEONFORK is Linux 4.14: without it there is nothing to test. */
-static bool kernel_wipes_on_fork(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    bool ok = p != MAP_FAILED && madvise(p, page, MADV_WIPEONFORK) == 0;
-
-    (void)munmap(p, page);
-    return ok;
-}
-
-Test(base, a_forked_child_sees_no_secrets_and_may_free_them)
-{
-    uint8_t *p = blobseal_secret_alloc(100);
-    pid_t child;
-    int status;
-
-    if (!kernel_wipes_on_fork())
-        cr_skip_test("no MADV_WIPEONFORK");
-    memset(p, 0xEE, 100);
-    child = fork();
-    if (child == 0) {
-        bool empty = bs_all_zero(p, 100);
-
-        blobseal_secret_free(p);
-        _exit(empty ? 0 : 1);
-    }
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
-    cr_assert_eq(p[99], 0xEE, "the parent keeps its own");
-    blobseal_secret_free(p);
-}
+/* ---- Wiping, comparing, randomness ---- */
 
 Test(base, wipe_clears_exactly_what_it_is_given)
 {
