@@ -66,6 +66,15 @@ static bool has_all(const struct bs_change *c)
     return true;
 }
 
+/* Whether @kid is among those who are to go. */
+static bool is_named(const struct bs_change *c, const char *kid)
+{
+    for (size_t k = 0; k < c->wanted.num_remove; k++)
+        if (strcmp(c->wanted.remove[k], kid) == 0)
+            return true;
+    return false;
+}
+
 /* Open with the first @num of the keys. */
 static enum blobseal_status unlock(struct bs_change *c, size_t num, const struct bs_front *f, const char *name,
                                    struct blobseal_error *err)
@@ -78,6 +87,18 @@ static enum blobseal_status unlock(struct bs_change *c, size_t num, const struct
     if (st == BLOBSEAL_OK)
         st = bs_envelope_unlock(&c->u, &c->envelope, NULL, c->keks, num, err);
     return st;
+}
+
+/* Whether somebody would go who has to be named for that: not for being the one who is replaced. */
+static bool somebody_goes(const struct bs_change *c)
+{
+    for (size_t i = 0; i < c->envelope.jwe.num; i++) {
+        const char *kid = c->envelope.jwe.recipients[i].kid;
+
+        if (kek_named(c->wanted.add, c->wanted.num_add, kid) == NULL && (c->wanted.only || is_named(c, kid)))
+            return true;
+    }
+    return false;
 }
 
 /*
@@ -96,7 +117,7 @@ static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_f
         if (st == BLOBSEAL_E_NO_KEY && f != NULL && f->notes != 0)
             blobseal_hint(err,
                           "an earlier change of this blob did not finish: give the private key of a new recipient");
-        else if (st == BLOBSEAL_E_NO_KEY && !c->wanted.only && c->wanted.num_remove == 0)
+        else if (st == BLOBSEAL_E_NO_KEY && !somebody_goes(c))
             st = BLOBSEAL_OK;
     }
     if (st == BLOBSEAL_OK)
@@ -114,10 +135,7 @@ static bool is_removed(const struct bs_change *c, size_t i)
         return false;
     if (c->wanted.only || (c->wanted.replace && c->u->by.recipient == i))
         return true;
-    for (size_t k = 0; k < c->wanted.num_remove; k++)
-        if (strcmp(c->wanted.remove[k], kid) == 0)
-            return true;
-    return false;
+    return is_named(c, kid);
 }
 
 static void note_step(struct bs_change *c, enum blobseal_action action, const struct bs_jwe_recipient *r)

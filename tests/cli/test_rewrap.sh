@@ -90,12 +90,24 @@ for shape in ab compact detached; do
     opens_with stranger
     refuses new
     refuses other
+    remember "$file"
+    run rewrap --only -k "$keys/new.pem" --to "$keys/stranger.pub.pem" "$file"
+    expect_ok
+    expect_stdout "^$file: nothing to change, generation 3 \(not verified: none of the keys opens it\)$"
+    run rewrap --only -k "$keys/new.pem" --to "$keys/other.pub.pem" "$file"
+    expect_error 4 E-NOKEY "$file"
+    untouched "$file"
     cat saved >"$file"
     run rewrap -q --drop "$(kid other)" -k "$keys/new.pem" --to "$keys/stranger.pub.pem" "$file"
     expect_ok
     expect_stdout ""
     opens_with stranger
     refuses other
+    remember "$file"
+    run rewrap --json --drop "$(kid other)" -k "$keys/new.pem" --to "$keys/stranger.pub.pem" "$file"
+    expect_code 0
+    json_is "$out" 'not d["changed"]' 'not d["verified"]' 'd["generation"] == 3'
+    untouched "$file"
     run rewrap --drop nobody -k "$keys/stranger.pem" --to "$keys/old.pub.pem" --to "$keys/locked.pub.pem" "$file"
     expect_code 0
     expect_stderr "^blobseal: warning: $file: no recipient has the key id nobody$"
