@@ -57,8 +57,11 @@ static enum blobseal_status read_slots(struct bs_front *f, struct bs_input *in, 
         return st;
     if (n < rest)
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its envelope frame");
-    if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, f->header.slot_offset - BS_FRAME_HEADER_LEN))
-        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
+    if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, f->header.slot_offset - BS_FRAME_HEADER_LEN)) {
+        (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
+        blobseal_hint(err, "blobseal recipients repair clears them");
+        return BLOBSEAL_E_FORMAT;
+    }
     if (!named)
         bs_front_choose(f);
     return BLOBSEAL_OK;

@@ -500,7 +500,7 @@ struct bs_scrub {
     size_t head_len, head_used;
     uint64_t unreadable;   /* bit i: 4 KiB of `head` from i * 4 KiB could not be read, and are zero             */
     struct bs_front front; /* its `frame` is `head`: do not clear it                                            */
-    bool incurable;        /* something is damaged that a repair does not mend                                  */
+    bool incurable;        /* something else than the front is damaged                                          */
     bool lost;             /* the payload cannot be found                                                       */
     bool unsure;           /* the core header is lost: whether and how the payload is summed has to be tried    */
 };

@@ -172,6 +172,23 @@ static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_er
     return st;
 }
 
+/* Whether a repair, which reads the front anew, finds in what was read of it all that it needs but the key. */
+static bool can_be_salvaged(const struct bs_scrub *s)
+{
+    struct blobseal_memory state;
+    struct blobseal_source source;
+    struct bs_input in = {&source, 0};
+    struct bs_front f;
+    bool ok;
+
+    if (s->unreadable != 0)
+        return false;
+    blobseal_source_memory(&source, &state, s->head, s->head_len);
+    ok = bs_front_salvage(&f, &in, NULL) == BLOBSEAL_OK && f.num_candidates > 0 && f.layout == BLOBSEAL_LAYOUT_AB;
+    bs_front_clear(&f);
+    return ok;
+}
+
 static enum blobseal_status scrub(struct bs_scrub *s, struct blobseal_error *err)
 {
     struct blobseal_scrub_result *r = &s->result;
@@ -190,7 +207,7 @@ static enum blobseal_status scrub(struct bs_scrub *s, struct blobseal_error *err
     if (st == BLOBSEAL_OK && !s->lost)
         st = check_payload(s, err);
     r->ok = r->damaged == 0;
-    r->curable = !r->ok && !s->incurable && r->layout == BLOBSEAL_LAYOUT_AB && s->front.num_candidates > 0;
+    r->curable = !r->ok && !s->incurable && can_be_salvaged(s);
     return st;
 }
 

@@ -18,8 +18,7 @@ void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_
     va_list ap;
 
     s->result.damaged++;
-    if (kind != BLOBSEAL_DAMAGE_SLOT && kind != BLOBSEAL_DAMAGE_CORE_HEADER &&
-        (kind != BLOBSEAL_DAMAGE_FRAME || off + len > BS_FRAME_HEADER_LEN))
+    if (kind != BLOBSEAL_DAMAGE_SLOT && kind != BLOBSEAL_DAMAGE_CORE_HEADER && kind != BLOBSEAL_DAMAGE_FRAME)
         s->incurable = true;
     if (s->options.on_damage == NULL)
         return;

@@ -84,11 +84,11 @@ while read -r offset kind segment where len curable; do
     [ "$curable" = False ] || expect_stderr "^blobseal: hint: .*blobseal recipients repair -k KEY b"
 done <<END3
 0 frame None 0 1 True
-8 frame None 8 1 True
+8 frame None 8 1 False
 33 frame None 33 1 True
 63 frame None 63 1 True
-64 frame None 64 1 False
-4095 frame None 4095 1 False
+64 frame None 64 1 True
+4095 frame None 4095 1 True
 4096 slot None 4096 8192 True
 4200 slot None 4096 8192 True
 12287 slot None 4096 8192 True
@@ -105,7 +105,7 @@ $((length - 1)) segment 2 $((payload + 2 * stride)) $((length - payload - 2 * st
 END3
 
 title="what a repair cures is cured"
-for offset in 0 33 4200 12300 20491 20570; do
+for offset in 0 33 64 4095 4200 12300 20491 20570; do
     cp good b
     poke b $offset
     run recipients repair -q -k "$open_key" b
@@ -114,6 +114,26 @@ for offset in 0 33 4200 12300 20491 20570; do
     expect_ok
     run verify -q -k "$open_key" b
     expect_ok
+done
+
+title="bytes that are not zero: who opens it is told of the repair"
+cp good b
+poke b 1000
+run verify -k "$open_key" b
+expect_error 3 E-FORMAT "bytes before the slots are not zero"
+expect_stderr "^blobseal: hint: blobseal recipients repair"
+
+title="a hint to repair stands only where a repair succeeds"
+for places in "8" "20488" "20 20520" "0 20480" "1000 20520" "20 5000" "20520 13000" "1000 20"; do
+    cp good b
+    for offset in $places; do poke b "$offset"; done
+    run scrub b
+    expect_code 3
+    hint=no
+    ! grep -q "recipients repair" "$err" || hint=yes
+    run recipients repair -q -k "$open_key" b
+    check "$places: the hint ($hint) and the repair (exit code $code) agree" test "$hint:$code" = yes:0 -o "$hint:$code" = no:3 \
+        -o "$hint:$code" = no:12
 done
 
 # ---- More than one byte ----

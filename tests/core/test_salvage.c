@@ -77,6 +77,19 @@ static enum blobseal_status repair(struct memory_target *m, struct blobseal_kek 
     return st;
 }
 
+/* What a scrub says of that, without the key. */
+static bool scrub_says_curable(const struct memory_target *m)
+{
+    struct blobseal_scrub_result result = {.size = sizeof result};
+    struct blobseal_memory state;
+    struct blobseal_source source;
+
+    blobseal_source_memory(&source, &state, m->data, m->len);
+    cr_assert_eq(blobseal_scrub(&source, NULL, &result, NULL), BLOBSEAL_OK);
+    cr_assert_not(result.ok);
+    return result.curable;
+}
+
 Test(salvage, every_byte_in_front_of_the_payload_comes_back)
 {
     struct blobseal_error err;
@@ -92,6 +105,7 @@ Test(salvage, every_byte_in_front_of_the_payload_comes_back)
             continue; /* a version that is not known is somebody else's */
         m.data[i] ^= (uint8_t)(1 + i % 255);
         m.writes = 0;
+        cr_assert(i % 64 != 0 || scrub_says_curable(&m), "byte %zu", i);
         cr_assert_eq(repair(&m, kek, true, &finished, &err), BLOBSEAL_OK, "byte %zu: %s", i, err.text);
         cr_assert(finished && m.writes == 0, "a dry run tells and writes nothing: byte %zu", i);
         cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "byte %zu: %s", i, err.text);
@@ -116,10 +130,12 @@ Test(salvage, several_faults_at_once)
     kek = make_blob(&s);
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
     memset(m.data, 0xEE, 4096 + 8192); /* all of the head and one slot */
+    cr_expect(scrub_says_curable(&m));
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_arr_eq(m.data, s.data, s.len);
     m.data[5000] ^= 1; /* one slot, and the core header */
     m.data[FRONT + 40] ^= 1;
+    cr_expect(scrub_says_curable(&m));
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_arr_eq(m.data, s.data, s.len);
     free(m.data);
@@ -136,6 +152,10 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
         {{20, FRONT + 40}, BLOBSEAL_E_DAMAGED},              /* both headers: nothing says where the core is */
         {{4096 + 30, 4096 + 8192 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots                            */
         {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                    /* a frame of another version                   */
+        {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                 /* and a slot                                   */
+        {{FRONT + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},         /* a core of another version                    */
+        {{0, FRONT}, BLOBSEAL_E_FORMAT},                     /* both magics                                  */
+        {{1000, FRONT + 40}, BLOBSEAL_E_FORMAT},             /* padding, and a core header                   */
     };
     struct blobseal_error err;
     struct memory_target m;
@@ -151,6 +171,7 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
         m.data[cases[i].off[0]] ^= 0x10;
         m.data[cases[i].off[1]] ^= 0x20;
         before = must_copy(m.data, m.len);
+        cr_expect_not(scrub_says_curable(&m), "case %zu", i);
         cr_expect_eq(repair(&m, kek, false, &finished, &err), cases[i].want, "case %zu: %s", i, err.text);
         cr_expect_arr_eq(m.data, before, m.len);
         cr_expect_eq(m.writes, 0);
