@@ -410,10 +410,12 @@ os.rename("copy", sys.argv[1])' "$file" &
 done
 
 for shape in ab compact detached; do
-    fresh "four at once, $shape"
+    names=(new other stranger locked)
+    [ $shape = ab ] || names+=(many{1..7}) # each finds a new file several times before it is its turn
+    fresh "${#names[@]} at once, $shape"
     make_blob $shape -k "$keys/old.pub.pem"
     ids=()
-    for name in new other stranger locked; do
+    for name in "${names[@]}"; do
         "$blobseal" recipients add -q -k "$keys/old.pem" --to "$keys/$name.pub.pem" "$file" 2>>log &
         ids+=($!)
     done
@@ -424,10 +426,10 @@ for shape in ab compact detached; do
         wait "$id"
         codes="$codes $?"
     done
-    last=" four additions: $(tail -n 1 log)"
-    check "all should succeed, not$codes" test "$codes" = " 0 0 0 0"
+    last=" additions: $(tail -n 1 log)"
+    check "all should succeed, not$codes" test "${codes//[ 0]/}" = ""
     run recipients list --json "$file"
-    json_is "$out" 'd["generation"] == 5' 'len(d["recipients"]) == 5'
+    json_is "$out" "d['generation'] == ${#names[@]} + 1" "len(d['recipients']) == ${#names[@]} + 1"
     opens_with stranger
     no_leftovers "${here[@]}" back log
 done

@@ -204,7 +204,7 @@ static bool still_there(const struct subject *s, struct blobseal_error *err)
     return false;
 }
 
-#define TAKE_TRIES 5
+#define TAKE_TRIES 100 /* each time somebody else has made a change */
 
 /* Open and lock the file. Who had the lock before may have changed it, or put another one in its place: then that one. */
 static bool subject_take(struct subject *s, const struct change_request *r, const char *name,
