@@ -94,7 +94,8 @@ bool bs_front_lock(const struct blobseal_source *source)
 
 /*
  * As read_slots(), beside changes in place. The lock keeps those away that ask for it. Beside another, at any moment one slot is
- * whole, but reading takes more than a moment: no valid slot, or a tie, can be two views of two changes, so look again.
+ * whole, but reading takes more than a moment: no valid slot, or a tie, can be two views of two changes, so look again. Without
+ * the lock also where the slots differ: a change that is under way shall not be told as one that did not finish.
  */
 static enum blobseal_status read_shared_slots(struct bs_front *f, struct bs_input *in, struct blobseal_error *err)
 {
@@ -103,7 +104,8 @@ static enum blobseal_status read_shared_slots(struct bs_front *f, struct bs_inpu
     const struct bs_input start = *in;
     enum blobseal_status st = read_slots(f, in, false, err);
 
-    for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && f->num_candidates != 1; i++) {
+    for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && (f->num_candidates != 1 || (!locked && f->notes != 0));
+         i++) {
         pause_shortly();
         *in = start;
         st = read_slots(f, in, false, err);

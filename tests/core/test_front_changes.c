@@ -206,6 +206,27 @@ Test(front_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for_lo
     }
 }
 
+/* What is seen beside somebody who holds the lock for long is no rotation that did not finish. */
+Test(front_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
+{
+    static const struct {
+        const char *views;
+        unsigned readings;
+        uint32_t notes;
+    } cases[] = {{"o", 1, 0}, {"nno", 3, 0}, {"nxtno", 5, 0}, {"n", 6, BLOBSEAL_NOTE_UNFINISHED}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct changing c = {.views = cases[i].views, .busy = 99};
+        const struct blobseal_source source = source_of(&c);
+        struct bs_front f;
+
+        cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_OK);
+        cr_expect_eq(f.notes, cases[i].notes, "%s: notes %x", c.views, f.notes);
+        cr_expect_eq(c.readings, cases[i].readings, "%s: %u readings", c.views, c.readings);
+        bs_front_clear(&f);
+    }
+}
+
 /* Without a lock nobody changes it, and a stream is read once whatever it claims. */
 Test(front_changes, what_nobody_changes_is_read_once)
 {
