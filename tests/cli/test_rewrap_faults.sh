@@ -31,7 +31,7 @@ command_of() { # command_of VERB: in $command, what the user types, and in $fini
     remove) command=(recipients remove -q -k "$keys/old.pem" --kid "$(kid bob)") ;;
     repair) command=(recipients repair -k "$keys/old.pem") ;;
     esac
-    command+=("$file")
+    command+=("${anew[@]}" "$file")
     finisher=("${command[@]}")
     [ "$1" != rewrap ] || finisher=(rewrap -k "$keys/old.pem" -k "$keys/bob.pem" --to "$keys/new.pub.pem" "$file")
 }
@@ -80,8 +80,10 @@ finish_it() { # finish_it VERB
     json_is "$out" 'not d["change_unfinished"]' 'not d["slot_damaged"]'
 }
 
-prepare() { # prepare SHAPE VERB: a blob, and what it was in saved
-    make_blob "$1" -k "$keys/old.pub.pem" -k "$keys/bob.pub.pem"
+prepare() { # prepare SHAPE VERB: a blob, and what it was in saved. SHAPE anew: two slots, but written anew
+    anew=()
+    [ "$1" != anew ] || anew=(--rewrite)
+    make_blob "${1/anew/ab}" -k "$keys/old.pub.pem" -k "$keys/bob.pub.pem"
     if [ "$2" = repair ]; then
         dd if=blob of=slot bs=4096 skip=2 count=1 2>/dev/null
         "$blobseal" recipients add -q -k "$keys/old.pem" --to "$keys/new.pub.pem" blob
@@ -98,10 +100,11 @@ restore() {
     cat saved >"$file"
 }
 
+anew=()   # options that have two slots written anew
 private=0 # how often that was so
 
 cases=(ab:rewrap ab:add ab:remove ab:repair compact:rewrap compact:add compact:remove detached:rewrap detached:add
-    detached:remove)
+    detached:remove anew:rewrap anew:remove)
 
 # ---- Killed ----
 

@@ -268,6 +268,52 @@ Test(rewrap_crash, a_second_crash_while_the_first_is_repaired)
     kept_clear(&s.before);
 }
 
+/* ---- A crash while headers are repaired ------------------------------------------------------------------------------ */
+
+static void try_repair(struct scene *s, uint8_t *image)
+{
+    struct test_disk disk = {0};
+
+    s->images++;
+    cr_assert_eq(change_on(&disk, s, image), BLOBSEAL_OK, "it cannot be repaired again");
+    cr_assert(memcmp(disk.now, s->before.blob, s->before.len) == 0, "it is not as it was");
+    disk_end(&disk);
+}
+
+Test(rewrap_crash, repairing_survives_at_every_operation)
+{
+    struct scene s;
+    size_t core, capacity;
+
+    scene_make(&s, false);
+    s.change = (struct blobseal_change){.size = sizeof s.change, .repair = true};
+    core = core_offset_of(s.before.blob, s.before.len);
+    capacity = bs_load32(s.before.blob + 16);
+    const struct {
+        size_t off, len; /* what has decayed beside a slot */
+        unsigned slot;
+    } decays[] = {{20, 1, 0}, {20, 1, 1}, {0, 4096, 1}, {1000, 8, 0}, {core + 40, 1, 0}, {core, 96, 1}};
+
+    for (size_t i = 0; i < COUNT(decays); i++) {
+        uint8_t *decayed = must_copy(s.before.blob, s.before.len);
+        uint64_t at = 0;
+        enum blobseal_status st;
+
+        memset(decayed + decays[i].off, 0xEE, decays[i].len);
+        decayed[4096 + decays[i].slot * capacity + 100] ^= 1;
+        do {
+            struct test_disk disk = {.stop_at = ++at};
+
+            st = change_on(&disk, &s, decayed);
+            each_image(&s, &disk, 2, try_repair);
+            disk_end(&disk);
+        } while (st != BLOBSEAL_OK);
+        cr_assert_geq(at, 6, "a slot and a header were written, synced and read back");
+        free(decayed);
+    }
+    kept_clear(&s.before);
+}
+
 /* ---- Storage that lies ------------------------------------------------------------------------------------------------ */
 
 Test(rewrap_crash, what_does_not_read_back_ends_it)
