@@ -101,16 +101,26 @@ static bool somebody_goes(const struct bs_change *c)
     return false;
 }
 
+/* Whether it is no wonder that no key opens: that of who is replaced, or one that is itself to go. */
+static bool key_may_be_gone(const struct bs_change *c)
+{
+    for (size_t i = 0; i < c->num_keks; i++)
+        if (is_named(c, bs_kek_info(c->keks[i])->kid))
+            return true;
+    return c->wanted.replace;
+}
+
 /*
  * Open the envelope. Replacing, it is the first key that must do it: who it is will be replaced. If that key is no recipient
- * (any more) and the new ones are, then there is nothing to replace, and another key may show that all is well.
+ * (any more) and the new ones are, then there is nothing to replace, and another key may show that all is well. So it is with
+ * a key that let itself out.
  */
 static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_front *f, const char *name,
                                           struct blobseal_error *err)
 {
     enum blobseal_status st = unlock(c, c->wanted.replace ? 1 : c->num_keks, f, name, err);
 
-    if (st == BLOBSEAL_E_NO_KEY && c->wanted.replace && has_all(c)) {
+    if (st == BLOBSEAL_E_NO_KEY && key_may_be_gone(c) && has_all(c)) {
         c->wanted.replace = false;
         bs_envelope_clear(&c->envelope);
         st = unlock(c, c->num_keks, f, name, err);

@@ -146,6 +146,11 @@ for shape in ab compact detached; do
     json_is "$out" 'd["changed"] and d["fresh_key"]' 'd["generation"] == 6' \
         '[r["action"] for r in d["recipients"]].count("remove") == 2' "d['file'] == '$file'"
     listed ann
+    remember "$file"
+    recipients remove -k "$keys/cat.pem" --kid "$(kid cat)" -k "$keys/ann.pub.pem" "$file"
+    expect_code 0
+    expect_stdout "^$file: nothing to change, generation 6 \(not verified: none of the keys opens it\)$"
+    untouched "$file"
 
     title="repair of what is sound, $shape"
     remember "$file"

@@ -489,6 +489,32 @@ static void expect_nothing_left_to_do(enum way way)
     }
 }
 
+/* A key that let itself out opens nothing any more, and need not: what was asked for is done. */
+Test(change, removing_oneself_twice)
+{
+    const char *gone[] = {fakes[7].kid, fakes[8].kid}, *staying[] = {fakes[7].kid, fakes[1].kid};
+    struct blobseal_change change = {.size = sizeof change, .remove = gone, .num_remove = 2};
+    struct blobseal_change_result *r;
+    struct kept k;
+
+    for (enum way way = WAY_COMPACT; way < NUM_WAYS; way++) {
+        kept_make(&k, way, 2);
+        cr_expect_eq(kept_change(&k, &keys[7], 1, &change, &r, NULL), BLOBSEAL_OK);
+        cr_expect(r != NULL && !r->changed && !r->verified && !r->finished);
+        blobseal_change_result_free(r);
+        cr_expect_eq(kept_change(&k, &keys[9], 1, &change, &r, NULL), BLOBSEAL_E_NO_KEY, "a key that is just wrong");
+        change.remove = staying;
+        cr_expect_eq(kept_change(&k, &keys[7], 1, &change, &r, NULL), BLOBSEAL_E_NO_KEY,
+                     "somebody else is still there");
+        change.remove = gone;
+        change.add = &public_keys[9];
+        change.num_add = 1;
+        cr_expect_eq(kept_change(&k, &keys[7], 1, &change, &r, NULL), BLOBSEAL_E_NO_KEY, "somebody is not there yet");
+        change.num_add = 0;
+        kept_clear(&k);
+    }
+}
+
 /* The old key is no recipient any more, the new one is: nothing to do, and only another key can tell for sure. */
 Test(change, replacing_a_key_that_is_gone)
 {
