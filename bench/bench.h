@@ -70,12 +70,19 @@ void add_facts(const struct bench_plan *plan);
 /* The clock of the core, and how fast it can do AES rounds alone: the ceiling of AES-GCM. */
 void add_ceiling(void);
 
-/* ---- ciphers.c, sums.c, keys.c, blobs.c ----------------------------------------------------------------------------- */
+/* ---- keys.c ---------------------------------------------------------------------------------------------------------- */
+
+void add_keys(void);
+
+/* A private key of 3072 bits, the same each time; NULL: there is none. */
+struct blobseal_kek *bench_kek(void);
+
+/* ---- ciphers.c, sums.c, blobs.c, reads.c ----------------------------------------------------------------------------- */
 
 void add_ciphers(const struct bench_plan *plan);
 void add_sums(void);
-void add_keys(void);
 void add_blobs(const struct bench_plan *plan);
+void add_reads(void);
 
 #ifdef __cplusplus
 }

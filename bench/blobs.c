@@ -3,12 +3,9 @@
  * Whole blobs by the library's public functions, in memory. Large ones show how the pipeline grows with its threads; small ones
  * how long one takes, key loaded.
  */
-#define _GNU_SOURCE /* mkostemp */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <blobseal.h>
 
@@ -16,7 +13,6 @@
 
 #define BIG_LEN       ((size_t)64 << 20)
 #define BIG_QUICK_LEN ((size_t)32 << 20)
-#define KEY_BITS      3072
 #define MAX_CASES     64
 #define MAX_SAMPLES   ((size_t)1 << 16)
 
@@ -26,36 +22,7 @@ struct blob_case {
     bool open;
 };
 
-static struct blobseal_kek *kek; /* lives as long as the program */
-
-/* ---- A key, and blobs in memory that is there already ---------------------------------------------------------------- */
-
-/* Keys come from files: so this one goes through one. */
-static bool make_key(void)
-{
-    char path[] = "/tmp/blobseal-bench.XXXXXX";
-    struct blobseal_keypair pair;
-    bool ok = blobseal_keygen_rsa(&pair, KEY_BITS, NULL, NULL) == BLOBSEAL_OK;
-    int fd = ok ? mkostemp(path, 0) : -1;
-
-    ok = fd >= 0 && write(fd, pair.private_pem, pair.private_len) == (ssize_t)pair.private_len &&
-         blobseal_kek_open(&kek, NULL, path, NULL, NULL) == BLOBSEAL_OK;
-    if (fd >= 0) {
-        (void)close(fd);
-        (void)unlink(path);
-    }
-    blobseal_keypair_clear(&pair);
-    return ok;
-}
-
-static bool have_key(struct bench *b)
-{
-    if (kek == NULL && !make_key()) {
-        bench_fail(b, "no key");
-        return false;
-    }
-    return true;
-}
+/* ---- Blobs in memory that is there already ------------------------------------------------------------------------ */
 
 struct room {
     uint8_t *p;
@@ -79,6 +46,7 @@ static enum blobseal_status seal(struct room *sealed, const uint8_t *plain, cons
 {
     const struct blobseal_seal_options o = {.size = sizeof o, .threads = c->threads};
     const struct blobseal_sink sink = {.ctx = sealed, .name = "room", .pwrite = room_pwrite};
+    struct blobseal_kek *kek = bench_kek();
     struct blobseal_seal_result result = {.size = sizeof result};
     struct blobseal_source source;
     struct blobseal_memory in;
@@ -94,6 +62,7 @@ static enum blobseal_status open_blob(struct room *plain, const struct room *sea
 {
     const struct blobseal_reader_options o = {.size = sizeof o, .threads = c->threads};
     const struct blobseal_sink sink = {.ctx = plain, .name = "room", .pwrite = room_pwrite};
+    struct blobseal_kek *kek = bench_kek();
     struct blobseal_reader *reader;
     struct blobseal_source source;
     struct blobseal_memory in;
@@ -167,9 +136,9 @@ static void blob(struct bench *b, const void *arg)
     uint8_t *plain = malloc(c->len);
 
     sealed.p = malloc(sealed.cap);
-    if (plain == NULL || sealed.p == NULL || s.us == NULL) {
-        bench_fail(b, "no memory");
-    } else if (have_key(b)) {
+    if (plain == NULL || sealed.p == NULL || s.us == NULL || bench_kek() == NULL) {
+        bench_fail(b, "no memory, or no key");
+    } else {
         memset(plain, 0x5A, c->len);
         memset(sealed.p, 0, sealed.cap);
         turns(b, c, plain, &sealed, &s);

@@ -114,5 +114,6 @@ int main(int argc, char **argv)
     add_sums();
     add_keys();
     add_blobs(&plan);
+    add_reads();
     return bench_run(argc, argv, &plan);
 }

@@ -24,6 +24,7 @@ one = [x for x in b if x["run_type"] == "iteration" and x["repetition_index"] ==
 names = [x["run_name"].replace("/real_time", "") for x in one]
 assert len(names) == len(set(names)) and len(b) == 6 * len(one), "two repetitions, mean, median, stddev and cv"
 wanted = ["clock/add-chain", "memcpy/1MiB", "memcpy/64MiB", "xxh3/libxxhash", "sha256/openssl"]
+wanted += ["pread/1", "pread/16384", "pread/1048576", "pread/1/threads:8"]
 wanted += [f"rsa/{v}/{n}" for v in ("wrap", "unwrap") for n in (2048, 3072, 4096)]
 for v in ("seal", "open"):
     wanted += [f"pipeline/{v}/threads:{n}" for n in (1, 3)] + [f"blob/{v}/{n}" for n in (4096, 65536)]
@@ -38,7 +39,7 @@ for x in one:
     assert x["iterations"] > 0 and x["real_time"] > 0, x
     assert ("bytes_per_second" in x) == (not n.startswith(("rsa/", "clock/"))), x
     assert ("p50_us" in x and x["p50_us"] <= x["p99_us"]) == n.startswith("blob/"), x
-    assert n.endswith("/real_time") == n.startswith(("blob/", "pipeline/")), x
+    assert n.endswith("/real_time") == n.startswith(("blob/", "pipeline/", "pread/")), x
 END
 check "says what is expected" python3 look.py "$out"
 check "tells how far it is" grep -qE '^blobseal-bench: [0-9]+/[0-9]+ [a-z0-9-]+/' "$err"
