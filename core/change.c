@@ -125,8 +125,7 @@ static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_f
         bs_envelope_clear(&c->envelope);
         st = unlock(c, c->num_keks, f, name, err);
         if (st == BLOBSEAL_E_NO_KEY && f != NULL && f->notes != 0)
-            blobseal_hint(err,
-                          "an earlier change of this blob did not finish: give the private key of a new recipient");
+            blobseal_hint(err, "an earlier change of this blob did not finish: give a private key that opens it now");
         else if (st == BLOBSEAL_E_NO_KEY && !somebody_goes(c))
             st = BLOBSEAL_OK;
     }

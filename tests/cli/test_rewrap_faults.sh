@@ -63,7 +63,7 @@ finish_it() { # finish_it VERB
     run "${command[@]}"
     if [ "$1" = rewrap ] && [ $code = 4 ]; then
         expect_error 4 E-NOKEY "$file"
-        expect_stderr "hint: an earlier change of this blob did not finish: give the private key of a new recipient"
+        expect_stderr "hint: an earlier change of this blob did not finish: give a private key that opens it now"
         run "${finisher[@]}"
         private=$((private + 1))
     fi

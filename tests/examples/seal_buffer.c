@@ -5,7 +5,6 @@
 
 int main(int argc, char **argv)
 {
-    const char text[] = "a layer, an image, a model";
     struct blobseal_memory in, sealed, out = {0};
     struct blobseal_source source;
     struct blobseal_sink sink;
@@ -14,16 +13,13 @@ int main(int argc, char **argv)
     struct blobseal_error err;
     enum blobseal_status st = blobseal_kek_open(&kek, NULL, argc > 1 ? argv[1] : "kek.pem", NULL, &err);
 
-    blobseal_source_memory(&source, &in, text, sizeof text);
+    blobseal_source_memory(&source, &in, "a layer, an image, a model", 27);
     blobseal_sink_memory(&sink, &sealed);
-    if (st == BLOBSEAL_OK)
-        st = blobseal_seal(&sink, &source, &kek, 1, NULL, NULL, &err);
+    st = st != BLOBSEAL_OK ? st : blobseal_seal(&sink, &source, &kek, 1, NULL, NULL, &err);
     blobseal_source_memory(&source, &in, sealed.data, sealed.len);
-    if (st == BLOBSEAL_OK)
-        st = blobseal_reader_open(&reader, &source, &kek, 1, NULL, &err);
+    st = st != BLOBSEAL_OK ? st : blobseal_reader_open(&reader, &source, &kek, 1, NULL, &err);
     blobseal_sink_memory(&sink, &out);
-    if (st == BLOBSEAL_OK)
-        st = blobseal_reader_stream(reader, &sink, NULL, &err);
+    st = st != BLOBSEAL_OK ? st : blobseal_reader_stream(reader, &sink, NULL, &err);
     if (st == BLOBSEAL_OK)
         printf("%zu bytes sealed, then opened: %s\n", sealed.len, (const char *)out.data);
     else

@@ -126,8 +126,8 @@ expect_code 1
 expect_stderr "requested version \"1.0\""
 
 title="README.md shows a program that works"
-sed -n '/^    \/\* Seal a buffer/,/^    }$/{s/^    //;p}' "$root/README.md" >readme.c
-check "it is seal_buffer.c" cmp -s readme.c <(tail -n +2 "$examples/seal_buffer.c")
+sed -n '/^    #include <blobseal.h>/,/^    }$/{s/^    //;p}' "$root/README.md" >readme.c
+check "it is seal_buffer.c" cmp -s readme.c <(tail -n +3 "$examples/seal_buffer.c")
 line=$(sed -n 's/^ *\(cc .*pkg-config.*\)$/\1/p' "$root/README.md")
 cp readme.c app.c
 try sh -c "$line"

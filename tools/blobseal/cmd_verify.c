@@ -42,7 +42,8 @@ static bool verify(struct job *j, struct blobseal_error *err)
 
     if (!ok)
         return false;
-    report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
+    if (!settings.quiet)
+        report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
     progress_start(&j->progress, "verify", j->in.printable, blobseal_reader_size(j->reader));
     ok = blobseal_reader_verify(j->reader, &plain_bytes, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);
