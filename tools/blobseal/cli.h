@@ -25,7 +25,7 @@ struct verb {
 extern const struct verb *const verbs[];
 
 extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub, verb_doctor,
-    verb_recipients, verb_rewrap, verb_completion;
+    verb_recipients, verb_rewrap, verb_completion, verb_bench;
 
 /* ---- cli.c: options ------------------------------------------------------------------------------------------- */
 
@@ -57,6 +57,13 @@ enum {
     OPT_ANNOTATION,
     OPT_ZSTD,
     OPT_RAW,
+    OPT_QUICK,
+    OPT_THREADS,
+    OPT_SIZES,
+    OPT_HTML,
+    OPT_JSON_OUT,
+    OPT_COMPARE,
+    OPT_FROM,
 };
 
 /* Options that every verb knows. */
@@ -333,6 +340,8 @@ bool progress_option(struct progress *p, const char *arg);
 void progress_start(struct progress *p, const char *verb, const char *name, uint64_t total);
 /* A blobseal_progress_fn over a struct progress. */
 bool progress_step(void *progress, uint64_t bytes_done);
+/* The same for work that is counted in steps, of which @name is at hand. */
+void progress_count(struct progress *p, unsigned long step, unsigned long steps, const char *name);
 /* Remove the line; answers the seconds since the start. */
 double progress_end(struct progress *p);
 /* Whether a closing line for people is wanted. */

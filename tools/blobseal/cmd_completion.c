@@ -33,7 +33,9 @@ static const struct {
     {"name", ""},
     {"passphrase-fd", ""},
     {"range", ""},
+    {"sizes", ""},
     {"slot-size", "4096 8192 16384 32768 65536"},
+    {"threads", ""},
     {"type", ""},
     {"zstd", ""},
 };

@@ -11,9 +11,9 @@
 
 #include "cli.h"
 
-const struct verb *const verbs[] = {&verb_keygen, &verb_seal,       &verb_open,   &verb_inspect,
-                                    &verb_verify, &verb_recipients, &verb_rewrap, &verb_scrub,
-                                    &verb_doctor, &verb_completion, NULL};
+const struct verb *const verbs[] = {&verb_keygen, &verb_seal,       &verb_open,       &verb_inspect,
+                                    &verb_verify, &verb_recipients, &verb_rewrap,     &verb_scrub,
+                                    &verb_doctor, &verb_bench,      &verb_completion, NULL};
 
 /*
  * Where a standard descriptor is closed the next file would take its number, and messages would end in it. What stands in

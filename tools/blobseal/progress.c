@@ -119,6 +119,30 @@ bool progress_step(void *progress, uint64_t bytes_done)
     return true;
 }
 
+void progress_count(struct progress *p, unsigned long step, unsigned long steps, const char *name)
+{
+    double now = seconds_now();
+    char line[256], text[128];
+
+    if (p->mode == PROGRESS_NONE ||
+        (p->mode != PROGRESS_AUTO && now - p->shown < (p->mode == PROGRESS_JSON ? JSON_S : PLAIN_S)))
+        return;
+    p->shown = now;
+    if (p->mode == PROGRESS_JSON) {
+        fprintf(stderr,
+                "{\"schema\":\"blobseal.progress/1\",\"verb\":\"%s\",\"step\":%lu,\"steps\":%lu,\"seconds\":%.3f}\n",
+                p->verb, step, steps, now - p->started);
+        return;
+    }
+    (void)snprintf(line, sizeof line, "%s %lu/%lu  %s", p->verb, step, steps, printable(text, sizeof text, name));
+    if (p->mode == PROGRESS_PLAIN) {
+        fprintf(stderr, "%s\n", line);
+    } else {
+        fprintf(stderr, "\r%.*s\033[K", terminal_width(), line);
+        p->on_line = true;
+    }
+}
+
 double progress_end(struct progress *p)
 {
     if (p->on_line)
