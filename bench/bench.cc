@@ -103,7 +103,7 @@ extern "C" int bench_run(int argc, char **argv, const struct bench_plan *plan)
     std::vector<std::string> words(argv, argv + 1);
     std::vector<char *> args;
 
-    min_seconds = plan->quick ? 0.02 : 0.06;
+    min_seconds = plan->quick ? 0.015 : 0.06;
     repetitions = plan->quick ? 3 : 7;
     words.push_back("--benchmark_min_time=" + std::to_string(min_seconds));
     words.push_back("--benchmark_repetitions=" + std::to_string(repetitions));
