@@ -53,7 +53,7 @@ static void cipher(struct bench *b, const void *arg)
     struct bs_gcm_key key = {.impl = c->impl};
     uint8_t *plain = aligned(c->num * c->len), *sealed = aligned(c->num * (c->len + BS_GCM_TAG_LEN) + 2048);
 
-    if (plain == NULL || sealed == NULL || !c->impl->init(&key, raw_key))
+    if (plain == NULL || sealed == NULL || c->impl->init(&key, raw_key) != BS_GCM_OK)
         bench_fail(b, "no memory");
     else
         measure(b, c, &key, plain, sealed + 2048);

@@ -73,7 +73,7 @@ void add_facts(const struct bench_plan *plan)
     bench_fact("cpu_model", model);
     add_features();
     add_threads(plan);
-    bench_fact("kernel", bs_gcm_pick(bs_cpu_features())->name);
+    bench_fact("kernel", bs_gcm_choose()->name);
     bench_fact("kernel_release", uname(&system) == 0 ? system.release : "unknown");
     bench_fact("openssl", OpenSSL_version(OPENSSL_VERSION));
     bench_fact("openssl_ia32cap", mask != NULL ? mask : "unset");

@@ -22,20 +22,20 @@ static void clear(struct bs_gcm_key *key)
     free(s);
 }
 
-static bool init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
+static enum bs_gcm_status init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
 {
     struct state *s = aligned_alloc(64, sizeof *s);
 
     key->state = s;
     if (s == NULL)
-        return false;
+        return BS_GCM_NO_MEMORY;
     memset(s, 0, sizeof *s);
     s->mgr = alloc_mb_mgr(0);
     if (s->mgr == NULL)
-        return false;
+        return BS_GCM_NO_MEMORY;
     init_mb_mgr_auto(s->mgr, NULL);
     IMB_AES256_GCM_PRE(s->mgr, raw, &s->key);
-    return true;
+    return BS_GCM_OK;
 }
 
 static void nonce_at(uint8_t out[BS_GCM_NONCE_LEN], const struct bs_gcm_run *run, size_t i)

@@ -41,11 +41,36 @@ bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secre
     return ok;
 }
 
-bool bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys)
+/* Say why there is no keyed kernel. */
+static enum blobseal_status no_kernel(enum bs_gcm_status why, const char *name, struct blobseal_error *err)
 {
+    enum blobseal_status st;
+
+    switch (why) {
+    case BS_GCM_BROKEN:
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "prepare AES-256-GCM: the self-test of %s failed", name);
+        blobseal_hint(err, "the CPU, its microcode or a library gives wrong answers: see blobseal doctor");
+        return st;
+    case BS_GCM_NO_CIPHER:
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "prepare AES-256-GCM: no provider of OpenSSL has it");
+        blobseal_hint(err, "load one that has it, or change the default properties in its configuration");
+        return st;
+    default:
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "prepare AES-256-GCM: no memory");
+    }
+}
+
+enum blobseal_status bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys,
+                                     struct blobseal_error *err)
+{
+    enum bs_gcm_status st;
+
     memcpy(c->nonce, keys->nonce, sizeof c->nonce);
     c->gcm = blobseal_secret_alloc(sizeof *c->gcm);
-    return c->gcm != NULL && bs_gcm_init(c->gcm, keys->key);
+    if (c->gcm == NULL)
+        return no_kernel(BS_GCM_NO_MEMORY, "", err);
+    st = bs_gcm_init(c->gcm, keys->key);
+    return st == BS_GCM_OK ? BLOBSEAL_OK : no_kernel(st, c->gcm->impl->name, err);
 }
 
 void bs_chunked_clear(struct bs_chunked *c)

@@ -120,7 +120,9 @@ struct bs_chunked {
     uint8_t nonce[BS_GCM_NONCE_LEN];
 };
 
-BLOBSEAL_MUST_USE bool bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys);
+/* NOMEM; INTERNAL where the kernel fails its self-test, CONFIG where OpenSSL has no AES-GCM. Clear @c also after a failure. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys,
+                                                       struct blobseal_error *err);
 void bs_chunked_clear(struct bs_chunked *c);
 
 /*

@@ -304,9 +304,12 @@ struct bs_lane {
 /* What a side needs for a whole segment, or for a run. */
 size_t bs_lane_room(bool whole);
 
-/* With so much room on each side. False: no memory. Clear it in any case. */
-BLOBSEAL_MUST_USE bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, size_t in_cap,
-                                    size_t out_cap);
+/*
+ * With so much room on each side. Without @keys (NULL): without a cipher. NOMEM, or what bs_chunked_init() answers. Clear it
+ * in any case.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys,
+                                                    size_t in_cap, size_t out_cap, struct blobseal_error *err);
 void bs_lane_clear(struct bs_lane *lane);
 
 /*
@@ -431,8 +434,9 @@ void bs_pull_free(struct bs_pull *pull);
 BLOBSEAL_MUST_USE enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
                                                       struct blobseal_error *err);
 
-/* A scratch for one call, if possible the one that holds zstd frame @frame; NULL: no memory. */
-struct bs_scratch *bs_scratch_take(struct blobseal_reader *r, uint64_t frame);
+/* A scratch for one call, if possible the one that holds zstd frame @frame. NULL after a failure: that of bs_chunked_init(). */
+BLOBSEAL_MUST_USE enum blobseal_status bs_scratch_take(struct bs_scratch **scratch, struct blobseal_reader *r,
+                                                       uint64_t frame, struct blobseal_error *err);
 void bs_scratch_give(struct blobseal_reader *r, struct bs_scratch *s);
 
 /* Read what is sealed in [@off, @off + @len), which must lie within the blob. INPUT, AUTH. */

@@ -50,12 +50,15 @@ static size_t room_for(const struct bs_pipeline *p, bool whole)
 
 _Static_assert(BS_SEALED_SEGMENT_LEN + BS_SEALED_CHUNK_LEN >= BS_ZFRAME_MAX_LEN, "room for a zstd frame as well");
 
-bool bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, size_t in_cap, size_t out_cap)
+enum blobseal_status bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, size_t in_cap,
+                                  size_t out_cap, struct blobseal_error *err)
 {
     *lane = (struct bs_lane){.in_cap = in_cap, .out_cap = out_cap};
     lane->in = bs_map(lane->in_cap);
     lane->out = bs_map(lane->out_cap);
-    return lane->in != NULL && lane->out != NULL && (keys == NULL || bs_chunked_init(&lane->chunked, keys));
+    if (lane->in == NULL || lane->out == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "no memory for a worker");
+    return keys != NULL ? bs_chunked_init(&lane->chunked, keys, err) : BLOBSEAL_OK;
 }
 
 void bs_lane_clear(struct bs_lane *lane)
@@ -174,18 +177,17 @@ static void *worker(void *arg)
 {
     struct run *r = arg;
     const struct bs_pipeline *p = r->p;
+    struct blobseal_error e = {0};
     struct bs_lane lane;
+    enum blobseal_status st = bs_lane_init(&lane, p->keys, room_for(p, p->take != NULL || p->whole_in),
+                                           room_for(p, p->put != NULL || p->whole_out), &e);
 
-    if (bs_lane_init(&lane, p->keys, room_for(p, p->take != NULL || p->whole_in),
-                     room_for(p, p->put != NULL || p->whole_out))) {
+    if (st == BLOBSEAL_OK) {
         work_segments(r, &lane);
     } else {
-        struct blobseal_error e = {0};
-
-        (void)blobseal_fail(&e, BLOBSEAL_E_NOMEM, 0, "no memory for a worker");
         pthread_mutex_lock(&r->lock);
         if (!r->ended) /* otherwise the others have all there is */
-            note_failure(r, r->next, BLOBSEAL_E_NOMEM, &e);
+            note_failure(r, r->next, st, &e);
         pthread_mutex_unlock(&r->lock);
     }
     bs_lane_clear(&lane);

@@ -22,6 +22,7 @@ struct bs_pull {
 static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_error *err)
 {
     bool seekable = bs_seekable(&r->source);
+    enum blobseal_status st = BLOBSEAL_OK;
     struct bs_pull *p;
 
     if (r->consumed)
@@ -29,10 +30,13 @@ static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_err
     p = calloc(1, sizeof *p);
     if (p != NULL && r->unpack && !seekable)
         p->decoder = bs_decoder_new(r->max_frames);
-    if (p == NULL || !bs_lane_init(&p->lane, r->keys, bs_lane_room(!seekable), bs_lane_room(!seekable)) ||
-        (p->decoder == NULL && r->unpack && !seekable)) {
+    if (p == NULL || (p->decoder == NULL && r->unpack && !seekable))
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&r->source));
+    else
+        st = bs_lane_init(&p->lane, r->keys, bs_lane_room(!seekable), bs_lane_room(!seekable), err);
+    if (st != BLOBSEAL_OK) {
         bs_pull_free(p);
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&r->source));
+        return st;
     }
     r->consumed = !seekable;
     r->pull = p;

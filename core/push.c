@@ -13,10 +13,10 @@ enum blobseal_status bs_push_start(struct bs_push *p, const struct bs_begun *beg
 {
     *p = (struct bs_push){.core = begun->core, .sink = sink, .offset = begun->core_offset + BS_CORE_HEADER_LEN};
     p->buffers = bs_map(sizeof *p->buffers);
-    if (p->buffers == NULL || !bs_chunked_init(&p->chunked, begun->keys))
+    if (p->buffers == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     bs_xxh3_start(&p->sum, bs_segment_seed(&p->core, 0));
-    return BLOBSEAL_OK;
+    return bs_chunked_init(&p->chunked, begun->keys, err);
 }
 
 void bs_push_clear(struct bs_push *p)

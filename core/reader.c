@@ -31,22 +31,26 @@ static struct bs_scratch *from_pool(struct blobseal_reader *r, uint64_t frame)
     return s;
 }
 
-struct bs_scratch *bs_scratch_take(struct blobseal_reader *r, uint64_t frame)
+enum blobseal_status bs_scratch_take(struct bs_scratch **scratch, struct blobseal_reader *r, uint64_t frame,
+                                     struct blobseal_error *err)
 {
     struct bs_scratch *s = from_pool(r, frame);
+    enum blobseal_status st;
 
+    *scratch = s;
     if (s != NULL)
-        return s;
+        return BLOBSEAL_OK;
     s = malloc(sizeof *s);
     if (s == NULL)
-        return NULL;
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&r->source));
     s->unpacked = NULL;
     s->chunked = (struct bs_chunked){0};
-    if (!bs_chunked_init(&s->chunked, r->keys)) {
+    st = bs_chunked_init(&s->chunked, r->keys, err);
+    if (st == BLOBSEAL_OK)
+        *scratch = s;
+    else
         free_scratch(s);
-        return NULL;
-    }
-    return s;
+    return st;
 }
 
 void bs_scratch_give(struct blobseal_reader *r, struct bs_scratch *s)
@@ -118,11 +122,11 @@ enum blobseal_status bs_stored_range(struct blobseal_reader *r, struct bs_scratc
 enum blobseal_status bs_stored_pread(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
                                      struct blobseal_error *err)
 {
-    struct bs_scratch *s = bs_scratch_take(r, UINT64_MAX);
-    enum blobseal_status st;
+    struct bs_scratch *s;
+    enum blobseal_status st = bs_scratch_take(&s, r, UINT64_MAX, err);
 
     if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
+        return st;
     st = bs_stored_range(r, s, dst, len, off, err);
     bs_scratch_give(r, s);
     return st;
@@ -196,9 +200,9 @@ static enum blobseal_status check_size(struct blobseal_reader *r, struct blobsea
     if (r->stored_bytes == BLOBSEAL_SIZE_UNKNOWN)
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
                              bs_source_name(&r->source), (unsigned long long)r->source.size);
-    s = bs_scratch_take(r, UINT64_MAX);
+    st = bs_scratch_take(&s, r, UINT64_MAX, err);
     if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open %s: no memory", bs_source_name(&r->source));
+        return st;
     st = bs_last_chunk_check(r, s, err);
     bs_scratch_give(r, s);
     if (st == BLOBSEAL_OK && r->unpack) {

@@ -108,7 +108,7 @@ static void find_sums(struct bs_scrub *s)
     s->unsure = false;
     s->front.core.segments = BS_SEGMENTS_CHECKSUMMED;
     s->result.payload_checked = true;
-    if (bs_lane_init(&lane, NULL, bs_lane_room(false), bs_lane_room(false)))
+    if (bs_lane_init(&lane, NULL, bs_lane_room(false), bs_lane_room(false), NULL) == BLOBSEAL_OK)
         for (uint64_t i = 0; i < 2 && !fits && !last; i++) {
             const struct found *f = (const struct found *)(const void *)lane.out;
 

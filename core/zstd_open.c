@@ -120,11 +120,11 @@ enum blobseal_status bs_zstd_pread(struct blobseal_reader *r, uint8_t *dst, size
                                    struct blobseal_error *err)
 {
     size_t i = bs_seek_find(&r->table, off), n = 0;
-    struct bs_scratch *s = bs_scratch_take(r, i);
-    enum blobseal_status st = BLOBSEAL_OK;
+    struct bs_scratch *s;
+    enum blobseal_status st = bs_scratch_take(&s, r, i, err);
 
     if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
+        return st;
     if (!ensure_unpacked(s)) {
         bs_scratch_give(r, s);
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read at %llu: no memory", (unsigned long long)off);
@@ -202,11 +202,11 @@ static enum blobseal_status unpack_work(void *ctx, struct bs_lane *lane, uint64_
                                         struct blobseal_error *err)
 {
     const struct unpacking *u = ctx;
-    struct bs_scratch *s = bs_scratch_take(u->r, NO_FRAME);
-    enum blobseal_status st;
+    struct bs_scratch *s;
+    enum blobseal_status st = bs_scratch_take(&s, u->r, NO_FRAME, err);
 
     if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
+        return st;
     st = last ? open_table(u, s, lane, err) : open_frame(u, s, lane, (size_t)index, err);
     bs_scratch_give(u->r, s);
     return st;

@@ -15,13 +15,19 @@ const struct bs_gcm_impl *const bs_gcm_impls[] = {
 #endif
     &bs_gcm_openssl, NULL};
 
-const struct bs_gcm_impl *bs_gcm_pick(uint32_t features)
+/* The place in the table. */
+static size_t pick(uint32_t features)
 {
     size_t i = 0;
 
     while ((bs_gcm_impls[i]->needs & features) != bs_gcm_impls[i]->needs) /* the last one needs nothing */
         i++;
-    return bs_gcm_impls[i];
+    return i;
+}
+
+const struct bs_gcm_impl *bs_gcm_pick(uint32_t features)
+{
+    return bs_gcm_impls[pick(features)];
 }
 
 /* Asked for once a process: CPUID is slow in a virtual machine, and the answer is the same for every thread. */
@@ -43,11 +49,34 @@ bool bs_gcm_runs_here(const struct bs_gcm_impl *impl)
     return (impl->needs & features()) == impl->needs;
 }
 
-bool bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
+const struct bs_gcm_impl *bs_gcm_choose(void)
 {
+    return bs_gcm_pick(features());
+}
+
+/* Once a process for each entry; threads that come first together may all run it. What has failed is tried again. */
+static enum bs_gcm_status test_once(size_t i)
+{
+    static _Atomic uint32_t passed;
+    const uint32_t bit = (uint32_t)1 << i;
+    enum bs_gcm_status st = BS_GCM_OK;
+
+    if ((atomic_load_explicit(&passed, memory_order_relaxed) & bit) == 0) {
+        st = bs_gcm_selftest(bs_gcm_impls[i]);
+        if (st == BS_GCM_OK)
+            (void)atomic_fetch_or_explicit(&passed, bit, memory_order_relaxed);
+    }
+    return st;
+}
+
+enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
+{
+    size_t i = pick(features());
+    enum bs_gcm_status st = test_once(i);
+
     key->state = NULL;
-    key->impl = bs_gcm_pick(features());
-    return key->impl->init(key, raw);
+    key->impl = bs_gcm_impls[i];
+    return st == BS_GCM_OK ? key->impl->init(key, raw) : st;
 }
 
 void bs_gcm_clear(struct bs_gcm_key *key)

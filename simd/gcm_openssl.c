@@ -3,24 +3,33 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 #include "simd.h"
 
-static bool openssl_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
+/* The default properties of the default context decide which provider serves. */
+static enum bs_gcm_status openssl_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
 {
-    EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    EVP_CIPHER *gcm;
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    bool ok = gcm != NULL && ctx != NULL && EVP_CipherInit_ex2(ctx, gcm, raw, NULL, 1, NULL) == 1 &&
-              EVP_CIPHER_CTX_get_iv_length(ctx) == BS_GCM_NONCE_LEN;
+    enum bs_gcm_status st = BS_GCM_OK;
 
+    (void)ERR_set_mark();
+    gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    (void)ERR_pop_to_mark(); /* what is missing is no news to the program's own uses of OpenSSL */
+    if (gcm == NULL)
+        st = BS_GCM_NO_CIPHER;
+    else if (ctx == NULL || EVP_CipherInit_ex2(ctx, gcm, raw, NULL, 1, NULL) != 1 ||
+             EVP_CIPHER_CTX_get_iv_length(ctx) != BS_GCM_NONCE_LEN)
+        st = BS_GCM_NO_MEMORY;
     EVP_CIPHER_free(gcm);
-    if (!ok) {
+    if (st != BS_GCM_OK) {
         EVP_CIPHER_CTX_free(ctx);
         ctx = NULL;
     }
     key->state = ctx;
-    return ok;
+    return st;
 }
 
 static void openssl_clear(struct bs_gcm_key *key)

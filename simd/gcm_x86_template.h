@@ -255,10 +255,10 @@ static TARGET bool NAME(open)(struct bs_gcm_key *key, const struct bs_gcm_run *r
     return true;
 }
 
-static TARGET bool NAME(init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
+static TARGET enum bs_gcm_status NAME(init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
 {
     key_setup(key_of(key), raw, STEP_BLOCKS + 1);
-    return true;
+    return BS_GCM_OK;
 }
 
 #undef STEP_BLOCKS

@@ -3,7 +3,7 @@
  * simd: AES-256-GCM over runs of equal messages, and XXH3-64, at the speed of the CPU.
  *
  * This layer knows bytes and lengths. It does not know what a key is for, allocates nothing but in the constructor of
- * a key that is backed by OpenSSL, and reports success as true.
+ * a key that is backed by OpenSSL, and reports success as true, or as BS_GCM_OK where it can fail in several ways.
  */
 #ifndef BLOBSEAL_SIMD_H
 #define BLOBSEAL_SIMD_H
@@ -30,6 +30,14 @@ struct bs_gcm_run {
     size_t last_len;
 };
 
+/* What came of making a key. */
+enum bs_gcm_status {
+    BS_GCM_OK = 0,
+    BS_GCM_NO_MEMORY,
+    BS_GCM_NO_CIPHER, /* OpenSSL has none with its default properties: FIPS mode without a FIPS provider */
+    BS_GCM_BROKEN,    /* the self-test found wrong answers, or a forgery that was taken                   */
+};
+
 /* One keyed implementation. Used by one thread at a time: each worker has its own. Secret, but for its first member. */
 struct bs_gcm_key {
     const struct bs_gcm_impl *impl;
@@ -45,7 +53,7 @@ struct bs_gcm_key {
 struct bs_gcm_impl {
     const char *name;
     uint32_t needs; /* BS_CPU_ features */
-    bool (*init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
+    enum bs_gcm_status (*init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
     void (*clear)(struct bs_gcm_key *key);
     bool (*seal)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
     bool (*open)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed);
@@ -60,8 +68,14 @@ const struct bs_gcm_impl *bs_gcm_pick(uint32_t features);
 /* Whether this CPU can run an entry. */
 bool bs_gcm_runs_here(const struct bs_gcm_impl *impl);
 
-/* Key @key with the best implementation for this CPU. False: no memory. Undo with bs_gcm_clear(), also after false and for a zero key. */
-bool bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
+/* The entry that a key made now takes: the best for this CPU. */
+const struct bs_gcm_impl *bs_gcm_choose(void);
+
+/*
+ * Key @key with that entry, which key->impl names also after a failure. Before the first key of a process an entry passes its
+ * self-test. Undo with bs_gcm_clear(), also after a failure and for a zero key.
+ */
+enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
 void bs_gcm_clear(struct bs_gcm_key *key);
 
 /* Bytes of plaintext of message @i of a run. */
@@ -129,8 +143,8 @@ const char *bs_cpu_feature_name(unsigned bit);
 
 /* ---- selftest.c ------------------------------------------------------------------------------------------------------ */
 
-/* Known answers, and forgeries that must be refused. False also without memory. */
-bool bs_gcm_selftest(const struct bs_gcm_impl *impl);
+/* Known answers, and forgeries that must be refused. Takes tens of microseconds. */
+enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl);
 
 /* Known answers of a function such as bs_xxh3(). */
 bool bs_xxh3_selftest(uint64_t (*sum)(uint64_t seed, const void *p, size_t len));

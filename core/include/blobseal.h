@@ -19,6 +19,7 @@
  *     what else stands in blobseal_secret_alloc() are zeros there, because the kernel empties such pages. That does not go for
  *     what OpenSSL keeps: RSA keys of open KEKs, key schedules. A fork() while another thread is in the library is only for
  *     an exec(), as with any library that takes locks.
+ *   - An implementation of AES-GCM passes a self-test before its first use in a process; otherwise: INTERNAL.
  *   - Units: sizes and offsets in bytes.
  */
 #ifndef BLOBSEAL_H
@@ -739,9 +740,9 @@ typedef void (*blobseal_finding_fn)(void *ctx, const struct blobseal_finding *fi
  * blobseal_diagnose - look at what blobseal stands on
  * @fn: is told each finding, on the caller's thread
  *
- * CPU features, what OpenSSL uses of them, CPUs, locked memory, core files; self-tests of the random generator, of the
- * AES-GCM implementation in use (known answers, and forgeries that must be refused), XXH3, SHA-256 and key derivation.
- * Nothing else calls the self-tests. Cost: a few milliseconds.
+ * CPU features, what OpenSSL uses of them, CPUs, locked memory, core files; self-tests of the
+ * random generator, of the AES-GCM implementation in use (known answers, and forgeries that must be refused), XXH3, SHA-256
+ * and key derivation. Cost: a few milliseconds.
  */
 BLOBSEAL_API void blobseal_diagnose(blobseal_finding_fn fn, void *ctx);
 

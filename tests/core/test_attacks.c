@@ -363,7 +363,7 @@ Test(attacks, nothing_follows_the_last_chunk)
         target_make(&t, 18, BLOBSEAL_LAYOUT_COMPACT, 0, 50);
         longer = must_alloc(t.len + 200);
         memcpy(longer, t.blob, t.len);
-        cr_assert(bs_chunked_init(&c, &t.r.keys));
+        cr_assert_eq(bs_chunked_init(&c, &t.r.keys, NULL), BLOBSEAL_OK);
         cr_assert(bs_chunked_seal(&c, 1, true, longer + t.len, plain + 50, lens[i]));
         len = t.len + lens[i] + 16;
         expect_refused(longer, len, BOTH, "a second last chunk of", lens[i]);

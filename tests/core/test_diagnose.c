@@ -74,11 +74,11 @@ Test(diagnose, everything_is_told_once_and_nothing_fails)
 
 /* ---- Broken parts -------------------------------------------------------------------------------------------------- */
 
-static bool refuse_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
+static enum bs_gcm_status refuse_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
 {
     (void)key;
     (void)raw;
-    return false;
+    return BS_GCM_BROKEN;
 }
 
 static void clear_nothing(struct bs_gcm_key *key)

@@ -369,7 +369,8 @@ static enum blobseal_status far_pread(void *ctx, void *buf, size_t len, uint64_t
     }
     far_plain(opened, chunk);
     n = last ? HUGE_LEN % CHUNK : CHUNK;
-    cr_assert(bs_chunked_init(&c, &far_recipe.keys) && bs_chunked_seal(&c, chunk, last, sealed, opened, n));
+    cr_assert(bs_chunked_init(&c, &far_recipe.keys, NULL) == BLOBSEAL_OK &&
+              bs_chunked_seal(&c, chunk, last, sealed, opened, n));
     bs_chunked_clear(&c);
     *nread = len < n + BS_GCM_TAG_LEN - at ? len : n + BS_GCM_TAG_LEN - at;
     memcpy(buf, sealed + at, *nread);

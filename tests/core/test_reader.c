@@ -533,7 +533,7 @@ Test(reader, offsets_have_64_bits)
 
     recipe_make(&e.r, 8, 1);
     e.cipher = (struct bs_chunked){0};
-    cr_assert(bs_chunked_init(&e.cipher, &e.r.keys));
+    cr_assert_eq(bs_chunked_init(&e.cipher, &e.r.keys, NULL), BLOBSEAL_OK);
     o.envelope = envelope = recipe_envelope(&e.r, 1, &kek, 1);
     o.envelope_len = strlen(envelope);
     for (size_t i = 0; i < COUNT(sizes); i++) {

@@ -24,7 +24,7 @@ static struct bs_gcm_key key_for(const struct bs_gcm_impl *impl, const uint8_t *
 {
     struct bs_gcm_key key = {.impl = impl};
 
-    cr_assert(impl->init(&key, raw), "%s: init", impl->name);
+    cr_assert_eq(impl->init(&key, raw), BS_GCM_OK, "%s: init", impl->name);
     return key;
 }
 

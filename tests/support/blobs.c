@@ -471,7 +471,7 @@ uint8_t *recipe_core(const struct recipe *r, const void *plain, size_t len, size
     core = must_alloc(*core_len);
     memcpy(core, r->core.raw, BS_CORE_HEADER_LEN);
     out = core + BS_CORE_HEADER_LEN;
-    if (!bs_chunked_init(&c, &r->keys))
+    if (bs_chunked_init(&c, &r->keys, NULL) != BLOBSEAL_OK)
         give_up("no memory for a cipher");
     for (uint64_t segment = 0; out < core + *core_len; segment++) {
         size_t n = len < BS_SEGMENT_LEN ? len : BS_SEGMENT_LEN;
