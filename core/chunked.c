@@ -53,7 +53,7 @@ static enum blobseal_status no_kernel(enum bs_gcm_status why, const char *name, 
         return st;
     case BS_GCM_NO_CIPHER:
         st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "prepare AES-256-GCM: no provider of OpenSSL has it");
-        blobseal_hint(err, "load one that has it, or change the default properties in its configuration");
+        blobseal_hint(err, "in FIPS mode OpenSSL's FIPS provider must be loaded: see blobseal doctor");
         return st;
     default:
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "prepare AES-256-GCM: no memory");

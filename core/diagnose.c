@@ -11,7 +11,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
 
 #include "internal.h"
 #include "kek.h"
@@ -146,7 +152,117 @@ static void check_core_files(const struct diagnosis *d)
              "possible");
 }
 
+/* ---- FIPS mode ---------------------------------------------------------------------------------------------------- */
+
+/* The provider that serves with the default properties, as all of this library asks for what it needs. */
+static const OSSL_PROVIDER *cipher_provider(void)
+{
+    EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    const OSSL_PROVIDER *by = gcm != NULL ? EVP_CIPHER_get0_provider(gcm) : NULL;
+
+    EVP_CIPHER_free(gcm);
+    return by;
+}
+
+static const OSSL_PROVIDER *digest_provider(void)
+{
+    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    const OSSL_PROVIDER *by = md != NULL ? EVP_MD_get0_provider(md) : NULL;
+
+    EVP_MD_free(md);
+    return by;
+}
+
+static const OSSL_PROVIDER *kdf_provider(void)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    const OSSL_PROVIDER *by = kdf != NULL ? EVP_KDF_get0_provider(kdf) : NULL;
+
+    EVP_KDF_free(kdf);
+    return by;
+}
+
+static const OSSL_PROVIDER *rsa_provider(void)
+{
+    EVP_ASYM_CIPHER *rsa = EVP_ASYM_CIPHER_fetch(NULL, "RSA", NULL);
+    const OSSL_PROVIDER *by = rsa != NULL ? EVP_ASYM_CIPHER_get0_provider(rsa) : NULL;
+
+    EVP_ASYM_CIPHER_free(rsa);
+    return by;
+}
+
+/* Of the generator in use: one that was made before FIPS mode was switched on is the old one still. */
+static const OSSL_PROVIDER *random_provider(void)
+{
+    EVP_RAND_CTX *ctx = RAND_get0_private(NULL);
+
+    return ctx != NULL ? EVP_RAND_get0_provider(EVP_RAND_CTX_get0_rand(ctx)) : NULL;
+}
+
+/* " (OpenSSL FIPS Provider 3.5.4)": whom a certificate is about. Empty where the provider does not say. */
+static void describe_provider(char *buf, size_t cap, const OSSL_PROVIDER *provider)
+{
+    const char *name = NULL, *version = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_ptr(OSSL_PROV_PARAM_NAME, (char **)&name, 0),
+        OSSL_PARAM_construct_utf8_ptr(OSSL_PROV_PARAM_VERSION, (char **)&version, 0),
+        OSSL_PARAM_construct_end(),
+    };
+
+    buf[0] = '\0';
+    if (provider != NULL && OSSL_PROVIDER_get_params(provider, params) == 1 && name != NULL && version != NULL)
+        (void)snprintf(buf, cap, " (%s %s)", name, version);
+}
+
+static void check_fips(const struct diagnosis *d)
+{
+    static const struct {
+        const char *what;
+        const OSSL_PROVIDER *(*provider)(void);
+    } uses[] = {{"AES-256-GCM", cipher_provider},
+                {"SHA-256", digest_provider},
+                {"HKDF", kdf_provider},
+                {"RSA", rsa_provider},
+                {"random numbers", random_provider}};
+    const OSSL_PROVIDER *first = NULL;
+    enum blobseal_level level = BLOBSEAL_FINE;
+    char list[200] = "", module[100];
+    size_t used = 0;
+
+    if (EVP_default_properties_is_fips_enabled(NULL) != 1) {
+        tell(d, "fips", BLOBSEAL_FINE, "", "off");
+        return;
+    }
+    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
+        const OSSL_PROVIDER *by = uses[i].provider();
+
+        first = i == 0 ? by : first;
+        if (by == NULL || by != first)
+            level = BLOBSEAL_FAILURE;
+        if (used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s by %s", i > 0 ? ", " : "", uses[i].what,
+                                     by != NULL ? OSSL_PROVIDER_get0_name(by) : "none");
+    }
+    describe_provider(module, sizeof module, first);
+    tell(d, "fips", level,
+         level == BLOBSEAL_FINE ? ""
+                                : "one FIPS provider shall serve all: load it before anything else, see fips_module(7)",
+         "on: %s%s", list, module);
+}
+
 /* ---- Self-tests --------------------------------------------------------------------------------------------------- */
+
+/* A kernel that is not there is no wrong one. */
+static void check_gcm(const struct diagnosis *d)
+{
+    enum bs_gcm_status st = bs_gcm_selftest(d->what->gcm);
+
+    if (st == BS_GCM_NO_CIPHER)
+        tell(d, "aes-256-gcm", BLOBSEAL_FAILURE, "load a provider that has it with the default properties of OpenSSL",
+             "%s: no provider has it", d->what->gcm->name);
+    else
+        tell_test(d, "aes-256-gcm", st == BS_GCM_OK, d->what->gcm->name);
+}
 
 static bool sha256_works(void)
 {
@@ -194,18 +310,21 @@ void bs_diagnose(const struct bs_diagnosed *what, blobseal_finding_fn fn, void *
     const struct diagnosis d = {what, fn, ctx};
     uint32_t features = bs_cpu_features();
 
+    (void)ERR_set_mark();
     tell(&d, "blobseal", BLOBSEAL_FINE, "", "%s", blobseal_version());
     tell(&d, "openssl", BLOBSEAL_FINE, "", "%s", OpenSSL_version(OPENSSL_VERSION));
     check_cpu(&d, features);
     check_cpus(&d);
     check_openssl_cpu(&d, features);
+    check_fips(&d);
     check_locked_memory(&d);
     check_core_files(&d);
     tell_test(&d, "random", random_works(&d), "generator of OpenSSL");
-    tell_test(&d, "aes-256-gcm", bs_gcm_selftest(what->gcm) == BS_GCM_OK, what->gcm->name);
+    check_gcm(&d);
     tell_test(&d, "xxh3", bs_xxh3_selftest(what->xxh3), "libxxhash");
     tell_test(&d, "sha-256", sha256_works(), "openssl");
     tell_test(&d, "key derivation", derivation_works(), "openssl");
+    (void)ERR_pop_to_mark(); /* what failed has been told */
 }
 
 void blobseal_diagnose(blobseal_finding_fn fn, void *ctx)

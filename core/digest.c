@@ -6,9 +6,12 @@
 
 struct bs_sha256 bs_sha256_start(void)
 {
+    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct bs_sha256 h = {ctx, md != NULL && ctx != NULL && EVP_DigestInit_ex2(ctx, md, NULL) == 1};
 
-    return (struct bs_sha256){ctx, ctx != NULL && EVP_DigestInit_ex2(ctx, EVP_sha256(), NULL) == 1};
+    EVP_MD_free(md); /* the context has a reference of its own */
+    return h;
 }
 
 void bs_sha256_add(struct bs_sha256 *h, const void *p, size_t len)

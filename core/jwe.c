@@ -24,10 +24,11 @@ enum blobseal_status bs_not_authentic(struct blobseal_error *err)
 static bool gcm_crypt(bool seal, const struct blobseal_secret32 *cek, const uint8_t iv[BS_IV_LEN], struct bs_slice aad,
                       uint8_t *out, struct bs_slice in, uint8_t tag[BS_GCM_TAG_LEN])
 {
+    EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     uint8_t none[BS_GCM_TAG_LEN];
     int n = 0;
-    bool ok = ctx != NULL && EVP_CipherInit_ex2(ctx, EVP_aes_256_gcm(), cek->b, iv, seal, NULL) == 1 &&
+    bool ok = gcm != NULL && ctx != NULL && EVP_CipherInit_ex2(ctx, gcm, cek->b, iv, seal, NULL) == 1 &&
               (seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, BS_GCM_TAG_LEN, tag) == 1) &&
               EVP_CipherUpdate(ctx, NULL, &n, aad.p, (int)aad.len) == 1 &&
               (in.len == 0 || EVP_CipherUpdate(ctx, out, &n, in.p, (int)in.len) == 1) &&
@@ -35,6 +36,7 @@ static bool gcm_crypt(bool seal, const struct blobseal_secret32 *cek, const uint
               (!seal || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, BS_GCM_TAG_LEN, tag) == 1);
 
     EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(gcm);
     if (!ok)
         blobseal_wipe(out, in.len);
     return ok;

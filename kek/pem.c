@@ -138,6 +138,20 @@ static enum blobseal_status find_key(struct block *found, const char *path, char
 
 /* ---- From block to key ------------------------------------------------------------------------------------------- */
 
+static bool fips_is_on(void)
+{
+    return EVP_default_properties_is_fips_enabled(NULL) == 1;
+}
+
+/* Whether OpenSSL can use RSA keys at all: not in FIPS mode without a FIPS provider. */
+static bool rsa_is_there(void)
+{
+    EVP_KEYMGMT *rsa = EVP_KEYMGMT_fetch(NULL, "RSA", NULL);
+
+    EVP_KEYMGMT_free(rsa);
+    return rsa != NULL;
+}
+
 static EVP_PKEY *decrypt_pkcs8(const X509_SIG *sealed, const char *passphrase, size_t len)
 {
     PKCS8_PRIV_KEY_INFO *plain = PKCS8_decrypt(sealed, passphrase, (int)len);
@@ -169,7 +183,10 @@ static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const
             *key = decrypt_pkcs8(sealed, passphrase, len < MAX_PASSPHRASE ? len : 0);
             if (*key == NULL) {
                 st = bad_key(path, err, "wrong passphrase, or a kind of encryption that is not supported");
-                blobseal_hint(err, "check the passphrase; to try it elsewhere: openssl pkey -noout -in FILE");
+                blobseal_hint(err, "%s",
+                              fips_is_on() ? "check the passphrase; FIPS mode needs PBES2 with PBKDF2: openssl pkcs8 "
+                                             "-topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW"
+                                           : "check the passphrase; to try it elsewhere: openssl pkey -noout -in FILE");
             }
         }
     }
@@ -193,6 +210,11 @@ static enum blobseal_status decode(EVP_PKEY **key, const struct block *b, const 
     const uint8_t *p = b->data;
 
     *key = NULL;
+    if (!rsa_is_there()) {
+        (void)bad_key(path, err, "no provider of OpenSSL has RSA");
+        blobseal_hint(err, "in FIPS mode OpenSSL's FIPS provider must be loaded: see blobseal doctor");
+        return BLOBSEAL_E_CONFIG;
+    }
     if (b->header[0] != '\0') {
         (void)bad_key(path, err, "encrypted in the old way of OpenSSL (Proc-Type), which is unsafe");
         blobseal_hint(err, "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW");

@@ -95,7 +95,7 @@ bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key)
     append_text(json, sizeof json, &len, "\",\"kty\":\"RSA\",\"n\":\"");
     ok = ok && append_number(json, sizeof json, &len, key, OSSL_PKEY_PARAM_RSA_N);
     append_text(json, sizeof json, &len, "\"}");
-    ok = ok && EVP_Digest(json, len, digest, NULL, EVP_sha256(), NULL) == 1;
+    ok = ok && EVP_Q_digest(NULL, "SHA256", NULL, json, len, digest, NULL) == 1;
     memset(out, 0, BS_RSA_KID_LEN);
     if (ok) {
         memcpy(out, prefix, sizeof prefix - 1);

@@ -2,6 +2,8 @@
 /* The table of AES-256-GCM implementations and the choice from it, which a key keeps for its life. */
 #include <stdatomic.h>
 
+#include <openssl/evp.h>
+
 #include "simd.h"
 
 extern const struct bs_gcm_impl bs_gcm_openssl;
@@ -49,9 +51,15 @@ bool bs_gcm_runs_here(const struct bs_gcm_impl *impl)
     return (impl->needs & features()) == impl->needs;
 }
 
+/* Our kernels are no validated modules: in FIPS mode the CPU has no say. Asked anew for each key, for it can be switched on. */
+static size_t choose(void)
+{
+    return pick(EVP_default_properties_is_fips_enabled(NULL) == 1 ? 0 : features());
+}
+
 const struct bs_gcm_impl *bs_gcm_choose(void)
 {
-    return bs_gcm_pick(features());
+    return bs_gcm_impls[choose()];
 }
 
 /* Once a process for each entry; threads that come first together may all run it. What has failed is tried again. */
@@ -71,7 +79,7 @@ static enum bs_gcm_status test_once(size_t i)
 
 enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
 {
-    size_t i = pick(features());
+    size_t i = choose();
     enum bs_gcm_status st = test_once(i);
 
     key->state = NULL;

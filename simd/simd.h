@@ -68,7 +68,10 @@ const struct bs_gcm_impl *bs_gcm_pick(uint32_t features);
 /* Whether this CPU can run an entry. */
 bool bs_gcm_runs_here(const struct bs_gcm_impl *impl);
 
-/* The entry that a key made now takes: the best for this CPU. */
+/*
+ * The entry that a key made now takes: the best for this CPU, but that of OpenSSL where its default properties ask for FIPS
+ * (EVP_default_properties_enable_fips(), or `default_properties` in its configuration).
+ */
 const struct bs_gcm_impl *bs_gcm_choose(void);
 
 /*

@@ -19,6 +19,9 @@
  *     what else stands in blobseal_secret_alloc() are zeros there, because the kernel empties such pages. That does not go for
  *     what OpenSSL keeps: RSA keys of open KEKs, key schedules. A fork() while another thread is in the library is only for
  *     an exec(), as with any library that takes locks.
+ *   - Cryptography is asked of OpenSSL's default library context, with its default properties. In FIPS mode (they have
+ *     fips=yes) all of it comes from the provider that has it, AES-GCM too. A program that wants that loads the providers
+ *     "fips" and "base" and calls EVP_default_properties_enable_fips(NULL, 1) before it calls this library.
  *   - An implementation of AES-GCM passes a self-test before its first use in a process; otherwise: INTERNAL.
  *   - Units: sizes and offsets in bytes.
  */
@@ -740,7 +743,7 @@ typedef void (*blobseal_finding_fn)(void *ctx, const struct blobseal_finding *fi
  * blobseal_diagnose - look at what blobseal stands on
  * @fn: is told each finding, on the caller's thread
  *
- * CPU features, what OpenSSL uses of them, CPUs, locked memory, core files; self-tests of the
+ * CPU features, what OpenSSL uses of them, CPUs, FIPS mode and who serves in it, locked memory, core files; self-tests of the
  * random generator, of the AES-GCM implementation in use (known answers, and forgeries that must be refused), XXH3, SHA-256
  * and key derivation. Cost: a few milliseconds.
  */
