@@ -30,6 +30,18 @@ static const char *bad_option(char **argv)
     return argv[optind - 1];
 }
 
+/* No option is left: FIPS mode, where it is asked for, begins before anything else does. */
+static void options_end(void)
+{
+    struct blobseal_error err;
+    int code = fips_from_environment();
+
+    if (code != EXIT_OK)
+        exit(code);
+    if (settings.fips && !fips_start(&err))
+        exit(report_error(&err));
+}
+
 int next_option(int argc, char **argv, const char *letters, const struct option *options)
 {
     int c;
@@ -44,6 +56,9 @@ int next_option(int argc, char **argv, const char *letters, const struct option 
         case 'q':
             settings.quiet = true;
             continue;
+        case OPT_FIPS:
+            settings.fips = true;
+            continue;
         case OPT_HELP:
             printf("Usage: %s", settings.verb->usage);
             exit(stdout_finish());
@@ -53,6 +68,9 @@ int next_option(int argc, char **argv, const char *letters, const struct option 
         case '?':
             look_for_json(argc, argv);
             exit(usage_error("%s: unknown option %s", settings.verb->name, bad_option(argv)));
+        case -1:
+            options_end();
+            return c;
         default:
             return c;
         }

@@ -64,11 +64,12 @@ enum {
     OPT_JSON_OUT,
     OPT_COMPARE,
     OPT_FROM,
+    OPT_FIPS,
 };
 
 /* Options that every verb knows. */
 #define COMMON_OPTIONS                                                                                                 \
-    {"json", no_argument, NULL, OPT_JSON}, {"quiet", no_argument, NULL, 'q'},                                          \
+    {"json", no_argument, NULL, OPT_JSON}, {"quiet", no_argument, NULL, 'q'}, {"fips", no_argument, NULL, OPT_FIPS},   \
     {                                                                                                                  \
         "help", no_argument, NULL, OPT_HELP                                                                            \
     }
@@ -87,13 +88,13 @@ enum {
 /* Settings of the run: set by common options. */
 extern struct settings {
     const struct verb *verb;
-    bool json, quiet;
+    bool json, quiet, fips;
     const char *file; /* the one of several that is at hand, for errors in JSON; or NULL */
 } settings;
 
 /*
  * The next option, as getopt_long() answers it, -1 at the end. Handles the common ones itself; --help and a bad option end
- * the program.
+ * the program, and so does FIPS mode that cannot be had: it is on before this answers -1, so before a verb uses a key.
  */
 int next_option(int argc, char **argv, const char *letters, const struct option *options);
 
@@ -113,6 +114,14 @@ int oaep_option(const char *arg, enum blobseal_oaep *out);
 
 /* Seconds on a clock that does not jump. */
 double seconds_now(void);
+
+/* ---- fips.c ------------------------------------------------------------------------------------------------------- */
+
+/* Read BLOBSEAL_FIPS into settings.fips. Answers EXIT_OK, or the code of a usage error. */
+int fips_from_environment(void);
+
+/* Let OpenSSL use its FIPS provider and nothing else. Before anything else is asked of it. */
+bool fips_start(struct blobseal_error *err);
 
 /* ---- json.c ---------------------------------------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 
 static const char usage[] = "blobseal completion SHELL\n"
                             "Print a script that completes blobseal's command lines: for bash, zsh or fish.\n\n"
+                            "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
                             "      --json              errors as JSON\n"
                             "  -q, --quiet             without effect\n"
                             "  -h, --help              this text\n\n"

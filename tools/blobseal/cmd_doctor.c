@@ -11,6 +11,7 @@ static const char usage[] =
     "  -k, --kek KEY           a PEM file with an RSA key to try; a public one can only wrap; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.doctor/1)\n"
     "  -q, --quiet             only what is not as it should be\n"
     "  -h, --help              this text\n\n"

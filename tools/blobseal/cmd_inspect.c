@@ -14,6 +14,7 @@ static const char usage[] =
     "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
     "      --min-generation N  with a key: refuse an envelope that is older\n"
     "      --jwe               print the key envelope as it stands in the blob: a JWE in JSON\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.inspect/1)\n"
     "  -q, --quiet             no warnings\n"
     "  -h, --help              this text\n\n"

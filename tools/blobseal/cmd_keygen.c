@@ -14,6 +14,7 @@ static const char usage[] =
     "      --passphrase-file FILE\n"
     "                          encrypt the private key with the first line of FILE\n"
     "      --passphrase-fd N   the same from descriptor N\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.keygen/1)\n"
     "  -q, --quiet             print no key id\n"
     "  -h, --help              this text\n\n"

@@ -22,6 +22,7 @@ static const char usage[] =
     "      --raw               of a blob that was sealed with --zstd the zstd file itself, not what is in it\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.open/1)\n"
     "  -q, --quiet             no progress and no summary\n"
     "  -h, --help              this text\n\n"

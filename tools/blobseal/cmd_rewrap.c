@@ -18,6 +18,7 @@ static const char usage[] =
     "      --rewrite           write a new file, with larger slots where the envelope needs them\n"
     "      --slot-size BYTES   the same, with slots of this size: 4096 to 65536, a multiple of 4096\n"
     "  -n, --dry-run           print what would be done\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.change/1), one line a file\n"
     "  -q, --quiet             no report and no warnings\n"
     "  -h, --help              this text\n\n"

@@ -13,6 +13,7 @@ static const char usage[] =
     "be read. An IN that is a folder stands for all files below it whose names end in .sealed.\n\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.scrub/1), one line a file\n"
     "  -q, --quiet             say only what is damaged, and errors\n"
     "  -h, --help              this text\n\n"

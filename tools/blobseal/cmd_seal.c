@@ -28,6 +28,7 @@ static const char usage[] =
     "      --oaep HASH         sha256 (default), or sha1 for tokens that can do no other\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.seal/1)\n"
     "  -q, --quiet             no progress and no summary\n"
     "  -h, --help              this text\n\n"

@@ -14,6 +14,7 @@ static const char usage[] =
     "      --min-generation N  refuse an envelope that is older\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --json              report as JSON (blobseal.verify/1)\n"
     "  -q, --quiet             say it with the exit code only: 0 is authentic, 3 is not\n"
     "  -h, --help              this text\n\n"

@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# --fips and BLOBSEAL_FIPS: without a FIPS provider an error before anything is touched; with one it serves everything, and
+# blobs stay the same. The provider is a stand-in that the tests build, and OpenSSL's own where this machine has it.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+need python3 openssl
+stand_in=${FIPS_STAND_IN:-$root/build/release/tests/stand_in}
+unset BLOBSEAL_FIPS
+make_key kek
+echo secret >"$keys/passphrase"
+chmod 600 "$keys/passphrase"
+
+# ---- Without a provider ----
+
+# However this machine is configured: there is no module in this folder, and no configuration that names one.
+mkdir "$tmp/empty"
+without=(env "OPENSSL_MODULES=$tmp/empty" OPENSSL_CONF=/dev/null)
+
+fresh "no FIPS provider"
+sample f 100000
+"$blobseal" seal -k "$keys/kek.pub.pem" f
+before=$(sha256sum f f.sealed)
+for arguments in "keygen -o new.pem --pub new.pub.pem" "seal -k $keys/kek.pub.pem -o x f" "seal -f -k $keys/kek.pub.pem f" \
+    "open -k $keys/kek.pem -o x f.sealed" "inspect f.sealed" "verify -k $keys/kek.pem f.sealed" "scrub f.sealed" \
+    "rewrap -k $keys/kek.pem --to $keys/kek.pub.pem f.sealed" "recipients add -k $keys/kek.pem --to $keys/kek.pub.pem f.sealed" \
+    "doctor" "doctor -k nosuch" "completion bash"; do
+    # shellcheck disable=SC2086
+    try "${without[@]}" "$blobseal" $arguments --fips
+    expect_error 2 E-CONFIG "OpenSSL's FIPS provider is not installed, or not configured"
+    expect_stderr "hint: .*openssl fipsinstall"
+    # shellcheck disable=SC2086
+    try "${without[@]}" BLOBSEAL_FIPS=1 "$blobseal" $arguments
+    expect_error 2 E-CONFIG "FIPS provider"
+done
+no_leftovers f f.sealed
+check "nothing was changed" test "$(sha256sum f f.sealed)" = "$before"
+"${without[@]}" "$blobseal" seal --fips -k "$keys/kek.pub.pem" <f >"$out" 2>"$err"
+code=$?
+expect_error 2 E-CONFIG "FIPS provider"
+try "${without[@]}" "$blobseal" doctor --fips --json
+expect_code 2
+json_is "$out" 'd["schema"] == "blobseal.error/1"' 'd["code"] == "E-CONFIG"' 'd["exit"] == 2' 'not d["retryable"]'
+try "${without[@]}" "$blobseal" doctor --fips --help
+expect_ok
+try "${without[@]}" BLOBSEAL_FIPS=1 "$blobseal" help
+expect_ok
+
+title="values of BLOBSEAL_FIPS"
+for value in 1 yes true; do
+    try "${without[@]}" "BLOBSEAL_FIPS=$value" "$blobseal" inspect f.sealed
+    expect_error 2 E-CONFIG "FIPS provider"
+done
+for value in "" 0 no false; do
+    try "${without[@]}" "BLOBSEAL_FIPS=$value" "$blobseal" inspect f.sealed
+    expect_ok
+    try "${without[@]}" "BLOBSEAL_FIPS=$value" "$blobseal" inspect --fips f.sealed
+    expect_error 2 E-CONFIG "FIPS provider"
+done
+for value in 2 YES on " 1" yes,no; do
+    try "${without[@]}" "BLOBSEAL_FIPS=$value" "$blobseal" inspect f.sealed
+    expect_error 2 E-USAGE "BLOBSEAL_FIPS is yes or no, not $value"
+done
+try "${without[@]}" "BLOBSEAL_FIPS=maybe" "$blobseal" inspect --json f.sealed
+expect_code 2
+json_is "$out" 'd["code"] == "E-USAGE"'
+
+title="off"
+run doctor
+expect_stdout "^ok +fips +off$"
+
+# ---- With a provider ----
+
+# Seal and open in FIPS mode and without, both ways, with keys made in it. "${fips[@]}" is what the provider needs.
+works() { # works WHO: a pattern for what the doctor calls the provider
+    local one other
+    run_in_fips doctor
+    expect_code 0
+    expect_stdout "^ok +fips +on: AES-256-GCM by fips, SHA-256 by fips, HKDF by fips, RSA by fips, random numbers by fips \($1"
+    expect_stdout "^ok +aes-256-gcm +openssl$"
+    run_in_fips keygen -o kek.pem --pub kek.pub.pem
+    expect_code 0
+    run_in_fips keygen --rsa 2048 -o locked.pem --pub locked.pub.pem --passphrase-file "$keys/passphrase"
+    expect_code 0
+    run_in_fips doctor -k kek.pem -k locked.pem --passphrase-file "$keys/passphrase"
+    expect_code 0
+    run doctor -k kek.pem -k locked.pem --passphrase-file "$keys/passphrase"
+    expect_code 0
+    sample f 3000000
+    for one in run run_in_fips; do
+        for other in run run_in_fips; do
+            $one seal -f -k kek.pub.pem -k locked.pub.pem --zstd -o z.sealed f
+            expect_code 0
+            $one seal -f -k kek.pub.pem -k locked.pub.pem f
+            expect_code 0
+            $other open -f -k locked.pem --passphrase-file "$keys/passphrase" -o back f.sealed
+            expect_code 0
+            expect_same f back
+            $other open -f -k kek.pem -o back z.sealed
+            expect_code 0
+            expect_same f back
+            $other rewrap -q -k kek.pem -k locked.pub.pem --to "$keys/kek.pub.pem" f.sealed
+            expect_code 0
+            $one verify -k "$keys/kek.pem" f.sealed
+            expect_code 0
+        done
+    done
+}
+
+run_in_fips() { # run_in_fips ARGUMENT...: the program, where the provider is
+    try "${fips[@]}" "$blobseal" "$@"
+}
+
+refuses() { # what the mode does not know
+    openssl pkcs8 -topk8 -scrypt -in kek.pem -out scrypt.pem -passout "file:$keys/passphrase"
+    chmod 600 scrypt.pem
+    run doctor -q -k scrypt.pem --passphrase-file "$keys/passphrase"
+    expect_code 0
+    run_in_fips doctor -q -k scrypt.pem --passphrase-file "$keys/passphrase"
+    expect_error 2 E-CONFIG "wrong passphrase, or a kind of encryption that is not supported"
+    expect_stderr "hint: .*FIPS mode needs PBES2 with PBKDF2"
+}
+
+fresh "a stand-in for the FIPS provider"
+fips=(env "OPENSSL_MODULES=$stand_in" OPENSSL_CONF=/dev/null BLOBSEAL_FIPS=1)
+if [ -e "$stand_in/fips.so" ]; then
+    works stand-in
+    refuses
+    # The other way to ask for it: the configuration of the system.
+    printf '%s\n' 'openssl_conf = init' '[init]' 'providers = providers' 'alg_section = algorithms' '[providers]' \
+        'fips = on' 'base = on' '[on]' 'activate = 1' '[algorithms]' 'default_properties = fips=yes' >openssl.cnf
+    try env "OPENSSL_MODULES=$stand_in" OPENSSL_CONF=openssl.cnf "$blobseal" doctor -k kek.pem
+    expect_code 0
+    expect_stdout "^ok +fips +on: .*random numbers by fips \(stand-in"
+    expect_stdout "^ok +aes-256-gcm +openssl$"
+    try env "OPENSSL_MODULES=$tmp/empty" "OPENSSL_CONF=openssl.cnf" "$blobseal" open -k kek.pem -o x f.sealed
+    check "a configuration without its module opens nothing" test "$code" != 0 -a ! -e x
+else
+    fail "no module in $stand_in: build it (target fips_stand_in), or name its folder with FIPS_STAND_IN"
+fi
+
+fresh "OpenSSL's FIPS provider"
+fips=(env BLOBSEAL_FIPS=1)
+if run_in_fips doctor && [ "$code" = 0 ]; then
+    works "."
+    refuses
+    echo "run with the stand-in and with the FIPS provider of this machine"
+else
+    echo "run with the stand-in only: this machine has no FIPS provider"
+fi
+
+finish
