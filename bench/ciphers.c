@@ -10,6 +10,7 @@
 #include "peers.h"
 #include "simd.h"
 
+#define PAGE_LEN   ((size_t)4096)
 #define CHUNK_LEN  ((size_t)16384)
 #define RUN_CHUNKS ((size_t)16) /* as many as in core/ */
 #define MAX_CASES  512
@@ -28,7 +29,7 @@ static const uint8_t raw_key[BS_GCM_KEY_LEN] = {1, 2, 3}, nonce[BS_GCM_NONCE_LEN
 /* A page and a half apart, so that reads and writes do not meet in the same sets of the cache. */
 static uint8_t *aligned(size_t len)
 {
-    return aligned_alloc(4096, (len + 3 * 4096) / 4096 * 4096);
+    return aligned_alloc(PAGE_LEN, (len / PAGE_LEN + 3) * PAGE_LEN);
 }
 
 static void measure(struct bench *b, const struct cipher_case *c, struct bs_gcm_key *key, uint8_t *plain,

@@ -212,10 +212,10 @@ static INLINE BASE void finish(struct behind *b)
 #    define CLMUL(a, b, i) _mm_clmulepi64_si128(a, b, i)
 #    define SWAP(x)        _mm_shuffle_epi32(x, 0x4E)
 #    define KARATSUBA
-#    define BROADCAST(x)   (x)
-#    define WIDEN(x)       (x)
-#    define NARROW(x)      (x)
-#    define LANE_NUMBERS   _mm_setzero_si128()
+#    define BROADCAST(x) (x)
+#    define WIDEN(x)     (x)
+#    define NARROW(x)    (x)
+#    define LANE_NUMBERS _mm_setzero_si128()
 #    include "gcm_x86_template.h"
 
 #    define V              __m256i
@@ -233,10 +233,10 @@ static INLINE BASE void finish(struct behind *b)
 #    define CLMUL(a, b, i) _mm256_clmulepi64_epi128(a, b, i)
 #    define SWAP(x)        _mm256_shuffle_epi32(x, 0x4E)
 #    define KARATSUBA
-#    define BROADCAST(x)   _mm256_broadcastsi128_si256(x)
-#    define WIDEN(x)       _mm256_zextsi128_si256(x)
-#    define NARROW(x)      _mm_xor_si128(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))
-#    define LANE_NUMBERS   _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0)
+#    define BROADCAST(x) _mm256_broadcastsi128_si256(x)
+#    define WIDEN(x)     _mm256_zextsi128_si256(x)
+#    define NARROW(x)    _mm_xor_si128(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))
+#    define LANE_NUMBERS _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0)
 #    include "gcm_x86_template.h"
 
 #    define V              __m512i

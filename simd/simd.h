@@ -41,7 +41,7 @@ enum bs_gcm_status {
 /* One keyed implementation. Used by one thread at a time: each worker has its own. Secret, but for its first member. */
 struct bs_gcm_key {
     const struct bs_gcm_impl *impl;
-    void *state;                        /* of an implementation that has its key elsewhere */
+    void *state;                         /* of an implementation that has its key elsewhere */
     _Alignas(16) uint8_t schedule[1440]; /* of the others                                   */
 };
 

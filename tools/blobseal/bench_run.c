@@ -122,8 +122,8 @@ static void become(const struct child *c, char *const *argv, pid_t parent, const
 static bool start(struct child *c, const struct bench_plan *plan, struct blobseal_error *err)
 {
     char threads[sizeof plan->threads + 16], sizes[sizeof plan->sizes + 16];
-    char name[] = PROGRAM, format[] = "--benchmark_format=json", quick[] = "--quick";
-    char *argv[6] = {name, format};
+    char name[] = PROGRAM, format[] = "--benchmark_format=json", quick[] = "--quick", fips[] = "--fips";
+    char *argv[7] = {name, format};
     int out[2] = {-1, -1}, errors[2] = {-1, -1}, n = 2;
     pid_t parent = getpid();
 
@@ -131,6 +131,8 @@ static bool start(struct child *c, const struct bench_plan *plan, struct blobsea
     (void)snprintf(sizes, sizeof sizes, "--sizes=%s", plan->sizes);
     if (plan->quick)
         argv[n++] = quick;
+    if (settings.fips)
+        argv[n++] = fips;
     if (plan->threads[0] != '\0')
         argv[n++] = threads;
     if (plan->sizes[0] != '\0')

@@ -19,6 +19,7 @@ static const char usage[] =
     "      --compare OLD.json  compare with an earlier run; exit code 10 where more than 5 % was lost, outside the "
     "noise\n"
     "      --from FILE         measure nothing: draw such a JSON file\n"
+    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "  -q, --quiet             print only the verdict, and what was lost\n"
     "  -h, --help              this text\n\n"
