@@ -140,6 +140,27 @@ else
     fail "no module in $stand_in: build it (target fips_stand_in), or name its folder with FIPS_STAND_IN"
 fi
 
+fresh "blobseal-bench"
+bench=${BLOBSEAL_BUILD:-$root/build/release}/blobseal-bench
+shortly="--fips --benchmark_filter=^sha256 --benchmark_min_time=0.0001 --benchmark_repetitions=1 --benchmark_format=json"
+if [ -x "$bench" ]; then
+    # shellcheck disable=SC2086
+    try "${fips[@]}" "$bench" $shortly
+    expect_code 0
+    expect_stdout '^ *"kernel": "openssl",$'
+    check "it measures" grep -q bytes_per_second "$out"
+    # shellcheck disable=SC2086
+    try "${without[@]}" "$bench" $shortly
+    expect_code 2
+    printf '#!/bin/sh\necho "$@" >&2\nexit 1\n' >fake
+    chmod +x fake
+    try "${fips[@]}" "BLOBSEAL_BENCH=$PWD/fake" "$blobseal" bench --quick
+    expect_code 1
+    expect_stderr "--quick --fips|--fips --quick"
+else
+    echo "not run with blobseal-bench: it was not built"
+fi
+
 fresh "OpenSSL's FIPS provider"
 fips=(env BLOBSEAL_FIPS=1)
 if run_in_fips doctor && [ "$code" = 0 ]; then
