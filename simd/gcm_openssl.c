@@ -45,6 +45,17 @@ static void nonce_at(uint8_t out[BS_GCM_NONCE_LEN], const uint8_t *base, uint64_
         out[BS_GCM_NONCE_LEN - 1 - i] ^= (uint8_t)(index >> (8 * i));
 }
 
+/* EVP takes bytes that lie exactly where they go to, or apart from it: others move there first. */
+static const uint8_t *settled(uint8_t *to, const uint8_t *from, size_t len)
+{
+    uintptr_t a = (uintptr_t)to, b = (uintptr_t)from;
+
+    if (a == b || (a - b >= len && b - a >= len))
+        return from;
+    memmove(to, from, len);
+    return to;
+}
+
 static bool openssl_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
 {
     EVP_CIPHER_CTX *ctx = key->state;
@@ -56,7 +67,8 @@ static bool openssl_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, u
 
         nonce_at(nonce, run->nonce, run->first + i);
         if (EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, 1, NULL) != 1 ||
-            (len > 0 && (EVP_CipherUpdate(ctx, sealed, &n, plain, (int)len) != 1 || (size_t)n != len)) ||
+            (len > 0 &&
+             (EVP_CipherUpdate(ctx, sealed, &n, settled(sealed, plain, len), (int)len) != 1 || (size_t)n != len)) ||
             EVP_CipherFinal_ex(ctx, sealed + len, &n) != 1 ||
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, BS_GCM_TAG_LEN, sealed + len) != 1)
             return false;
@@ -76,7 +88,8 @@ static bool open_message(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *pla
     memcpy(tag, sealed + len, sizeof tag);
     return EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, 0, NULL) == 1 &&
            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) == 1 &&
-           (len == 0 || (EVP_CipherUpdate(ctx, plain, &n, sealed, (int)len) == 1 && (size_t)n == len)) &&
+           (len == 0 ||
+            (EVP_CipherUpdate(ctx, plain, &n, settled(plain, sealed, len), (int)len) == 1 && (size_t)n == len)) &&
            EVP_CipherFinal_ex(ctx, none, &n) == 1;
 }
 

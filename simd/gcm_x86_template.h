@@ -14,6 +14,9 @@
  * run follow each other without a pause: what is left of the sum of one, and its tag, is done beside the first step of the
  * next.
  *
+ * It works in place as simd.h allows: output is never ahead of the input that it is made from, a step is summed before it is
+ * opened, a vector is read before it is written, and a tag ends where the next plaintext begins, or in front of it.
+ *
  * Source: NIST SP 800-38D.
  */
 

@@ -20,7 +20,10 @@
  * A run: @num messages of @msg_len bytes of plaintext each but the last, which has @last_len (at most @msg_len).
  * The plaintexts stand one after another, and so do the sealed messages, each with its tag behind it.
  * The nonce of message i is @nonce XOR (@first + i) as a 12-byte big-endian integer. No additional data.
- * Plain and sealed bytes must not overlap.
+ *
+ * Plain and sealed bytes must not overlap, but for two ways to work in place:
+ *   to open,  @plain == @sealed: the plaintexts end up one after another from there on;
+ *   to seal,  @plain == @sealed + @num * BS_GCM_TAG_LEN: both end at the same place.
  */
 struct bs_gcm_run {
     const uint8_t *nonce; /* BS_GCM_NONCE_LEN bytes */
@@ -47,7 +50,8 @@ struct bs_gcm_key {
 
 /*
  * An entry of the dispatch table. `open` verifies each tag in constant time and answers false at the first message
- * that is not genuine; everything in @plain from that message on is then zero.
+ * that is not genuine; everything in @plain from that message on is then zero. In place this takes the sealed bytes there
+ * with it, and what stands behind the plaintexts (@num tags' worth) is as sealed as before.
  * Source: NIST SP 800-38D.
  */
 struct bs_gcm_impl {

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an entry of the table of AES-GCM implementations must do, as plain functions: Criterion's tests call them, and so does
+ * tests/cross/kernels.c where Criterion cannot run (it starts itself anew, and so leaves an emulator). What is wrong ends the
+ * process with a message.
+ */
+#ifndef TEST_SUPPORT_GCM_H
+#define TEST_SUPPORT_GCM_H
+
+#include "simd.h"
+#include "vectors.h"
+
+/* End the process where @cond is false, and say for which entry. */
+#define GCM_EXPECT(impl, cond)                                                                                         \
+    ((cond) ? (void)0 : vec_die("%s:%d: %s: not so: %s", __FILE__, __LINE__, (impl)->name, #cond))
+
+/* A key that the checks use for runs of their own, and that of an entry. */
+extern const uint8_t gcm_raw_key[BS_GCM_KEY_LEN];
+struct bs_gcm_key gcm_key(const struct bs_gcm_impl *impl, const uint8_t *raw);
+
+/* Bytes of plaintext in a run, and whether @len bytes are zero. */
+size_t gcm_plain_len(const struct bs_gcm_run *run);
+bool gcm_is_zero(const uint8_t *p, size_t len);
+
+/* What a run must yield: one call of OpenSSL's EVP for each message, with nonces made by their definition. */
+void gcm_evp_run(const uint8_t *raw, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
+
+/*
+ * @len readable and writable bytes: behind them (@high) or in front of them is a page that faults, and on the other side there
+ * is a page's rest of zeros.
+ */
+uint8_t *gcm_guarded(size_t len, bool high);
+void gcm_unguard(uint8_t *p, size_t len, bool high);
+
+/* Seal and open one run of random bytes, from one buffer to another, and compare both with EVP. */
+void gcm_check_run(const struct bs_gcm_impl *impl, const struct bs_gcm_run *run, uint64_t *random);
+
+/* The same in place, between guard pages and at any alignment, and with a forgery in one of the messages. */
+void gcm_check_in_place(const struct bs_gcm_impl *impl, const struct bs_gcm_run *run, uint64_t *random);
+
+/* Everything that is checked of an entry; ended by a zero. */
+struct gcm_check {
+    const char *name;
+    void (*run)(const struct bs_gcm_impl *impl);
+};
+extern const struct gcm_check gcm_checks[];
+
+/* One of them by its name. */
+void gcm_check(const char *name, const struct bs_gcm_impl *impl);
+
+/* ---- gcm_vectors.c ------------------------------------------------------------------------------------------------- */
+
+void gcm_seals_as_nist_says(const struct bs_gcm_impl *impl);
+void gcm_opens_as_nist_says(const struct bs_gcm_impl *impl);
+void gcm_opens_as_c2sp_says(const struct bs_gcm_impl *impl);
+
+#endif
