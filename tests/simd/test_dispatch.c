@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "simd.h"
@@ -108,3 +109,44 @@ Test(dispatch, picks_by_features)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         cr_expect_str_eq(bs_gcm_pick(cases[i].features)->name, cases[i].name, "case %zu", i);
 }
+
+#ifdef __x86_64__
+/* Whether Linux names all of these flags for the first CPU. */
+static bool linux_has(const char *line, const char *flags)
+{
+    char text[200], *rest = text;
+    bool all = true;
+
+    (void)snprintf(text, sizeof text, "%s", flags);
+    for (char *flag = strtok_r(rest, " ", &rest); flag != NULL; flag = strtok_r(rest, " ", &rest)) {
+        char word[32];
+
+        (void)snprintf(word, sizeof word, " %s ", flag);
+        all = all && strstr(line, word) != NULL;
+    }
+    return all;
+}
+
+/* On this machine, from another source than CPUID: Linux also leaves out what it keeps no registers for. */
+Test(dispatch, takes_what_linux_says_this_cpu_can_run)
+{
+    static const char aesni[] = "sse4_1 aes pclmulqdq", vaes256[] = "avx2 vaes vpclmulqdq";
+    static const char vaes512[] = "avx512f avx512dq avx512bw avx512vl";
+    char line[8192] = "";
+    const char *expected = "openssl";
+    struct bs_gcm_key key = {0};
+    FILE *f = fopen("/proc/cpuinfo", "r");
+
+    cr_assert_not_null(f);
+    while (strncmp(line, "flags", 5) != 0)
+        cr_assert_not_null(fgets(line, sizeof line, f), "no flags in /proc/cpuinfo");
+    (void)fclose(f);
+    cr_assert_not_null(strchr(line, '\n'));
+    *strchr(line, '\n') = ' ';
+    if (linux_has(line, aesni))
+        expected = !linux_has(line, vaes256) ? "aesni" : !linux_has(line, vaes512) ? "vaes256" : "vaes512";
+    cr_assert_eq(bs_gcm_init(&key, raw), BS_GCM_OK);
+    cr_assert_str_eq(key.impl->name, expected);
+    bs_gcm_clear(&key);
+}
+#endif

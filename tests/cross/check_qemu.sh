@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# CPUs that are not here, by emulation: what is taken on each, that it gives right answers there, and that a CPU meets no
+# instruction it does not have. The emulator ends a program at such an instruction, which is proved as well.
+kernels=$(realpath -- "${KERNELS:-$(dirname "$0")/../../build/release/tests/kernels}") || exit 1
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/../cli/lib.sh"
+
+need qemu-x86_64
+[ "$(uname -m)" = x86_64 ] || skip "needs an x86-64 machine"
+
+on() { # on CPU COMMAND...: run it on an emulated CPU, which takes ten times as long
+    printf -v last ' %q' qemu-x86_64 -cpu "$@"
+    { timeout --foreground -k 5 600 qemu-x86_64 -cpu "$@" >"$out" 2>"$err"; } 2>/dev/null
+    code=$?
+}
+
+expect_auto() { # expect_auto NAME: what a key takes
+    expect_code 0
+    expect_stderr ""
+    expect_stdout "^auto: $1\$"
+}
+
+# Is the emulator strict? It is: an entry that a CPU cannot run dies of SIGILL there.
+title="an instruction that a CPU lacks"
+on qemu64 "$kernels" aesni
+expect_code 132
+on max,-vpclmulqdq "$kernels" vaes256
+expect_code 132
+
+# All vectors, runs and forgeries: with AES instructions and AVX2, with them and no AVX, without any of them.
+for cpu in "max aesni" "Westmere aesni" "qemu64 openssl"; do
+    title="all checks on ${cpu% *}"
+    on "${cpu% *}" "$kernels" all
+    expect_auto "${cpu#* }"
+    expect_stdout "^proved: ${cpu#* } \("
+    expect_stdout "^proved: openssl \("
+    expect_stdout "^NOT PROVED HERE: vaes512 \("
+done
+
+# The program itself: what one CPU seals another opens, and so does this one.
+make_key kek
+sample plain $((3 * 1024 * 1024 + 4321))
+"$blobseal" seal -k "$keys/kek.pub.pem" -o native.sealed plain
+for cpu in "max aesni" "max,-vaes aesni" "max,-avx aesni" "Westmere aesni" "max,-pclmulqdq openssl" "max,-aes openssl" \
+    "qemu64 openssl" "core2duo openssl"; do
+    title="the program on ${cpu% *}"
+    on "${cpu% *}" "$kernels"
+    expect_auto "${cpu#* }"
+    on "${cpu% *}" "$blobseal" doctor
+    expect_stdout "aes-256-gcm  *${cpu#* }"
+    on "${cpu% *}" "$blobseal" seal -f --no-checksums -k "$keys/kek.pub.pem" -o there.sealed plain
+    expect_ok
+    run open -f -k "$keys/kek.pem" -o back there.sealed
+    expect_ok
+    expect_same plain back
+    on "${cpu% *}" "$blobseal" open -f -k "$keys/kek.pem" -o back native.sealed
+    expect_ok
+    expect_same plain back
+    printf 'tampered' | dd of=there.sealed bs=1 seek=2000000 conv=notrunc 2>/dev/null
+    rm back
+    on "${cpu% *}" "$blobseal" open -k "$keys/kek.pem" -o back there.sealed
+    expect_error 3 E-AUTH
+done
+finish

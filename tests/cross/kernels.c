@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The checks of tests/support/gcm_checks.c as a program that runs in an emulator, where Criterion cannot: it starts itself anew,
+ * and an emulator of one process does not follow. It also says what this CPU gets, and what could not be proved on it.
+ *
+ *   kernels          which entry a key takes, which entries run here, which do not
+ *   kernels all      the same, then every check on every entry that runs here
+ *   kernels NAME     every check on this entry, whatever the CPU says: where it lacks the instructions this must end in SIGILL
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "entries.h"
+#include "gcm.h"
+
+static void check_all(const struct bs_gcm_impl *impl)
+{
+    unsigned n = 0;
+
+    for (const struct gcm_check *c = gcm_checks; c->name != NULL; c++, n++)
+        c->run(impl);
+    (void)printf("proved: %s (%u checks)\n", impl->name, n);
+}
+
+static const char *taken_by_a_key(void)
+{
+    struct bs_gcm_key key = {0};
+    const char *name;
+
+    (void)bs_gcm_init(&key, gcm_raw_key);
+    name = key.impl->name;
+    bs_gcm_clear(&key);
+    return name;
+}
+
+static void tell(void)
+{
+    const char *comma = "";
+
+    (void)printf("auto: %s\nruns here:", taken_by_a_key());
+    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
+        if (bs_gcm_runs_here(bs_gcm_impls[i])) {
+            (void)printf("%s %s", comma, bs_gcm_impls[i]->name);
+            comma = ",";
+        }
+    (void)printf("\n");
+    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++)
+        if (!bs_gcm_runs_here(bs_gcm_impls[i]))
+            say_not_proved(stdout, bs_gcm_impls[i]);
+}
+
+int main(int argc, char **argv)
+{
+    const char *wanted = argc > 1 ? argv[1] : "";
+    bool all = strcmp(wanted, "all") == 0, known = all || argc == 1;
+
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    if (known)
+        tell();
+    for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {
+        bool named = strcmp(wanted, bs_gcm_impls[i]->name) == 0;
+
+        known = known || named;
+        if (named || (all && bs_gcm_runs_here(bs_gcm_impls[i])))
+            check_all(bs_gcm_impls[i]);
+    }
+    if (!known)
+        (void)fprintf(stderr, "usage: kernels [all | NAME of an entry]\n");
+    return known ? 0 : 2;
+}
