@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Random reads of an open blob: how long one takes, and how many a second several threads get out of one reader. */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <blobseal.h>
 

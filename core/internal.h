@@ -15,7 +15,7 @@
 /* The reverse of blobseal_take_struct(), for results. */
 BLOBSEAL_MUST_USE bool bs_give_struct(void *theirs, const void *own, size_t own_size);
 
-/* Zeroed memory for plaintext: kept out of core files, and gone when it is given back. NULL: there is none. */
+/* Zeroed memory for plaintext: gone when it is given back, and, but for a little, kept out of core files. NULL: there is none. */
 void *bs_map(size_t len);
 void bs_unmap(void *p, size_t len);
 
