@@ -45,7 +45,7 @@ enum bs_gcm_status {
 struct bs_gcm_key {
     const struct bs_gcm_impl *impl;
     void *state;                         /* of an implementation that has its key elsewhere */
-    _Alignas(16) uint8_t schedule[1440]; /* of the others                                   */
+    _Alignas(16) uint8_t schedule[2576]; /* of the others                                   */
 };
 
 /*

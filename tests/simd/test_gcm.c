@@ -48,6 +48,16 @@ Test(gcm, counters_carry_over_every_border)
     on_each("counters_carry_over_every_border");
 }
 
+Test(gcm, counters_carry_in_long_runs)
+{
+    on_each("counters_carry_in_long_runs");
+}
+
+Test(gcm, messages_can_be_long)
+{
+    on_each("messages_can_be_long");
+}
+
 Test(gcm, a_run_can_be_cut_anywhere)
 {
     on_each("a_run_can_be_cut_anywhere");
@@ -94,5 +104,5 @@ Test(gcm, every_check_has_a_test_here)
 
     while (gcm_checks[n].name != NULL)
         n++;
-    cr_assert_eq(n, 15);
+    cr_assert_eq(n, 17);
 }

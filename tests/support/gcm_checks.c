@@ -77,6 +77,33 @@ static void counters_carry(const struct bs_gcm_impl *impl)
         }
 }
 
+/* Long enough for what kernels keep from message to message, which a number may make useless. */
+static void counters_carry_in_long_runs(const struct bs_gcm_impl *impl)
+{
+    static const size_t lens[] = {2048, 4096, 4500, 8192};
+    uint8_t nonce[BS_GCM_NONCE_LEN];
+    uint64_t random = 10;
+
+    vec_random_fill(&random, nonce, sizeof nonce);
+    for (unsigned bits = 8; bits < 64; bits += 8)
+        for (size_t k = 0; k < sizeof lens / sizeof lens[0]; k++) {
+            const struct bs_gcm_run run = {nonce, (1ull << bits) - 5, 10, lens[k], lens[k] - 500 * k};
+
+            gcm_check_run(impl, &run, &random);
+            gcm_check_in_place(impl, &run, &random);
+        }
+}
+
+/* More than 2^16 blocks: the third byte of the block counter changes. */
+static void long_messages(const struct bs_gcm_impl *impl)
+{
+    const uint8_t nonce[BS_GCM_NONCE_LEN] = {5, 5};
+    const struct bs_gcm_run run = {nonce, 255, 2, ((size_t)1 << 20) + 8192, ((size_t)1 << 20) + 1000};
+    uint64_t random = 11;
+
+    gcm_check_run(impl, &run, &random);
+}
+
 static void cut_anywhere(const struct bs_gcm_impl *impl)
 {
     const uint8_t nonce[BS_GCM_NONCE_LEN] = {1};
@@ -278,6 +305,8 @@ const struct gcm_check gcm_checks[] = {
     {"runs_equal_single_calls_for_random_shapes", random_shapes},
     {"runs_of_real_chunks_equal_single_calls", real_chunks},
     {"counters_carry_over_every_border", counters_carry},
+    {"counters_carry_in_long_runs", counters_carry_in_long_runs},
+    {"messages_can_be_long", long_messages},
     {"a_run_can_be_cut_anywhere", cut_anywhere},
     {"every_short_length_works_in_place", short_in_place},
     {"random_shapes_work_in_place", random_in_place},
