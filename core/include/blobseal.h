@@ -28,6 +28,7 @@
 #ifndef BLOBSEAL_H
 #define BLOBSEAL_H
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -198,6 +199,7 @@ struct blobseal_fd {
     int fd;
     int canceled;     /* private */
     const char *name; /* private */
+    sem_t turns;      /* private */
 };
 
 struct blobseal_memory {
