@@ -53,6 +53,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_read(struct bs_input *in, void *buf, s
 BLOBSEAL_MUST_USE enum blobseal_status bs_pread(const struct blobseal_source *source, void *buf, size_t len,
                                                 uint64_t off, struct blobseal_error *err);
 
+/*
+ * The same without a copy where the source is memory: they are at @at, in @buf or there. Only for what is looked at once: the
+ * caller's memory may be shared with somebody who changes it.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_borrow(const struct blobseal_source *source, void *buf, size_t len,
+                                                 uint64_t off, const uint8_t **at, struct blobseal_error *err);
+
 /* Write at @off of a seekable sink, or next on a sequential one. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_write(const struct blobseal_sink *sink, const void *buf, size_t len,
                                                 uint64_t off, struct blobseal_error *err);

@@ -275,6 +275,18 @@ static enum blobseal_status memory_pread(void *ctx, void *buf, size_t len, uint6
     return BLOBSEAL_OK;
 }
 
+enum blobseal_status bs_borrow(const struct blobseal_source *source, void *buf, size_t len, uint64_t off,
+                               const uint8_t **at, struct blobseal_error *err)
+{
+    const struct blobseal_memory *m = source->ctx;
+
+    *at = buf;
+    if (source->pread != memory_pread || len == 0 || off > m->len || len > m->len - off)
+        return bs_pread(source, buf, len, off, err);
+    *at = m->data + off;
+    return BLOBSEAL_OK;
+}
+
 void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state, const void *data, size_t len)
 {
     *state = (struct blobseal_memory){.data = (uint8_t *)data, .len = len}; /* only ever read */

@@ -50,12 +50,20 @@ static size_t room_for(const struct bs_pipeline *p, bool whole)
 
 _Static_assert(BS_SEALED_SEGMENT_LEN + BS_SEALED_CHUNK_LEN >= BS_ZFRAME_MAX_LEN, "room for a zstd frame as well");
 
+/*
+ * Where in a page the output begins. Zen 3 copies (rep movsb) four times as slowly where the target stands up to 63 bytes further
+ * into its page than the source does into its own, and malloc() gives large areas that begin 16 bytes into a page.
+ */
+#define OUT_SHIFT 64
+
 enum blobseal_status bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, size_t in_cap,
                                   size_t out_cap, struct blobseal_error *err)
 {
+    uint8_t *out = bs_map(OUT_SHIFT + out_cap);
+
     *lane = (struct bs_lane){.in_cap = in_cap, .out_cap = out_cap};
-    lane->in = bs_map(lane->in_cap);
-    lane->out = bs_map(lane->out_cap);
+    lane->in = bs_map(in_cap);
+    lane->out = out != NULL ? out + OUT_SHIFT : NULL;
     if (lane->in == NULL || lane->out == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "no memory for a worker");
     return keys != NULL ? bs_chunked_init(&lane->chunked, keys, err) : BLOBSEAL_OK;
@@ -66,7 +74,8 @@ void bs_lane_clear(struct bs_lane *lane)
     bs_chunked_clear(&lane->chunked);
     bs_zstd_clear(&lane->zstd);
     bs_unmap(lane->in, lane->in_cap);
-    bs_unmap(lane->out, lane->out_cap);
+    if (lane->out != NULL)
+        bs_unmap(lane->out - OUT_SHIFT, OUT_SHIFT + lane->out_cap);
 }
 
 /* ---- One worker ------------------------------------------------------------------------------------------------ */

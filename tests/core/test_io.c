@@ -496,6 +496,29 @@ Test(io, a_positioned_read_that_comes_short_is_an_error)
     test_source_end(&state);
 }
 
+Test(io, bytes_in_memory_are_borrowed_and_others_copied)
+{
+    struct test_source state = {.data = bytes, .len = LEN, .seekable = true, .max_piece = 313};
+    struct blobseal_source source;
+    struct blobseal_memory memory;
+    struct blobseal_error err = {0};
+    const uint8_t *at = NULL;
+    uint8_t buf[1000];
+
+    fill_bytes();
+    blobseal_source_memory(&source, &memory, bytes, LEN);
+    cr_expect_eq(bs_borrow(&source, buf, 1000, LEN - 1000, &at, &err), BLOBSEAL_OK);
+    cr_expect_eq(at, bytes + LEN - 1000);
+    cr_expect_eq(bs_borrow(&source, buf, 1000, LEN - 999, &at, &err), BLOBSEAL_E_INPUT);
+    cr_expect_eq(bs_borrow(&source, buf, 1, UINT64_MAX, &at, &err), BLOBSEAL_E_INPUT);
+    cr_expect_eq(bs_borrow(&source, buf, 0, 0, &at, &err), BLOBSEAL_OK);
+    test_source_start(&source, &state);
+    cr_expect_eq(bs_borrow(&source, buf, 1000, 7, &at, &err), BLOBSEAL_OK);
+    cr_expect_eq(at, buf);
+    cr_expect_arr_eq(buf, bytes + 7, 1000);
+    test_source_end(&state);
+}
+
 /* ---- Text of errors ------------------------------------------------------------------------------------------------- */
 
 /* Unicode 15 table 3-7, and no control characters: the length of the good character at @p, or 0. */
