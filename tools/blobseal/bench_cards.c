@@ -72,7 +72,7 @@ void bench_put_threads(FILE *to, const struct bench *b)
         return;
     fputs(
         "<section>\n<h2>Throughput by threads</h2>\n<p class=\"note\">Whole blobs in memory. Ideal is one thread times "
-        "their number; hardware threads that share a core cannot reach it.</p>\n",
+        "their number; hardware threads that share a core cannot reach it, nor can more than the memory feeds.</p>\n",
         to);
     (void)bench_draw_threads(to, b);
     bench_start_table(to, "Throughput by threads", columns, COUNT(columns));
