@@ -67,7 +67,7 @@ int bench_run(int argc, char **argv, const struct bench_plan *plan);
 /* Facts that a report needs to be read elsewhere. */
 void add_facts(const struct bench_plan *plan);
 
-/* The clock of the core, and how fast it can do AES rounds alone: the ceiling of AES-GCM. */
+/* The clock of the core, and how fast it can do AES rounds alone: the ceiling of AES-GCM, but for what messages share. */
 void add_ceiling(void);
 
 /* ---- keys.c ---------------------------------------------------------------------------------------------------------- */

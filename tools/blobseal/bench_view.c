@@ -141,7 +141,7 @@ void bench_verdict(const struct bench *b, char *buf, size_t cap)
     (void)snprintf(buf, cap, "blobseal seals %s on one core", bench_quantity(rate, BENCH_BYTES, seal));
     used = strlen(buf);
     if (ceiling > 0)
-        (void)snprintf(buf + used, cap - used, ", %.2f of what this CPU's AES can do", seal / ceiling);
+        (void)snprintf(buf + used, cap - used, ", %.2f of AES rounds alone", seal / ceiling);
     used = strlen(buf);
     if (num > 0 && threads[num - 1] > 1 && one > 0)
         (void)snprintf(buf + used, cap - used, "; %llu threads: %.1f times", (unsigned long long)threads[num - 1],
