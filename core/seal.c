@@ -44,7 +44,7 @@ static enum blobseal_status seal_run(const struct sealing *s, struct bs_lane *la
     bool from_file = bs_seekable(s->source), to_file = s->sink->pwrite != NULL;
     uint64_t chunk = p->index * BS_SEGMENT_CHUNKS + p->pos / BS_CHUNK_LEN;
     uint8_t *out = lane->out + (to_file ? 0 : lane->out_len);
-    const uint8_t *in = lane->in + p->pos;
+    const uint8_t *in = lane->in + (from_file ? 0 : p->pos);
     enum blobseal_status st = BLOBSEAL_OK;
     size_t len = p->last ? bs_sealed_tail_len(p->n) : p->n / BS_CHUNK_LEN * BS_SEALED_CHUNK_LEN;
 

@@ -10,6 +10,7 @@
 #    include "simd.h"
 
 #    define INLINE      inline __attribute__((always_inline))
+#    define NOINLINE    __attribute__((noinline))
 #    define BASE        __attribute__((target("aes,pclmul,ssse3,sse4.1")))
 #    define MAX_LANES   4
 #    define MAX_STEP    (8 * MAX_LANES)
@@ -227,7 +228,7 @@ static INLINE BASE void put_tag(const struct behind *b, __m128i sum)
  * Source: Park and Lee, "FACE: Fast AES CTR mode Encryption Techniques based on the Reuse of Repetitive Data", CHES 2018.
  */
 #    define CACHE_NUM  256
-#    define CACHE_PAYS ((size_t)16384)       /* bytes of a run                                     */
+#    define CACHE_PAYS ((size_t)20480)       /* bytes of a run                                     */
 #    define CACHE_FOR  0x00FF00000000FF00ULL /* what bytes 5 and 10 of a nonce have of its number */
 
 struct cache {
@@ -255,6 +256,15 @@ static INLINE BASE __m128i two_rounds(const struct key *k, __m128i block)
     block = _mm_aesenc_si128(_mm_xor_si128(block, k->rounds[0]), k->rounds[1]);
     return _mm_aesenc_si128(block, k->rounds[2]);
 }
+
+/* ---- What stays behind ----------------------------------------------------------------------------------------- */
+
+/* The inside of `seal` and `open`. */
+typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *to, const uint8_t *from,
+                    struct cache *c);
+
+/* More than the frames of a run_fn and what it calls: compilers put powers of H there, and blocks after two rounds. */
+#    define FRAMES 2560
 
 /*
  * Karatsuba's method saves one of four products for a shuffle and an addition. CPUs with 128 or 256 bits gain: on Zen 3 a product

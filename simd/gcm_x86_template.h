@@ -167,7 +167,7 @@ static INLINE TARGET struct NAME(counters)
 {
     struct NAME(counters) n = {.next = ADD(BROADCAST(_mm_add_epi32(nonce, COUNTER(1))), LANE_NUMBERS), .low = 2};
 
-    if (run->num * run->msg_len >= CACHE_PAYS) {
+    if (bs_gcm_sealed_len(run) >= CACHE_PAYS) {
         if (!cache_fits(c, run->first + i))
             NAME(fill)(c, k, nonce, run->first + i);
         n.others = BROADCAST(two_rounds(k, nonce));
@@ -188,7 +188,7 @@ static INLINE TARGET void NAME(advance)(struct NAME(counters) * n, const struct 
 
 /* ---- Steps ----------------------------------------------------------------------------------------------------- */
 
-#define CACHED_ONE(i) b##i = XOR(others, LOAD(terms + (i)*LANES))
+#define CACHED_ONE(i) b##i = XOR(others, LOAD(terms + (size_t)(i)*LANES))
 #define START_ONE(i)  b##i = XOR(SHUFFLE(ADD(n->next, BROADCAST(COUNTER((i)*LANES))), swap), rk)
 #define ROUND_ONE(i)  b##i = AES(b##i, rk)
 #define LAST_ONE(i)   STORE(out + (i)*VECTOR_LEN, AESLAST(b##i, XOR(rk, LOAD(in + (i)*VECTOR_LEN))))
@@ -260,22 +260,19 @@ static TARGET __m128i NAME(tail)(const struct key *k, const struct cache *c, con
 /* ---- Runs ------------------------------------------------------------------------------------------------------ */
 
 /* The sum stays one step behind, for only then its ciphertext is there. */
-static TARGET bool NAME(seal)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed,
-                              const uint8_t *plain)
+static TARGET NOINLINE bool NAME(seal_run)(const struct key *k, const struct bs_gcm_run *run, uint8_t *sealed,
+                                           const uint8_t *plain, struct cache *c)
 {
-    const struct key *k = key_of(key);
     struct behind b = {.step = zeros};
-    struct cache c;
     V sum = ZERO;
 
-    c.num = 0;
     for (size_t i = 0; i < run->num; i++) {
         size_t len = bs_gcm_message_len(run, i), left = len;
         __m128i nonce = nonce_of(run, i), mask = encrypt_block(k, nonce);
-        struct NAME(counters) n = NAME(start)(&c, k, run, i, nonce);
+        struct NAME(counters) n = NAME(start)(c, k, run, i, nonce);
 
         for (; left >= STEP_LEN; left -= STEP_LEN) {
-            sum = NAME(step)(k, &c, &n, plain, sealed, b.step, sum, b.place, b.bits);
+            sum = NAME(step)(k, c, &n, plain, sealed, b.step, sum, b.place, b.bits);
             if (b.place == AT_END) {
                 put_tag(&b, FIRST(sum));
                 sum = ZERO;
@@ -291,7 +288,7 @@ static TARGET bool NAME(seal)(struct bs_gcm_key *key, const struct bs_gcm_run *r
                 put_tag(&b, FIRST(sum));
                 sum = ZERO;
             }
-            store(sealed + left, tag_of(NAME(tail)(k, &c, &n, plain, sealed, left, false, sum, len * 8), mask));
+            store(sealed + left, tag_of(NAME(tail)(k, c, &n, plain, sealed, left, false, sum, len * 8), mask));
             plain += left;
             sealed += left;
             b = (struct behind){.step = zeros};
@@ -301,35 +298,31 @@ static TARGET bool NAME(seal)(struct bs_gcm_key *key, const struct bs_gcm_run *r
     }
     if (b.place == AT_END)
         put_tag(&b, FIRST(NAME(hash_step)(k, b.step, sum, b.place, b.bits)));
-    cache_wipe(&c);
     return true;
 }
 
-static TARGET bool NAME(open)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain,
-                              const uint8_t *sealed)
+static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_gcm_run *run, uint8_t *plain,
+                                           const uint8_t *sealed, struct cache *c)
 {
-    const struct key *k = key_of(key);
     size_t rest = bs_gcm_sealed_len(run) - run->num * BS_GCM_TAG_LEN;
     bool genuine = true;
-    struct cache c;
 
-    c.num = 0;
     for (size_t i = 0; genuine && i < run->num; i++) {
         size_t len = bs_gcm_message_len(run, i), left = len;
         __m128i nonce = nonce_of(run, i), mask = encrypt_block(k, nonce), end;
-        struct NAME(counters) n = NAME(start)(&c, k, run, i, nonce);
+        struct NAME(counters) n = NAME(start)(c, k, run, i, nonce);
         uint8_t *start = plain;
         V sum = ZERO;
 
         for (; left >= STEP_LEN; left -= STEP_LEN) {
-            sum = NAME(step)(k, &c, &n, sealed, plain, sealed, sum, place_of(left, STEP_LEN), len * 8);
+            sum = NAME(step)(k, c, &n, sealed, plain, sealed, sum, place_of(left, STEP_LEN), len * 8);
             NAME(advance)(&n, k);
             plain += STEP_LEN;
             sealed += STEP_LEN;
         }
         end = FIRST(sum);
         if (left > 0 || len == 0)
-            end = NAME(tail)(k, &c, &n, sealed, plain, left, true, sum, len * 8);
+            end = NAME(tail)(k, c, &n, sealed, plain, left, true, sum, len * 8);
         genuine = tag_is(sealed + left, end, mask);
         if (!genuine)
             wipe(start, rest);
@@ -337,8 +330,41 @@ static TARGET bool NAME(open)(struct bs_gcm_key *key, const struct bs_gcm_run *r
         sealed += left + BS_GCM_TAG_LEN;
         rest -= len;
     }
-    cache_wipe(&c);
     return genuine;
+}
+
+/* Where the frames of a run_fn were. No memset(): for so little it is slow to start. */
+static TARGET NOINLINE void NAME(wipe_frames)(void)
+{
+    V frames[FRAMES / sizeof(V)];
+
+    for (size_t i = 0; i < FRAMES / sizeof(V); i++) {
+        frames[i] = ZERO;
+        __asm__ volatile("" : : "r"(&frames[i]) : "memory");
+    }
+}
+
+static bool NAME(work)(struct bs_gcm_key *key, run_fn *fn, const struct bs_gcm_run *run, uint8_t *to,
+                       const uint8_t *from)
+{
+    struct cache c;
+    bool ok;
+
+    c.num = 0;
+    ok = fn(key_of(key), run, to, from, &c);
+    cache_wipe(&c);
+    NAME(wipe_frames)();
+    return ok;
+}
+
+static bool NAME(seal)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
+{
+    return NAME(work)(key, NAME(seal_run), run, sealed, plain);
+}
+
+static bool NAME(open)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed)
+{
+    return NAME(work)(key, NAME(open_run), run, plain, sealed);
 }
 
 static TARGET enum bs_gcm_status NAME(init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
