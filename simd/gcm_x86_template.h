@@ -171,8 +171,7 @@ static INLINE TARGET struct NAME(counters)
         if (!cache_fits(c, run->first + i))
             NAME(fill)(c, k, nonce, run->first + i);
         n.others = BROADCAST(two_rounds(k, nonce));
-    } else
-        n.others = ZERO;
+    }
     return n;
 }
 

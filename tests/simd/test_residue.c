@@ -75,9 +75,12 @@ static void check(const struct bs_gcm_impl *impl, size_t num, size_t msg_len, si
     t.stack = aligned_alloc(4096, STACK_LEN);
     cr_assert(t.plain != NULL && t.sealed != NULL && t.stack != NULL);
     for (int way = 0; way < 2; way++) {
+        unsigned n;
+
         t.open = way == 1;
         run_on_stack(&t);
-        cr_expect_eq(count_secrets(&t), 0, "%s, %s: %u", impl->name, t.open ? "open" : "seal", count_secrets(&t));
+        n = count_secrets(&t);
+        cr_expect_eq(n, 0, "%s, %s: %u", impl->name, t.open ? "open" : "seal", n);
     }
     t.leak = true;
     run_on_stack(&t);
