@@ -9,7 +9,7 @@
 struct attaching {
     const struct blobseal_sink *sink;
     struct bs_input in;
-    struct bs_front front;
+    struct bs_preamble preamble;
     uint64_t written;
 };
 
@@ -40,7 +40,7 @@ static enum blobseal_status copy_payload(struct attaching *a, struct blobseal_er
     if (st == BLOBSEAL_OK && bs_seekable(a->in.source) && a->in.pos != a->in.source->size)
         st = blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: its size changed while it was read",
                            bs_source_name(a->in.source));
-    else if (st == BLOBSEAL_OK && !bs_payload_plain_len(&a->front.core, a->in.pos - start, &plain_len))
+    else if (st == BLOBSEAL_OK && !bs_payload_plain_len(&a->preamble.core, a->in.pos - start, &plain_len))
         st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
                            bs_source_name(a->in.source), (unsigned long long)a->in.pos);
     return st;
@@ -55,14 +55,14 @@ static enum blobseal_status put_frame(struct attaching *a, const struct bs_frame
 
     if (bytes == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the frame: no memory");
-    bs_frame_encode(frame, bytes, a->front.candidates[0].text, a->front.candidates[0].len, e->generation);
+    bs_frame_encode(frame, bytes, a->preamble.candidates[0].text, a->preamble.candidates[0].len, e->generation);
     st = put(a, bytes, frame->frame_len, err);
     free(bytes);
     return st;
 }
 
 /* As much room as asked for, or as the source has where that is enough. */
-static uint32_t choose_capacity(const struct bs_front *f, uint32_t wanted, size_t jwe_len)
+static uint32_t choose_capacity(const struct bs_preamble *f, uint32_t wanted, size_t jwe_len)
 {
     uint32_t had = f->header.slots == 2 ? f->header.slot_capacity : 0;
 
@@ -74,7 +74,7 @@ static uint32_t choose_capacity(const struct bs_front *f, uint32_t wanted, size_
 static enum blobseal_status attach_frame(struct attaching *a, enum blobseal_layout layout, uint32_t capacity,
                                          struct blobseal_error *err)
 {
-    struct bs_front *f = &a->front;
+    struct bs_preamble *f = &a->preamble;
     struct bs_envelope e = {0};
     struct bs_frame frame;
     enum blobseal_status st;
@@ -88,7 +88,7 @@ static enum blobseal_status attach_frame(struct attaching *a, enum blobseal_layo
         blobseal_hint(err, "`blobseal recipients repair` finds out which one counts, with a private key");
         return BLOBSEAL_E_DAMAGED;
     }
-    st = bs_front_envelope(f, 0, &e, err);
+    st = bs_preamble_envelope(f, 0, &e, err);
     if (st == BLOBSEAL_OK)
         st = bs_frame_plan(&frame, layout, choose_capacity(f, capacity, f->candidates[0].len), f->candidates[0].len,
                            f->core.blob_id, err);
@@ -108,15 +108,15 @@ enum blobseal_status blobseal_attach(const struct blobseal_sink *sink, const str
     if (layout > BLOBSEAL_LAYOUT_DETACHED || (sink->write == NULL && sink->pwrite == NULL) ||
         (source->pread == NULL && source->read == NULL))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "attach: no such layout, or a source or sink without functions");
-    st = bs_front_read(&a.front, &a.in, envelope, envelope_len, err);
+    st = bs_preamble_read(&a.preamble, &a.in, envelope, envelope_len, err);
     if (layout == BLOBSEAL_LAYOUT_AUTO)
-        layout = a.front.layout;
+        layout = a.preamble.layout;
     if (st == BLOBSEAL_OK && layout != BLOBSEAL_LAYOUT_DETACHED)
         st = attach_frame(&a, layout, slot_capacity, err);
     if (st == BLOBSEAL_OK)
-        st = put(&a, a.front.core.raw, BS_CORE_HEADER_LEN, err);
+        st = put(&a, a.preamble.core.raw, BS_CORE_HEADER_LEN, err);
     if (st == BLOBSEAL_OK)
         st = copy_payload(&a, err);
-    bs_front_clear(&a.front);
+    bs_preamble_clear(&a.preamble);
     return st;
 }

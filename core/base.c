@@ -57,7 +57,7 @@ void blobseal_free(void *p)
 /* No struct of any version is as long: a size beyond is no size. */
 #define MAX_STRUCT ((size_t)4096)
 
-bool blobseal_take_struct(void *own, size_t own_size, const void *theirs)
+bool blobseal_struct_import(void *own, size_t own_size, const void *theirs)
 {
     size_t size;
 
@@ -74,7 +74,7 @@ bool blobseal_take_struct(void *own, size_t own_size, const void *theirs)
     return true;
 }
 
-bool bs_give_struct(void *theirs, const void *own, size_t own_size)
+bool bs_struct_export(void *theirs, const void *own, size_t own_size)
 {
     size_t size;
 

@@ -37,7 +37,7 @@ static unsigned decode6(unsigned c)
     return (v & 0x3F) | (~(upper | lower | digit | minus | under) & 0xFF) << 8;
 }
 
-void blobseal_b64_encode(char *out, const uint8_t *in, size_t len)
+void blobseal_base64url_encode(char *out, const uint8_t *in, size_t len)
 {
     size_t full = len / 3, rest = len % 3;
     char *p = out;
@@ -59,7 +59,7 @@ void blobseal_b64_encode(char *out, const uint8_t *in, size_t len)
     to_alphabet(out, (size_t)(p - out));
 }
 
-bool blobseal_b64_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in, size_t len)
+bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in, size_t len)
 {
     size_t full = len / 4, rest = len % 4, total = full * 3 + (rest > 0 ? rest - 1 : 0);
     unsigned bad = 0;
@@ -91,10 +91,10 @@ bool blobseal_b64_decode(uint8_t *out, size_t cap, size_t *out_len, const char *
     return true;
 }
 
-void bs_put_b64(struct bs_writer_cur *w, const void *p, size_t len)
+void bs_put_base64url(struct bs_builder *w, const void *p, size_t len)
 {
-    uint8_t *room = bs_room(w, BLOBSEAL_B64_LEN(len));
+    uint8_t *room = bs_room(w, BLOBSEAL_BASE64URL_LEN(len));
 
     if (room != NULL)
-        blobseal_b64_encode((char *)room, p, len);
+        blobseal_base64url_encode((char *)room, p, len);
 }

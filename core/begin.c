@@ -9,7 +9,7 @@
 
 #define GENERATION 1u
 
-static enum blobseal_status make_core(struct bs_begun *b, struct blobseal_secret32 *dek,
+static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_secret32 *dek,
                                       const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
     struct bs_core_header *core = &b->core;
@@ -41,66 +41,66 @@ static enum blobseal_layout choose_layout(enum blobseal_layout wanted, uint64_t 
 }
 
 /* Write frame and core header, in one piece, and set b->core_offset. */
-static enum blobseal_status write_front(struct bs_begun *b, const struct blobseal_sink *sink, uint32_t capacity,
-                                        struct blobseal_error *err)
+static enum blobseal_status write_preamble(struct bs_new_blob *b, const struct blobseal_sink *sink, uint32_t capacity,
+                                           struct blobseal_error *err)
 {
     bool detached = b->layout == BLOBSEAL_LAYOUT_DETACHED;
     const char *jwe = (const char *)b->jwe.p;
     struct bs_frame frame = {0};
     enum blobseal_status st = BLOBSEAL_OK;
-    uint8_t *front;
+    uint8_t *preamble;
 
     if (!detached)
         st = bs_frame_plan(&frame, b->layout, capacity, b->jwe.len, b->core.blob_id, err);
     if (st != BLOBSEAL_OK)
         return st;
     b->core_offset = frame.frame_len;
-    front = malloc(frame.frame_len + BS_CORE_HEADER_LEN);
-    if (front == NULL)
+    preamble = malloc(frame.frame_len + BS_CORE_HEADER_LEN);
+    if (preamble == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the frame: no memory");
     if (!detached)
-        bs_frame_encode(&frame, front, jwe, b->jwe.len, GENERATION);
-    memcpy(front + frame.frame_len, b->core.raw, BS_CORE_HEADER_LEN);
-    st = bs_write(sink, front, frame.frame_len + BS_CORE_HEADER_LEN, 0, err);
-    free(front);
+        bs_frame_encode(&frame, preamble, jwe, b->jwe.len, GENERATION);
+    memcpy(preamble + frame.frame_len, b->core.raw, BS_CORE_HEADER_LEN);
+    st = bs_write(sink, preamble, frame.frame_len + BS_CORE_HEADER_LEN, 0, err);
+    free(preamble);
     return st;
 }
 
-enum blobseal_status bs_begin(struct bs_begun *b, const struct blobseal_sink *sink, uint64_t size,
-                              struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_seal_options *o,
-                              struct blobseal_error *err)
+enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobseal_sink *sink, uint64_t size,
+                                       struct blobseal_kek *const *keks, size_t num_keks,
+                                       const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
-    uint8_t meta_buf[BLOBSEAL_MAX_META];
+    uint8_t metadata_buf[BLOBSEAL_MAX_METADATA];
     struct blobseal_secret32 *dek = NULL;
-    struct bs_slice meta;
+    struct bs_slice metadata;
     enum blobseal_status st;
 
-    *b = (struct bs_begun){.layout = choose_layout(o->layout, size)};
+    *b = (struct bs_new_blob){.layout = choose_layout(o->layout, size)};
     if (o->layout > BLOBSEAL_LAYOUT_DETACHED)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such layout");
     if (o->zstd && (o->zstd_level < BLOBSEAL_ZSTD_MIN_LEVEL || o->zstd_level > BLOBSEAL_ZSTD_MAX_LEVEL))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such level of zstd: %d", o->zstd_level);
     if (sink->write == NULL && sink->pwrite == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a sink without functions");
-    st = bs_meta_write(&meta, meta_buf, o->meta, err);
+    st = bs_metadata_write(&metadata, metadata_buf, o->metadata, err);
     if (st != BLOBSEAL_OK)
         return st;
     dek = blobseal_secret_alloc(sizeof *dek);
     b->keys = blobseal_secret_alloc(sizeof *b->keys);
-    b->jwe = bs_out(malloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
+    b->jwe = bs_builder_start(malloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
     st = dek != NULL && b->keys != NULL && b->jwe.p != NULL
              ? make_core(b, dek, o, err)
              : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     if (st == BLOBSEAL_OK)
-        st = bs_envelope_write(&b->jwe, &b->core, GENERATION, dek, meta, keks, num_keks, err);
+        st = bs_envelope_write(&b->jwe, &b->core, GENERATION, dek, metadata, keks, num_keks, err);
     if (st == BLOBSEAL_OK)
-        st = write_front(b, sink, o->slot_capacity, err);
+        st = write_preamble(b, sink, o->slot_capacity, err);
     blobseal_secret_free(dek);
     return st;
 }
 
-enum blobseal_status bs_begun_tell(const struct bs_begun *b, uint64_t plain_bytes, uint64_t stored_bytes,
-                                   struct blobseal_seal_result *result, struct blobseal_error *err)
+enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t plain_bytes, uint64_t stored_bytes,
+                                        struct blobseal_seal_result *result, struct blobseal_error *err)
 {
     struct blobseal_seal_result r = {.size = sizeof r,
                                      .plain_bytes = plain_bytes,
@@ -118,15 +118,15 @@ enum blobseal_status bs_begun_tell(const struct bs_begun *b, uint64_t plain_byte
         r.envelope[b->jwe.len] = '\0';
         r.envelope_len = b->jwe.len;
     }
-    if (bs_give_struct(result, &r, sizeof r))
+    if (bs_struct_export(result, &r, sizeof r))
         return BLOBSEAL_OK;
     free(r.envelope);
     return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
 }
 
-void bs_begun_clear(struct bs_begun *b)
+void bs_new_blob_clear(struct bs_new_blob *b)
 {
     free(b->jwe.p);
     blobseal_secret_free(b->keys);
-    *b = (struct bs_begun){0};
+    *b = (struct bs_new_blob){0};
 }

@@ -4,14 +4,14 @@
 
 static const uint8_t core_magic[8] = {0x89, 'B', 'S', 'C', '\r', '\n', 0x1A, '\n'};
 
-#define SUM_OFFSET (BS_CORE_HEADER_LEN - BS_SUM_LEN)
+#define SUM_OFFSET (BS_CORE_HEADER_LEN - BS_CHECKSUM_LEN)
 
 bool bs_core_magic(const uint8_t *p, size_t len)
 {
     return len >= sizeof core_magic && memcmp(p, core_magic, sizeof core_magic) == 0;
 }
 
-static void put_context(struct bs_writer_cur *w, const struct bs_core_header *h)
+static void put_context(struct bs_builder *w, const struct bs_core_header *h)
 {
     bs_put(w, core_magic, sizeof core_magic);
     bs_put8(w, h->version);
@@ -24,14 +24,14 @@ static void put_context(struct bs_writer_cur *w, const struct bs_core_header *h)
 
 void bs_core_context(const struct bs_core_header *h, uint8_t out[BS_CONTEXT_LEN])
 {
-    struct bs_writer_cur w = bs_out(out, BS_CONTEXT_LEN);
+    struct bs_builder w = bs_builder_start(out, BS_CONTEXT_LEN);
 
     put_context(&w, h);
 }
 
 void bs_core_encode(struct bs_core_header *h)
 {
-    struct bs_writer_cur w = bs_out(h->raw, sizeof h->raw);
+    struct bs_builder w = bs_builder_start(h->raw, sizeof h->raw);
 
     put_context(&w, h);
     bs_put(&w, h->salt, sizeof h->salt);
@@ -41,7 +41,7 @@ void bs_core_encode(struct bs_core_header *h)
 
 enum blobseal_status bs_core_decode(struct bs_core_header *h, const uint8_t *p, size_t len, struct blobseal_error *err)
 {
-    struct bs_reader_cur c = bs_cur(p, len);
+    struct bs_parser c = bs_parser_start(p, len);
     bool zero;
 
     *h = (struct bs_core_header){0};
@@ -96,17 +96,17 @@ uint64_t bs_core_len(const struct bs_core_header *h, uint64_t plain_len)
     uint64_t full = plain_len / BS_SEGMENT_LEN;
     size_t rest = (size_t)(plain_len % BS_SEGMENT_LEN);
 
-    return BS_CORE_HEADER_LEN + full * bs_segment_stride(h) + bs_sealed_tail_len(rest) + bs_segment_sum_len(h);
+    return BS_CORE_HEADER_LEN + full * bs_segment_stride(h) + bs_sealed_tail_len(rest) + bs_segment_checksum_len(h);
 }
 
 bool bs_payload_plain_len(const struct bs_core_header *h, uint64_t payload_len, uint64_t *plain_len)
 {
     uint64_t full = payload_len / bs_segment_stride(h), rest = payload_len % bs_segment_stride(h);
-    uint64_t sum_len = bs_segment_sum_len(h), tail;
+    uint64_t checksum_len = bs_segment_checksum_len(h), tail;
 
-    if (rest < sum_len || full >= BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS)
+    if (rest < checksum_len || full >= BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS)
         return false;
-    if (!bs_tail_plain_len(rest - sum_len, &tail) || tail >= BS_SEGMENT_LEN)
+    if (!bs_tail_plain_len(rest - checksum_len, &tail) || tail >= BS_SEGMENT_LEN)
         return false;
     *plain_len = full * BS_SEGMENT_LEN + tail;
     return true;

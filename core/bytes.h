@@ -52,19 +52,19 @@ static inline uint64_t bs_load64(const uint8_t *p)
 
 /* ---- Reading ---- */
 
-struct bs_reader_cur {
+struct bs_parser {
     const uint8_t *p;
     size_t left;
     bool ok;
 };
 
-static inline struct bs_reader_cur bs_cur(const uint8_t *p, size_t len)
+static inline struct bs_parser bs_parser_start(const uint8_t *p, size_t len)
 {
-    return (struct bs_reader_cur){p, len, true};
+    return (struct bs_parser){p, len, true};
 }
 
 /* The next @len bytes, or NULL. */
-static inline const uint8_t *bs_take(struct bs_reader_cur *c, size_t len)
+static inline const uint8_t *bs_take(struct bs_parser *c, size_t len)
 {
     const uint8_t *p = c->p;
 
@@ -77,28 +77,28 @@ static inline const uint8_t *bs_take(struct bs_reader_cur *c, size_t len)
     return p;
 }
 
-static inline uint8_t bs_take8(struct bs_reader_cur *c)
+static inline uint8_t bs_take8(struct bs_parser *c)
 {
     const uint8_t *p = bs_take(c, 1);
 
     return p != NULL ? *p : 0;
 }
 
-static inline uint32_t bs_take32(struct bs_reader_cur *c)
+static inline uint32_t bs_take32(struct bs_parser *c)
 {
     const uint8_t *p = bs_take(c, 4);
 
     return p != NULL ? bs_load32(p) : 0;
 }
 
-static inline uint64_t bs_take64(struct bs_reader_cur *c)
+static inline uint64_t bs_take64(struct bs_parser *c)
 {
     const uint8_t *p = bs_take(c, 8);
 
     return p != NULL ? bs_load64(p) : 0;
 }
 
-static inline void bs_take_copy(struct bs_reader_cur *c, uint8_t *out, size_t len)
+static inline void bs_take_copy(struct bs_parser *c, uint8_t *out, size_t len)
 {
     const uint8_t *p = bs_take(c, len);
 
@@ -117,7 +117,7 @@ static inline bool bs_all_zero(const uint8_t *p, size_t len)
     return any == 0;
 }
 
-static inline bool bs_take_zeros(struct bs_reader_cur *c, size_t len)
+static inline bool bs_take_zeros(struct bs_parser *c, size_t len)
 {
     const uint8_t *p = bs_take(c, len);
 
@@ -126,20 +126,20 @@ static inline bool bs_take_zeros(struct bs_reader_cur *c, size_t len)
 
 /* ---- Writing ---- */
 
-struct bs_writer_cur {
+struct bs_builder {
     uint8_t *p;
     size_t len; /* written so far */
     size_t cap;
     bool ok;
 };
 
-static inline struct bs_writer_cur bs_out(uint8_t *p, size_t cap)
+static inline struct bs_builder bs_builder_start(uint8_t *p, size_t cap)
 {
-    return (struct bs_writer_cur){p, 0, cap, true};
+    return (struct bs_builder){p, 0, cap, true};
 }
 
 /* Room for @len bytes that the caller fills, or NULL. */
-static inline uint8_t *bs_room(struct bs_writer_cur *w, size_t len)
+static inline uint8_t *bs_room(struct bs_builder *w, size_t len)
 {
     uint8_t *p = w->p + w->len;
 
@@ -151,7 +151,7 @@ static inline uint8_t *bs_room(struct bs_writer_cur *w, size_t len)
     return p;
 }
 
-static inline void bs_put(struct bs_writer_cur *w, const void *data, size_t len)
+static inline void bs_put(struct bs_builder *w, const void *data, size_t len)
 {
     uint8_t *p = bs_room(w, len);
 
@@ -159,17 +159,17 @@ static inline void bs_put(struct bs_writer_cur *w, const void *data, size_t len)
         memcpy(p, data, len);
 }
 
-static inline void bs_put_text(struct bs_writer_cur *w, const char *text)
+static inline void bs_put_text(struct bs_builder *w, const char *text)
 {
     bs_put(w, text, strlen(text));
 }
 
-static inline void bs_put8(struct bs_writer_cur *w, uint8_t v)
+static inline void bs_put8(struct bs_builder *w, uint8_t v)
 {
     bs_put(w, &v, 1);
 }
 
-static inline void bs_put32(struct bs_writer_cur *w, uint32_t v)
+static inline void bs_put32(struct bs_builder *w, uint32_t v)
 {
     uint8_t *p = bs_room(w, 4);
 
@@ -177,7 +177,7 @@ static inline void bs_put32(struct bs_writer_cur *w, uint32_t v)
         bs_store32(p, v);
 }
 
-static inline void bs_put64(struct bs_writer_cur *w, uint64_t v)
+static inline void bs_put64(struct bs_builder *w, uint64_t v)
 {
     uint8_t *p = bs_room(w, 8);
 
@@ -185,7 +185,7 @@ static inline void bs_put64(struct bs_writer_cur *w, uint64_t v)
         bs_store64(p, v);
 }
 
-static inline void bs_put_zeros(struct bs_writer_cur *w, size_t len)
+static inline void bs_put_zeros(struct bs_builder *w, size_t len)
 {
     uint8_t *p = bs_room(w, len);
 

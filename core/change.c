@@ -12,7 +12,7 @@ enum blobseal_status bs_change_start(struct bs_change *c, const struct blobseal_
                                      struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
     *c = (struct bs_change){.wanted = {.size = sizeof c->wanted}};
-    if (wanted == NULL || !blobseal_take_struct(&c->wanted, sizeof c->wanted, wanted))
+    if (wanted == NULL || !blobseal_struct_import(&c->wanted, sizeof c->wanted, wanted))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "change recipients: a change without its size, or newer than the library");
     if (num_keks > BLOBSEAL_MAX_RECIPIENTS || c->wanted.num_add > BLOBSEAL_MAX_RECIPIENTS)
@@ -76,13 +76,13 @@ static bool is_named(const struct bs_change *c, const char *kid)
 }
 
 /* Open with the first @num of the keys. */
-static enum blobseal_status unlock(struct bs_change *c, size_t num, const struct bs_front *f, const char *name,
+static enum blobseal_status unlock(struct bs_change *c, size_t num, const struct bs_preamble *f, const char *name,
                                    struct blobseal_error *err)
 {
     enum blobseal_status st;
 
     if (f != NULL)
-        return bs_front_unlock(f, name, c->keks, num, &c->candidate, &c->envelope, &c->u, err);
+        return bs_preamble_unlock(f, name, c->keks, num, &c->candidate, &c->envelope, &c->u, err);
     st = bs_envelope_parse(&c->envelope, c->text, c->text_len, err);
     if (st == BLOBSEAL_OK)
         st = bs_envelope_unlock(&c->u, &c->envelope, NULL, c->keks, num, err);
@@ -115,7 +115,7 @@ static bool key_may_be_gone(const struct bs_change *c)
  * (any more) and the new ones are, then there is nothing to replace, and another key may show that all is well. So it is with
  * a key that let itself out.
  */
-static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_front *f, const char *name,
+static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_preamble *f, const char *name,
                                           struct blobseal_error *err)
 {
     enum blobseal_status st = unlock(c, c->wanted.replace ? 1 : c->num_keks, f, name, err);
@@ -151,8 +151,8 @@ static void note_step(struct bs_change *c, enum blobseal_action action, const st
 {
     c->steps[c->num_steps++] =
         (struct blobseal_change_step){action, {.alg = r->alg, .kid = r->kid, .region = r->region}};
-    c->changed = c->changed || action != BLOBSEAL_KEEP;
-    c->fresh = c->fresh || action == BLOBSEAL_REMOVE;
+    c->changed = c->changed || action != BLOBSEAL_ACTION_KEEP;
+    c->fresh = c->fresh || action == BLOBSEAL_ACTION_REMOVE;
 }
 
 static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_kek *kek, struct blobseal_error *err)
@@ -172,7 +172,7 @@ static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_k
         return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "a blob has at most %u recipients", BLOBSEAL_MAX_RECIPIENTS);
     c->wrap[c->num] = kek;
     c->recipients[c->num++] = r;
-    note_step(c, BLOBSEAL_ADD, &r);
+    note_step(c, BLOBSEAL_ACTION_ADD, &r);
     return BLOBSEAL_OK;
 }
 
@@ -210,7 +210,7 @@ static enum blobseal_status plan(struct bs_change *c, struct blobseal_error *err
     for (size_t i = 0; i < jwe->num; i++) {
         bool removed = is_removed(c, i);
 
-        note_step(c, removed ? BLOBSEAL_REMOVE : BLOBSEAL_KEEP, &jwe->recipients[i]);
+        note_step(c, removed ? BLOBSEAL_ACTION_REMOVE : BLOBSEAL_ACTION_KEEP, &jwe->recipients[i]);
         if (!removed)
             c->recipients[c->num++] = jwe->recipients[i];
     }
@@ -225,8 +225,8 @@ static enum blobseal_status plan(struct bs_change *c, struct blobseal_error *err
     return st;
 }
 
-enum blobseal_status bs_change_plan(struct bs_change *c, const struct bs_front *f, const char *name, const char *text,
-                                    size_t len, struct blobseal_error *err)
+enum blobseal_status bs_change_plan(struct bs_change *c, const struct bs_preamble *f, const char *name,
+                                    const char *text, size_t len, struct blobseal_error *err)
 {
     enum blobseal_status st;
 
@@ -274,7 +274,7 @@ enum blobseal_status bs_change_write(struct bs_change *c, struct blobseal_error 
         return BLOBSEAL_E_POLICY;
     }
     c->generation++;
-    c->jwe = bs_out(malloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
+    c->jwe = bs_builder_start(malloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
     fresh = c->fresh ? blobseal_secret_alloc(sizeof *fresh) : &c->u->by.cek;
     if (c->jwe.p == NULL || fresh == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
@@ -343,7 +343,7 @@ enum blobseal_status blobseal_change_envelope(struct blobseal_change_result **re
                                               const struct blobseal_change *change, struct blobseal_error *err)
 {
     struct bs_input in = {source, 0};
-    struct bs_front front = {0};
+    struct bs_preamble preamble = {0};
     struct bs_change *c = malloc(sizeof *c);
     enum blobseal_status st;
 
@@ -354,18 +354,18 @@ enum blobseal_status blobseal_change_envelope(struct blobseal_change_result **re
     if (st == BLOBSEAL_OK && source == NULL && envelope == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: neither a blob nor an envelope");
     if (st == BLOBSEAL_OK && source != NULL)
-        st = bs_front_read(&front, &in, envelope, envelope_len, err);
+        st = bs_preamble_read(&preamble, &in, envelope, envelope_len, err);
     if (st == BLOBSEAL_OK)
-        st = bs_change_plan(c, source != NULL ? &front : NULL, source != NULL ? bs_source_name(source) : "the envelope",
-                            envelope, envelope_len, err);
-    if (st == BLOBSEAL_OK && (c->changed || (front.notes & BLOBSEAL_NOTE_TIE) != 0)) {
-        c->finished = (front.notes & BLOBSEAL_NOTE_TIE) != 0;
+        st = bs_change_plan(c, source != NULL ? &preamble : NULL,
+                            source != NULL ? bs_source_name(source) : "the envelope", envelope, envelope_len, err);
+    if (st == BLOBSEAL_OK && (c->changed || (preamble.notes & BLOBSEAL_NOTE_TIE) != 0)) {
+        c->finished = (preamble.notes & BLOBSEAL_NOTE_TIE) != 0;
         st = bs_change_write(c, err);
     }
     if (st == BLOBSEAL_OK)
         st = bs_change_report(result, c, err);
     bs_change_clear(c);
     free(c);
-    bs_front_clear(&front);
+    bs_preamble_clear(&preamble);
     return st;
 }

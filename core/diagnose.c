@@ -46,10 +46,11 @@ tell(const struct diagnosis *d, const char *name, enum blobseal_level level, con
 static void tell_test(const struct diagnosis *d, const char *name, bool ok, const char *value)
 {
     if (ok)
-        tell(d, name, BLOBSEAL_FINE, "", "%s", value);
+        tell(d, name, BLOBSEAL_LEVEL_OK, "", "%s", value);
     else
-        tell(d, name, BLOBSEAL_FAILURE, "do not seal here: the CPU, its microcode or a library gives wrong answers",
-             "%s: the self-test failed", value);
+        tell(d, name, BLOBSEAL_LEVEL_FAILURE,
+             "do not seal here: the CPU, its microcode or a library gives wrong answers", "%s: the self-test failed",
+             value);
 }
 
 /* ---- The CPU, and what OpenSSL makes of it ------------------------------------------------------------------------ */
@@ -64,12 +65,12 @@ static void check_cpu(const struct diagnosis *d, uint32_t features)
         if ((features >> i & 1) != 0 && used < sizeof list)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? " " : "", name);
     if (features == 0)
-        tell(d, "cpu", BLOBSEAL_WARNING, "", "no features known");
+        tell(d, "cpu", BLOBSEAL_LEVEL_WARNING, "", "no features known");
     else if ((features & BS_CPU_AES) == 0 || (features & BS_CPU_PCLMUL) == 0)
-        tell(d, "cpu", BLOBSEAL_WARNING, "AES-GCM is slow without aes and pclmul: does a hypervisor hide them?", "%s",
-             list);
+        tell(d, "cpu", BLOBSEAL_LEVEL_WARNING, "AES-GCM is slow without aes and pclmul: does a hypervisor hide them?",
+             "%s", list);
     else
-        tell(d, "cpu", BLOBSEAL_FINE, "", "%s", list);
+        tell(d, "cpu", BLOBSEAL_LEVEL_OK, "", "%s", list);
 }
 
 static void check_cpus(const struct diagnosis *d)
@@ -78,10 +79,10 @@ static void check_cpus(const struct diagnosis *d)
     cpu_set_t set;
 
     if (sched_getaffinity(0, sizeof set, &set) == 0)
-        tell(d, "cpus", BLOBSEAL_FINE, "", "%d of %ld: as many threads by default", CPU_COUNT(&set), online);
+        tell(d, "cpus", BLOBSEAL_LEVEL_OK, "", "%d of %ld: as many threads by default", CPU_COUNT(&set), online);
     else
-        tell(d, "cpus", BLOBSEAL_WARNING, "name the number of threads", "it is not known which of %ld may be used",
-             online);
+        tell(d, "cpus", BLOBSEAL_LEVEL_WARNING, "name the number of threads",
+             "it is not known which of %ld may be used", online);
 }
 
 /* Bits of OpenSSL's capability vector, see OPENSSL_ia32cap(3). */
@@ -112,10 +113,10 @@ static void check_openssl_cpu(const struct diagnosis *d, uint32_t features)
         if ((features & openssl_bits[i].feature) != 0 && (words[openssl_bits[i].word] >> openssl_bits[i].bit & 1) == 0)
             used += (size_t)snprintf(masked + used, sizeof masked - used, " %s", openssl_bits[i].name);
     if (used > 0)
-        tell(d, "OPENSSL_ia32cap", BLOBSEAL_WARNING, hint, "%s%s%s: OpenSSL does not use%s",
+        tell(d, "OPENSSL_ia32cap", BLOBSEAL_LEVEL_WARNING, hint, "%s%s%s: OpenSSL does not use%s",
              env != NULL ? "'" : "not set", env != NULL ? env + 4 : "", env != NULL ? "'" : "", masked);
     else
-        tell(d, "OPENSSL_ia32cap", BLOBSEAL_FINE, "", "%s", env != NULL ? env + 4 : "not set");
+        tell(d, "OPENSSL_ia32cap", BLOBSEAL_LEVEL_OK, "", "%s", env != NULL ? env + 4 : "not set");
 }
 
 /* ---- The process -------------------------------------------------------------------------------------------------- */
@@ -132,13 +133,14 @@ static void check_locked_memory(const struct diagnosis *d)
     if (p != MAP_FAILED)
         (void)munmap(p, NEEDED_LOCKED);
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        tell(d, "locked memory", ok ? BLOBSEAL_FINE : BLOBSEAL_WARNING, "", "no limit%s",
+        tell(d, "locked memory", ok ? BLOBSEAL_LEVEL_OK : BLOBSEAL_LEVEL_WARNING, "", "no limit%s",
              ok ? "" : ", yet keys cannot be locked");
     else if (ok)
-        tell(d, "locked memory", BLOBSEAL_FINE, "", "up to %llu KiB", (unsigned long long)limit.rlim_cur / 1024);
+        tell(d, "locked memory", BLOBSEAL_LEVEL_OK, "", "up to %llu KiB", (unsigned long long)limit.rlim_cur / 1024);
     else
-        tell(d, "locked memory", BLOBSEAL_WARNING, "keys may be written to swap space: raise the limit (ulimit -l)",
-             "up to %llu KiB: too little for keys", (unsigned long long)limit.rlim_cur / 1024);
+        tell(d, "locked memory", BLOBSEAL_LEVEL_WARNING,
+             "keys may be written to swap space: raise the limit (ulimit -l)", "up to %llu KiB: too little for keys",
+             (unsigned long long)limit.rlim_cur / 1024);
 }
 
 static void check_core_files(const struct diagnosis *d)
@@ -146,9 +148,9 @@ static void check_core_files(const struct diagnosis *d)
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0)
-        tell(d, "core files", BLOBSEAL_FINE, "", "none");
+        tell(d, "core files", BLOBSEAL_LEVEL_OK, "", "none");
     else
-        tell(d, "core files", BLOBSEAL_WARNING, "OpenSSL's copies of keys would be in them: set RLIMIT_CORE to 0",
+        tell(d, "core files", BLOBSEAL_LEVEL_WARNING, "OpenSSL's copies of keys would be in them: set RLIMIT_CORE to 0",
              "possible");
 }
 
@@ -225,12 +227,12 @@ static void check_fips(const struct diagnosis *d)
                 {"RSA", rsa_provider},
                 {"random numbers", random_provider}};
     const OSSL_PROVIDER *first = NULL;
-    enum blobseal_level level = BLOBSEAL_FINE;
+    enum blobseal_level level = BLOBSEAL_LEVEL_OK;
     char list[200] = "", module[100];
     size_t used = 0;
 
     if (EVP_default_properties_is_fips_enabled(NULL) != 1) {
-        tell(d, "fips", BLOBSEAL_FINE, "", "off");
+        tell(d, "fips", BLOBSEAL_LEVEL_OK, "", "off");
         return;
     }
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
@@ -238,15 +240,16 @@ static void check_fips(const struct diagnosis *d)
 
         first = i == 0 ? by : first;
         if (by == NULL || by != first)
-            level = BLOBSEAL_FAILURE;
+            level = BLOBSEAL_LEVEL_FAILURE;
         if (used < sizeof list)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s by %s", i > 0 ? ", " : "", uses[i].what,
                                      by != NULL ? OSSL_PROVIDER_get0_name(by) : "none");
     }
     describe_provider(module, sizeof module, first);
     tell(d, "fips", level,
-         level == BLOBSEAL_FINE ? ""
-                                : "one FIPS provider shall serve all: load it before anything else, see fips_module(7)",
+         level == BLOBSEAL_LEVEL_OK
+             ? ""
+             : "one FIPS provider shall serve all: load it before anything else, see fips_module(7)",
          "on: %s%s", list, module);
 }
 
@@ -258,8 +261,9 @@ static void check_gcm(const struct diagnosis *d)
     enum bs_gcm_status st = bs_gcm_selftest(d->what->gcm);
 
     if (st == BS_GCM_NO_CIPHER)
-        tell(d, "aes-256-gcm", BLOBSEAL_FAILURE, "load a provider that has it with the default properties of OpenSSL",
-             "%s: no provider has it", d->what->gcm->name);
+        tell(d, "aes-256-gcm", BLOBSEAL_LEVEL_FAILURE,
+             "load a provider that has it with the default properties of OpenSSL", "%s: no provider has it",
+             d->what->gcm->name);
     else
         tell_test(d, "aes-256-gcm", st == BS_GCM_OK, d->what->gcm->name);
 }
@@ -311,8 +315,8 @@ void bs_diagnose(const struct bs_diagnosed *what, blobseal_finding_fn fn, void *
     uint32_t features = bs_cpu_features();
 
     (void)ERR_set_mark();
-    tell(&d, "blobseal", BLOBSEAL_FINE, "", "%s", blobseal_version());
-    tell(&d, "openssl", BLOBSEAL_FINE, "", "%s", OpenSSL_version(OPENSSL_VERSION));
+    tell(&d, "blobseal", BLOBSEAL_LEVEL_OK, "", "%s", blobseal_version());
+    tell(&d, "openssl", BLOBSEAL_LEVEL_OK, "", "%s", OpenSSL_version(OPENSSL_VERSION));
     check_cpu(&d, features);
     check_cpus(&d);
     check_openssl_cpu(&d, features);
@@ -365,16 +369,16 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_fi
 
     if (secret == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "try key %s: no memory", info->kid);
-    tell(&d, "key", BLOBSEAL_FINE, "", "%s", info->kid);
-    tell(&d, "key type", BLOBSEAL_FINE, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
+    tell(&d, "key", BLOBSEAL_LEVEL_OK, "", "%s", info->kid);
+    tell(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
          info->can_unwrap ? "private" : "public");
     st = try_kek(kek, secret, err);
     if (st == BLOBSEAL_OK && !info->can_unwrap)
-        tell(&d, "key works", BLOBSEAL_FINE, "", "wraps; a public key cannot unwrap");
+        tell(&d, "key works", BLOBSEAL_LEVEL_OK, "", "wraps; a public key cannot unwrap");
     else if (st == BLOBSEAL_OK)
         tell_test(&d, "key works", blobseal_equal(&secret[0], &secret[1], sizeof secret[0]), "wraps and unwraps");
     else
-        tell(&d, "key works", BLOBSEAL_FAILURE, "", "no: %s", err != NULL ? err->text : blobseal_status_code(st));
+        tell(&d, "key works", BLOBSEAL_LEVEL_FAILURE, "", "no: %s", err != NULL ? err->text : blobseal_status_code(st));
     blobseal_secret_free(secret);
     return st;
 }

@@ -192,16 +192,16 @@ enum blobseal_status bs_envelope_unlock(struct bs_unlocked **out, const struct b
 static size_t write_header(char *out, size_t cap, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN], uint64_t generation,
                            const uint8_t rcpt[BS_SHA256_LEN])
 {
-    struct bs_writer_cur w = bs_out((uint8_t *)out, cap);
+    struct bs_builder w = bs_builder_start((uint8_t *)out, cap);
     char number[24];
 
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
     bs_put_text(&w, "{\"enc\":\"A256GCM\",\"cty\":\"jwk+json\",\"typ\":\"blobseal\",\"bs\":{\"v\":1,\"blob\":\"");
-    bs_put_b64(&w, blob_id, BLOBSEAL_BLOB_ID_LEN);
+    bs_put_base64url(&w, blob_id, BLOBSEAL_BLOB_ID_LEN);
     bs_put_text(&w, "\",\"layer\":1,\"gen\":");
     bs_put_text(&w, number);
     bs_put_text(&w, ",\"rcpt\":\"");
-    bs_put_b64(&w, rcpt, BS_SHA256_LEN);
+    bs_put_base64url(&w, rcpt, BS_SHA256_LEN);
     bs_put_text(&w, "\"}}");
     return w.ok ? w.len : 0;
 }
@@ -230,7 +230,7 @@ static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEA
     return BLOBSEAL_OK;
 }
 
-enum blobseal_status bs_envelope_encode(struct bs_writer_cur *out, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN],
+enum blobseal_status bs_envelope_encode(struct bs_builder *out, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN],
                                         uint64_t generation, const struct bs_jwe *jwe,
                                         const struct blobseal_secret32 *cek, struct bs_slice content,
                                         struct blobseal_error *err)
@@ -248,11 +248,11 @@ enum blobseal_status bs_envelope_encode(struct bs_writer_cur *out, const uint8_t
 /* Room for secrets of one envelope that is written, in one secret allocation. */
 struct vault {
     struct blobseal_secret32 cek;
-    uint8_t content[1024 + BLOBSEAL_MAX_META];
+    uint8_t content[1024 + BLOBSEAL_MAX_METADATA];
 };
 
-enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct bs_core_header *core,
-                                       uint64_t generation, const struct blobseal_secret32 *dek, struct bs_slice meta,
+enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_core_header *core, uint64_t generation,
+                                       const struct blobseal_secret32 *dek, struct bs_slice metadata,
                                        struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
     uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED];
@@ -271,7 +271,7 @@ enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct b
     else
         st = wrap_all(&jwe, keys, keks, num_keks, &v->cek, err);
     if (st == BLOBSEAL_OK) {
-        len = bs_jwk_write(v->content, sizeof v->content, core, dek, meta);
+        len = bs_jwk_write(v->content, sizeof v->content, core, dek, metadata);
         st = bs_envelope_encode(out, core->blob_id, generation, &jwe, &v->cek, (struct bs_slice){v->content, len}, err);
     }
     blobseal_secret_free(v);

@@ -36,7 +36,7 @@ BLOBSEAL_MUST_USE bool bs_sha256_end(struct bs_sha256 *h, uint8_t out[BS_SHA256_
 #define BS_SEGMENT_CHUNKS     ((size_t)64)
 #define BS_SEGMENT_LEN        (BS_SEGMENT_CHUNKS * BS_CHUNK_LEN)        /* plaintext of a full segment: 1 MiB */
 #define BS_SEALED_SEGMENT_LEN (BS_SEGMENT_CHUNKS * BS_SEALED_CHUNK_LEN) /* its chunks, without the sum         */
-#define BS_SUM_LEN            ((size_t)8)
+#define BS_CHECKSUM_LEN       ((size_t)8)
 #define BS_MAX_CHUNKS         ((uint64_t)1 << 38)
 #define BS_MAX_PLAIN          (BS_MAX_CHUNKS * BS_CHUNK_LEN - 1)
 
@@ -69,15 +69,15 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_core_decode(struct bs_core_header *h, 
 uint64_t bs_segment_seed(const struct bs_core_header *h, uint64_t index);
 
 /* Bytes of the sum behind a segment, if the blob has sums. */
-static inline size_t bs_segment_sum_len(const struct bs_core_header *h)
+static inline size_t bs_segment_checksum_len(const struct bs_core_header *h)
 {
-    return h->segments == BS_SEGMENTS_CHECKSUMMED ? BS_SUM_LEN : 0;
+    return h->segments == BS_SEGMENTS_CHECKSUMMED ? BS_CHECKSUM_LEN : 0;
 }
 
 /* Bytes of a full sealed segment with its sum. */
 static inline size_t bs_segment_stride(const struct bs_core_header *h)
 {
-    return BS_SEALED_SEGMENT_LEN + bs_segment_sum_len(h);
+    return BS_SEALED_SEGMENT_LEN + bs_segment_checksum_len(h);
 }
 
 /* Bytes of the sealed chunks of @plain_len bytes that end a message. */
@@ -143,7 +143,7 @@ BLOBSEAL_MUST_USE bool bs_chunked_open(struct bs_chunked *c, uint64_t first, boo
 /* ---- base64url.c ------------------------------------------------------------------------------------------------ */
 
 /* Append the base64url text of @len bytes. */
-void bs_put_b64(struct bs_writer_cur *w, const void *p, size_t len);
+void bs_put_base64url(struct bs_builder *w, const void *p, size_t len);
 
 /* ---- json.c: strict JSON in place (section 4.1) -------------------------------------------------------------- */
 
@@ -169,7 +169,7 @@ bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len);
 /* A plain decimal integer up to 2^53 - 1. */
 bool bs_json_uint(struct bs_json *j, uint64_t *out);
 /* Append a string, with the escapes that it must have and no others. @text is UTF-8. */
-void bs_put_json_string(struct bs_writer_cur *w, const char *text);
+void bs_put_json_string(struct bs_builder *w, const char *text);
 /* True if all of the text was read, without a fault. */
 BLOBSEAL_MUST_USE bool bs_json_end(struct bs_json *j);
 
@@ -234,7 +234,7 @@ enum blobseal_status bs_malformed(struct blobseal_error *err, const char *what);
  * Encrypt @content for the recipients of @jwe, whose `num`, `recipients` are set, with @cek under protected header JSON
  * @header. Writes flattened JSON for one recipient, general for more.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_write(struct bs_writer_cur *out, const struct bs_jwe *jwe,
+BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *jwe,
                                                     const char *header, size_t header_len,
                                                     const struct blobseal_secret32 *cek, const uint8_t *content,
                                                     size_t content_len, struct blobseal_error *err);
@@ -286,17 +286,18 @@ struct bs_slot bs_slot_decode(const struct bs_frame *f, const uint8_t *frame, un
 
 /* ---- meta.c: what the sealer says of a blob (section 4.4) ------------------------------------------------------- */
 
-struct bs_meta {
-    struct blobseal_meta shown; /* its `annotations` are those below */
+struct bs_metadata {
+    struct blobseal_metadata shown; /* its `annotations` are those below */
     struct blobseal_annotation annotations[BLOBSEAL_MAX_ANNOTATIONS];
 };
 
 /* Check @meta (NULL: none) and write it as JSON into @buf; @text receives what was written, maybe nothing. ARG, POLICY. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_meta_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_MAX_META],
-                                                     const struct blobseal_meta *meta, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_metadata_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_MAX_METADATA],
+                                                         const struct blobseal_metadata *metadata,
+                                                         struct blobseal_error *err);
 
 /* Read the object that comes next. The strings of @m point into the text of @j. False: it breaks a rule. */
-BLOBSEAL_MUST_USE bool bs_meta_read(struct bs_meta *m, struct bs_json *j);
+BLOBSEAL_MUST_USE bool bs_metadata_read(struct bs_metadata *m, struct bs_json *j);
 
 /* ---- jwk.c: the content of an envelope (section 4.4) --------------------------------------------------------------- */
 
@@ -304,8 +305,8 @@ struct bs_jwk {
     struct blobseal_secret32 k;
     uint8_t kid[BLOBSEAL_BLOB_ID_LEN];
     uint8_t hdr[BS_CORE_HEADER_LEN];
-    bool has_meta;
-    struct bs_meta meta; /* points into the text */
+    bool has_metadata;
+    struct bs_metadata metadata; /* points into the text */
 };
 
 /* Parse @text in place. Both are secret memory. */
@@ -313,7 +314,7 @@ BLOBSEAL_MUST_USE bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len
 
 /* Write into secret memory, with the text @meta as it stands (empty: none); the length, or 0 where @cap is too small. */
 size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek,
-                    struct bs_slice meta);
+                    struct bs_slice metadata);
 
 /* ---- envelope.c: what a JWE must say to be the envelope of a blob (sections 4.3 to 4.6) --------------------- */
 
@@ -353,19 +354,19 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_unlock(struct bs_unlocked **u
  * Write an envelope with @content under @cek for the recipients of @jwe, whose `num` and `recipients` are set. POLICY where
  * it does not fit.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_encode(struct bs_writer_cur *out,
+BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_encode(struct bs_builder *out,
                                                           const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN],
                                                           uint64_t generation, const struct bs_jwe *jwe,
                                                           const struct blobseal_secret32 *cek, struct bs_slice content,
                                                           struct blobseal_error *err);
 
 /*
- * Wrap @dek for @keks with a fresh CEK and write the envelope into @out, with @meta from bs_meta_write() (empty: none).
+ * Wrap @dek for @keks with a fresh CEK and write the envelope into @out, with @meta from bs_metadata_write() (empty: none).
  * POLICY where it does not fit, ARG for no, too many or equal recipients, or what a provider answers.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_writer_cur *out, const struct bs_core_header *core,
+BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_core_header *core,
                                                          uint64_t generation, const struct blobseal_secret32 *dek,
-                                                         struct bs_slice meta, struct blobseal_kek *const *keks,
+                                                         struct bs_slice metadata, struct blobseal_kek *const *keks,
                                                          size_t num_keks, struct blobseal_error *err);
 
 #endif

@@ -5,7 +5,7 @@
 static const uint8_t frame_magic[8] = {0x89, 'B', 'S', 'K', '\r', '\n', 0x1A, '\n'};
 static const uint8_t slot_magic[4] = {'B', 'S', 'K', 'S'};
 
-#define SUM_OFFSET (BS_FRAME_HEADER_LEN - BS_SUM_LEN)
+#define SUM_OFFSET (BS_FRAME_HEADER_LEN - BS_CHECKSUM_LEN)
 
 bool bs_frame_magic(const uint8_t *p, size_t len)
 {
@@ -58,7 +58,7 @@ enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layo
 
 void bs_slot_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, size_t jwe_len, uint64_t generation)
 {
-    struct bs_writer_cur w = bs_out(out, f->slot_capacity);
+    struct bs_builder w = bs_builder_start(out, f->slot_capacity);
 
     bs_put(&w, slot_magic, sizeof slot_magic);
     bs_put32(&w, (uint32_t)jwe_len);
@@ -70,7 +70,7 @@ void bs_slot_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, siz
 
 void bs_frame_encode_head(const struct bs_frame *f, uint8_t *out)
 {
-    struct bs_writer_cur w = bs_out(out, f->slot_offset);
+    struct bs_builder w = bs_builder_start(out, f->slot_offset);
 
     bs_put(&w, frame_magic, sizeof frame_magic);
     bs_put8(&w, 1); /* version */
@@ -95,7 +95,7 @@ void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, si
 
 enum blobseal_status bs_frame_decode(struct bs_frame *f, const uint8_t *p, size_t len, struct blobseal_error *err)
 {
-    struct bs_reader_cur c = bs_cur(p, len);
+    struct bs_parser c = bs_parser_start(p, len);
     unsigned version, layer;
     bool zero;
 
@@ -128,7 +128,7 @@ enum blobseal_status bs_frame_decode(struct bs_frame *f, const uint8_t *p, size_
 
 struct bs_slot bs_slot_decode(const struct bs_frame *f, const uint8_t *frame, unsigned index)
 {
-    struct bs_reader_cur c = bs_cur(frame + f->slot_offset + (size_t)index * f->slot_capacity, f->slot_capacity);
+    struct bs_parser c = bs_parser_start(frame + f->slot_offset + (size_t)index * f->slot_capacity, f->slot_capacity);
     uint32_t room = f->slot_capacity - BS_SLOT_HEADER_LEN;
     const uint8_t *magic = bs_take(&c, sizeof slot_magic);
     uint32_t jwe_len = bs_take32(&c);

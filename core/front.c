@@ -10,7 +10,7 @@
 
 /* ---- Slots ------------------------------------------------------------------------------------------------------ */
 
-static void add_candidate(struct bs_front *f, const struct bs_slot *s)
+static void add_candidate(struct bs_preamble *f, const struct bs_slot *s)
 {
     size_t i = f->num_candidates++;
 
@@ -25,7 +25,7 @@ static bool same_slot(const struct bs_slot *a, const struct bs_slot *b)
 }
 
 /* Which slots count: the newest valid one, both where they tie with different bytes, none where none is valid. */
-void bs_front_choose(struct bs_front *f)
+void bs_preamble_choose(struct bs_preamble *f)
 {
     const struct bs_slot *a = &f->slots[0], *b = &f->slots[1];
     bool alike;
@@ -48,7 +48,8 @@ void bs_front_choose(struct bs_front *f)
 }
 
 /* Read the frame behind its header, and choose unless an envelope was named. */
-static enum blobseal_status read_slots(struct bs_front *f, struct bs_input *in, bool named, struct blobseal_error *err)
+static enum blobseal_status read_slots(struct bs_preamble *f, struct bs_input *in, bool named,
+                                       struct blobseal_error *err)
 {
     size_t rest = f->header.frame_len - BS_FRAME_HEADER_LEN, n;
     enum blobseal_status st = bs_read(in, f->frame + BS_FRAME_HEADER_LEN, rest, &n, err);
@@ -63,7 +64,7 @@ static enum blobseal_status read_slots(struct bs_front *f, struct bs_input *in, 
         return BLOBSEAL_E_FORMAT;
     }
     if (!named)
-        bs_front_choose(f);
+        bs_preamble_choose(f);
     return BLOBSEAL_OK;
 }
 
@@ -81,7 +82,7 @@ static void pause_shortly(void)
 }
 
 /* A change holds its lock for a few writes and syncs. Where it takes longer reading goes on without one. */
-bool bs_front_lock(const struct blobseal_source *source)
+bool bs_preamble_lock(const struct blobseal_source *source)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         if (i > 0)
@@ -97,10 +98,10 @@ bool bs_front_lock(const struct blobseal_source *source)
  * whole, but reading takes more than a moment: no valid slot, or a tie, can be two views of two changes, so look again. Without
  * the lock also where the slots differ: a change that is under way shall not be told as one that did not finish.
  */
-static enum blobseal_status read_shared_slots(struct bs_front *f, struct bs_input *in, struct blobseal_error *err)
+static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_input *in, struct blobseal_error *err)
 {
     const struct blobseal_source *source = in->source;
-    bool locked = bs_front_lock(source);
+    bool locked = bs_preamble_lock(source);
     const struct bs_input start = *in;
     enum blobseal_status st = read_slots(f, in, false, err);
 
@@ -118,8 +119,9 @@ static enum blobseal_status read_shared_slots(struct bs_front *f, struct bs_inpu
 /* ---- The whole front --------------------------------------------------------------------------------------------- */
 
 /* The rest of a frame whose first 64 bytes are at @head. */
-static enum blobseal_status read_frame(struct bs_front *f, struct bs_input *in, const uint8_t head[BS_FRAME_HEADER_LEN],
-                                       size_t head_len, bool named, struct blobseal_error *err)
+static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *in,
+                                       const uint8_t head[BS_FRAME_HEADER_LEN], size_t head_len, bool named,
+                                       struct blobseal_error *err)
 {
     struct bs_frame *frame = &f->header;
     enum blobseal_status st = bs_frame_decode(frame, head, head_len, err);
@@ -144,14 +146,14 @@ static enum blobseal_status read_frame(struct bs_front *f, struct bs_input *in, 
     return st;
 }
 
-enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, const char *envelope, size_t envelope_len,
-                                   struct blobseal_error *err)
+enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in, const char *envelope,
+                                      size_t envelope_len, struct blobseal_error *err)
 {
     uint8_t head[BS_CORE_HEADER_LEN];
     enum blobseal_status st;
     size_t n, more;
 
-    *f = (struct bs_front){.layout = BLOBSEAL_LAYOUT_DETACHED};
+    *f = (struct bs_preamble){.layout = BLOBSEAL_LAYOUT_DETACHED};
     if (envelope != NULL) {
         f->candidates[0].text = envelope;
         f->candidates[0].len = envelope_len;
@@ -184,14 +186,14 @@ enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, cons
     return st;
 }
 
-void bs_front_clear(struct bs_front *f)
+void bs_preamble_clear(struct bs_preamble *f)
 {
     free(f->frame);
-    *f = (struct bs_front){0};
+    *f = (struct bs_preamble){0};
 }
 
-enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struct bs_envelope *e,
-                                       struct blobseal_error *err)
+enum blobseal_status bs_preamble_envelope(const struct bs_preamble *f, size_t i, struct bs_envelope *e,
+                                          struct blobseal_error *err)
 {
     enum blobseal_status st = bs_envelope_parse(e, f->candidates[i].text, f->candidates[i].len, err);
 
@@ -202,9 +204,9 @@ enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struc
     return st;
 }
 
-enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name, struct blobseal_kek *const *keks,
-                                     size_t num_keks, size_t *index, struct bs_envelope *e, struct bs_unlocked **u,
-                                     struct blobseal_error *err)
+enum blobseal_status bs_preamble_unlock(const struct bs_preamble *f, const char *name, struct blobseal_kek *const *keks,
+                                        size_t num_keks, size_t *index, struct bs_envelope *e, struct bs_unlocked **u,
+                                        struct blobseal_error *err)
 {
     enum blobseal_status first = BLOBSEAL_OK, st = BLOBSEAL_OK;
 
@@ -220,7 +222,7 @@ enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
         struct blobseal_error later = {0};
 
         bs_envelope_clear(e);
-        st = bs_front_envelope(f, *index, e, &later);
+        st = bs_preamble_envelope(f, *index, e, &later);
         if (st == BLOBSEAL_OK && u != NULL)
             st = bs_envelope_unlock(u, e, f->core_damaged ? NULL : &f->core, keks, num_keks, &later);
         if (st == BLOBSEAL_OK)
@@ -234,7 +236,7 @@ enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
     *index = 0;
     if (f->num_candidates > 1) { /* the error is that of the first: so is what the caller sees of the envelope */
         bs_envelope_clear(e);
-        if (bs_front_envelope(f, 0, e, NULL) != BLOBSEAL_OK)
+        if (bs_preamble_envelope(f, 0, e, NULL) != BLOBSEAL_OK)
             bs_envelope_clear(e);
     }
     return first;

@@ -49,9 +49,10 @@ static struct blobseal_info *info_new(size_t more)
 }
 
 /* What the frame and the core header say. */
-static void describe_front(struct blobseal_info *info, const struct bs_front *f, const struct blobseal_source *source)
+static void describe_front(struct blobseal_info *info, const struct bs_preamble *f,
+                           const struct blobseal_source *source)
 {
-    uint64_t front = f->core_offset + BS_CORE_HEADER_LEN;
+    uint64_t preamble = f->core_offset + BS_CORE_HEADER_LEN;
 
     info->version = f->core.version;
     info->suite = f->core.suite;
@@ -64,7 +65,7 @@ static void describe_front(struct blobseal_info *info, const struct bs_front *f,
     if (source == NULL || !bs_seekable(source))
         return;
     info->sealed_bytes = source->size;
-    if (source->size < front || !bs_payload_plain_len(&f->core, source->size - front, &info->stored_bytes)) {
+    if (source->size < preamble || !bs_payload_plain_len(&f->core, source->size - preamble, &info->stored_bytes)) {
         info->stored_bytes = BLOBSEAL_SIZE_UNKNOWN;
         info->notes |= BLOBSEAL_NOTE_LENGTH;
     }
@@ -94,65 +95,65 @@ static void copy_envelope(struct blobseal_info *info, const struct bs_envelope *
 }
 
 /* Copy @meta to @own and the annotations behind it, strings from *@at on. */
-static void copy_meta(struct blobseal_meta *own, const struct blobseal_meta *meta, char **at)
+static void copy_meta(struct blobseal_metadata *own, const struct blobseal_metadata *metadata, char **at)
 {
     struct blobseal_annotation *list = (struct blobseal_annotation *)(own + 1);
 
-    *own = (struct blobseal_meta){.size = sizeof *own,
-                                  .name = bs_keep_text(at, meta->name),
-                                  .type = bs_keep_text(at, meta->type),
-                                  .num_annotations = meta->num_annotations,
-                                  .annotations = list};
-    for (size_t i = 0; i < meta->num_annotations; i++) {
-        list[i].name = bs_keep_text(at, meta->annotations[i].name);
-        list[i].value = bs_keep_text(at, meta->annotations[i].value);
+    *own = (struct blobseal_metadata){.size = sizeof *own,
+                                      .name = bs_keep_text(at, metadata->name),
+                                      .type = bs_keep_text(at, metadata->type),
+                                      .num_annotations = metadata->num_annotations,
+                                      .annotations = list};
+    for (size_t i = 0; i < metadata->num_annotations; i++) {
+        list[i].name = bs_keep_text(at, metadata->annotations[i].name);
+        list[i].value = bs_keep_text(at, metadata->annotations[i].value);
     }
 }
 
 /* Bytes of the strings that the copies need. */
-static size_t strings_len(const struct bs_envelope *e, const struct blobseal_meta *meta)
+static size_t strings_len(const struct bs_envelope *e, const struct blobseal_metadata *metadata)
 {
     size_t len = 0;
 
     for (size_t i = 0; i < e->jwe.num; i++)
         len += bs_text_len(e->jwe.recipients[i].alg) + bs_text_len(e->jwe.recipients[i].kid) +
                bs_text_len(e->jwe.recipients[i].region);
-    if (meta == NULL)
+    if (metadata == NULL)
         return len;
-    for (size_t i = 0; i < meta->num_annotations; i++)
-        len += bs_text_len(meta->annotations[i].name) + bs_text_len(meta->annotations[i].value);
-    return len + bs_text_len(meta->name) + bs_text_len(meta->type);
+    for (size_t i = 0; i < metadata->num_annotations; i++)
+        len += bs_text_len(metadata->annotations[i].name) + bs_text_len(metadata->annotations[i].value);
+    return len + bs_text_len(metadata->name) + bs_text_len(metadata->type);
 }
 
 /* An info with recipients, metadata and annotations behind it, and behind those the strings. */
-static struct blobseal_info *info_of(const struct bs_envelope *e, const struct blobseal_meta *meta, const char *jwe,
-                                     size_t jwe_len)
+static struct blobseal_info *info_of(const struct bs_envelope *e, const struct blobseal_metadata *metadata,
+                                     const char *jwe, size_t jwe_len)
 {
     size_t recipients = e->jwe.num * sizeof(struct blobseal_recipient), described = 0;
     struct blobseal_info *info;
     char *at;
 
-    if (meta != NULL)
-        described = sizeof *meta + meta->num_annotations * sizeof *meta->annotations;
-    info = info_new(recipients + described + strings_len(e, meta) + jwe_len + 1);
+    if (metadata != NULL)
+        described = sizeof *metadata + metadata->num_annotations * sizeof *metadata->annotations;
+    info = info_new(recipients + described + strings_len(e, metadata) + jwe_len + 1);
     if (info == NULL)
         return NULL;
     at = (char *)(info + 1) + recipients + described;
     copy_envelope(info, e, &at, jwe, jwe_len);
-    if (meta != NULL) {
-        struct blobseal_meta *own = (struct blobseal_meta *)(void *)((char *)(info + 1) + recipients);
+    if (metadata != NULL) {
+        struct blobseal_metadata *own = (struct blobseal_metadata *)(void *)((char *)(info + 1) + recipients);
 
-        copy_meta(own, meta, &at);
-        info->meta = own;
+        copy_meta(own, metadata, &at);
+        info->metadata = own;
     }
     return info;
 }
 
-enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_front *f, size_t i,
-                                  const struct bs_envelope *e, const struct blobseal_meta *meta,
+enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_preamble *f, size_t i,
+                                  const struct bs_envelope *e, const struct blobseal_metadata *metadata,
                                   const struct blobseal_source *source, struct blobseal_error *err)
 {
-    *info = e != NULL ? info_of(e, meta, f->candidates[i].text, f->candidates[i].len) : info_new(0);
+    *info = e != NULL ? info_of(e, metadata, f->candidates[i].text, f->candidates[i].len) : info_new(0);
     if (*info == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the blob: no memory");
     describe_front(*info, f, source);
@@ -164,7 +165,7 @@ void blobseal_info_free(struct blobseal_info *info)
     free(info);
 }
 
-static enum blobseal_status describe(struct blobseal_info **info, const struct bs_front *f,
+static enum blobseal_status describe(struct blobseal_info **info, const struct bs_preamble *f,
                                      const struct blobseal_source *source, struct blobseal_error *err)
 {
     struct bs_envelope e;
@@ -173,7 +174,7 @@ static enum blobseal_status describe(struct blobseal_info **info, const struct b
 
     if (f->num_candidates == 0)
         return bs_info_make(info, f, 0, NULL, NULL, source, err);
-    st = bs_front_unlock(f, bs_source_name(source), NULL, 0, &i, &e, NULL, err);
+    st = bs_preamble_unlock(f, bs_source_name(source), NULL, 0, &i, &e, NULL, err);
     if (st == BLOBSEAL_OK)
         st = bs_info_make(info, f, i, &e, NULL, source, err);
     bs_envelope_clear(&e);
@@ -184,7 +185,7 @@ static enum blobseal_status describe(struct blobseal_info **info, const struct b
 static enum blobseal_status describe_envelope(struct blobseal_info **info, const char *envelope, size_t len,
                                               struct blobseal_error *err)
 {
-    struct bs_front f = {.layout = BLOBSEAL_LAYOUT_DETACHED, .candidates = {{.text = envelope, .len = len}}};
+    struct bs_preamble f = {.layout = BLOBSEAL_LAYOUT_DETACHED, .candidates = {{.text = envelope, .len = len}}};
     struct bs_envelope e;
     enum blobseal_status st = bs_envelope_parse(&e, envelope, len, err);
 
@@ -199,16 +200,16 @@ enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct 
                                       const char *envelope, size_t envelope_len, struct blobseal_error *err)
 {
     struct bs_input in = {source, 0};
-    struct bs_front f;
+    struct bs_preamble f;
     enum blobseal_status st;
 
     *info = NULL;
     if (source == NULL)
         return envelope != NULL ? describe_envelope(info, envelope, envelope_len, err)
                                 : blobseal_fail(err, BLOBSEAL_E_ARG, 0, "inspect: neither a blob nor an envelope");
-    st = bs_front_read(&f, &in, envelope, envelope_len, err);
+    st = bs_preamble_read(&f, &in, envelope, envelope_len, err);
     if (st == BLOBSEAL_OK)
         st = describe(info, &f, source, err);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
     return st;
 }

@@ -12,8 +12,8 @@
 
 /* ---- base.c: structs that grow, memory ------------------------------------------------------------------------------------ */
 
-/* The reverse of blobseal_take_struct(), for results. */
-BLOBSEAL_MUST_USE bool bs_give_struct(void *theirs, const void *own, size_t own_size);
+/* The reverse of blobseal_struct_import(), for results. */
+BLOBSEAL_MUST_USE bool bs_struct_export(void *theirs, const void *own, size_t own_size);
 
 /* Zeroed memory for plaintext: gone when it is given back, and, but for a little, kept out of core files. NULL: there is none. */
 void *bs_map(size_t len);
@@ -41,7 +41,7 @@ static inline const char *bs_source_name(const struct blobseal_source *s)
  * Around a call of a callback, which may fail without a word: the caller is to know at least what failed where. Before it
  * @err is made ready; its answer @st is passed on.
  */
-void bs_expect_words(struct blobseal_error *err);
+void bs_error_clear(struct blobseal_error *err);
 enum blobseal_status bs_checked(enum blobseal_status st, const char *verb, const char *name,
                                 struct blobseal_error *err);
 
@@ -66,31 +66,32 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_write(const struct blobseal_sink *sink
 
 /* ---- begin.c: the beginning of a new blob (sections 2, 4 and 5) ------------------------------------------------- */
 
-struct bs_begun {
+struct bs_new_blob {
     struct bs_core_header core;
     uint64_t core_offset; /* in the sink */
     enum blobseal_layout layout;
     struct bs_chunked_keys *keys; /* secret memory */
-    struct bs_writer_cur jwe;
+    struct bs_builder jwe;
 };
 
 /*
  * Draw a DEK and write all that stands before the payload of a blob of @size bytes (or BLOBSEAL_SIZE_UNKNOWN). ARG, POLICY,
- * NOMEM, or what sink and providers answer. Release with bs_begun_clear(), also after a failure.
+ * NOMEM, or what sink and providers answer. Release with bs_new_blob_clear(), also after a failure.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_begin(struct bs_begun *b, const struct blobseal_sink *sink, uint64_t size,
-                                                struct blobseal_kek *const *keks, size_t num_keks,
-                                                const struct blobseal_seal_options *o, struct blobseal_error *err);
-void bs_begun_clear(struct bs_begun *b);
+BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobseal_sink *sink,
+                                                         uint64_t size, struct blobseal_kek *const *keks,
+                                                         size_t num_keks, const struct blobseal_seal_options *o,
+                                                         struct blobseal_error *err);
+void bs_new_blob_clear(struct bs_new_blob *b);
 
 /* Fill @result, which may be NULL, once the payload stands: @stored_bytes were sealed, which hold @plain_bytes. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_begun_tell(const struct bs_begun *b, uint64_t plain_bytes,
-                                                     uint64_t stored_bytes, struct blobseal_seal_result *result,
-                                                     struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t plain_bytes,
+                                                          uint64_t stored_bytes, struct blobseal_seal_result *result,
+                                                          struct blobseal_error *err);
 
 /* ---- front.c: what stands before the payload ------------------------------------------------------------------- */
 
-struct bs_front {
+struct bs_preamble {
     struct bs_core_header core;
     bool core_damaged;  /* nothing of it but the blob id of the frame is known */
     bool frame_damaged; /* its header follows from the place of the core       */
@@ -111,31 +112,32 @@ struct bs_front {
 /*
  * Read frame, slots and core header. With @envelope, which is borrowed, the slots are not looked at. Slots of a source
  * with a lock are read under it, and again where they look like a change under way: that can take 90 ms. FORMAT, DAMAGED,
- * UNSUPPORTED, INPUT, NOMEM. Release with bs_front_clear(), also after a failure.
+ * UNSUPPORTED, INPUT, NOMEM. Release with bs_preamble_clear(), also after a failure.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_front_read(struct bs_front *f, struct bs_input *in, const char *envelope,
-                                                     size_t envelope_len, struct blobseal_error *err);
-void bs_front_clear(struct bs_front *f);
+BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in,
+                                                        const char *envelope, size_t envelope_len,
+                                                        struct blobseal_error *err);
+void bs_preamble_clear(struct bs_preamble *f);
 
 /* Find out which of the slots of f->frame count. No candidate: none is valid. */
-void bs_front_choose(struct bs_front *f);
+void bs_preamble_choose(struct bs_preamble *f);
 
 /* Keep changes in place away while slots are read, for a source with a lock. False: there was no getting it, in 40 ms. */
-bool bs_front_lock(const struct blobseal_source *source);
+bool bs_preamble_lock(const struct blobseal_source *source);
 
 /* Parse candidate @i and check what is visible without a key: generation and blob id. Clear @e in any case. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_front_envelope(const struct bs_front *f, size_t i, struct bs_envelope *e,
-                                                         struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_envelope(const struct bs_preamble *f, size_t i,
+                                                            struct bs_envelope *e, struct blobseal_error *err);
 
 /*
  * Open the candidates in their order: the first that opens counts, and the first error if none does. *@index says which it
  * was, @e and *@u what it holds. Clear @e in any case, release *@u with blobseal_secret_free(). With a @u of NULL parsing is
  * enough, and no key is needed. CONFIG without an envelope.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_front_unlock(const struct bs_front *f, const char *name,
-                                                       struct blobseal_kek *const *keks, size_t num_keks, size_t *index,
-                                                       struct bs_envelope *e, struct bs_unlocked **u,
-                                                       struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_unlock(const struct bs_preamble *f, const char *name,
+                                                          struct blobseal_kek *const *keks, size_t num_keks,
+                                                          size_t *index, struct bs_envelope *e, struct bs_unlocked **u,
+                                                          struct blobseal_error *err);
 
 /*
  * A blob opens as well when an old envelope was put back. Who knows of a newer one can tell: POLICY where @generation is below
@@ -146,9 +148,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_check_generation(const char *name, uin
 
 /* ---- salvage.c ------------------------------------------------------------------------------------------------------- */
 
-/* As bs_front_read(), for a repair: a damaged frame header or core header of a blob with two slots is no error. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_front_salvage(struct bs_front *f, struct bs_input *in,
-                                                        struct blobseal_error *err);
+/* As bs_preamble_read(), for a repair: a damaged frame header or core header of a blob with two slots is no error. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_salvage(struct bs_preamble *f, struct bs_input *in,
+                                                           struct blobseal_error *err);
 
 /* ---- info.c: blobseal_info ----------------------------------------------------------------------------------- */
 
@@ -156,8 +158,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_front_salvage(struct bs_front *f, stru
  * Describe @f and candidate @i, parsed as @e (NULL: there is none), with a copy of @meta (NULL: none). Sizes are set where
  * @source is seekable.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_front *f, size_t i,
-                                                    const struct bs_envelope *e, const struct blobseal_meta *meta,
+BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_preamble *f, size_t i,
+                                                    const struct bs_envelope *e,
+                                                    const struct blobseal_metadata *metadata,
                                                     const struct blobseal_source *source, struct blobseal_error *err);
 
 /* Length of @s with its zero byte; 0 for NULL. Copy it behind *@at and move on: for structs with their strings behind them. */
@@ -184,7 +187,7 @@ struct bs_change {
     size_t num_steps;
     bool changed, fresh, finished;
     uint64_t generation;
-    struct bs_writer_cur jwe; /* empty until it is written */
+    struct bs_builder jwe; /* empty until it is written */
 };
 
 /* Check what is wanted. ARG. Clear with bs_change_clear(), also after a failure. */
@@ -193,8 +196,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_change_start(struct bs_change *c, cons
                                                        struct blobseal_error *err);
 
 /* Open an envelope of @f, or @text without a blob (@f NULL), and find out what is to be done. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_change_plan(struct bs_change *c, const struct bs_front *f, const char *name,
-                                                      const char *text, size_t len, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_change_plan(struct bs_change *c, const struct bs_preamble *f,
+                                                      const char *name, const char *text, size_t len,
+                                                      struct blobseal_error *err);
 
 /* Write the envelope of the next generation to c->jwe. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_change_write(struct bs_change *c, struct blobseal_error *err);
@@ -218,14 +222,14 @@ struct bs_zstd {
 void bs_zstd_clear(struct bs_zstd *z);
 
 /* Compress 1 byte to 1 MiB into a frame of at most BS_ZFRAME_MAX_LEN. The level of the first call counts. NOMEM. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_zframe_seal(struct bs_zstd *z, int level, uint8_t *frame, size_t *len,
-                                                      const uint8_t *plain, size_t plain_len,
-                                                      struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zframe_compress(struct bs_zstd *z, int level, uint8_t *frame, size_t *len,
+                                                          const uint8_t *plain, size_t plain_len,
+                                                          struct blobseal_error *err);
 
 /* Decompress frame number @index, which is all of @len bytes at @p and must hold exactly @plain_len. FORMAT, NOMEM. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_zframe_open(struct bs_zstd *z, uint64_t index, uint8_t *plain,
-                                                      size_t plain_len, const uint8_t *p, size_t len,
-                                                      struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uint8_t *plain,
+                                                            size_t plain_len, const uint8_t *p, size_t len,
+                                                            struct blobseal_error *err);
 
 /* A frame of which only the beginning may be at hand. */
 struct bs_zframe {
@@ -276,9 +280,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_seek_limit(uint64_t num, uint32_t limi
 
 /* The table as it is sealed, piece by piece: header, entries, footer. */
 size_t bs_seek_encoded_len(size_t num);
-void bs_seek_put_header(struct bs_writer_cur *w, size_t num);
-void bs_seek_put_entry(struct bs_writer_cur *w, const struct bs_seek_table *t, size_t i);
-void bs_seek_put_footer(struct bs_writer_cur *w, size_t num);
+void bs_seek_put_header(struct bs_builder *w, size_t num);
+void bs_seek_put_entry(struct bs_builder *w, const struct bs_seek_table *t, size_t i);
+void bs_seek_put_footer(struct bs_builder *w, size_t num);
 
 /* Whether 4 bytes at @p start a table. */
 bool bs_seek_magic(const uint8_t *p);
@@ -299,7 +303,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_seek_decode(struct bs_seek_table *t, s
 #define BS_SEALED_RUN_LEN (BS_RUN_CHUNKS * BS_SEALED_CHUNK_LEN)
 
 /* One worker's memory. */
-struct bs_lane {
+struct bs_worker {
     struct bs_chunked chunked;
     struct bs_zstd zstd;
     uint8_t *in, *out;      /* a segment each where that side is sequential, otherwise a run */
@@ -309,15 +313,15 @@ struct bs_lane {
 };
 
 /* What a side needs for a whole segment, or for a run. */
-size_t bs_lane_room(bool whole);
+size_t bs_worker_room(bool whole);
 
 /*
  * With so much room on each side. Without @keys (NULL): without a cipher. NOMEM, or what bs_chunked_init() answers. Clear it
  * in any case.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys,
-                                                    size_t in_cap, size_t out_cap, struct blobseal_error *err);
-void bs_lane_clear(struct bs_lane *lane);
+BLOBSEAL_MUST_USE enum blobseal_status bs_worker_init(struct bs_worker *worker, const struct bs_chunked_keys *keys,
+                                                      size_t in_cap, size_t out_cap, struct blobseal_error *err);
+void bs_worker_clear(struct bs_worker *worker);
 
 /*
  * Segments 0, 1, 2 ... go through three steps. take() and put() run for one segment at a time, in order, and only
@@ -331,11 +335,11 @@ struct bs_pipeline {
     uint64_t num_segments;              /* known where take is NULL; not 0 then */
     size_t only_len;                    /* plaintext, where there is one segment and its length is known; else 0 */
     bool whole_in, whole_out;           /* the lane has room for a segment even where that side is seekable  */
-    enum blobseal_status (*take)(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
+    enum blobseal_status (*take)(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                  struct blobseal_error *err);
-    enum blobseal_status (*work)(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+    enum blobseal_status (*work)(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                  struct blobseal_error *err);
-    enum blobseal_status (*put)(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err);
+    enum blobseal_status (*put)(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err);
     bool put_is_quick;                    /* it waits for nobody: no worker more because of it */
     const struct blobseal_source *source; /* to cancel a blocked take() */
     blobseal_progress_fn progress;
@@ -348,7 +352,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_pipeline_run(const struct bs_pipeline 
 
 /* ---- push.c: a payload sealed in order, as it comes (section 3) --------------------------------------------------- */
 
-struct bs_push {
+struct bs_payload {
     struct bs_xxh3_state sum; /* of the segment at hand */
     struct bs_chunked chunked;
     struct bs_core_header core;
@@ -357,40 +361,40 @@ struct bs_push {
     uint64_t chunk;  /* number of the next one          */
     uint64_t total;  /* bytes sealed                    */
     size_t len;      /* bytes that wait for a full run  */
-    struct bs_push_buffers *buffers;
+    struct bs_payload_buffers *buffers;
 };
 
-/* The payload behind what bs_begin() has written. Release with bs_push_clear(), also after a failure. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_push_start(struct bs_push *p, const struct bs_begun *begun,
-                                                     const struct blobseal_sink *sink, struct blobseal_error *err);
-void bs_push_clear(struct bs_push *p);
+/* The payload behind what bs_new_blob_start() has written. Release with bs_payload_clear(), also after a failure. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_payload_start(struct bs_payload *p, const struct bs_new_blob *blob,
+                                                        const struct blobseal_sink *sink, struct blobseal_error *err);
+void bs_payload_clear(struct bs_payload *p);
 
 /* Seal @len bytes more, and then the end. After an error the payload cannot be completed. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_push_add(struct bs_push *p, const void *buf, size_t len,
-                                                   struct blobseal_error *err);
-BLOBSEAL_MUST_USE enum blobseal_status bs_push_end(struct bs_push *p, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_payload_add(struct bs_payload *p, const void *buf, size_t len,
+                                                      struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_payload_end(struct bs_payload *p, struct blobseal_error *err);
 
 /* ---- zstd_push.c: zstd content that is made in order (section 3.1) ------------------------------------------------------ */
 
 /* Push a frame and remember it in @t; push the table behind the last one. POLICY for too many frames, NOMEM, or the sink's. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_pack_frame(struct bs_push *push, struct bs_seek_table *t,
-                                                     const uint8_t *frame, size_t len, size_t plain_len,
-                                                     struct blobseal_error *err);
-BLOBSEAL_MUST_USE enum blobseal_status bs_pack_end(struct bs_push *push, const struct bs_seek_table *t,
-                                                   struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_put_frame(struct bs_payload *push, struct bs_seek_table *t,
+                                                         const uint8_t *frame, size_t len, size_t plain_len,
+                                                         struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_put_table(struct bs_payload *push, const struct bs_seek_table *t,
+                                                         struct blobseal_error *err);
 
-/* The same from bytes in any pieces, on one thread. bs_packer_new() answers NULL where there is no memory. */
-struct bs_packer *bs_packer_new(int level);
-void bs_packer_free(struct bs_packer *k);
-BLOBSEAL_MUST_USE enum blobseal_status bs_packer_add(struct bs_packer *k, struct bs_push *push, const void *buf,
-                                                     size_t len, struct blobseal_error *err);
-BLOBSEAL_MUST_USE enum blobseal_status bs_packer_end(struct bs_packer *k, struct bs_push *push,
-                                                     struct blobseal_error *err);
+/* The same from bytes in any pieces, on one thread. bs_zstd_writer_new() answers NULL where there is no memory. */
+struct bs_zstd_writer *bs_zstd_writer_new(int level);
+void bs_zstd_writer_free(struct bs_zstd_writer *k);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_writer_add(struct bs_zstd_writer *k, struct bs_payload *push,
+                                                          const void *buf, size_t len, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_writer_end(struct bs_zstd_writer *k, struct bs_payload *push,
+                                                          struct blobseal_error *err);
 
 /* ---- zstd_seal.c: zstd content by all CPUs (section 3.1) ------------------------------------------------------------ */
 
-/* Compress and seal all of @source behind what bs_begin() has written. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_seal(const struct bs_begun *begun, const struct blobseal_sink *sink,
+/* Compress and seal all of @source behind what bs_new_blob_start() has written. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_seal(const struct bs_new_blob *blob, const struct blobseal_sink *sink,
                                                     const struct blobseal_source *source,
                                                     const struct blobseal_seal_options *o, uint64_t *plain_bytes,
                                                     uint64_t *stored_bytes, struct blobseal_error *err);
@@ -415,7 +419,7 @@ struct blobseal_reader {
     uint64_t core_offset;
     uint64_t stored_bytes; /* what is sealed                                               */
     uint64_t plain_bytes;  /* what the caller sees: the original, where `unpack`, or the same */
-    bool unpack;           /* zstd content, and it is to be decompressed                    */
+    bool decompress;       /* zstd content, and it is to be decompressed                    */
     uint32_t max_frames;
     struct bs_seek_table table; /* where `unpack` and the source is seekable; constant once opened */
     struct blobseal_info *info;
@@ -431,7 +435,7 @@ struct blobseal_reader {
  * Read segment @index of a sequential source, where the input stands, and open it on the caller's thread: its plaintext, in
  * lane->out, is verified by every tag and by the sum. The lane has room for a segment on both sides.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_stream_segment(struct blobseal_reader *r, struct bs_lane *lane,
+BLOBSEAL_MUST_USE enum blobseal_status bs_stream_segment(struct blobseal_reader *r, struct bs_worker *worker,
                                                          uint64_t index, bool *last, struct blobseal_error *err);
 
 /* Release what blobseal_reader_read() keeps. NULL is allowed. */
@@ -500,20 +504,20 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_decoder_end(const struct bs_decoder *d
 /* ---- scrub_front.c, scrub.c: decay, found without a key ---------------------------------------------------------- */
 
 /* Frame and core header at their longest. */
-#define BS_MAX_FRONT_LEN (BS_AB_SLOT_OFFSET + 2 * BS_MAX_SLOT_CAPACITY + BS_CORE_HEADER_LEN)
+#define BS_MAX_PREAMBLE_LEN (BS_AB_SLOT_OFFSET + 2 * BS_MAX_SLOT_CAPACITY + BS_CORE_HEADER_LEN)
 
 struct bs_scrub {
     const struct blobseal_source *source;
     struct blobseal_scrub_options options;
     struct blobseal_scrub_result result;
-    struct bs_input input;          /* of a sequential source: behind `head`                                     */
-    uint8_t head[BS_MAX_FRONT_LEN]; /* the first bytes of the blob: all of its front, and often some payload     */
+    struct bs_input input;             /* of a sequential source: behind `head`                                     */
+    uint8_t head[BS_MAX_PREAMBLE_LEN]; /* the first bytes of the blob: all of its front, and often some payload     */
     size_t head_len, head_used;
-    uint64_t unreadable;   /* bit i: 4 KiB of `head` from i * 4 KiB could not be read, and are zero             */
-    struct bs_front front; /* its `frame` is `head`: do not clear it                                            */
-    bool incurable;        /* something else than the front is damaged                                          */
-    bool lost;             /* the payload cannot be found                                                       */
-    bool unsure;           /* the core header is lost: whether and how the payload is summed has to be tried    */
+    uint64_t unreadable;         /* bit i: 4 KiB of `head` from i * 4 KiB could not be read, and are zero             */
+    struct bs_preamble preamble; /* its `frame` is `head`: do not clear it                                            */
+    bool unrepairable;           /* something else than the front is damaged                                          */
+    bool lost;                   /* the payload cannot be found                                                       */
+    bool unsure;                 /* the core header is lost: whether and how the payload is summed has to be tried    */
 };
 
 /* Count damage and tell the caller. One at a time. */
@@ -521,7 +525,7 @@ void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_
                      const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* Read and examine all that stands before the payload. FORMAT (not a blob), UNSUPPORTED, INPUT, NOMEM. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_scrub_front(struct bs_scrub *s, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_scrub_preamble(struct bs_scrub *s, struct blobseal_error *err);
 
 /* ---- diagnose.c ------------------------------------------------------------------------------------------------------ */
 

@@ -24,7 +24,7 @@ enum blobseal_status bs_checked(enum blobseal_status st, const char *verb, const
     return st;
 }
 
-void bs_expect_words(struct blobseal_error *err)
+void bs_error_clear(struct blobseal_error *err)
 {
     if (err != NULL)
         err->status = BLOBSEAL_OK;
@@ -37,7 +37,7 @@ enum blobseal_status bs_read(struct bs_input *in, void *buf, size_t len, size_t 
     size_t n;
 
     *nread = 0;
-    bs_expect_words(err);
+    bs_error_clear(err);
     while (*nread < len) {
         enum blobseal_status st = bs_seekable(s) ? s->pread(s->ctx, p + *nread, len - *nread, in->pos, &n, err)
                                                  : s->read(s->ctx, p + *nread, len - *nread, &n, err);
@@ -70,7 +70,7 @@ enum blobseal_status bs_write(const struct blobseal_sink *sink, const void *buf,
 {
     enum blobseal_status st;
 
-    bs_expect_words(err);
+    bs_error_clear(err);
     st = sink->pwrite != NULL ? sink->pwrite(sink->ctx, buf, len, off, err) : sink->write(sink->ctx, buf, len, err);
     return bs_checked(st, "write", sink->name != NULL ? sink->name : "output", err);
 }

@@ -210,7 +210,7 @@ bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len)
 
     if (!bs_json_string(j, &s))
         return true;
-    return blobseal_b64_decode(out, len, &n, (const char *)s.p, s.len) && n == len;
+    return blobseal_base64url_decode(out, len, &n, (const char *)s.p, s.len) && n == len;
 }
 
 bool bs_json_end(struct bs_json *j)
@@ -221,7 +221,7 @@ bool bs_json_end(struct bs_json *j)
 
 /* ---- Writing ---------------------------------------------------------------------------------------------------- */
 
-void bs_put_json_string(struct bs_writer_cur *w, const char *text)
+void bs_put_json_string(struct bs_builder *w, const char *text)
 {
     static const char hex[] = "0123456789abcdef";
 

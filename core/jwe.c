@@ -132,7 +132,7 @@ enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct blo
 
 /* ---- Writing --------------------------------------------------------------------------------------------------- */
 
-static void put_recipient(struct bs_writer_cur *w, const struct bs_jwe_recipient *r)
+static void put_recipient(struct bs_builder *w, const struct bs_jwe_recipient *r)
 {
     bs_put_text(w, "\"header\":{\"alg\":");
     bs_put_json_string(w, r->alg);
@@ -143,11 +143,11 @@ static void put_recipient(struct bs_writer_cur *w, const struct bs_jwe_recipient
         bs_put_json_string(w, r->region);
     }
     bs_put_text(w, "},\"encrypted_key\":\"");
-    bs_put_b64(w, r->key, r->key_len);
+    bs_put_base64url(w, r->key, r->key_len);
     bs_put_text(w, "\"");
 }
 
-enum blobseal_status bs_jwe_write(struct bs_writer_cur *out, const struct bs_jwe *jwe, const char *header,
+enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *jwe, const char *header,
                                   size_t header_len, const struct blobseal_secret32 *cek, const uint8_t *content,
                                   size_t content_len, struct blobseal_error *err)
 {
@@ -160,7 +160,7 @@ enum blobseal_status bs_jwe_write(struct bs_writer_cur *out, const struct bs_jwe
                              sizeof ciphertext);
     bs_put_text(out, "{\"protected\":\"");
     start = out->len;
-    bs_put_b64(out, header, header_len);
+    bs_put_base64url(out, header, header_len);
     if (!out->ok)
         goto full;
     aad = (struct bs_slice){out->p + start, out->len - start};
@@ -180,11 +180,11 @@ enum blobseal_status bs_jwe_write(struct bs_writer_cur *out, const struct bs_jwe
         bs_put_text(out, "]");
     }
     bs_put_text(out, ",\"iv\":\"");
-    bs_put_b64(out, iv, sizeof iv);
+    bs_put_base64url(out, iv, sizeof iv);
     bs_put_text(out, "\",\"ciphertext\":\"");
-    bs_put_b64(out, ciphertext, content_len);
+    bs_put_base64url(out, ciphertext, content_len);
     bs_put_text(out, "\",\"tag\":\"");
-    bs_put_b64(out, tag, sizeof tag);
+    bs_put_base64url(out, tag, sizeof tag);
     bs_put_text(out, "\"}");
     if (out->ok)
         return BLOBSEAL_OK;

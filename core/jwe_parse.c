@@ -19,7 +19,7 @@ static bool decode_b64(struct bs_slice *s)
     uint8_t *p = (uint8_t *)s->p; /* points into jwe->buf, which is ours */
     size_t len;
 
-    if (!blobseal_b64_decode(p, s->len, &len, (const char *)s->p, s->len))
+    if (!blobseal_base64url_decode(p, s->len, &len, (const char *)s->p, s->len))
         return false;
     s->len = len;
     return true;
@@ -281,7 +281,7 @@ static enum blobseal_status parse_protected(struct bs_jwe *jwe, uint8_t *header,
     bool enc = false;
     size_t len;
 
-    if (!blobseal_b64_decode(header, cap, &len, (const char *)jwe->protected_text.p, jwe->protected_text.len))
+    if (!blobseal_base64url_decode(header, cap, &len, (const char *)jwe->protected_text.p, jwe->protected_text.len))
         return bs_malformed(err, "`protected` is not base64url");
     j = bs_json_start(header, len);
     bs_json_object(&j);

@@ -8,7 +8,7 @@ bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len)
     bool kty = false, k = false, kid = false, hdr = false, ok = true;
     struct bs_slice name, value;
 
-    jwk->has_meta = false;
+    jwk->has_metadata = false;
     bs_json_object(&j);
     while (ok && bs_json_member(&j, &name)) {
         if (bs_slice_is(name, "kty") && !kty)
@@ -19,8 +19,8 @@ bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len)
             ok = kid = bs_json_fixed(&j, jwk->kid, sizeof jwk->kid);
         else if (bs_slice_is(name, "hdr") && !hdr)
             ok = hdr = bs_json_fixed(&j, jwk->hdr, sizeof jwk->hdr);
-        else if (bs_slice_is(name, "meta") && !jwk->has_meta)
-            ok = jwk->has_meta = bs_meta_read(&jwk->meta, &j);
+        else if (bs_slice_is(name, "meta") && !jwk->has_metadata)
+            ok = jwk->has_metadata = bs_metadata_read(&jwk->metadata, &j);
         else
             ok = false;
     }
@@ -28,18 +28,18 @@ bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len)
 }
 
 size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek,
-                    struct bs_slice meta)
+                    struct bs_slice metadata)
 {
-    struct bs_writer_cur w = bs_out(out, cap);
+    struct bs_builder w = bs_builder_start(out, cap);
 
     bs_put_text(&w, "{\"kty\":\"oct\",\"k\":\"");
-    bs_put_b64(&w, dek->b, sizeof dek->b);
+    bs_put_base64url(&w, dek->b, sizeof dek->b);
     bs_put_text(&w, "\",\"kid\":\"");
-    bs_put_b64(&w, core->blob_id, sizeof core->blob_id);
+    bs_put_base64url(&w, core->blob_id, sizeof core->blob_id);
     bs_put_text(&w, "\",\"hdr\":\"");
-    bs_put_b64(&w, core->raw, sizeof core->raw);
-    bs_put_text(&w, meta.len > 0 ? "\",\"meta\":" : "\"");
-    bs_put(&w, meta.p, meta.len);
+    bs_put_base64url(&w, core->raw, sizeof core->raw);
+    bs_put_text(&w, metadata.len > 0 ? "\",\"meta\":" : "\"");
+    bs_put(&w, metadata.p, metadata.len);
     bs_put8(&w, '}');
     return w.ok ? w.len : 0;
 }

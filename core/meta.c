@@ -60,7 +60,7 @@ static enum blobseal_status check_annotations(const struct blobseal_annotation *
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status check(const struct blobseal_meta *m, struct blobseal_error *err)
+static enum blobseal_status check(const struct blobseal_metadata *m, struct blobseal_error *err)
 {
     if (m->name != NULL && (m->name[0] == '\0' || !is_utf8(m->name)))
         return refuse(err, "a name is not empty, and UTF-8", m->name);
@@ -73,7 +73,7 @@ static enum blobseal_status check(const struct blobseal_meta *m, struct blobseal
 }
 
 /* A member of an object; @first: nothing stands before it. */
-static void put_member(struct bs_writer_cur *w, bool first, const char *name, const char *value)
+static void put_member(struct bs_builder *w, bool first, const char *name, const char *value)
 {
     if (!first)
         bs_put8(w, ',');
@@ -82,7 +82,7 @@ static void put_member(struct bs_writer_cur *w, bool first, const char *name, co
     bs_put_json_string(w, value);
 }
 
-static void put_meta(struct bs_writer_cur *w, const struct blobseal_meta *m)
+static void put_meta(struct bs_builder *w, const struct blobseal_metadata *m)
 {
     bs_put8(w, '{');
     if (m->name != NULL)
@@ -96,15 +96,15 @@ static void put_meta(struct bs_writer_cur *w, const struct blobseal_meta *m)
     bs_put_text(w, m->num_annotations > 0 ? "}}" : "}");
 }
 
-enum blobseal_status bs_meta_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_MAX_META],
-                                   const struct blobseal_meta *meta, struct blobseal_error *err)
+enum blobseal_status bs_metadata_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_MAX_METADATA],
+                                       const struct blobseal_metadata *metadata, struct blobseal_error *err)
 {
-    struct blobseal_meta m = {.size = sizeof m};
-    struct bs_writer_cur w = bs_out(buf, BLOBSEAL_MAX_META);
+    struct blobseal_metadata m = {.size = sizeof m};
+    struct bs_builder w = bs_builder_start(buf, BLOBSEAL_MAX_METADATA);
     enum blobseal_status st;
 
     *text = (struct bs_slice){buf, 0};
-    if (!blobseal_take_struct(&m, sizeof m, meta))
+    if (!blobseal_struct_import(&m, sizeof m, metadata))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata without its size, or newer than the library");
     if (m.name == NULL && m.type == NULL && m.num_annotations == 0)
         return BLOBSEAL_OK;
@@ -113,7 +113,7 @@ enum blobseal_status bs_meta_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_M
         return st;
     put_meta(&w, &m);
     if (!w.ok) {
-        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "metadata: more than %d bytes as JSON", BLOBSEAL_MAX_META);
+        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "metadata: more than %d bytes as JSON", BLOBSEAL_MAX_METADATA);
         blobseal_hint(err, "seal what is longer as a blob of its own");
         return BLOBSEAL_E_POLICY;
     }
@@ -135,7 +135,7 @@ static const char *c_string(struct bs_slice s)
 }
 
 /* The object `ann`: strings under names that differ. */
-static bool read_annotations(struct bs_meta *m, struct bs_json *j)
+static bool read_annotations(struct bs_metadata *m, struct bs_json *j)
 {
     struct bs_slice names[BLOBSEAL_MAX_ANNOTATIONS], values[BLOBSEAL_MAX_ANNOTATIONS], more;
     size_t n = 0;
@@ -166,13 +166,13 @@ static bool read_string(const char **out, struct bs_json *j)
     return true;
 }
 
-bool bs_meta_read(struct bs_meta *m, struct bs_json *j)
+bool bs_metadata_read(struct bs_metadata *m, struct bs_json *j)
 {
     bool annotations = false, ok = true;
     struct bs_slice name;
     const uint8_t *start;
 
-    *m = (struct bs_meta){.shown = {.size = sizeof m->shown, .annotations = m->annotations}};
+    *m = (struct bs_metadata){.shown = {.size = sizeof m->shown, .annotations = m->annotations}};
     bs_json_object(j);
     start = j->p - 1; /* white space before an object is not of its text */
     while (ok && bs_json_member(j, &name)) {
@@ -185,5 +185,5 @@ bool bs_meta_read(struct bs_meta *m, struct bs_json *j)
         else
             ok = false;
     }
-    return ok && j->p - start <= BLOBSEAL_MAX_META;
+    return ok && j->p - start <= BLOBSEAL_MAX_METADATA;
 }

@@ -35,15 +35,15 @@ struct run {
 /* ---- Lanes ---------------------------------------------------------------------------------------------------- */
 
 /* Room for a segment or a run on one side: sealed chunks, one more tag where the last run is full, and a sum. */
-size_t bs_lane_room(bool whole)
+size_t bs_worker_room(bool whole)
 {
-    return (whole ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_SUM_LEN;
+    return (whole ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_CHECKSUM_LEN;
 }
 
 /* The same for the one segment of a small blob. */
 static size_t room_for(const struct bs_pipeline *p, bool whole)
 {
-    size_t most = bs_lane_room(whole), needed = bs_sealed_tail_len(p->only_len) + BS_SUM_LEN;
+    size_t most = bs_worker_room(whole), needed = bs_sealed_tail_len(p->only_len) + BS_CHECKSUM_LEN;
 
     return p->only_len > 0 && needed < most ? needed : most;
 }
@@ -56,26 +56,26 @@ _Static_assert(BS_SEALED_SEGMENT_LEN + BS_SEALED_CHUNK_LEN >= BS_ZFRAME_MAX_LEN,
  */
 #define OUT_SHIFT 64
 
-enum blobseal_status bs_lane_init(struct bs_lane *lane, const struct bs_chunked_keys *keys, size_t in_cap,
-                                  size_t out_cap, struct blobseal_error *err)
+enum blobseal_status bs_worker_init(struct bs_worker *worker, const struct bs_chunked_keys *keys, size_t in_cap,
+                                    size_t out_cap, struct blobseal_error *err)
 {
     uint8_t *out = bs_map(OUT_SHIFT + out_cap);
 
-    *lane = (struct bs_lane){.in_cap = in_cap, .out_cap = out_cap};
-    lane->in = bs_map(in_cap);
-    lane->out = out != NULL ? out + OUT_SHIFT : NULL;
-    if (lane->in == NULL || lane->out == NULL)
+    *worker = (struct bs_worker){.in_cap = in_cap, .out_cap = out_cap};
+    worker->in = bs_map(in_cap);
+    worker->out = out != NULL ? out + OUT_SHIFT : NULL;
+    if (worker->in == NULL || worker->out == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "no memory for a worker");
-    return keys != NULL ? bs_chunked_init(&lane->chunked, keys, err) : BLOBSEAL_OK;
+    return keys != NULL ? bs_chunked_init(&worker->chunked, keys, err) : BLOBSEAL_OK;
 }
 
-void bs_lane_clear(struct bs_lane *lane)
+void bs_worker_clear(struct bs_worker *worker)
 {
-    bs_chunked_clear(&lane->chunked);
-    bs_zstd_clear(&lane->zstd);
-    bs_unmap(lane->in, lane->in_cap);
-    if (lane->out != NULL)
-        bs_unmap(lane->out - OUT_SHIFT, OUT_SHIFT + lane->out_cap);
+    bs_chunked_clear(&worker->chunked);
+    bs_zstd_clear(&worker->zstd);
+    bs_unmap(worker->in, worker->in_cap);
+    if (worker->out != NULL)
+        bs_unmap(worker->out - OUT_SHIFT, OUT_SHIFT + worker->out_cap);
 }
 
 /* ---- One worker ------------------------------------------------------------------------------------------------ */
@@ -101,7 +101,7 @@ static bool none_left(const struct run *r)
 }
 
 /* Get the next segment. False: there is none. Called and left with the lock held. */
-static bool take_next(struct run *r, struct bs_lane *lane, uint64_t *index, bool *last)
+static bool take_next(struct run *r, struct bs_worker *worker, uint64_t *index, bool *last)
 {
     const struct bs_pipeline *p = r->p;
     struct blobseal_error e = {0};
@@ -118,7 +118,7 @@ static bool take_next(struct run *r, struct bs_lane *lane, uint64_t *index, bool
     }
     r->taking = true;
     pthread_mutex_unlock(&r->lock);
-    st = p->take(p->ctx, lane, *index, last, &e);
+    st = p->take(p->ctx, worker, *index, last, &e);
     pthread_mutex_lock(&r->lock);
     r->taking = false;
     r->ended = r->ended || *last;
@@ -129,7 +129,7 @@ static bool take_next(struct run *r, struct bs_lane *lane, uint64_t *index, bool
 }
 
 /* Put the segment when its turn has come. False: it never will. Called and left with the lock held. */
-static bool put_in_turn(struct run *r, struct bs_lane *lane, uint64_t index)
+static bool put_in_turn(struct run *r, struct bs_worker *worker, uint64_t index)
 {
     struct blobseal_error e = {0};
     enum blobseal_status st;
@@ -139,7 +139,7 @@ static bool put_in_turn(struct run *r, struct bs_lane *lane, uint64_t index)
     if (r->turn != index)
         return false;
     pthread_mutex_unlock(&r->lock);
-    st = r->p->put(r->p->ctx, lane, index, &e);
+    st = r->p->put(r->p->ctx, worker, index, &e);
     pthread_mutex_lock(&r->lock);
     if (st != BLOBSEAL_OK) {
         note_failure(r, index, st, &e);
@@ -150,17 +150,17 @@ static bool put_in_turn(struct run *r, struct bs_lane *lane, uint64_t index)
     return true;
 }
 
-static void count(struct run *r, const struct bs_lane *lane, uint64_t index)
+static void count(struct run *r, const struct bs_worker *worker, uint64_t index)
 {
     struct blobseal_error e = {0};
 
-    r->done += lane->plain_len;
+    r->done += worker->plain_len;
     if (r->p->progress != NULL && !r->p->progress(r->p->progress_ctx, r->done)) {
         note_failure(r, index, blobseal_fail(&e, BLOBSEAL_E_CANCELED, 0, "canceled"), &e);
     }
 }
 
-static void work_segments(struct run *r, struct bs_lane *lane)
+static void work_segments(struct run *r, struct bs_worker *worker)
 {
     const struct bs_pipeline *p = r->p;
     struct blobseal_error e;
@@ -169,37 +169,37 @@ static void work_segments(struct run *r, struct bs_lane *lane)
     bool last = false;
 
     pthread_mutex_lock(&r->lock);
-    while (take_next(r, lane, &index, &last)) {
+    while (take_next(r, worker, &index, &last)) {
         pthread_mutex_unlock(&r->lock);
         e = (struct blobseal_error){0};
-        st = p->work(p->ctx, lane, index, last, &e);
+        st = p->work(p->ctx, worker, index, last, &e);
         pthread_mutex_lock(&r->lock);
         if (st != BLOBSEAL_OK)
             note_failure(r, index, st, &e);
-        else if (p->put == NULL || put_in_turn(r, lane, index))
-            count(r, lane, index);
+        else if (p->put == NULL || put_in_turn(r, worker, index))
+            count(r, worker, index);
     }
     pthread_mutex_unlock(&r->lock);
 }
 
-static void *worker(void *arg)
+static void *run_worker(void *arg)
 {
     struct run *r = arg;
     const struct bs_pipeline *p = r->p;
     struct blobseal_error e = {0};
-    struct bs_lane lane;
-    enum blobseal_status st = bs_lane_init(&lane, p->keys, room_for(p, p->take != NULL || p->whole_in),
-                                           room_for(p, p->put != NULL || p->whole_out), &e);
+    struct bs_worker worker;
+    enum blobseal_status st = bs_worker_init(&worker, p->keys, room_for(p, p->take != NULL || p->whole_in),
+                                             room_for(p, p->put != NULL || p->whole_out), &e);
 
     if (st == BLOBSEAL_OK) {
-        work_segments(r, &lane);
+        work_segments(r, &worker);
     } else {
         pthread_mutex_lock(&r->lock);
         if (!r->ended) /* otherwise the others have all there is */
             note_failure(r, r->next, st, &e);
         pthread_mutex_unlock(&r->lock);
     }
-    bs_lane_clear(&lane);
+    bs_worker_clear(&worker);
     return NULL;
 }
 
@@ -231,7 +231,7 @@ static unsigned start_threads(pthread_t *threads, unsigned n, struct run *r)
 
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (started < n && pthread_create(&threads[started], NULL, worker, r) == 0)
+    while (started < n && pthread_create(&threads[started], NULL, run_worker, r) == 0)
         started++;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
@@ -244,7 +244,7 @@ enum blobseal_status bs_pipeline_run(const struct bs_pipeline *p, uint64_t *plai
     pthread_t threads[MAX_THREADS + 2];
     unsigned started = start_threads(threads, count_workers(p) - 1, &r);
 
-    (void)worker(&r); /* the caller works too: one segment needs no thread at all */
+    (void)run_worker(&r); /* the caller works too: one segment needs no thread at all */
     for (unsigned i = 0; i < started; i++)
         (void)pthread_join(threads[i], NULL);
     pthread_cond_destroy(&r.changed);

@@ -8,7 +8,7 @@
 #include "internal.h"
 
 struct bs_pull {
-    struct bs_lane lane;         /* lane.out: verified bytes                                       */
+    struct bs_worker worker;     /* lane.out: verified bytes                                       */
     const uint8_t *data;         /* verified plaintext: in the lane, or in the decoder            */
     size_t at, end;              /* of it: what was not handed out yet                             */
     struct bs_decoder *decoder;  /* of zstd content from a pipe, or NULL                           */
@@ -28,12 +28,12 @@ static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_err
     if (r->consumed)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
     p = calloc(1, sizeof *p);
-    if (p != NULL && r->unpack && !seekable)
+    if (p != NULL && r->decompress && !seekable)
         p->decoder = bs_decoder_new(r->max_frames);
-    if (p == NULL || (p->decoder == NULL && r->unpack && !seekable))
+    if (p == NULL || (p->decoder == NULL && r->decompress && !seekable))
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&r->source));
     else
-        st = bs_lane_init(&p->lane, r->keys, bs_lane_room(!seekable), bs_lane_room(!seekable), err);
+        st = bs_worker_init(&p->worker, r->keys, bs_worker_room(!seekable), bs_worker_room(!seekable), err);
     if (st != BLOBSEAL_OK) {
         bs_pull_free(p);
         return st;
@@ -48,7 +48,7 @@ void bs_pull_free(struct bs_pull *p)
     if (p == NULL)
         return;
     bs_decoder_free(p->decoder);
-    bs_lane_clear(&p->lane);
+    bs_worker_clear(&p->worker);
     free(p);
 }
 
@@ -59,12 +59,12 @@ static enum blobseal_status fill_from_pipe(struct blobseal_reader *r, struct bs_
 
     if (p->last)
         return BLOBSEAL_OK;
-    st = bs_stream_segment(r, &p->lane, p->next, &p->last, err);
+    st = bs_stream_segment(r, &p->worker, p->next, &p->last, err);
     if (st != BLOBSEAL_OK)
         return st;
     p->next++;
-    p->data = p->lane.out;
-    p->end = p->lane.plain_len;
+    p->data = p->worker.out;
+    p->end = p->worker.plain_len;
     return BLOBSEAL_OK;
 }
 
@@ -76,14 +76,14 @@ static enum blobseal_status fill_from_decoder(struct blobseal_reader *r, struct 
     size_t n;
 
     while (st == BLOBSEAL_OK && out.len == 0) {
-        if (p->fed == p->lane.plain_len && p->last)
+        if (p->fed == p->worker.plain_len && p->last)
             return bs_decoder_end(p->decoder, err);
-        if (p->fed == p->lane.plain_len) {
+        if (p->fed == p->worker.plain_len) {
             p->fed = 0;
-            st = bs_stream_segment(r, &p->lane, p->next++, &p->last, err);
+            st = bs_stream_segment(r, &p->worker, p->next++, &p->last, err);
         }
         if (st == BLOBSEAL_OK)
-            st = bs_decoder_feed(p->decoder, p->lane.out + p->fed, p->lane.plain_len - p->fed, &n, &out, err);
+            st = bs_decoder_feed(p->decoder, p->worker.out + p->fed, p->worker.plain_len - p->fed, &n, &out, err);
         if (st == BLOBSEAL_OK)
             p->fed += n;
     }
@@ -95,9 +95,9 @@ static enum blobseal_status fill_from_decoder(struct blobseal_reader *r, struct 
 /* Read ahead, so that small pieces do not open their chunk again and again. */
 static enum blobseal_status fill_from_file(struct blobseal_reader *r, struct bs_pull *p, struct blobseal_error *err)
 {
-    enum blobseal_status st = blobseal_reader_pread(r, p->lane.out, BS_RUN_LEN, p->next, &p->end, err);
+    enum blobseal_status st = blobseal_reader_pread(r, p->worker.out, BS_RUN_LEN, p->next, &p->end, err);
 
-    p->data = p->lane.out;
+    p->data = p->worker.out;
     p->next += p->end;
     return st;
 }

@@ -3,23 +3,23 @@
 #include "internal.h"
 
 /* A run of plaintext that is not full yet; the same run when sealed, with a sum behind it. */
-struct bs_push_buffers {
+struct bs_payload_buffers {
     uint8_t plain[BS_RUN_LEN];
-    uint8_t sealed[BS_SEALED_RUN_LEN + BS_SUM_LEN];
+    uint8_t sealed[BS_SEALED_RUN_LEN + BS_CHECKSUM_LEN];
 };
 
-enum blobseal_status bs_push_start(struct bs_push *p, const struct bs_begun *begun, const struct blobseal_sink *sink,
-                                   struct blobseal_error *err)
+enum blobseal_status bs_payload_start(struct bs_payload *p, const struct bs_new_blob *blob,
+                                      const struct blobseal_sink *sink, struct blobseal_error *err)
 {
-    *p = (struct bs_push){.core = begun->core, .sink = sink, .offset = begun->core_offset + BS_CORE_HEADER_LEN};
+    *p = (struct bs_payload){.core = blob->core, .sink = sink, .offset = blob->core_offset + BS_CORE_HEADER_LEN};
     p->buffers = bs_map(sizeof *p->buffers);
     if (p->buffers == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     bs_xxh3_start(&p->sum, bs_segment_seed(&p->core, 0));
-    return bs_chunked_init(&p->chunked, begun->keys, err);
+    return bs_chunked_init(&p->chunked, blob->keys, err);
 }
 
-void bs_push_clear(struct bs_push *p)
+void bs_payload_clear(struct bs_payload *p)
 {
     bs_chunked_clear(&p->chunked);
     bs_unmap(p->buffers, sizeof *p->buffers);
@@ -27,7 +27,7 @@ void bs_push_clear(struct bs_push *p)
 }
 
 /* Seal @len bytes, a full run or the end of the blob, and write them. */
-static enum blobseal_status seal_run(struct bs_push *p, const uint8_t *plain, size_t len, bool last,
+static enum blobseal_status seal_run(struct bs_payload *p, const uint8_t *plain, size_t len, bool last,
                                      struct blobseal_error *err)
 {
     uint8_t *sealed = p->buffers->sealed;
@@ -40,11 +40,11 @@ static enum blobseal_status seal_run(struct bs_push *p, const uint8_t *plain, si
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "seal chunk %llu: OpenSSL failed",
                              (unsigned long long)p->chunk);
     p->chunk += BS_RUN_CHUNKS;
-    if (bs_segment_sum_len(&p->core) > 0) {
+    if (bs_segment_checksum_len(&p->core) > 0) {
         bs_xxh3_add(&p->sum, sealed, n);
         if (last || p->chunk % BS_SEGMENT_CHUNKS == 0) {
             bs_store64(sealed + n, bs_xxh3_end(&p->sum));
-            n += BS_SUM_LEN;
+            n += BS_CHECKSUM_LEN;
             bs_xxh3_start(&p->sum, bs_segment_seed(&p->core, p->chunk / BS_SEGMENT_CHUNKS));
         }
     }
@@ -55,7 +55,7 @@ static enum blobseal_status seal_run(struct bs_push *p, const uint8_t *plain, si
 }
 
 /* A full run never holds the last chunk, which is short: it can be sealed as soon as it is full. */
-enum blobseal_status bs_push_add(struct bs_push *p, const void *buf, size_t len, struct blobseal_error *err)
+enum blobseal_status bs_payload_add(struct bs_payload *p, const void *buf, size_t len, struct blobseal_error *err)
 {
     const uint8_t *from = buf;
     enum blobseal_status st = BLOBSEAL_OK;
@@ -79,7 +79,7 @@ enum blobseal_status bs_push_add(struct bs_push *p, const void *buf, size_t len,
     return st;
 }
 
-enum blobseal_status bs_push_end(struct bs_push *p, struct blobseal_error *err)
+enum blobseal_status bs_payload_end(struct bs_payload *p, struct blobseal_error *err)
 {
     size_t len = p->len;
 

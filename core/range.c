@@ -19,26 +19,26 @@ static uint64_t window_start(const struct ranging *t, uint64_t index)
     return start > t->off ? start : t->off;
 }
 
-static enum blobseal_status range_work(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+static enum blobseal_status range_work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                        struct blobseal_error *err)
 {
     const struct ranging *t = ctx;
     uint64_t start = window_start(t, index), end = last ? t->end : window_start(t, index + 1);
     enum blobseal_status st;
 
-    lane->plain_len = (size_t)(end - start);
-    st = bs_reader_read(t->r, lane->out, lane->plain_len, start, err);
+    worker->plain_len = (size_t)(end - start);
+    st = bs_reader_read(t->r, worker->out, worker->plain_len, start, err);
     if (st == BLOBSEAL_OK && t->sink->pwrite != NULL)
-        st = bs_write(t->sink, lane->out, lane->plain_len, start - t->off, err);
+        st = bs_write(t->sink, worker->out, worker->plain_len, start - t->off, err);
     return st;
 }
 
-static enum blobseal_status range_put(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err)
+static enum blobseal_status range_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
     const struct ranging *t = ctx;
 
     (void)index;
-    return bs_write(t->sink, lane->out, lane->plain_len, 0, err);
+    return bs_write(t->sink, worker->out, worker->plain_len, 0, err);
 }
 
 static enum blobseal_status run(struct ranging *t, uint64_t *nwritten, struct blobseal_error *err)
@@ -59,8 +59,9 @@ static enum blobseal_status run(struct ranging *t, uint64_t *nwritten, struct bl
     return bs_pipeline_run(&p, nwritten, err);
 }
 
-enum blobseal_status blobseal_reader_range(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t off,
-                                           uint64_t len, uint64_t *nwritten, struct blobseal_error *err)
+enum blobseal_status blobseal_reader_stream_range(struct blobseal_reader *r, const struct blobseal_sink *sink,
+                                                  uint64_t off, uint64_t len, uint64_t *nwritten,
+                                                  struct blobseal_error *err)
 {
     struct ranging t = {.r = r, .sink = sink, .off = off};
     const char *name = bs_source_name(&r->source);

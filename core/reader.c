@@ -135,7 +135,7 @@ enum blobseal_status bs_stored_pread(struct blobseal_reader *r, uint8_t *dst, si
 enum blobseal_status bs_reader_read(struct blobseal_reader *r, uint8_t *dst, size_t len, uint64_t off,
                                     struct blobseal_error *err)
 {
-    return r->unpack ? bs_zstd_pread(r, dst, len, off, err) : bs_stored_pread(r, dst, len, off, err);
+    return r->decompress ? bs_zstd_pread(r, dst, len, off, err) : bs_stored_pread(r, dst, len, off, err);
 }
 
 enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst, size_t len, uint64_t off,
@@ -162,16 +162,16 @@ enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst,
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
 /* Open the envelope, and keep the keys of the payload and what the envelope says. */
-static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_front *f,
+static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_preamble *f,
                                    struct blobseal_kek *const *keks, size_t num_keks, struct blobseal_error *err)
 {
     struct bs_envelope env;
     struct bs_unlocked *u;
     size_t i;
-    enum blobseal_status st = bs_front_unlock(f, bs_source_name(&r->source), keks, num_keks, &i, &env, &u, err);
+    enum blobseal_status st = bs_preamble_unlock(f, bs_source_name(&r->source), keks, num_keks, &i, &env, &u, err);
 
     if (st == BLOBSEAL_OK)
-        st = bs_info_make(&r->info, f, i, &env, u->jwk.has_meta ? &u->jwk.meta.shown : NULL, &r->source, err);
+        st = bs_info_make(&r->info, f, i, &env, u->jwk.has_metadata ? &u->jwk.metadata.shown : NULL, &r->source, err);
     if (st == BLOBSEAL_OK)
         *r->keys = u->keys;
     blobseal_secret_free(u);
@@ -205,7 +205,7 @@ static enum blobseal_status check_size(struct blobseal_reader *r, struct blobsea
         return st;
     st = bs_last_chunk_check(r, s, err);
     bs_scratch_give(r, s);
-    if (st == BLOBSEAL_OK && r->unpack) {
+    if (st == BLOBSEAL_OK && r->decompress) {
         st = bs_zstd_open(r, r->max_frames, err);
         r->info->plain_bytes = r->plain_bytes;
     }
@@ -218,11 +218,11 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
 {
     struct blobseal_reader_options o = {.size = sizeof o};
     struct blobseal_reader *r;
-    struct bs_front front = {0};
+    struct bs_preamble preamble = {0};
     enum blobseal_status st;
 
     *reader = NULL;
-    if (!blobseal_take_struct(&o, sizeof o, options))
+    if (!blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size, or newer than the library");
     if (source->pread == NULL && source->read == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: a source without functions");
@@ -238,19 +238,19 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     r->stored_bytes = r->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
     r->max_frames = o.max_frames != 0 ? o.max_frames : BS_MAX_FRAMES;
     r->keys = blobseal_secret_alloc(sizeof *r->keys);
-    st = r->keys != NULL ? bs_front_read(&front, &r->input, o.envelope, o.envelope_len, err)
+    st = r->keys != NULL ? bs_preamble_read(&preamble, &r->input, o.envelope, o.envelope_len, err)
                          : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
     if (st == BLOBSEAL_OK) {
-        r->core = front.core;
-        r->core_offset = front.core_offset;
-        r->unpack = front.core.content == BS_CONTENT_ZSTD && !o.raw;
-        st = unlock(r, &front, keks, num_keks, err);
+        r->core = preamble.core;
+        r->core_offset = preamble.core_offset;
+        r->decompress = preamble.core.content == BS_CONTENT_ZSTD && !o.raw;
+        st = unlock(r, &preamble, keks, num_keks, err);
     }
     if (st == BLOBSEAL_OK)
         st = bs_check_generation(bs_source_name(source), r->info->generation, o.min_generation, err);
     if (st == BLOBSEAL_OK && bs_seekable(&r->source))
         st = check_size(r, err);
-    bs_front_clear(&front);
+    bs_preamble_clear(&preamble);
     if (st == BLOBSEAL_OK)
         *reader = r;
     else

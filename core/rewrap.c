@@ -11,7 +11,7 @@
 struct rewrap {
     const struct blobseal_target *target;
     struct blobseal_source source; /* that of the target; a shared lock could take the place of the exclusive one */
-    struct bs_front front;
+    struct bs_preamble preamble;
     struct bs_change change;
     unsigned winner; /* the slot with the envelope that was opened */
     uint8_t *slot;   /* what is written: a whole slot              */
@@ -21,13 +21,13 @@ struct rewrap {
 static enum blobseal_status sync_range(const struct blobseal_target *t, uint64_t off, uint64_t len,
                                        struct blobseal_error *err)
 {
-    bs_expect_words(err);
+    bs_error_clear(err);
     return bs_checked(t->sync(t->ctx, off, len, err), "sync", bs_source_name(&t->source), err);
 }
 
 static enum blobseal_status lock(const struct blobseal_target *t, struct blobseal_error *err)
 {
-    bs_expect_words(err);
+    bs_error_clear(err);
     return bs_checked(t->lock(t->ctx, true, err), "lock", bs_source_name(&t->source), err);
 }
 
@@ -54,9 +54,9 @@ static enum blobseal_status store(const struct rewrap *r, const uint8_t *p, size
 
 static enum blobseal_status write_slot(const struct rewrap *r, unsigned index, struct blobseal_error *err)
 {
-    size_t capacity = r->front.header.slot_capacity;
+    size_t capacity = r->preamble.header.slot_capacity;
 
-    return store(r, r->slot, capacity, r->front.header.slot_offset + index * (uint64_t)capacity, err);
+    return store(r, r->slot, capacity, r->preamble.header.slot_offset + index * (uint64_t)capacity, err);
 }
 
 /*
@@ -69,12 +69,12 @@ static enum blobseal_status restore(const struct rewrap *r, struct blobseal_erro
 
     if (r->change.wanted.dry_run)
         return BLOBSEAL_OK;
-    if (r->front.frame_damaged) {
-        bs_frame_encode_head(&r->front.header, r->slot); /* a slot has room for it */
-        st = store(r, r->slot, r->front.header.slot_offset, 0, err);
+    if (r->preamble.frame_damaged) {
+        bs_frame_encode_head(&r->preamble.header, r->slot); /* a slot has room for it */
+        st = store(r, r->slot, r->preamble.header.slot_offset, 0, err);
     }
-    if (st == BLOBSEAL_OK && r->front.core_damaged)
-        st = store(r, r->change.u->jwk.hdr, BS_CORE_HEADER_LEN, r->front.core_offset, err);
+    if (st == BLOBSEAL_OK && r->preamble.core_damaged)
+        st = store(r, r->change.u->jwk.hdr, BS_CORE_HEADER_LEN, r->preamble.core_offset, err);
     return st;
 }
 
@@ -88,7 +88,7 @@ static enum blobseal_status write_both(const struct rewrap *r, struct blobseal_e
 
 static enum blobseal_status fits(const struct rewrap *r, size_t jwe_len, struct blobseal_error *err)
 {
-    uint32_t capacity = r->front.header.slot_capacity;
+    uint32_t capacity = r->preamble.header.slot_capacity;
 
     if (jwe_len <= capacity - BS_SLOT_HEADER_LEN)
         return BLOBSEAL_OK;
@@ -108,7 +108,7 @@ static enum blobseal_status rotate(struct rewrap *r, struct blobseal_error *err)
         st = fits(r, c->jwe.len, err);
     if (st != BLOBSEAL_OK || c->wanted.dry_run)
         return st;
-    bs_slot_encode(&r->front.header, r->slot, (const char *)c->jwe.p, c->jwe.len, c->generation);
+    bs_slot_encode(&r->preamble.header, r->slot, (const char *)c->jwe.p, c->jwe.len, c->generation);
     return write_both(r, err);
 }
 
@@ -117,7 +117,7 @@ static enum blobseal_status finish(struct rewrap *r, struct blobseal_error *err)
 {
     if (r->change.wanted.dry_run)
         return BLOBSEAL_OK;
-    bs_slot_encode(&r->front.header, r->slot, r->change.text, r->change.text_len, r->change.generation);
+    bs_slot_encode(&r->preamble.header, r->slot, r->change.text, r->change.text_len, r->change.generation);
     return write_slot(r, 1 - r->winner, err);
 }
 
@@ -126,31 +126,31 @@ static enum blobseal_status run(struct rewrap *r, struct blobseal_error *err)
     const char *name = bs_source_name(&r->target->source);
     struct bs_input in = {&r->source, 0};
     struct bs_change *c = &r->change;
-    enum blobseal_status st =
-        c->wanted.repair ? bs_front_salvage(&r->front, &in, err) : bs_front_read(&r->front, &in, NULL, 0, err);
+    enum blobseal_status st = c->wanted.repair ? bs_preamble_salvage(&r->preamble, &in, err)
+                                               : bs_preamble_read(&r->preamble, &in, NULL, 0, err);
 
-    if (st == BLOBSEAL_OK && r->front.layout != BLOBSEAL_LAYOUT_AB) {
+    if (st == BLOBSEAL_OK && r->preamble.layout != BLOBSEAL_LAYOUT_AB) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no two slots to change in place", name);
         blobseal_hint(err, "write it anew, with the changed envelope");
         return BLOBSEAL_E_CONFIG;
     }
     if (st == BLOBSEAL_OK)
-        st = bs_change_plan(c, &r->front, name, NULL, 0, err);
+        st = bs_change_plan(c, &r->preamble, name, NULL, 0, err);
     if (st != BLOBSEAL_OK)
         return st;
-    r->winner = (const uint8_t *)c->text == r->front.slots[0].jwe.p ? 0 : 1;
-    r->slot = malloc(r->front.header.slot_capacity);
-    r->back = malloc(r->front.header.slot_capacity);
+    r->winner = (const uint8_t *)c->text == r->preamble.slots[0].jwe.p ? 0 : 1;
+    r->slot = malloc(r->preamble.header.slot_capacity);
+    r->back = malloc(r->preamble.header.slot_capacity);
     if (r->slot == NULL || r->back == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change %s: no memory", name);
-    c->finished = (r->front.notes & (BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_SLOT_INVALID)) != 0;
-    if (c->changed || (r->front.notes & BLOBSEAL_NOTE_TIE) != 0)
+    c->finished = (r->preamble.notes & (BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_SLOT_INVALID)) != 0;
+    if (c->changed || (r->preamble.notes & BLOBSEAL_NOTE_TIE) != 0)
         st = rotate(r, err);
     else if (c->finished)
         st = finish(r, err);
     if (st == BLOBSEAL_OK)
         st = restore(r, err);
-    c->finished = c->finished || r->front.core_damaged || r->front.frame_damaged;
+    c->finished = c->finished || r->preamble.core_damaged || r->preamble.frame_damaged;
     return st;
 }
 
@@ -185,7 +185,7 @@ enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **re
     free(r->slot);
     free(r->back);
     bs_change_clear(&r->change);
-    bs_front_clear(&r->front);
+    bs_preamble_clear(&r->preamble);
     free(r);
     return st;
 }

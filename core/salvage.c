@@ -8,7 +8,7 @@
 #include "internal.h"
 
 /* Find the frame by its core: there are only sixteen places where that can start. */
-static bool find_frame(struct bs_front *f, const struct blobseal_source *source)
+static bool find_frame(struct bs_preamble *f, const struct blobseal_source *source)
 {
     uint8_t head[BS_CORE_HEADER_LEN];
 
@@ -26,10 +26,10 @@ static bool find_frame(struct bs_front *f, const struct blobseal_source *source)
 }
 
 /* A frame whose header is lost, with its slots. @lost says what was wrong with it. */
-static enum blobseal_status rebuild_frame(struct bs_front *f, const struct blobseal_source *source,
+static enum blobseal_status rebuild_frame(struct bs_preamble *f, const struct blobseal_source *source,
                                           enum blobseal_status lost, struct blobseal_error *err)
 {
-    struct bs_front found = {.layout = BLOBSEAL_LAYOUT_AB, .frame_damaged = true};
+    struct bs_preamble found = {.layout = BLOBSEAL_LAYOUT_AB, .frame_damaged = true};
     struct blobseal_error later = {0}; /* *err has the words for @lost */
     enum blobseal_status st;
 
@@ -39,19 +39,19 @@ static enum blobseal_status rebuild_frame(struct bs_front *f, const struct blobs
     st = found.frame != NULL ? bs_pread(source, found.frame, found.header.frame_len, 0, &later)
                              : blobseal_fail(&later, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
     if (st == BLOBSEAL_OK)
-        bs_front_choose(&found);
+        bs_preamble_choose(&found);
     if (st == BLOBSEAL_OK && found.num_candidates == 0)
         st = lost;
     else if (st != BLOBSEAL_OK && err != NULL)
         *err = later;
-    bs_front_clear(f);
+    bs_preamble_clear(f);
     *f = found;
     return st;
 }
 
-enum blobseal_status bs_front_salvage(struct bs_front *f, struct bs_input *in, struct blobseal_error *err)
+enum blobseal_status bs_preamble_salvage(struct bs_preamble *f, struct bs_input *in, struct blobseal_error *err)
 {
-    enum blobseal_status st = bs_front_read(f, in, NULL, 0, err);
+    enum blobseal_status st = bs_preamble_read(f, in, NULL, 0, err);
 
     if (f->core_damaged && f->layout == BLOBSEAL_LAYOUT_AB) {
         memcpy(f->core.blob_id, f->header.blob_id, sizeof f->core.blob_id);

@@ -19,44 +19,44 @@ struct found {
 
 static uint64_t payload_offset(const struct bs_scrub *s)
 {
-    return s->front.core_offset + BS_CORE_HEADER_LEN;
+    return s->preamble.core_offset + BS_CORE_HEADER_LEN;
 }
 
 /* The next segment from a pipe: the first bytes of the payload were read with the front. */
-static enum blobseal_status take(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
+static enum blobseal_status take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                  struct blobseal_error *err)
 {
     struct bs_scrub *s = ctx;
-    size_t stride = bs_segment_stride(&s->front.core), have = s->head_len - s->head_used, n;
+    size_t stride = bs_segment_stride(&s->preamble.core), have = s->head_len - s->head_used, n;
     enum blobseal_status st;
 
     (void)index;
     have = have < stride ? have : stride;
-    memcpy(lane->in, s->head + s->head_used, have);
+    memcpy(worker->in, s->head + s->head_used, have);
     s->head_used += have;
-    st = bs_read(&s->input, lane->in + have, stride - have, &n, err);
-    lane->in_len = have + n;
-    *last = lane->in_len < stride;
+    st = bs_read(&s->input, worker->in + have, stride - have, &n, err);
+    worker->in_len = have + n;
+    *last = worker->in_len < stride;
     return st;
 }
 
 /* Read and sum a segment, in runs that stay in the cache. */
-static enum blobseal_status sum_segment(const struct bs_scrub *s, const struct bs_lane *lane, uint64_t seed,
+static enum blobseal_status sum_segment(const struct bs_scrub *s, const struct bs_worker *worker, uint64_t seed,
                                         struct found *f, struct blobseal_error *err)
 {
     bool from_file = bs_seekable(s->source), sums = s->result.payload_checked, end = false;
-    size_t sum_len = bs_segment_sum_len(&s->front.core), sealed_len = f->len - sum_len;
+    size_t checksum_len = bs_segment_checksum_len(&s->preamble.core), sealed_len = f->len - checksum_len;
     enum blobseal_status st = BLOBSEAL_OK;
     struct bs_xxh3_state sum;
 
     bs_xxh3_start(&sum, seed);
     for (size_t pos = 0, n; st == BLOBSEAL_OK && !end; pos += n) {
-        const uint8_t *in = lane->in + (from_file ? 0 : pos);
+        const uint8_t *in = worker->in + (from_file ? 0 : pos);
 
         n = sealed_len - pos < BS_SEALED_RUN_LEN ? sealed_len - pos : BS_SEALED_RUN_LEN;
         end = pos + n == sealed_len;
         if (from_file)
-            st = bs_pread(s->source, lane->in, n + (end ? sum_len : 0), f->off + pos, err);
+            st = bs_pread(s->source, worker->in, n + (end ? checksum_len : 0), f->off + pos, err);
         if (st == BLOBSEAL_OK && sums) {
             bs_xxh3_add(&sum, in, n);
             f->fits = !end || bs_xxh3_end(&sum) == bs_load64(in + n);
@@ -65,11 +65,12 @@ static enum blobseal_status sum_segment(const struct bs_scrub *s, const struct b
     return st;
 }
 
-static enum blobseal_status work(void *ctx, struct bs_lane *lane, uint64_t index, bool last, struct blobseal_error *err)
+static enum blobseal_status work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
+                                 struct blobseal_error *err)
 {
     const struct bs_scrub *s = ctx;
-    const struct bs_core_header *core = &s->front.core;
-    struct found *f = (struct found *)(void *)lane->out;
+    const struct bs_core_header *core = &s->preamble.core;
+    struct found *f = (struct found *)(void *)worker->out;
     enum blobseal_status st = BLOBSEAL_OK;
     struct blobseal_error e = {0};
     uint64_t ignored;
@@ -80,18 +81,18 @@ static enum blobseal_status work(void *ctx, struct bs_lane *lane, uint64_t index
                         .fits = true,
                         .readable = true};
     if (last) {
-        f->len = bs_seekable(s->source) ? (size_t)(s->source->size - f->off) : lane->in_len;
+        f->len = bs_seekable(s->source) ? (size_t)(s->source->size - f->off) : worker->in_len;
         f->possible = s->unsure || bs_payload_plain_len(core, f->len, &ignored);
     }
     if (f->possible)
-        st = sum_segment(s, lane, bs_segment_seed(core, index), f, &e);
+        st = sum_segment(s, worker, bs_segment_seed(core, index), f, &e);
     if (st != BLOBSEAL_OK && e.sys_errno == EIO) {
         f->readable = false;
         st = BLOBSEAL_OK;
     }
     if (st != BLOBSEAL_OK && err != NULL)
         *err = e;
-    lane->plain_len = f->len;
+    worker->plain_len = f->len;
     return st;
 }
 
@@ -101,28 +102,28 @@ static enum blobseal_status work(void *ctx, struct bs_lane *lane, uint64_t index
  */
 static void find_sums(struct bs_scrub *s)
 {
-    size_t stride = BS_SEALED_SEGMENT_LEN + BS_SUM_LEN;
+    size_t stride = BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN;
     bool fits = false, last = false;
-    struct bs_lane lane;
+    struct bs_worker worker;
 
     s->unsure = false;
-    s->front.core.segments = BS_SEGMENTS_CHECKSUMMED;
+    s->preamble.core.segments = BS_SEGMENTS_CHECKSUMMED;
     s->result.payload_checked = true;
-    if (bs_lane_init(&lane, NULL, bs_lane_room(false), bs_lane_room(false), NULL) == BLOBSEAL_OK)
+    if (bs_worker_init(&worker, NULL, bs_worker_room(false), bs_worker_room(false), NULL) == BLOBSEAL_OK)
         for (uint64_t i = 0; i < 2 && !fits && !last; i++) {
-            const struct found *f = (const struct found *)(const void *)lane.out;
+            const struct found *f = (const struct found *)(const void *)worker.out;
 
             last = s->source->size - payload_offset(s) < (i + 1) * stride;
-            fits = work(s, &lane, i, last, NULL) == BLOBSEAL_OK && f->possible && f->readable && f->fits;
+            fits = work(s, &worker, i, last, NULL) == BLOBSEAL_OK && f->possible && f->readable && f->fits;
         }
-    bs_lane_clear(&lane);
+    bs_worker_clear(&worker);
     s->unsure = !fits;
 }
 
-static enum blobseal_status put(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err)
+static enum blobseal_status put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
-    const struct found *f = (const struct found *)(const void *)lane->out;
-    bool last = f->len < bs_segment_stride(&((struct bs_scrub *)ctx)->front.core);
+    const struct found *f = (const struct found *)(const void *)worker->out;
+    bool last = f->len < bs_segment_stride(&((struct bs_scrub *)ctx)->preamble.core);
 
     (void)err;
     if (!f->readable)
@@ -142,7 +143,7 @@ static enum blobseal_status put(void *ctx, struct bs_lane *lane, uint64_t index,
 static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_error *err)
 {
     bool seekable = bs_seekable(s->source);
-    size_t stride = bs_segment_stride(&s->front.core);
+    size_t stride = bs_segment_stride(&s->preamble.core);
     const struct bs_pipeline p = {
         .ctx = s,
         .threads = s->options.threads,
@@ -159,15 +160,15 @@ static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_er
     enum blobseal_status st;
 
     s->head_used = (size_t)payload_offset(s);
-    s->result.payload_checked = bs_segment_sum_len(&s->front.core) > 0;
+    s->result.payload_checked = bs_segment_checksum_len(&s->preamble.core) > 0;
     st = bs_pipeline_run(&p, &len, err);
     s->result.bytes = payload_offset(s) + len;
     s->result.num_segments = len / stride + 1;
-    if (s->unsure || !bs_payload_plain_len(&s->front.core, len, &s->result.plain_bytes)) {
+    if (s->unsure || !bs_payload_plain_len(&s->preamble.core, len, &s->result.plain_bytes)) {
         s->result.plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
         s->result.notes |= s->unsure ? 0 : BLOBSEAL_NOTE_LENGTH;
     }
-    if (s->front.core.content == BS_CONTENT_ZSTD)
+    if (s->preamble.core.content == BS_CONTENT_ZSTD)
         s->result.plain_bytes = BLOBSEAL_SIZE_UNKNOWN; /* the length tells how long the content is when compressed */
     return st;
 }
@@ -178,14 +179,14 @@ static bool can_be_salvaged(const struct bs_scrub *s)
     struct blobseal_memory state;
     struct blobseal_source source;
     struct bs_input in = {&source, 0};
-    struct bs_front f;
+    struct bs_preamble f;
     bool ok;
 
     if (s->unreadable != 0)
         return false;
     blobseal_source_memory(&source, &state, s->head, s->head_len);
-    ok = bs_front_salvage(&f, &in, NULL) == BLOBSEAL_OK && f.num_candidates > 0 && f.layout == BLOBSEAL_LAYOUT_AB;
-    bs_front_clear(&f);
+    ok = bs_preamble_salvage(&f, &in, NULL) == BLOBSEAL_OK && f.num_candidates > 0 && f.layout == BLOBSEAL_LAYOUT_AB;
+    bs_preamble_clear(&f);
     return ok;
 }
 
@@ -195,19 +196,19 @@ static enum blobseal_status scrub(struct bs_scrub *s, struct blobseal_error *err
     enum blobseal_status st;
 
     r->plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
-    st = bs_scrub_front(s, err);
+    st = bs_scrub_preamble(s, err);
     r->bytes = s->head_len;
-    r->layout = s->front.layout;
-    r->notes |= s->front.notes;
-    memcpy(r->blob_id, s->front.core.blob_id, sizeof r->blob_id);
+    r->layout = s->preamble.layout;
+    r->notes |= s->preamble.notes;
+    memcpy(r->blob_id, s->preamble.core.blob_id, sizeof r->blob_id);
     if (st == BLOBSEAL_OK && !s->lost && s->unsure && bs_seekable(s->source))
         find_sums(s);
     if (s->unsure)
-        s->front.core.segments = BS_SEGMENTS_BARE; /* then it is only read */
+        s->preamble.core.segments = BS_SEGMENTS_BARE; /* then it is only read */
     if (st == BLOBSEAL_OK && !s->lost)
         st = check_payload(s, err);
     r->ok = r->damaged == 0;
-    r->curable = !r->ok && !s->incurable && can_be_salvaged(s);
+    r->repairable = !r->ok && !s->unrepairable && can_be_salvaged(s);
     return st;
 }
 
@@ -219,8 +220,8 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
 
     if (s == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "scrub: no memory");
-    else if (!blobseal_take_struct(&s->options, sizeof s->options, options) ||
-             !bs_give_struct(result, &s->result, sizeof s->result))
+    else if (!blobseal_struct_import(&s->options, sizeof s->options, options) ||
+             !bs_struct_export(result, &s->result, sizeof s->result))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                            "scrub: options or a result without their size, or newer than the library");
     else if (source->pread == NULL && source->read == NULL)
@@ -229,7 +230,7 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
         s->source = source;
         st = scrub(s, err);
     }
-    if (st == BLOBSEAL_OK && !bs_give_struct(result, &s->result, sizeof s->result))
+    if (st == BLOBSEAL_OK && !bs_struct_export(result, &s->result, sizeof s->result))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: the result has lost its size");
     free(s);
     return st;

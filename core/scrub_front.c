@@ -19,7 +19,7 @@ void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_
 
     s->result.damaged++;
     if (kind != BLOBSEAL_DAMAGE_SLOT && kind != BLOBSEAL_DAMAGE_CORE_HEADER && kind != BLOBSEAL_DAMAGE_FRAME)
-        s->incurable = true;
+        s->unrepairable = true;
     if (s->options.on_damage == NULL)
         return;
     va_start(ap, format);
@@ -37,7 +37,7 @@ void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_
 
 #define BLOCK 4096u
 
-_Static_assert(BS_MAX_FRONT_LEN <= 64 * BLOCK, "bs_scrub.unreadable has a bit for each block");
+_Static_assert(BS_MAX_PREAMBLE_LEN <= 64 * BLOCK, "bs_scrub.unreadable has a bit for each block");
 
 /* Block after block: a sector that cannot be read takes only its own with it. */
 static enum blobseal_status read_blocks(struct bs_scrub *s, struct blobseal_error *err)
@@ -97,7 +97,7 @@ static const char *what(const struct bs_scrub *s, uint64_t off, uint64_t len)
 /* One wrong byte in a header is found by trying all: the checksum at its end says when it is right. */
 static bool mend(uint8_t *p, size_t len, size_t *at)
 {
-    size_t body = len - BS_SUM_LEN;
+    size_t body = len - BS_CHECKSUM_LEN;
     uint64_t sum = bs_load64(p + body), wrong = sum ^ bs_xxh3(0, p, body);
 
     for (*at = 0; *at < body; ++*at) {
@@ -110,7 +110,7 @@ static bool mend(uint8_t *p, size_t len, size_t *at)
         }
         p[*at] = before;
     }
-    for (unsigned i = 0; i < BS_SUM_LEN; i++)
+    for (unsigned i = 0; i < BS_CHECKSUM_LEN; i++)
         if (wrong != 0 && (wrong & ~((uint64_t)0xFF << 8 * i)) == 0) {
             *at = body + i;
             p[*at] ^= (uint8_t)(wrong >> 8 * i);
@@ -127,7 +127,7 @@ static bool mend_frame(struct bs_scrub *s, size_t *at)
         return false;
     memcpy(copy, s->head, sizeof copy);
     return mend(copy, sizeof copy, at) && bs_frame_magic(copy, sizeof copy) &&
-           bs_frame_decode(&s->front.header, copy, sizeof copy, NULL) == BLOBSEAL_OK;
+           bs_frame_decode(&s->preamble.header, copy, sizeof copy, NULL) == BLOBSEAL_OK;
 }
 
 static bool mend_core(struct bs_scrub *s, uint64_t off, size_t *at)
@@ -137,7 +137,7 @@ static bool mend_core(struct bs_scrub *s, uint64_t off, size_t *at)
     if (s->head_len < off || s->head_len - off < sizeof copy)
         return false;
     memcpy(copy, s->head + off, sizeof copy);
-    return mend(copy, sizeof copy, at) && bs_core_decode(&s->front.core, copy, sizeof copy, NULL) == BLOBSEAL_OK;
+    return mend(copy, sizeof copy, at) && bs_core_decode(&s->preamble.core, copy, sizeof copy, NULL) == BLOBSEAL_OK;
 }
 
 /* ---- The frame -------------------------------------------------------------------------------------------------- */
@@ -147,15 +147,15 @@ static bool search_core(struct bs_scrub *s)
 {
     for (size_t off = BS_FRAME_HEADER_LEN; off + BS_CORE_HEADER_LEN <= s->head_len; off++)
         if (bs_core_magic(s->head + off, s->head_len - off) &&
-            bs_core_decode(&s->front.core, s->head + off, s->head_len - off, NULL) == BLOBSEAL_OK) {
-            s->front.core_offset = off;
+            bs_core_decode(&s->preamble.core, s->head + off, s->head_len - off, NULL) == BLOBSEAL_OK) {
+            s->preamble.core_offset = off;
             return true;
         }
     return false;
 }
 
 /* What the frame header must have said, by where the core stands. No slots: nothing fits. */
-static void guess_frame(struct bs_front *f)
+static void guess_frame(struct bs_preamble *f)
 {
     uint32_t len = (uint32_t)f->core_offset, slots = len > BS_AB_SLOT_OFFSET ? len - BS_AB_SLOT_OFFSET : 0;
 
@@ -189,11 +189,11 @@ static enum blobseal_status bad_frame(struct bs_scrub *s, const struct blobseal_
         return why->status;
     }
     if (!magic && mend_core(s, 0, &at)) {
-        s->front.layout = BLOBSEAL_LAYOUT_DETACHED;
+        s->preamble.layout = BLOBSEAL_LAYOUT_DETACHED;
         return BLOBSEAL_OK;
     }
     if (search_core(s)) {
-        guess_frame(&s->front);
+        guess_frame(&s->preamble);
         bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, 0, BS_FRAME_HEADER_LEN, "the frame header %s",
                         what(s, 0, BS_FRAME_HEADER_LEN));
         return BLOBSEAL_OK;
@@ -213,7 +213,7 @@ static enum blobseal_status bad_frame(struct bs_scrub *s, const struct blobseal_
 /* The frame header, and so the place of slots and core. */
 static enum blobseal_status find_frame(struct bs_scrub *s, struct blobseal_error *err)
 {
-    struct bs_front *f = &s->front;
+    struct bs_preamble *f = &s->preamble;
     struct blobseal_error e = {0};
     enum blobseal_status st = BLOBSEAL_OK;
 
@@ -239,7 +239,7 @@ static enum blobseal_status find_frame(struct bs_scrub *s, struct blobseal_error
 /* The zeros between frame header and slots. */
 static void check_padding(struct bs_scrub *s)
 {
-    size_t from = BS_FRAME_HEADER_LEN, to = s->front.header.slot_offset;
+    size_t from = BS_FRAME_HEADER_LEN, to = s->preamble.header.slot_offset;
 
     if (is_unreadable(s, from, to - from)) {
         bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, from, to - from, "the padding of the frame %s",
@@ -256,14 +256,14 @@ static void check_padding(struct bs_scrub *s)
 
 static void check_slots(struct bs_scrub *s)
 {
-    const struct bs_frame *f = &s->front.header;
+    const struct bs_frame *f = &s->preamble.header;
     uint64_t len = f->slot_capacity;
 
-    bs_front_choose(&s->front);
+    bs_preamble_choose(&s->preamble);
     for (unsigned i = 0; i < f->slots; i++) {
         uint64_t off = f->slot_offset + i * len;
 
-        if (s->front.slots[i].valid)
+        if (s->preamble.slots[i].valid)
             continue;
         if (f->slots == 1)
             bs_scrub_report(s, BLOBSEAL_DAMAGE_SLOT, NONE, off, len, "the envelope %s", what(s, off, len));
@@ -278,7 +278,7 @@ static void check_slots(struct bs_scrub *s)
 /* A core header that is not as it should be. What is left of it, and of the frame, may do to go on. */
 static enum blobseal_status bad_core(struct bs_scrub *s, const struct blobseal_error *why, struct blobseal_error *err)
 {
-    struct bs_front *f = &s->front;
+    struct bs_preamble *f = &s->preamble;
     const uint8_t *p = s->head + f->core_offset;
     size_t at;
 
@@ -303,7 +303,7 @@ static enum blobseal_status bad_core(struct bs_scrub *s, const struct blobseal_e
 
 static enum blobseal_status check_core(struct bs_scrub *s, struct blobseal_error *err)
 {
-    struct bs_front *f = &s->front;
+    struct bs_preamble *f = &s->preamble;
     size_t left = s->head_len - (size_t)f->core_offset;
     struct blobseal_error e = {0};
     enum blobseal_status st;
@@ -327,13 +327,13 @@ static enum blobseal_status check_core(struct bs_scrub *s, struct blobseal_error
 /* What is visible of the envelope that counts. One that this version does not know need not be damaged. */
 static enum blobseal_status check_envelope(struct bs_scrub *s, struct blobseal_error *err)
 {
-    const struct bs_front *f = &s->front;
+    const struct bs_preamble *f = &s->preamble;
 
     for (size_t i = 0; i < f->num_candidates; i++) {
         uint64_t off = (uint64_t)((const uint8_t *)f->candidates[i].text - s->head);
         struct blobseal_error e = {0};
         struct bs_envelope env;
-        enum blobseal_status st = bs_front_envelope(f, i, &env, &e);
+        enum blobseal_status st = bs_preamble_envelope(f, i, &env, &e);
 
         bs_envelope_clear(&env);
         if (i == 0)
@@ -353,12 +353,12 @@ static enum blobseal_status check_envelope(struct bs_scrub *s, struct blobseal_e
 /* What looks like damage may be a change of the recipients that is under way. */
 static bool is_settled(const struct bs_scrub *s)
 {
-    struct bs_front f = {.frame = (uint8_t *)s->head}; /* only read */
+    struct bs_preamble f = {.frame = (uint8_t *)s->head}; /* only read */
 
     if (!bs_seekable(s->source) || !bs_frame_magic(s->head, s->head_len) ||
         bs_frame_decode(&f.header, s->head, s->head_len, NULL) != BLOBSEAL_OK || s->head_len < f.header.frame_len)
         return true;
-    bs_front_choose(&f);
+    bs_preamble_choose(&f);
     return f.notes == 0 && f.num_candidates == 1;
 }
 
@@ -369,7 +369,7 @@ static enum blobseal_status read_settled_head(struct bs_scrub *s, struct blobsea
 {
     const struct timespec pause = {.tv_nsec = LOOK_PAUSE_NS};
     const struct blobseal_source *source = s->source;
-    bool locked = bs_seekable(source) && source->lock != NULL && bs_front_lock(source);
+    bool locked = bs_seekable(source) && source->lock != NULL && bs_preamble_lock(source);
     enum blobseal_status st = read_head(s, err);
 
     for (int i = 1; i < LOOKS && st == BLOBSEAL_OK && !is_settled(s); i++) {
@@ -381,9 +381,9 @@ static enum blobseal_status read_settled_head(struct bs_scrub *s, struct blobsea
     return st;
 }
 
-enum blobseal_status bs_scrub_front(struct bs_scrub *s, struct blobseal_error *err)
+enum blobseal_status bs_scrub_preamble(struct bs_scrub *s, struct blobseal_error *err)
 {
-    struct bs_front *f = &s->front;
+    struct bs_preamble *f = &s->preamble;
     enum blobseal_status st = read_settled_head(s, err);
 
     if (st == BLOBSEAL_OK)

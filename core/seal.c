@@ -5,24 +5,24 @@
 struct sealing {
     const struct blobseal_source *source;
     const struct blobseal_sink *sink;
-    struct bs_begun begun;
+    struct bs_new_blob blob;
     struct bs_input input; /* of a sequential source */
 };
 
 static bool checksummed(const struct sealing *s)
 {
-    return bs_segment_sum_len(&s->begun.core) > 0;
+    return bs_segment_checksum_len(&s->blob.core) > 0;
 }
 
 /* ---- Steps of the pipeline ------------------------------------------------------------------------------------ */
 
-static enum blobseal_status seal_take(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
+static enum blobseal_status seal_take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                       struct blobseal_error *err)
 {
     struct sealing *s = ctx;
-    enum blobseal_status st = bs_read(&s->input, lane->in, BS_SEGMENT_LEN, &lane->in_len, err);
+    enum blobseal_status st = bs_read(&s->input, worker->in, BS_SEGMENT_LEN, &worker->in_len, err);
 
-    *last = lane->in_len < BS_SEGMENT_LEN;
+    *last = worker->in_len < BS_SEGMENT_LEN;
     if (st == BLOBSEAL_OK && index >= BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS)
         return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "%s is too large: a blob holds less than 4 PiB",
                              bs_source_name(s->source));
@@ -38,36 +38,36 @@ struct part {
 };
 
 /* Read, seal, sum and write one run while its bytes are in the cache. */
-static enum blobseal_status seal_run(const struct sealing *s, struct bs_lane *lane, const struct part *p,
+static enum blobseal_status seal_run(const struct sealing *s, struct bs_worker *worker, const struct part *p,
                                      struct bs_xxh3_state *sum, struct blobseal_error *err)
 {
     bool from_file = bs_seekable(s->source), to_file = s->sink->pwrite != NULL;
     uint64_t chunk = p->index * BS_SEGMENT_CHUNKS + p->pos / BS_CHUNK_LEN;
-    uint8_t *out = lane->out + (to_file ? 0 : lane->out_len);
-    const uint8_t *in = lane->in + (from_file ? 0 : p->pos);
+    uint8_t *out = worker->out + (to_file ? 0 : worker->out_len);
+    const uint8_t *in = worker->in + (from_file ? 0 : p->pos);
     enum blobseal_status st = BLOBSEAL_OK;
     size_t len = p->last ? bs_sealed_tail_len(p->n) : p->n / BS_CHUNK_LEN * BS_SEALED_CHUNK_LEN;
 
     if (from_file)
-        st = bs_borrow(s->source, lane->in, p->n, p->index * BS_SEGMENT_LEN + p->pos, &in, err);
+        st = bs_borrow(s->source, worker->in, p->n, p->index * BS_SEGMENT_LEN + p->pos, &in, err);
     if (st != BLOBSEAL_OK)
         return st;
-    if (!bs_chunked_seal(&lane->chunked, chunk, p->last, out, in, p->n))
+    if (!bs_chunked_seal(&worker->chunked, chunk, p->last, out, in, p->n))
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "seal chunk %llu: OpenSSL failed", (unsigned long long)chunk);
     if (checksummed(s)) {
         bs_xxh3_add(sum, out, len);
         if (p->end) {
             bs_store64(out + len, bs_xxh3_end(sum));
-            len += BS_SUM_LEN;
+            len += BS_CHECKSUM_LEN;
         }
     }
     if (to_file)
-        st = bs_write(s->sink, out, len, s->begun.core_offset + bs_chunk_offset(&s->begun.core, chunk), err);
-    lane->out_len += len;
+        st = bs_write(s->sink, out, len, s->blob.core_offset + bs_chunk_offset(&s->blob.core, chunk), err);
+    worker->out_len += len;
     return st;
 }
 
-static enum blobseal_status seal_work(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+static enum blobseal_status seal_work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                       struct blobseal_error *err)
 {
     const struct sealing *s = ctx;
@@ -75,26 +75,26 @@ static enum blobseal_status seal_work(void *ctx, struct bs_lane *lane, uint64_t 
     struct part p = {.index = index};
     struct bs_xxh3_state sum;
 
-    lane->plain_len = BS_SEGMENT_LEN;
+    worker->plain_len = BS_SEGMENT_LEN;
     if (last)
-        lane->plain_len = bs_seekable(s->source) ? (size_t)(s->source->size % BS_SEGMENT_LEN) : lane->in_len;
-    lane->out_len = 0;
-    bs_xxh3_start(&sum, bs_segment_seed(&s->begun.core, index));
+        worker->plain_len = bs_seekable(s->source) ? (size_t)(s->source->size % BS_SEGMENT_LEN) : worker->in_len;
+    worker->out_len = 0;
+    bs_xxh3_start(&sum, bs_segment_seed(&s->blob.core, index));
     for (; st == BLOBSEAL_OK && !p.end; p.pos += p.n) {
-        p.n = lane->plain_len - p.pos < BS_RUN_LEN ? lane->plain_len - p.pos : BS_RUN_LEN;
-        p.end = p.pos + p.n == lane->plain_len;
+        p.n = worker->plain_len - p.pos < BS_RUN_LEN ? worker->plain_len - p.pos : BS_RUN_LEN;
+        p.end = p.pos + p.n == worker->plain_len;
         p.last = last && p.end;
-        st = seal_run(s, lane, &p, &sum, err);
+        st = seal_run(s, worker, &p, &sum, err);
     }
     return st;
 }
 
-static enum blobseal_status seal_put(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err)
+static enum blobseal_status seal_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
     const struct sealing *s = ctx;
 
     (void)index;
-    return bs_write(s->sink, lane->out, lane->out_len, 0, err);
+    return bs_write(s->sink, worker->out, worker->out_len, 0, err);
 }
 
 /* ---- The public function --------------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static enum blobseal_status seal_all(struct sealing *s, const struct blobseal_se
     bool seekable = bs_seekable(s->source);
     const struct bs_pipeline p = {
         .ctx = s,
-        .keys = s->begun.keys,
+        .keys = s->blob.keys,
         .threads = o->threads,
         .num_segments = seekable ? s->source->size / BS_SEGMENT_LEN + 1 : 0,
         .only_len = seekable && s->source->size < BS_SEGMENT_LEN ? (size_t)s->source->size : 0,
@@ -153,7 +153,7 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     uint64_t plain_bytes = 0, stored_bytes = 0;
     enum blobseal_status st;
 
-    if (!bs_give_struct(result, &none, sizeof none) || !blobseal_take_struct(&o, sizeof o, options))
+    if (!bs_struct_export(result, &none, sizeof none) || !blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "seal: options or a result without their size, or newer than the library");
     if (o.layout == BLOBSEAL_LAYOUT_DETACHED && result == NULL)
@@ -161,14 +161,14 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     st = check_source(source, err);
     if (st != BLOBSEAL_OK)
         return st;
-    st = bs_begin(&s.begun, sink, source->size, keks, num_keks, &o, err);
+    st = bs_new_blob_start(&s.blob, sink, source->size, keks, num_keks, &o, err);
     if (st == BLOBSEAL_OK)
-        st = o.zstd ? bs_zstd_seal(&s.begun, sink, source, &o, &plain_bytes, &stored_bytes, err)
+        st = o.zstd ? bs_zstd_seal(&s.blob, sink, source, &o, &plain_bytes, &stored_bytes, err)
                     : seal_all(&s, &o, &plain_bytes, err);
     if (st == BLOBSEAL_OK)
         st = check_end(source, err);
     if (st == BLOBSEAL_OK)
-        st = bs_begun_tell(&s.begun, plain_bytes, o.zstd ? stored_bytes : plain_bytes, result, err);
-    bs_begun_clear(&s.begun);
+        st = bs_new_blob_report(&s.blob, plain_bytes, o.zstd ? stored_bytes : plain_bytes, result, err);
+    bs_new_blob_clear(&s.blob);
     return st;
 }

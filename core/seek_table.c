@@ -79,19 +79,19 @@ size_t bs_seek_encoded_len(size_t num)
     return BS_SEEK_HEADER_LEN + num * BS_SEEK_ENTRY_LEN + BS_SEEK_FOOTER_LEN;
 }
 
-void bs_seek_put_header(struct bs_writer_cur *w, size_t num)
+void bs_seek_put_header(struct bs_builder *w, size_t num)
 {
     bs_put32(w, SKIPPABLE);
     bs_put32(w, (uint32_t)(bs_seek_encoded_len(num) - BS_SEEK_HEADER_LEN));
 }
 
-void bs_seek_put_entry(struct bs_writer_cur *w, const struct bs_seek_table *t, size_t i)
+void bs_seek_put_entry(struct bs_builder *w, const struct bs_seek_table *t, size_t i)
 {
     bs_put32(w, (uint32_t)(t->points[i + 1].stored - t->points[i].stored));
     bs_put32(w, (uint32_t)(t->points[i + 1].plain - t->points[i].plain));
 }
 
-void bs_seek_put_footer(struct bs_writer_cur *w, size_t num)
+void bs_seek_put_footer(struct bs_builder *w, size_t num)
 {
     bs_put32(w, (uint32_t)num);
     bs_put8(w, 0); /* no checksums; the other bits are reserved */
@@ -110,7 +110,7 @@ bool bs_seek_magic(const uint8_t *p)
 
 enum blobseal_status bs_seek_footer(const uint8_t *p, uint64_t stored, size_t *num, struct blobseal_error *err)
 {
-    struct bs_reader_cur c = bs_cur(p, BS_SEEK_FOOTER_LEN);
+    struct bs_parser c = bs_parser_start(p, BS_SEEK_FOOTER_LEN);
     uint32_t n = bs_take32(&c);
     uint8_t descriptor = bs_take8(&c);
 
@@ -129,7 +129,7 @@ enum blobseal_status bs_seek_decode(struct bs_seek_table *t, size_t num, const u
                                     struct blobseal_error *err)
 {
     size_t len = bs_seek_encoded_len(num);
-    struct bs_reader_cur c = bs_cur(p, len);
+    struct bs_parser c = bs_parser_start(p, len);
 
     if (bs_take32(&c) != SKIPPABLE || bs_take32(&c) != len - BS_SEEK_HEADER_LEN)
         return bs_bad_table(err, "its seek table does not start where it must");

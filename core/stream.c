@@ -7,9 +7,9 @@ struct streaming {
     const struct blobseal_sink *sink; /* NULL: verify only */
 };
 
-static size_t sum_len(const struct blobseal_reader *r)
+static size_t checksum_len(const struct blobseal_reader *r)
 {
-    return bs_segment_sum_len(&r->core);
+    return bs_segment_checksum_len(&r->core);
 }
 
 static enum blobseal_status cut(const struct blobseal_reader *r, struct blobseal_error *err)
@@ -19,34 +19,35 @@ static enum blobseal_status cut(const struct blobseal_reader *r, struct blobseal
 }
 
 /* A segment is a full one or the last; it is the last exactly when the input ends in it. */
-static enum blobseal_status open_take(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
+static enum blobseal_status open_take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                       struct blobseal_error *err)
 {
     struct blobseal_reader *r = ((struct streaming *)ctx)->r;
     size_t stride = bs_segment_stride(&r->core);
-    enum blobseal_status st = bs_read(&r->input, lane->in, stride, &lane->in_len, err);
+    enum blobseal_status st = bs_read(&r->input, worker->in, stride, &worker->in_len, err);
     uint64_t ignored;
 
-    *last = lane->in_len < stride;
+    *last = worker->in_len < stride;
     if (st != BLOBSEAL_OK)
         return st;
     if (index >= BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS)
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is longer than any blob", bs_source_name(&r->source));
-    if (*last && (lane->in_len < sum_len(r) || !bs_tail_plain_len(lane->in_len - sum_len(r), &ignored)))
+    if (*last && (worker->in_len < checksum_len(r) || !bs_tail_plain_len(worker->in_len - checksum_len(r), &ignored)))
         return cut(r, err);
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status segment_failed(const struct blobseal_reader *r, uint64_t index, bool sum_fits, size_t len,
-                                           struct blobseal_error *err)
+static enum blobseal_status segment_failed(const struct blobseal_reader *r, uint64_t index, bool checksum_ok,
+                                           size_t len, struct blobseal_error *err)
 {
     unsigned long long off = r->core_offset + bs_chunk_offset(&r->core, index * BS_SEGMENT_CHUNKS);
     enum blobseal_status st =
-        sum_fits ? blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "%s is not authentic: segment %llu, bytes %llu to %llu",
-                                 bs_source_name(&r->source), (unsigned long long)index, off, off + len - 1)
-                 : blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0,
-                                 "%s is damaged or cut: segment %llu, bytes %llu to %llu, does not match its checksum",
-                                 bs_source_name(&r->source), (unsigned long long)index, off, off + len - 1);
+        checksum_ok
+            ? blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "%s is not authentic: segment %llu, bytes %llu to %llu",
+                            bs_source_name(&r->source), (unsigned long long)index, off, off + len - 1)
+            : blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0,
+                            "%s is damaged or cut: segment %llu, bytes %llu to %llu, does not match its checksum",
+                            bs_source_name(&r->source), (unsigned long long)index, off, off + len - 1);
 
     blobseal_hint(err, "nothing of it was released; fetch the blob again from its source");
     return st;
@@ -58,8 +59,8 @@ struct part {
     size_t pos, n;  /* sealed bytes within it     */
     bool end;       /* the last run of the segment */
     bool last;      /* and of the blob             */
-    bool genuine;   /* every tag so far was right  */
-    bool sum_fits;
+    bool authentic; /* every tag so far was right  */
+    bool checksum_ok;
     struct bs_xxh3_state sum;
 };
 
@@ -67,76 +68,76 @@ struct part {
  * Read, sum, open and write one run while its bytes are in the cache. Once a tag was wrong nothing more of the segment is
  * opened or written, but its sum is still taken to the end: it tells decay from forgery.
  */
-static enum blobseal_status open_run(const struct streaming *t, struct bs_lane *lane, struct part *p,
+static enum blobseal_status open_run(const struct streaming *t, struct bs_worker *worker, struct part *p,
                                      struct blobseal_error *err)
 {
     const struct blobseal_reader *r = t->r;
     bool from_file = bs_seekable(&r->source), to_file = t->sink != NULL && t->sink->pwrite != NULL;
     bool to_pipe = t->sink != NULL && !to_file;
     uint64_t chunk = p->index * BS_SEGMENT_CHUNKS + p->pos / BS_SEALED_CHUNK_LEN;
-    uint8_t *in = lane->in + (from_file ? 0 : p->pos), *out = lane->out + (to_pipe ? lane->plain_len : 0);
+    uint8_t *in = worker->in + (from_file ? 0 : p->pos), *out = worker->out + (to_pipe ? worker->plain_len : 0);
     enum blobseal_status st = BLOBSEAL_OK;
     size_t len;
 
     if (from_file)
-        st = bs_pread(&r->source, in, p->n + (p->end ? sum_len(r) : 0),
+        st = bs_pread(&r->source, in, p->n + (p->end ? checksum_len(r) : 0),
                       r->core_offset + bs_chunk_offset(&r->core, chunk), err);
     if (st != BLOBSEAL_OK)
         return st;
-    if (sum_len(r) > 0) {
+    if (checksum_len(r) > 0) {
         bs_xxh3_add(&p->sum, in, p->n);
-        p->sum_fits = !p->end || bs_xxh3_end(&p->sum) == bs_load64(in + p->n);
+        p->checksum_ok = !p->end || bs_xxh3_end(&p->sum) == bs_load64(in + p->n);
     }
-    p->genuine = p->genuine && bs_chunked_open(&lane->chunked, chunk, p->last, out, in, p->n, &len);
-    if (!p->genuine)
+    p->authentic = p->authentic && bs_chunked_open(&worker->chunked, chunk, p->last, out, in, p->n, &len);
+    if (!p->authentic)
         return BLOBSEAL_OK; /* open_work() tells */
     if (to_file && len > 0)
-        st = bs_write(t->sink, out, len, p->index * BS_SEGMENT_LEN + lane->plain_len, err);
-    lane->plain_len += len;
+        st = bs_write(t->sink, out, len, p->index * BS_SEGMENT_LEN + worker->plain_len, err);
+    worker->plain_len += len;
     return st;
 }
 
-static enum blobseal_status open_work(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+static enum blobseal_status open_work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                       struct blobseal_error *err)
 {
     const struct streaming *t = ctx;
     const struct blobseal_reader *r = t->r;
-    struct part p = {.index = index, .genuine = true, .sum_fits = true};
+    struct part p = {.index = index, .authentic = true, .checksum_ok = true};
     enum blobseal_status st = BLOBSEAL_OK;
     size_t sealed_len = BS_SEALED_SEGMENT_LEN;
 
     if (last)
         sealed_len = bs_seekable(&r->source) ? bs_sealed_tail_len((size_t)(r->stored_bytes % BS_SEGMENT_LEN))
-                                             : lane->in_len - sum_len(r);
-    lane->plain_len = 0;
+                                             : worker->in_len - checksum_len(r);
+    worker->plain_len = 0;
     bs_xxh3_start(&p.sum, bs_segment_seed(&r->core, index));
     for (; st == BLOBSEAL_OK && !p.end; p.pos += p.n) {
         p.n = sealed_len - p.pos < BS_SEALED_RUN_LEN ? sealed_len - p.pos : BS_SEALED_RUN_LEN;
         p.end = p.pos + p.n == sealed_len;
         p.last = last && p.end;
-        st = open_run(t, lane, &p, err);
+        st = open_run(t, worker, &p, err);
     }
-    if (st == BLOBSEAL_OK && !(p.genuine && p.sum_fits))
-        st = segment_failed(r, index, p.sum_fits, sealed_len + sum_len(r), err);
+    if (st == BLOBSEAL_OK && !(p.authentic && p.checksum_ok))
+        st = segment_failed(r, index, p.checksum_ok, sealed_len + checksum_len(r), err);
     return st;
 }
 
-static enum blobseal_status open_put(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err)
+static enum blobseal_status open_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
     const struct streaming *t = ctx;
 
     (void)index;
-    return lane->plain_len > 0 ? bs_write(t->sink, lane->out, lane->plain_len, 0, err) : BLOBSEAL_OK;
+    return worker->plain_len > 0 ? bs_write(t->sink, worker->out, worker->plain_len, 0, err) : BLOBSEAL_OK;
 }
 
-enum blobseal_status bs_stream_segment(struct blobseal_reader *r, struct bs_lane *lane, uint64_t index, bool *last,
+enum blobseal_status bs_stream_segment(struct blobseal_reader *r, struct bs_worker *worker, uint64_t index, bool *last,
                                        struct blobseal_error *err)
 {
     static const struct blobseal_sink in_order = {0}; /* what makes open_run() keep the whole segment in the lane */
     struct streaming t = {r, &in_order};
-    enum blobseal_status st = open_take(&t, lane, index, last, err);
+    enum blobseal_status st = open_take(&t, worker, index, last, err);
 
-    return st == BLOBSEAL_OK ? open_work(&t, lane, index, *last, err) : st;
+    return st == BLOBSEAL_OK ? open_work(&t, worker, index, *last, err) : st;
 }
 
 enum blobseal_status bs_segment_check(const struct blobseal_reader *r, uint64_t index, uint8_t *buf,
@@ -147,11 +148,11 @@ enum blobseal_status bs_segment_check(const struct blobseal_reader *r, uint64_t 
     uint64_t off = r->core_offset + bs_chunk_offset(&r->core, index * BS_SEGMENT_CHUNKS);
     enum blobseal_status st;
 
-    if (sum_len(r) == 0)
+    if (checksum_len(r) == 0)
         return BLOBSEAL_OK;
-    st = bs_pread(&r->source, buf, len + sum_len(r), off, err);
+    st = bs_pread(&r->source, buf, len + checksum_len(r), off, err);
     if (st == BLOBSEAL_OK && bs_xxh3(bs_segment_seed(&r->core, index), buf, len) != bs_load64(buf + len))
-        st = segment_failed(r, index, false, len + sum_len(r), err);
+        st = segment_failed(r, index, false, len + checksum_len(r), err);
     return st;
 }
 
@@ -241,7 +242,7 @@ static enum blobseal_status stream(struct blobseal_reader *r, const struct blobs
     uint64_t n = 0;
     enum blobseal_status st;
 
-    if (!r->unpack)
+    if (!r->decompress)
         st = bs_stored_stream(r, sink, r->progress, r->progress_ctx, &n, err);
     else if (bs_seekable(&r->source))
         st = bs_zstd_stream(r, sink, &n, err);

@@ -5,10 +5,10 @@
 #include "internal.h"
 
 struct blobseal_writer {
-    struct bs_push push;
+    struct bs_payload push;
     struct blobseal_sink sink;
-    struct bs_begun begun;
-    struct bs_packer *packer; /* where it compresses, or NULL */
+    struct bs_new_blob blob;
+    struct bs_zstd_writer *packer; /* where it compresses, or NULL */
     uint64_t plain_bytes;
     bool finished;
     enum blobseal_status failed; /* what every call answers from then on */
@@ -43,16 +43,16 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
     enum blobseal_status st;
 
     *writer = NULL;
-    if (!blobseal_take_struct(&o, sizeof o, options))
+    if (!blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size, or newer than the library");
     w = aligned_alloc(_Alignof(struct blobseal_writer), sizeof *w);
     if (w == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     *w = (struct blobseal_writer){.sink = *sink};
-    st = bs_begin(&w->begun, &w->sink, BLOBSEAL_SIZE_UNKNOWN, keks, num_keks, &o, err);
+    st = bs_new_blob_start(&w->blob, &w->sink, BLOBSEAL_SIZE_UNKNOWN, keks, num_keks, &o, err);
     if (st == BLOBSEAL_OK)
-        st = bs_push_start(&w->push, &w->begun, &w->sink, err);
-    if (st == BLOBSEAL_OK && o.zstd && (w->packer = bs_packer_new(o.zstd_level)) == NULL)
+        st = bs_payload_start(&w->push, &w->blob, &w->sink, err);
+    if (st == BLOBSEAL_OK && o.zstd && (w->packer = bs_zstd_writer_new(o.zstd_level)) == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
     if (st == BLOBSEAL_OK)
         *writer = w;
@@ -69,8 +69,8 @@ enum blobseal_status blobseal_writer_write(struct blobseal_writer *w, const void
     if (st != BLOBSEAL_OK)
         return st;
     w->plain_bytes += len;
-    st = w->packer != NULL ? bs_packer_add(w->packer, &w->push, buf, len, &w->error)
-                           : bs_push_add(&w->push, buf, len, &w->error);
+    st = w->packer != NULL ? bs_zstd_writer_add(w->packer, &w->push, buf, len, &w->error)
+                           : bs_payload_add(&w->push, buf, len, &w->error);
     return ended(w, st, err);
 }
 
@@ -80,19 +80,19 @@ enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct bl
     struct blobseal_seal_result none = {.size = sizeof none};
     enum blobseal_status st;
 
-    if (!bs_give_struct(result, &none, sizeof none))
+    if (!bs_struct_export(result, &none, sizeof none))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
     st = usable(w, err);
     if (st != BLOBSEAL_OK)
         return st;
-    if (result == NULL && w->begun.layout == BLOBSEAL_LAYOUT_DETACHED)
+    if (result == NULL && w->blob.layout == BLOBSEAL_LAYOUT_DETACHED)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no place for the detached envelope");
     if (w->packer != NULL)
-        st = bs_packer_end(w->packer, &w->push, &w->error);
+        st = bs_zstd_writer_end(w->packer, &w->push, &w->error);
     if (st == BLOBSEAL_OK)
-        st = bs_push_end(&w->push, &w->error);
+        st = bs_payload_end(&w->push, &w->error);
     if (st == BLOBSEAL_OK)
-        st = bs_begun_tell(&w->begun, w->plain_bytes, w->push.total, result, &w->error);
+        st = bs_new_blob_report(&w->blob, w->plain_bytes, w->push.total, result, &w->error);
     w->finished = true;
     return ended(w, st, err);
 }
@@ -101,8 +101,8 @@ void blobseal_writer_close(struct blobseal_writer *w)
 {
     if (w == NULL)
         return;
-    bs_packer_free(w->packer);
-    bs_push_clear(&w->push);
-    bs_begun_clear(&w->begun);
+    bs_zstd_writer_free(w->packer);
+    bs_payload_clear(&w->push);
+    bs_new_blob_clear(&w->blob);
     free(w);
 }

@@ -59,13 +59,13 @@ void bs_decoder_free(struct bs_decoder *d)
 /* ---- Frames -------------------------------------------------------------------------------------------------------------- */
 
 /* The frame is all there: only now is there anything of it to give out. */
-static enum blobseal_status unpack(struct bs_decoder *d, struct blobseal_error *err)
+static enum blobseal_status decompress(struct bs_decoder *d, struct blobseal_error *err)
 {
     size_t len = d->frame.plain_len;
     enum blobseal_status st = bs_seek_limit((uint64_t)d->table.num + 1, d->max_frames, err);
 
     if (st == BLOBSEAL_OK)
-        st = bs_zframe_open(&d->zstd, d->table.num, d->out, len, d->in, d->have, err);
+        st = bs_zframe_decompress(&d->zstd, d->table.num, d->out, len, d->in, d->have, err);
     if (st == BLOBSEAL_OK && !bs_seek_add(&d->table, d->have, len))
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "remember a frame: no memory");
     if (st != BLOBSEAL_OK)
@@ -81,7 +81,7 @@ static enum blobseal_status step_frame(struct bs_decoder *d, struct blobseal_err
 
     d->state = FRAME;
     if (d->frame.last)
-        return unpack(d, err);
+        return decompress(d, err);
     fault = bs_zframe_step(&d->frame, d->in);
     d->need = d->frame.need;
     return fault != NULL ? bs_bad_frame(err, d->table.num, fault) : BLOBSEAL_OK;
@@ -107,7 +107,7 @@ static void expect_entry(struct bs_decoder *d)
 static enum blobseal_status step_table(struct bs_decoder *d, struct blobseal_error *err)
 {
     uint8_t want[BS_SEEK_FOOTER_LEN] = {0};
-    struct bs_writer_cur w = bs_out(want, sizeof want);
+    struct bs_builder w = bs_builder_start(want, sizeof want);
     enum blobseal_status st;
 
     if (d->state == TABLE) {

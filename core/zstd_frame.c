@@ -56,7 +56,7 @@ static uint64_t window_of(uint8_t byte)
 /* Read the rest of the header: window and size of the content. */
 static const char *check_header(struct bs_zframe *f, const uint8_t *p)
 {
-    struct bs_reader_cur c = bs_cur(p + START_LEN, header_len(p[4]) - START_LEN);
+    struct bs_parser c = bs_parser_start(p + START_LEN, header_len(p[4]) - START_LEN);
     uint64_t window = (p[4] & 0x20) != 0 ? 0 : window_of(bs_take8(&c)), size = 0;
     size_t n = c.left;
 
@@ -111,8 +111,8 @@ enum blobseal_status bs_bad_frame(struct blobseal_error *err, uint64_t index, co
                          what);
 }
 
-enum blobseal_status bs_zframe_open(struct bs_zstd *z, uint64_t index, uint8_t *plain, size_t plain_len,
-                                    const uint8_t *p, size_t len, struct blobseal_error *err)
+enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uint8_t *plain, size_t plain_len,
+                                          const uint8_t *p, size_t len, struct blobseal_error *err)
 {
     const char *fault = NULL;
     struct bs_zframe f;
@@ -143,8 +143,8 @@ static bool make_compressor(struct bs_zstd *z, int level)
            ZSTD_isError(ZSTD_CCtx_setParameter(z->c, ZSTD_c_checksumFlag, 0)) == 0;
 }
 
-enum blobseal_status bs_zframe_seal(struct bs_zstd *z, int level, uint8_t *frame, size_t *len, const uint8_t *plain,
-                                    size_t plain_len, struct blobseal_error *err)
+enum blobseal_status bs_zframe_compress(struct bs_zstd *z, int level, uint8_t *frame, size_t *len, const uint8_t *plain,
+                                        size_t plain_len, struct blobseal_error *err)
 {
     if (z->c == NULL && !make_compressor(z, level))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");

@@ -89,7 +89,7 @@ static enum blobseal_status read_frame(struct blobseal_reader *r, struct bs_scra
 
     if (st != BLOBSEAL_OK)
         return st;
-    return bs_zframe_open(z, i, plain, (size_t)(at[1].plain - at[0].plain), stored, len, err);
+    return bs_zframe_decompress(z, i, plain, (size_t)(at[1].plain - at[0].plain), stored, len, err);
 }
 
 /* Read the part of [@off, @off + @len) that lies in frame @i; *@n receives its length. A whole frame is not copied. */
@@ -146,8 +146,8 @@ struct unpacking {
  * Check the sums of segments @from to @end - 1. A sum tells decay from forgery, so it also has the last word where @st says
  * that chunks of these segments were not authentic.
  */
-static enum blobseal_status check_sums(struct blobseal_reader *r, struct bs_lane *lane, uint64_t from, uint64_t end,
-                                       enum blobseal_status st, struct blobseal_error *err)
+static enum blobseal_status check_checksums(struct blobseal_reader *r, struct bs_worker *worker, uint64_t from,
+                                            uint64_t end, enum blobseal_status st, struct blobseal_error *err)
 {
     enum blobseal_status sums = BLOBSEAL_OK;
     struct blobseal_error e = {0};
@@ -155,7 +155,7 @@ static enum blobseal_status check_sums(struct blobseal_reader *r, struct bs_lane
     if (st != BLOBSEAL_OK && st != BLOBSEAL_E_AUTH)
         return st;
     for (; from < end && sums == BLOBSEAL_OK; from++)
-        sums = bs_segment_check(r, from, lane->in, &e);
+        sums = bs_segment_check(r, from, worker->in, &e);
     if (sums == BLOBSEAL_OK || (st == BLOBSEAL_E_AUTH && sums != BLOBSEAL_E_DAMAGED))
         return st;
     if (err != NULL)
@@ -164,23 +164,23 @@ static enum blobseal_status check_sums(struct blobseal_reader *r, struct bs_lane
 }
 
 /* Each sum is checked once: with the frame that holds the last byte of its segment. */
-static enum blobseal_status open_frame(const struct unpacking *u, struct bs_scratch *s, struct bs_lane *lane, size_t i,
-                                       struct blobseal_error *err)
+static enum blobseal_status open_frame(const struct unpacking *u, struct bs_scratch *s, struct bs_worker *worker,
+                                       size_t i, struct blobseal_error *err)
 {
     struct blobseal_reader *r = u->r;
     const struct bs_seek_point *at = &r->table.points[i];
-    enum blobseal_status st = read_frame(r, s, &lane->zstd, i, lane->in, lane->out, err);
+    enum blobseal_status st = read_frame(r, s, &worker->zstd, i, worker->in, worker->out, err);
     uint64_t end = st == BLOBSEAL_E_AUTH ? (at[1].stored - 1) / BS_SEGMENT_LEN + 1 : at[1].stored / BS_SEGMENT_LEN;
 
-    lane->plain_len = (size_t)(at[1].plain - at[0].plain);
-    st = check_sums(r, lane, at[0].stored / BS_SEGMENT_LEN, end, st, err);
+    worker->plain_len = (size_t)(at[1].plain - at[0].plain);
+    st = check_checksums(r, worker, at[0].stored / BS_SEGMENT_LEN, end, st, err);
     if (st == BLOBSEAL_OK && u->sink != NULL && u->sink->pwrite != NULL)
-        st = bs_write(u->sink, lane->out, lane->plain_len, at[0].plain, err);
+        st = bs_write(u->sink, worker->out, worker->plain_len, at[0].plain, err);
     return st;
 }
 
 /* The table was read when the blob was opened; here its chunks, the last of the blob and all sums that are left are checked. */
-static enum blobseal_status open_table(const struct unpacking *u, struct bs_scratch *s, struct bs_lane *lane,
+static enum blobseal_status open_table(const struct unpacking *u, struct bs_scratch *s, struct bs_worker *worker,
                                        struct blobseal_error *err)
 {
     struct blobseal_reader *r = u->r;
@@ -188,17 +188,17 @@ static enum blobseal_status open_table(const struct unpacking *u, struct bs_scra
     enum blobseal_status st = BLOBSEAL_OK;
     size_t n;
 
-    lane->plain_len = 0;
+    worker->plain_len = 0;
     for (; at < r->stored_bytes && st == BLOBSEAL_OK; at += n) {
         n = r->stored_bytes - at < BS_RUN_LEN ? (size_t)(r->stored_bytes - at) : BS_RUN_LEN;
-        st = bs_stored_range(r, s, lane->in, n, at, err);
+        st = bs_stored_range(r, s, worker->in, n, at, err);
     }
     if (st == BLOBSEAL_OK)
         st = bs_last_chunk_check(r, s, err);
-    return check_sums(r, lane, segment, r->stored_bytes / BS_SEGMENT_LEN + 1, st, err);
+    return check_checksums(r, worker, segment, r->stored_bytes / BS_SEGMENT_LEN + 1, st, err);
 }
 
-static enum blobseal_status unpack_work(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+static enum blobseal_status unpack_work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                         struct blobseal_error *err)
 {
     const struct unpacking *u = ctx;
@@ -207,17 +207,17 @@ static enum blobseal_status unpack_work(void *ctx, struct bs_lane *lane, uint64_
 
     if (s == NULL)
         return st;
-    st = last ? open_table(u, s, lane, err) : open_frame(u, s, lane, (size_t)index, err);
+    st = last ? open_table(u, s, worker, err) : open_frame(u, s, worker, (size_t)index, err);
     bs_scratch_give(u->r, s);
     return st;
 }
 
-static enum blobseal_status unpack_put(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err)
+static enum blobseal_status unpack_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
     const struct unpacking *u = ctx;
 
     (void)index;
-    return lane->plain_len > 0 ? bs_write(u->sink, lane->out, lane->plain_len, 0, err) : BLOBSEAL_OK;
+    return worker->plain_len > 0 ? bs_write(u->sink, worker->out, worker->plain_len, 0, err) : BLOBSEAL_OK;
 }
 
 enum blobseal_status bs_zstd_stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,

@@ -4,20 +4,21 @@
 
 #include "internal.h"
 
-enum blobseal_status bs_pack_frame(struct bs_push *push, struct bs_seek_table *t, const uint8_t *frame, size_t len,
-                                   size_t plain_len, struct blobseal_error *err)
+enum blobseal_status bs_zstd_put_frame(struct bs_payload *push, struct bs_seek_table *t, const uint8_t *frame,
+                                       size_t len, size_t plain_len, struct blobseal_error *err)
 {
     enum blobseal_status st = bs_seek_limit((uint64_t)t->num + 1, BS_MAX_FRAMES, err);
 
     if (st == BLOBSEAL_OK && !bs_seek_add(t, len, plain_len))
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "remember a frame: no memory");
-    return st == BLOBSEAL_OK ? bs_push_add(push, frame, len, err) : st;
+    return st == BLOBSEAL_OK ? bs_payload_add(push, frame, len, err) : st;
 }
 
-enum blobseal_status bs_pack_end(struct bs_push *push, const struct bs_seek_table *t, struct blobseal_error *err)
+enum blobseal_status bs_zstd_put_table(struct bs_payload *push, const struct bs_seek_table *t,
+                                       struct blobseal_error *err)
 {
     size_t len = bs_seek_encoded_len(t->num);
-    struct bs_writer_cur w = bs_out(malloc(len), len);
+    struct bs_builder w = bs_builder_start(malloc(len), len);
     enum blobseal_status st;
 
     if (w.p == NULL)
@@ -26,14 +27,14 @@ enum blobseal_status bs_pack_end(struct bs_push *push, const struct bs_seek_tabl
     for (size_t i = 0; i < t->num; i++)
         bs_seek_put_entry(&w, t, i);
     bs_seek_put_footer(&w, t->num);
-    st = bs_push_add(push, w.p, w.len, err);
+    st = bs_payload_add(push, w.p, w.len, err);
     free(w.p);
     return st;
 }
 
 /* ---- Compressing on the caller's thread ------------------------------------------------------------------------------- */
 
-struct bs_packer {
+struct bs_zstd_writer {
     struct bs_zstd zstd;
     struct bs_seek_table table;
     int level;
@@ -42,16 +43,16 @@ struct bs_packer {
     uint8_t frame[BS_ZFRAME_MAX_LEN];
 };
 
-struct bs_packer *bs_packer_new(int level)
+struct bs_zstd_writer *bs_zstd_writer_new(int level)
 {
-    struct bs_packer *k = bs_map(sizeof *k);
+    struct bs_zstd_writer *k = bs_map(sizeof *k);
 
     if (k != NULL)
         k->level = level;
     return k;
 }
 
-void bs_packer_free(struct bs_packer *k)
+void bs_zstd_writer_free(struct bs_zstd_writer *k)
 {
     if (k == NULL)
         return;
@@ -60,17 +61,17 @@ void bs_packer_free(struct bs_packer *k)
     bs_unmap(k, sizeof *k);
 }
 
-static enum blobseal_status pack(struct bs_packer *k, struct bs_push *push, const uint8_t *plain, size_t plain_len,
-                                 struct blobseal_error *err)
+static enum blobseal_status pack(struct bs_zstd_writer *k, struct bs_payload *push, const uint8_t *plain,
+                                 size_t plain_len, struct blobseal_error *err)
 {
     size_t len;
-    enum blobseal_status st = bs_zframe_seal(&k->zstd, k->level, k->frame, &len, plain, plain_len, err);
+    enum blobseal_status st = bs_zframe_compress(&k->zstd, k->level, k->frame, &len, plain, plain_len, err);
 
-    return st == BLOBSEAL_OK ? bs_pack_frame(push, &k->table, k->frame, len, plain_len, err) : st;
+    return st == BLOBSEAL_OK ? bs_zstd_put_frame(push, &k->table, k->frame, len, plain_len, err) : st;
 }
 
-enum blobseal_status bs_packer_add(struct bs_packer *k, struct bs_push *push, const void *buf, size_t len,
-                                   struct blobseal_error *err)
+enum blobseal_status bs_zstd_writer_add(struct bs_zstd_writer *k, struct bs_payload *push, const void *buf, size_t len,
+                                        struct blobseal_error *err)
 {
     const uint8_t *from = buf;
     enum blobseal_status st = BLOBSEAL_OK;
@@ -92,11 +93,11 @@ enum blobseal_status bs_packer_add(struct bs_packer *k, struct bs_push *push, co
     return st;
 }
 
-enum blobseal_status bs_packer_end(struct bs_packer *k, struct bs_push *push, struct blobseal_error *err)
+enum blobseal_status bs_zstd_writer_end(struct bs_zstd_writer *k, struct bs_payload *push, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (k->len > 0)
         st = pack(k, push, k->plain, k->len, err);
-    return st == BLOBSEAL_OK ? bs_pack_end(push, &k->table, err) : st;
+    return st == BLOBSEAL_OK ? bs_zstd_put_table(push, &k->table, err) : st;
 }

@@ -166,7 +166,7 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
     void *state = NULL;
 
     *kek = NULL;
-    if (!blobseal_take_struct(&o, sizeof o, options)) /* the provider sees every member of this version */
+    if (!blobseal_struct_import(&o, sizeof o, options)) /* the provider sees every member of this version */
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "open a key: options without their size, or newer than the library");
     provider = resolve(&rest, registry, ref, err);

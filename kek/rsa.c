@@ -65,12 +65,12 @@ static bool append_number(char *json, size_t cap, size_t *len, EVP_PKEY *key, co
 
     if (ok) {
         size = BN_num_bytes(n);
-        ok = size > 0 && (size_t)size <= sizeof bytes && BLOBSEAL_B64_LEN((size_t)size) < cap - *len;
+        ok = size > 0 && (size_t)size <= sizeof bytes && BLOBSEAL_BASE64URL_LEN((size_t)size) < cap - *len;
     }
     if (ok) {
         (void)BN_bn2bin(n, bytes);
-        blobseal_b64_encode(json + *len, bytes, (size_t)size);
-        *len += BLOBSEAL_B64_LEN((size_t)size);
+        blobseal_base64url_encode(json + *len, bytes, (size_t)size);
+        *len += BLOBSEAL_BASE64URL_LEN((size_t)size);
         json[*len] = '\0';
     }
     BN_free(n);
@@ -99,7 +99,7 @@ bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key)
     memset(out, 0, BS_RSA_KID_LEN);
     if (ok) {
         memcpy(out, prefix, sizeof prefix - 1);
-        blobseal_b64_encode(out + sizeof prefix - 1, digest, sizeof digest);
+        blobseal_base64url_encode(out + sizeof prefix - 1, digest, sizeof digest);
     }
     return ok;
 }

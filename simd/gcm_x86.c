@@ -128,9 +128,9 @@ static BASE __m128i divide_by_x(__m128i h)
                           (long long)((low << 1) ^ (carry & 1)));
 }
 
-static BASE void key_setup(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int lanes)
+static BASE void key_setup(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int workers)
 {
-    const int step = 8 * lanes;
+    const int step = 8 * workers;
     __m128i h;
 
     memset(k, 0, sizeof *k);
@@ -140,7 +140,7 @@ static BASE void key_setup(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int
     for (int i = 2; i <= step + 1; i++)
         k->powers[MAX_POWERS - i] = multiply(k->powers[MAX_POWERS - i + 1], h);
     for (int i = 0; i < step; i++)
-        k->powers[LANE_POWERS + i] = k->powers[MAX_POWERS - step + i / lanes * lanes];
+        k->powers[LANE_POWERS + i] = k->powers[MAX_POWERS - step + i / workers * workers];
     for (int i = 0; i < NUM_POWERS; i++)
         k->folded[i] = _mm_xor_si128(k->powers[i], _mm_shuffle_epi32(k->powers[i], 0x4E));
 }

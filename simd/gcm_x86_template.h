@@ -304,9 +304,9 @@ static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_
                                            const uint8_t *sealed, struct cache *c)
 {
     size_t rest = bs_gcm_sealed_len(run) - run->num * BS_GCM_TAG_LEN;
-    bool genuine = true;
+    bool authentic = true;
 
-    for (size_t i = 0; genuine && i < run->num; i++) {
+    for (size_t i = 0; authentic && i < run->num; i++) {
         size_t len = bs_gcm_message_len(run, i), left = len;
         __m128i nonce = nonce_of(run, i), mask = encrypt_block(k, nonce), end;
         struct NAME(counters) n = NAME(start)(c, k, run, i, nonce);
@@ -322,14 +322,14 @@ static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_
         end = FIRST(sum);
         if (left > 0 || len == 0)
             end = NAME(tail)(k, c, &n, sealed, plain, left, true, sum, len * 8);
-        genuine = tag_is(sealed + left, end, mask);
-        if (!genuine)
+        authentic = tag_is(sealed + left, end, mask);
+        if (!authentic)
             wipe(start, rest);
         plain += left;
         sealed += left + BS_GCM_TAG_LEN;
         rest -= len;
     }
-    return genuine;
+    return authentic;
 }
 
 /* Where the frames of a run_fn were. No memset(): for so little it is slow to start. */

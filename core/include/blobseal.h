@@ -237,7 +237,7 @@ BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobse
 #define BLOBSEAL_MAX_KID         512
 #define BLOBSEAL_MAX_REGION      64
 #define BLOBSEAL_MAX_ANNOTATIONS 64
-#define BLOBSEAL_MAX_META        4096
+#define BLOBSEAL_MAX_METADATA    4096
 
 enum blobseal_layout {
     BLOBSEAL_LAYOUT_AUTO = 0, /* sealing only: compact below 4 MiB, otherwise A/B (section 5)  */
@@ -257,13 +257,13 @@ struct blobseal_recipient {
 
 /*
  * What the sealer says of a blob. It is sealed with the data key, so only who can open the blob can read it, and it is as
- * authentic as the content. As JSON it takes at most BLOBSEAL_MAX_META bytes (section 4.4).
+ * authentic as the content. As JSON it takes at most BLOBSEAL_MAX_METADATA bytes (section 4.4).
  */
 struct blobseal_annotation {
     const char *name, *value;
 };
 
-struct blobseal_meta {
+struct blobseal_metadata {
     size_t size;
     const char *name; /* of the content; NULL: none. Whatever it looks like, never use it as a path as it is */
     const char *type; /* a media type such as application/x-tar; NULL: none */
@@ -296,7 +296,7 @@ struct blobseal_info {
      * Only of a reader, and only where the blob has metadata; otherwise NULL. Strings are UTF-8 and otherwise whatever the
      * sealer wrote: the type may be no media type, control characters may be anywhere. U+0000 is shown as `?`.
      */
-    const struct blobseal_meta *meta;
+    const struct blobseal_metadata *metadata;
     uint64_t stored_bytes; /* what was sealed: plain_bytes, or what they compressed to; or BLOBSEAL_SIZE_UNKNOWN */
 };
 
@@ -337,7 +337,7 @@ struct blobseal_seal_options {
      * NULL: none. Strings are UTF-8, a name is not empty, the type is TYPE/SUBTYPE (RFC 6838, without parameters), names of
      * annotations differ and are not empty; otherwise ARG. More than fits: POLICY.
      */
-    const struct blobseal_meta *meta;
+    const struct blobseal_metadata *metadata;
     bool zstd;      /* compress (section 3.1). What data compress to shows something of them: see README.md */
     int zstd_level; /* 0: 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                     */
 };
@@ -499,7 +499,7 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struc
                                                                            struct blobseal_error *err);
 
 /**
- * blobseal_reader_range - open a part of the blob into a sink
+ * blobseal_reader_stream_range - open a part of the blob into a sink
  * @sink: receives it from its offset 0, or in order
  * @off: offset in the plaintext, at most blobseal_reader_size()
  * @len: bytes wanted; what lies beyond the end is not there. BLOBSEAL_SIZE_UNKNOWN: to the end
@@ -513,8 +513,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struc
  * Source: section 3.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
-blobseal_reader_range(struct blobseal_reader *reader, const struct blobseal_sink *sink, uint64_t off, uint64_t len,
-                      uint64_t *nwritten, struct blobseal_error *err);
+blobseal_reader_stream_range(struct blobseal_reader *reader, const struct blobseal_sink *sink, uint64_t off,
+                             uint64_t len, uint64_t *nwritten, struct blobseal_error *err);
 
 /* As blobseal_reader_stream(), without an output: opens everything and checks it. */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
@@ -559,7 +559,7 @@ struct blobseal_change {
     uint64_t min_generation; /* refuse (POLICY) an envelope that is older                                */
 };
 
-enum blobseal_action { BLOBSEAL_KEEP, BLOBSEAL_ADD, BLOBSEAL_REMOVE };
+enum blobseal_action { BLOBSEAL_ACTION_KEEP, BLOBSEAL_ACTION_ADD, BLOBSEAL_ACTION_REMOVE };
 
 struct blobseal_change_step {
     enum blobseal_action action;
@@ -693,7 +693,7 @@ struct blobseal_scrub_options {
 struct blobseal_scrub_result {
     size_t size;
     bool ok;               /* no decay was found. Not: authentic. blobseal_reader_verify() says that        */
-    bool curable;          /* blobseal_change_in_place() with `repair` and a key mends all that was found  */
+    bool repairable;       /* blobseal_change_in_place() with `repair` and a key mends all that was found  */
     bool payload_checked;  /* all of the payload was compared with sums. False: it has none, or they cannot be used */
     uint64_t damaged;      /* how often on_damage was called              */
     uint64_t num_segments; /* that were read                              */
@@ -726,9 +726,9 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_scrub(const struct 
 /* ---- Is everything as it should be? --------------------------------------------------------------------------------- */
 
 enum blobseal_level {
-    BLOBSEAL_FINE = 0,
-    BLOBSEAL_WARNING, /* it works, but slower or less protected than it could  */
-    BLOBSEAL_FAILURE, /* a self-test failed: nothing should be sealed like that */
+    BLOBSEAL_LEVEL_OK = 0,
+    BLOBSEAL_LEVEL_WARNING, /* it works, but slower or less protected than it could  */
+    BLOBSEAL_LEVEL_FAILURE, /* a self-test failed: nothing should be sealed like that */
 };
 
 /* Made by the library, so that it can grow. All text is one line, printable, and for this call only. */
@@ -755,7 +755,7 @@ BLOBSEAL_API void blobseal_diagnose(blobseal_finding_fn fn, void *ctx);
  * blobseal_diagnose_kek - try a key
  *
  * Tells what key it is, wraps random bytes with it and, where it can, unwraps them. A key that wraps or unwraps wrongly is a
- * finding of BLOBSEAL_FAILURE; an error of the provider is answered as well.
+ * finding of BLOBSEAL_LEVEL_FAILURE; an error of the provider is answered as well.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx, struct blobseal_error *err);

@@ -125,7 +125,7 @@ BLOBSEAL_API void blobseal_make_printable(char *text);
  * all members of this version, behind their sizes. What @theirs lacks stays as it is in @own; NULL lacks everything. False:
  * it has no size, or a member that this version lacks and that is not zero.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_take_struct(void *own, size_t own_size, const void *theirs);
+BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_struct_import(void *own, size_t own_size, const void *theirs);
 
 /*
  * Memory for secrets: whole pages, locked where the limit allows, out of core dumps, emptied in a forked child, with an
@@ -144,17 +144,17 @@ BLOBSEAL_API bool blobseal_equal(const void *a, const void *b, size_t len);
 BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_random(void *p, size_t len, bool secret);
 
 /* Length of the base64url text of @len bytes, without a zero byte. */
-#define BLOBSEAL_B64_LEN(len) (((len) / 3 * 4) + ((len) % 3 ? (len) % 3 + 1 : 0))
+#define BLOBSEAL_BASE64URL_LEN(len) (((len) / 3 * 4) + ((len) % 3 ? (len) % 3 + 1 : 0))
 
-/* RFC 4648 section 5, without padding. @out has room for BLOBSEAL_B64_LEN(len) bytes; no zero byte is added. */
-BLOBSEAL_API void blobseal_b64_encode(char *out, const uint8_t *in, size_t len);
+/* RFC 4648 section 5, without padding. @out has room for BLOBSEAL_BASE64URL_LEN(len) bytes; no zero byte is added. */
+BLOBSEAL_API void blobseal_base64url_encode(char *out, const uint8_t *in, size_t len);
 
 /*
  * Decode canonical base64url into @out (room for cap bytes; may be @in itself). False: a character outside the alphabet,
  * padding, an impossible length, stray low bits, or more than cap bytes. Constant time in the characters.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_b64_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in,
-                                                        size_t len);
+BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in,
+                                                              size_t len);
 
 #ifdef __cplusplus
 }

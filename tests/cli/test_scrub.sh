@@ -35,7 +35,7 @@ expect_ok
 json_is "$out" 'd["schema"] == "blobseal.scrub/1"' 'd["file"] == "b"' 'd["ok"] is True' 'd["damaged"] == []' \
     'd["payload_checked"] is True' 'd["layout"] == "ab"' 'd["generation"] == 1' 'd["plain_bytes"] == 2500000' \
     'd["damages"] == 0' 'not d["slot_damaged"] and not d["change_unfinished"] and d["length_possible"]' \
-    'd["sealed_bytes"] == __import__("os").path.getsize("b")' 'd["seconds"] >= 0' 'not d["curable"]'
+    'd["sealed_bytes"] == __import__("os").path.getsize("b")' 'd["seconds"] >= 0' 'not d["repairable"]'
 for threads in 1 2 7; do
     run scrub -j $threads b
     expect_ok
@@ -64,14 +64,14 @@ done
 
 # What is expected of one changed byte: OFFSET KIND SEGMENT WHERE LENGTH
 length=$(stat -c %s good)
-while read -r offset kind segment where len curable; do
+while read -r offset kind segment where len repairable; do
     title="byte $offset: $kind"
     cp good b
     poke b "$offset"
     run scrub --json b
     expect_code 3
     expect_stderr "^blobseal: error: b is damaged in 1 place \(E-DAMAGED\)$"
-    json_is "$out" 'd["ok"] is False' 'd["damages"] == 1' 'd["payload_checked"] is True' "d['curable'] is $curable" \
+    json_is "$out" 'd["ok"] is False' 'd["damages"] == 1' 'd["payload_checked"] is True' "d['repairable'] is $repairable" \
         "[(x['kind'], x['segment'], x['offset'], x['length']) for x in d['damaged']] == [('$kind', $segment, $where, $len)]"
     run scrub b
     expect_code 3
@@ -81,7 +81,7 @@ while read -r offset kind segment where len curable; do
     expect_code 3
     expect_stdout "^b: (segment $segment, )?bytes $where to $((where + len - 1)): ."
     expect_stderr "^blobseal: error: b is damaged in 1 place \(E-DAMAGED\)$"
-    [ "$curable" = False ] || expect_stderr "^blobseal: hint: .*blobseal recipients repair -k KEY b"
+    [ "$repairable" = False ] || expect_stderr "^blobseal: hint: .*blobseal recipients repair -k KEY b"
 done <<END3
 0 frame None 0 1 True
 8 frame None 8 1 False
@@ -256,7 +256,7 @@ json_is "$out" 'd["layout"] == "detached"' 'd["generation"] is None' 'd["payload
 poke core 2000000
 run scrub --json core
 expect_code 3
-json_is "$out" '[x["segment"] for x in d["damaged"]] == [1]' 'not d["curable"]'
+json_is "$out" '[x["segment"] for x in d["damaged"]] == [1]' 'not d["repairable"]'
 title="no blobs"
 : >empty
 sample noise 5000

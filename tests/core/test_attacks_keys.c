@@ -198,7 +198,7 @@ Test(attacks_keys, two_recipients_with_different_content_keys)
     for (unsigned used = 0; used <= 1; used++) {
         struct blobseal_secret32 ceks[2];
         struct bs_jwe jwe = {.num = 2};
-        struct bs_writer_cur w = bs_out(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
+        struct bs_builder w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
         uint8_t wrapped[2][256], content[1024];
         struct recipe r;
         size_t len;

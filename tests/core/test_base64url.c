@@ -35,7 +35,7 @@ static void simple_encode(char *out, const uint8_t *in, size_t len)
 static bool decode(const char *text, size_t len, uint8_t *out, size_t cap, size_t *n)
 {
     struct vec_bytes in = vec_copy(text, len);
-    bool ok = blobseal_b64_decode(out, cap, n, (const char *)in.p, len);
+    bool ok = blobseal_base64url_decode(out, cap, n, (const char *)in.p, len);
 
     free(in.p);
     return ok;
@@ -73,8 +73,8 @@ Test(base64url, gives_the_known_texts)
         struct vec_bytes text = vec_copy(NULL, text_len);
         uint8_t back[8];
 
-        cr_assert_eq(BLOBSEAL_B64_LEN(len), text_len);
-        blobseal_b64_encode((char *)text.p, (const uint8_t *)known[i].bytes, len);
+        cr_assert_eq(BLOBSEAL_BASE64URL_LEN(len), text_len);
+        blobseal_base64url_encode((char *)text.p, (const uint8_t *)known[i].bytes, len);
         cr_assert_arr_eq(text.p, known[i].text, text_len);
         cr_assert(decode(known[i].text, text_len, back, sizeof back, &n));
         cr_assert_eq(n, len);
@@ -89,14 +89,14 @@ Test(base64url, round_trips_every_length_in_exact_buffers)
 
     for (size_t len = 0; len <= 600; len++) {
         struct vec_bytes in = vec_copy(NULL, len), back = vec_copy(NULL, len);
-        struct vec_bytes text = vec_copy(NULL, BLOBSEAL_B64_LEN(len)), expected = vec_copy(NULL, text.len);
+        struct vec_bytes text = vec_copy(NULL, BLOBSEAL_BASE64URL_LEN(len)), expected = vec_copy(NULL, text.len);
         size_t n;
 
         vec_random_fill(&random, in.p, len);
         simple_encode((char *)expected.p, in.p, len);
-        blobseal_b64_encode((char *)text.p, in.p, len);
+        blobseal_base64url_encode((char *)text.p, in.p, len);
         cr_assert_arr_eq(text.p, expected.p, text.len, "length %zu", len);
-        cr_assert(blobseal_b64_decode(back.p, back.len, &n, (const char *)text.p, text.len));
+        cr_assert(blobseal_base64url_decode(back.p, back.len, &n, (const char *)text.p, text.len));
         cr_assert_eq(n, len);
         cr_assert_arr_eq(back.p, in.p, len, "length %zu", len);
         free(in.p);
@@ -111,12 +111,13 @@ Test(base64url, decodes_in_place)
     uint64_t random = 2;
 
     for (size_t len = 0; len <= 100; len++) {
-        uint8_t in[100], text[BLOBSEAL_B64_LEN(100)];
+        uint8_t in[100], text[BLOBSEAL_BASE64URL_LEN(100)];
         size_t n;
 
         vec_random_fill(&random, in, len);
-        blobseal_b64_encode((char *)text, in, len);
-        cr_assert(blobseal_b64_decode(text, BLOBSEAL_B64_LEN(len), &n, (const char *)text, BLOBSEAL_B64_LEN(len)));
+        blobseal_base64url_encode((char *)text, in, len);
+        cr_assert(blobseal_base64url_decode(text, BLOBSEAL_BASE64URL_LEN(len), &n, (const char *)text,
+                                            BLOBSEAL_BASE64URL_LEN(len)));
         cr_assert_eq(n, len);
         cr_assert_arr_eq(text, in, len);
     }
@@ -189,14 +190,14 @@ Test(base64url, keeps_to_the_room_it_has)
 {
     for (size_t len = 1; len <= 20; len++) {
         uint8_t in[20] = {0};
-        char text[BLOBSEAL_B64_LEN(20)];
+        char text[BLOBSEAL_BASE64URL_LEN(20)];
         struct vec_bytes exact = vec_copy(NULL, len), small = vec_copy(NULL, len - 1);
         size_t n = 99;
 
-        blobseal_b64_encode(text, in, len);
-        cr_assert(blobseal_b64_decode(exact.p, exact.len, &n, text, BLOBSEAL_B64_LEN(len)));
+        blobseal_base64url_encode(text, in, len);
+        cr_assert(blobseal_base64url_decode(exact.p, exact.len, &n, text, BLOBSEAL_BASE64URL_LEN(len)));
         cr_assert_eq(n, len);
-        cr_assert_not(blobseal_b64_decode(small.p, small.len, &n, text, BLOBSEAL_B64_LEN(len)));
+        cr_assert_not(blobseal_base64url_decode(small.p, small.len, &n, text, BLOBSEAL_BASE64URL_LEN(len)));
         cr_assert_eq(n, 0);
         free(exact.p);
         free(small.p);
@@ -206,13 +207,13 @@ Test(base64url, keeps_to_the_room_it_has)
 Test(base64url, appends_to_a_writer)
 {
     uint8_t room[10] = "..........";
-    struct bs_writer_cur w = bs_out(room, 9);
+    struct bs_builder w = bs_builder_start(room, 9);
 
-    bs_put_b64(&w, "foob", 4);
-    bs_put_b64(&w, "", 0);
+    bs_put_base64url(&w, "foob", 4);
+    bs_put_base64url(&w, "", 0);
     cr_assert(w.ok);
     cr_assert_eq(w.len, 6);
-    bs_put_b64(&w, "foo", 3); /* four characters do not fit three bytes */
+    bs_put_base64url(&w, "foo", 3); /* four characters do not fit three bytes */
     cr_assert_not(w.ok);
     cr_assert_arr_eq(room, "Zm9vYg....", 10);
 }

@@ -59,10 +59,10 @@ static enum blobseal_status decode_changed(size_t at, uint8_t value)
 
 Test(blob, header_has_the_bytes_of_the_table)
 {
-    static const uint8_t front[16] = {0x89, 0x42, 0x53, 0x43, 0x0D, 0x0A, 0x1A, 0x0A, 1, 1, 0, 1, 0, 0, 0, 0};
+    static const uint8_t preamble[16] = {0x89, 0x42, 0x53, 0x43, 0x0D, 0x0A, 0x1A, 0x0A, 1, 1, 0, 1, 0, 0, 0, 0};
     struct bs_core_header h = sample();
 
-    cr_assert_arr_eq(h.raw, front, 16);
+    cr_assert_arr_eq(h.raw, preamble, 16);
     for (uint8_t i = 0; i < 16; i++)
         cr_assert_eq(h.raw[16 + i], 0xF0 + i);
     for (uint8_t i = 0; i < 56; i++)

@@ -64,7 +64,7 @@ Test(bytes, all_zero_looks_at_every_byte)
 Test(bytes, cursor_takes_in_order)
 {
     const uint8_t in[] = {7, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0x80, 'a', 'b', 0, 0};
-    struct bs_reader_cur c = bs_cur(in, sizeof in);
+    struct bs_parser c = bs_parser_start(in, sizeof in);
     uint8_t two[2];
 
     cr_assert_eq(bs_take8(&c), 7);
@@ -82,7 +82,7 @@ Test(bytes, cursor_takes_in_order)
 Test(bytes, cursor_yields_zeros_from_the_first_read_beyond_the_end_on)
 {
     struct vec_bytes in = vec_copy("\xFF\xFF\xFF\xFF\xFF", 5);
-    struct bs_reader_cur c = bs_cur(in.p, in.len);
+    struct bs_parser c = bs_parser_start(in.p, in.len);
     uint8_t room[4] = {9, 9, 9, 9};
 
     cr_assert_eq(bs_take32(&c), UINT32_MAX);
@@ -102,7 +102,7 @@ Test(bytes, cursor_yields_zeros_from_the_first_read_beyond_the_end_on)
 Test(bytes, cursor_cannot_be_wrapped_around)
 {
     const uint8_t in[4] = {1, 2, 3, 4};
-    struct bs_reader_cur c = bs_cur(in, sizeof in);
+    struct bs_parser c = bs_parser_start(in, sizeof in);
 
     cr_assert_eq(bs_take8(&c), 1);
     cr_assert_null(bs_take(&c, SIZE_MAX));
@@ -112,7 +112,7 @@ Test(bytes, cursor_cannot_be_wrapped_around)
 Test(bytes, take_zeros_refuses_other_bytes_and_stays_usable)
 {
     const uint8_t in[4] = {0, 1, 0, 5};
-    struct bs_reader_cur c = bs_cur(in, sizeof in);
+    struct bs_parser c = bs_parser_start(in, sizeof in);
 
     cr_assert_not(bs_take_zeros(&c, 3));
     cr_assert(c.ok, "the bytes were there");
@@ -125,7 +125,7 @@ Test(bytes, writer_puts_in_order)
 {
     const uint8_t expected[] = {7, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 'a', 'b', 'c', 'd', 0, 0};
     struct vec_bytes room = vec_copy(NULL, sizeof expected);
-    struct bs_writer_cur w = bs_out(room.p, room.len);
+    struct bs_builder w = bs_builder_start(room.p, room.len);
 
     bs_put8(&w, 7);
     bs_put32(&w, 1);
@@ -143,7 +143,7 @@ Test(bytes, writer_puts_in_order)
 Test(bytes, writer_writes_nothing_beyond_its_room_or_after_it)
 {
     struct vec_bytes room = vec_copy("......", 6);
-    struct bs_writer_cur w = bs_out(room.p, room.len);
+    struct bs_builder w = bs_builder_start(room.p, room.len);
 
     bs_put_text(&w, "abcd");
     bs_put32(&w, 0x41414141); /* two bytes are left: none of the four is written */
@@ -163,7 +163,7 @@ Test(bytes, writer_writes_nothing_beyond_its_room_or_after_it)
 Test(bytes, room_can_be_filled_to_the_last_byte)
 {
     struct vec_bytes room = vec_copy(NULL, 8);
-    struct bs_writer_cur w = bs_out(room.p, room.len);
+    struct bs_builder w = bs_builder_start(room.p, room.len);
 
     bs_put64(&w, UINT64_MAX);
     cr_assert(w.ok);
@@ -176,7 +176,7 @@ Test(bytes, room_can_be_filled_to_the_last_byte)
 Test(bytes, writer_cannot_be_wrapped_around)
 {
     uint8_t room[8];
-    struct bs_writer_cur w = bs_out(room, sizeof room);
+    struct bs_builder w = bs_builder_start(room, sizeof room);
 
     bs_put32(&w, 1);
     cr_assert_null(bs_room(&w, SIZE_MAX - 3)); /* with the 4 bytes in front: 0 */

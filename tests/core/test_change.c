@@ -193,7 +193,7 @@ static void expect_steps(const struct blobseal_change_result *r, const struct ve
         const struct blobseal_change_step *s = &r->steps[i];
 
         cr_expect_str_eq(s->recipient.alg, "RSA-OAEP-256");
-        if (s->action == BLOBSEAL_REMOVE)
+        if (s->action == BLOBSEAL_ACTION_REMOVE)
             continue;
         cr_assert(v->opens[kept] >= 0, "%s: too many stay", v->name);
         cr_expect_str_eq(s->recipient.kid, fakes[v->opens[kept++]].kid, "%s", v->name);
@@ -285,7 +285,8 @@ Test(change, wraps_no_more_than_it_must)
         for (size_t n = 0; n < NUM_KEYS; n++)
             wraps += fakes[n].wraps + public_fakes[n].wraps;
         for (size_t n = 0; n < r->num_steps; n++)
-            want += r->steps[n].action == BLOBSEAL_ADD || (r->fresh_key && r->steps[n].action == BLOBSEAL_KEEP);
+            want += r->steps[n].action == BLOBSEAL_ACTION_ADD ||
+                    (r->fresh_key && r->steps[n].action == BLOBSEAL_ACTION_KEEP);
         cr_expect_eq(wraps, want, "%s: %u wraps, %u are needed", verbs[i].name, wraps, want);
         cr_expect_eq(fakes[verbs[i].at_hand[0]].unwraps, 1, "%s", verbs[i].name);
         blobseal_change_result_free(r);
@@ -323,12 +324,12 @@ Test(change, a_dry_run_writes_nothing_and_says_the_same)
 /* Another writer may order the JWK as it likes, and name regions. All of it survives any number of changes. */
 Test(change, content_and_regions_stay_as_another_writer_made_them)
 {
-    static const char meta[] = "{ \"ann\":{\"b\":\"\\u00e9\"},\"name\":\"x\" }";
+    static const char metadata[] = "{ \"ann\":{\"b\":\"\\u00e9\"},\"name\":\"x\" }";
     char hdr[200] = {0}, k64[64] = {0}, kid[32] = {0}, content[1200];
     struct blobseal_kek *both[] = {keys[0], public_keys[1]};
     const char *first = fakes[0].kid;
     uint8_t wrapped[2][256];
-    struct bs_writer_cur w;
+    struct bs_builder w;
     struct bs_jwe jwe = {.num = 2};
     struct recipe r;
     struct kept k;
@@ -336,18 +337,18 @@ Test(change, content_and_regions_stay_as_another_writer_made_them)
     int len;
 
     recipe_make(&r, 9, 1);
-    blobseal_b64_encode(hdr, r.core.raw, sizeof r.core.raw);
-    blobseal_b64_encode(k64, r.dek.b, sizeof r.dek.b);
-    blobseal_b64_encode(kid, r.core.blob_id, sizeof r.core.blob_id);
+    blobseal_base64url_encode(hdr, r.core.raw, sizeof r.core.raw);
+    blobseal_base64url_encode(k64, r.dek.b, sizeof r.dek.b);
+    blobseal_base64url_encode(kid, r.core.blob_id, sizeof r.core.blob_id);
     len = snprintf(content, sizeof content,
-                   "{\"meta\":%s,\n \"hdr\" : \"%s\",\"kty\":\"oct\",\"kid\":\"%s\",\"k\":\"%s\"}\n", meta, hdr, kid,
-                   k64);
+                   "{\"meta\":%s,\n \"hdr\" : \"%s\",\"kty\":\"oct\",\"kid\":\"%s\",\"k\":\"%s\"}\n", metadata, hdr,
+                   kid, k64);
     for (unsigned i = 0; i < 2; i++) {
         cr_assert_eq(bs_kek_wrap(keys[i], wrapped[i], &r.cek, NULL), BLOBSEAL_OK);
         jwe.recipients[i] =
             (struct bs_jwe_recipient){"RSA-OAEP-256", fakes[i].kid, i == 0 ? "eu-\"w\\" : NULL, wrapped[i], 256};
     }
-    w = bs_out(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
+    w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
     cr_assert_eq(bs_envelope_encode(&w, r.core.blob_id, 41, &jwe, &r.cek,
                                     (struct bs_slice){(uint8_t *)content, (size_t)len}, NULL),
                  BLOBSEAL_OK);
@@ -391,7 +392,7 @@ Test(change, a_wrapped_key_that_is_rubbish)
     struct recipe rec;
     struct kept k;
     struct look l;
-    struct bs_writer_cur w;
+    struct bs_builder w;
     uint8_t content[1024];
     size_t len;
 
@@ -401,7 +402,7 @@ Test(change, a_wrapped_key_that_is_rubbish)
     for (unsigned i = 0; i < 2; i++)
         jwe.recipients[i] = (struct bs_jwe_recipient){"RSA-OAEP-256", fakes[i].kid, NULL, wrapped[i], 256};
     len = bs_jwk_write(content, sizeof content, &rec.core, &rec.dek, (struct bs_slice){0});
-    w = bs_out(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
+    w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
     cr_assert_eq(bs_envelope_encode(&w, rec.core.blob_id, 1, &jwe, &rec.cek, (struct bs_slice){content, len}, NULL),
                  BLOBSEAL_OK);
     w.p[w.len] = '\0';
@@ -443,7 +444,7 @@ Test(change, a_key_that_opens_under_another_kid_is_replaced)
         kept_make(&k, way, 3);
         cr_assert_eq(kept_change(&k, keks, 3, &change, &r, NULL), BLOBSEAL_OK);
         cr_expect(r->changed && r->fresh_key);
-        cr_expect_eq(r->steps[0].action, BLOBSEAL_REMOVE);
+        cr_expect_eq(r->steps[0].action, BLOBSEAL_ACTION_REMOVE);
         cr_expect_str_eq(r->steps[0].recipient.kid, fakes[0].kid);
         cr_expect_eq(kept_open(&k, keys[0]), BLOBSEAL_E_NO_KEY);
         cr_expect_eq(kept_open(&k, old), BLOBSEAL_E_AUTH);

@@ -45,7 +45,7 @@ static void expect_failure(const char *name)
     for (size_t i = 0; i < got.num; i++) {
         bool should = name != NULL && strcmp(got.f[i].name, name) == 0;
 
-        cr_expect_eq(got.f[i].level == BLOBSEAL_FAILURE, should, "%s: %s", got.f[i].name, got.f[i].value);
+        cr_expect_eq(got.f[i].level == BLOBSEAL_LEVEL_FAILURE, should, "%s: %s", got.f[i].name, got.f[i].value);
         if (should) {
             cr_expect(strstr(got.f[i].value, "failed") != NULL, "%s", got.f[i].value);
             cr_expect_neq(got.f[i].hint[0], '\0');
@@ -144,11 +144,11 @@ Test(diagnose, limits)
     core.rlim_cur = core.rlim_max;
     cr_assert_eq(setrlimit(RLIMIT_CORE, &core), 0);
     blobseal_diagnose(note, &got);
-    cr_expect_eq(got.f[find("core files")].level, core.rlim_cur == 0 ? BLOBSEAL_FINE : BLOBSEAL_WARNING);
+    cr_expect_eq(got.f[find("core files")].level, core.rlim_cur == 0 ? BLOBSEAL_LEVEL_OK : BLOBSEAL_LEVEL_WARNING);
     got.num = 0;
     cr_assert_eq(setrlimit(RLIMIT_CORE, &none), 0);
     blobseal_diagnose(note, &got);
-    cr_expect_eq(got.f[find("core files")].level, BLOBSEAL_FINE);
+    cr_expect_eq(got.f[find("core files")].level, BLOBSEAL_LEVEL_OK);
 }
 
 /* ---- Keys ---------------------------------------------------------------------------------------------------------------- */
@@ -187,7 +187,7 @@ Test(diagnose, keys_that_fail)
 
         got.num = 0;
         cr_expect_eq(blobseal_diagnose_kek(kek, note, &got, &err), want[i]);
-        cr_expect_eq(got.f[find("key works")].level, BLOBSEAL_FAILURE);
+        cr_expect_eq(got.f[find("key works")].level, BLOBSEAL_LEVEL_FAILURE);
         cr_expect_eq(err.status, want[i]);
         cr_expect_eq(blobseal_diagnose_kek(kek, note, &got, NULL), want[i]);
         blobseal_kek_close(kek);

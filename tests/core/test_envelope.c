@@ -28,8 +28,8 @@ struct parts {
 
 static void b64(char *out, const uint8_t *in, size_t len)
 {
-    blobseal_b64_encode(out, in, len);
-    out[BLOBSEAL_B64_LEN(len)] = '\0';
+    blobseal_base64url_encode(out, in, len);
+    out[BLOBSEAL_BASE64URL_LEN(len)] = '\0';
 }
 
 static size_t add_part(uint8_t *out, const void *p, size_t len)
@@ -114,7 +114,7 @@ static void edit_content(struct parts *p, const char *from, const char *to)
 
 static char *parts_write(const struct parts *p)
 {
-    struct bs_writer_cur w = bs_out(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
+    struct bs_builder w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
     struct blobseal_error err;
 
     cr_assert_eq(bs_jwe_write(&w, &p->jwe, p->header, strlen(p->header), &p->r.cek, (const uint8_t *)p->content,
@@ -408,11 +408,11 @@ Test(envelope, content_members_are_exactly_the_named_ones)
 
 static void set_meta(struct parts *p, const char *before, size_t text_len)
 {
-    static char meta[8192], with_comma[8448];
+    static char metadata[8192], with_comma[8448];
 
-    (void)snprintf(meta, sizeof meta, "{\"name\":\"%0*d\"}", (int)(text_len - strlen("{\"name\":\"\"}")), 0);
-    cr_assert_eq(strlen(meta), text_len);
-    (void)snprintf(with_comma, sizeof with_comma, "\",\"meta\":%s%s}", before, meta);
+    (void)snprintf(metadata, sizeof metadata, "{\"name\":\"%0*d\"}", (int)(text_len - strlen("{\"name\":\"\"}")), 0);
+    cr_assert_eq(strlen(metadata), text_len);
+    (void)snprintf(with_comma, sizeof with_comma, "\",\"meta\":%s%s}", before, metadata);
     parts_make(p, 1);
     edit_content(p, "\"}", with_comma);
 }

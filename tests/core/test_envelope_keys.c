@@ -260,7 +260,7 @@ Test(envelope_keys, a_provider_without_words_is_understood)
 static enum blobseal_status write_for(struct blobseal_kek *const *keks, size_t num, size_t cap,
                                       struct blobseal_error *err)
 {
-    struct bs_writer_cur w = bs_out(must_alloc(cap), cap);
+    struct bs_builder w = bs_builder_start(must_alloc(cap), cap);
     enum blobseal_status st;
 
     memset(err, 0x55, sizeof *err);

@@ -202,11 +202,11 @@ Test(fips, the_doctor_names_who_serves)
 
     with_stand_in();
     blobseal_diagnose(note, &t);
-    cr_expect_eq(t.fips_level, BLOBSEAL_FINE);
+    cr_expect_eq(t.fips_level, BLOBSEAL_LEVEL_OK);
     cr_expect_str_eq(t.fips,
                      "on: AES-256-GCM by fips, SHA-256 by fips, HKDF by fips, RSA by fips, random numbers by fips "
                      "(stand-in 0)");
-    cr_expect_eq(t.gcm_level, BLOBSEAL_FINE);
+    cr_expect_eq(t.gcm_level, BLOBSEAL_LEVEL_OK);
     cr_expect_str_eq(t.gcm, "openssl");
 }
 
@@ -219,7 +219,7 @@ Test(fips, the_doctor_finds_what_began_too_early)
     cr_assert(blobseal_random(&byte, 1, true));
     with_stand_in();
     blobseal_diagnose(note, &t);
-    cr_expect_eq(t.fips_level, BLOBSEAL_FAILURE);
+    cr_expect_eq(t.fips_level, BLOBSEAL_LEVEL_FAILURE);
     cr_expect(strstr(t.fips, "random numbers by default") != NULL, "%s", t.fips);
 }
 
@@ -229,9 +229,9 @@ Test(fips, the_doctor_finds_that_nobody_serves)
 
     without_provider();
     blobseal_diagnose(note, &t);
-    cr_expect_eq(t.fips_level, BLOBSEAL_FAILURE);
+    cr_expect_eq(t.fips_level, BLOBSEAL_LEVEL_FAILURE);
     cr_expect(strstr(t.fips, "AES-256-GCM by none") != NULL, "%s", t.fips);
-    cr_expect_eq(t.gcm_level, BLOBSEAL_FAILURE);
+    cr_expect_eq(t.gcm_level, BLOBSEAL_LEVEL_FAILURE);
     cr_expect(strstr(t.gcm, "no provider") != NULL, "%s", t.gcm);
     cr_expect_eq(ERR_peek_error(), 0);
 }

@@ -7,7 +7,7 @@
 #include "blobs.h"
 #include "vectors.h"
 
-TestSuite(front, .fini = vec_no_leaks);
+TestSuite(preamble, .fini = vec_no_leaks);
 
 #define PLAIN "some plaintext"
 
@@ -65,8 +65,8 @@ static void open_compact(void)
     frame_it(BLOBSEAL_LAYOUT_COMPACT, (struct slot_text){s.for_a, 1}, (struct slot_text){0});
 }
 
-static enum blobseal_status read_front(struct bs_front *f, const uint8_t *p, size_t len, bool sequential,
-                                       const char *envelope, struct blobseal_error *err)
+static enum blobseal_status read_preamble(struct bs_preamble *f, const uint8_t *p, size_t len, bool sequential,
+                                          const char *envelope, struct blobseal_error *err)
 {
     struct test_source state = {.data = p, .len = len, .seekable = !sequential, .max_piece = 97};
     struct blobseal_source source;
@@ -76,7 +76,7 @@ static enum blobseal_status read_front(struct bs_front *f, const uint8_t *p, siz
     *err = (struct blobseal_error){0};
     test_source_start(&source, &state);
     source.size = sequential ? BLOBSEAL_SIZE_UNKNOWN : len;
-    st = bs_front_read(f, &in, envelope, envelope != NULL ? strlen(envelope) : 0, err);
+    st = bs_preamble_read(f, &in, envelope, envelope != NULL ? strlen(envelope) : 0, err);
     cr_assert_eq(st, err->status);
     if (st == BLOBSEAL_OK)
         cr_assert_eq(in.pos, f->core_offset + BS_CORE_HEADER_LEN, "the input stands at the payload");
@@ -87,13 +87,13 @@ static enum blobseal_status read_front(struct bs_front *f, const uint8_t *p, siz
 static void expect_front(enum blobseal_status want, const char *what)
 {
     struct blobseal_error err;
-    struct bs_front f;
+    struct bs_preamble f;
 
     for (int sequential = 0; sequential <= 1; sequential++) {
-        enum blobseal_status st = read_front(&f, s.blob, s.len, sequential != 0, NULL, &err);
+        enum blobseal_status st = read_preamble(&f, s.blob, s.len, sequential != 0, NULL, &err);
 
         cr_expect_eq(st, want, "%s: %s (%s)", what, blobseal_status_code(st), err.text);
-        bs_front_clear(&f);
+        bs_preamble_clear(&f);
     }
 }
 
@@ -113,9 +113,9 @@ static enum blobseal_status open_scene(unsigned first, size_t num_keks, struct o
 static void expect_choice(const char *first, const char *second, uint32_t notes)
 {
     struct blobseal_error err;
-    struct bs_front f;
+    struct bs_preamble f;
 
-    cr_assert_eq(read_front(&f, s.blob, s.len, true, NULL, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(read_preamble(&f, s.blob, s.len, true, NULL, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_eq(f.notes, notes, "notes %x", f.notes);
     cr_assert_eq(f.num_candidates, second != NULL ? 2 : 1);
     cr_assert_eq(f.candidates[0].len, strlen(first));
@@ -123,39 +123,39 @@ static void expect_choice(const char *first, const char *second, uint32_t notes)
     if (second != NULL)
         cr_assert_arr_eq(f.candidates[1].text, second, strlen(second));
     cr_assert_arr_eq(f.core.raw, s.r.core.raw, sizeof f.core.raw);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
 }
 
-Test(front, layouts_are_told_apart)
+Test(preamble, layouts_are_told_apart)
 {
     struct blobseal_error err;
-    struct bs_front f;
+    struct bs_preamble f;
 
     open_compact();
     expect_choice(s.for_a, NULL, 0);
-    cr_assert_eq(read_front(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_OK);
+    cr_assert_eq(read_preamble(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_OK);
     cr_expect_eq(f.layout, BLOBSEAL_LAYOUT_COMPACT);
     cr_expect_eq(f.header.slot_capacity, strlen(s.for_a) + 24);
     cr_expect_eq(f.core_offset, strlen(s.for_a) + 24 + 64);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
 
     frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){s.for_a, 1}, (struct slot_text){s.for_a, 1});
     expect_choice(s.for_a, NULL, 0);
-    cr_assert_eq(read_front(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_OK);
+    cr_assert_eq(read_preamble(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_OK);
     cr_expect_eq(f.layout, BLOBSEAL_LAYOUT_AB);
     cr_expect_eq(f.header.slot_capacity, 4096);
     cr_expect_eq(f.core_offset, 3 * 4096);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
 
-    cr_assert_eq(read_front(&f, s.core, s.core_len, false, NULL, &err), BLOBSEAL_OK);
+    cr_assert_eq(read_preamble(&f, s.core, s.core_len, false, NULL, &err), BLOBSEAL_OK);
     cr_expect_eq(f.layout, BLOBSEAL_LAYOUT_DETACHED);
     cr_expect_eq(f.num_candidates, 0);
     cr_expect_eq(f.core_offset, 0);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
     scene_close();
 }
 
-Test(front, the_higher_generation_counts_in_either_slot)
+Test(preamble, the_higher_generation_counts_in_either_slot)
 {
     struct blobseal_error err;
     struct opened o;
@@ -183,7 +183,7 @@ static void break_tag(char *text, size_t len)
 }
 
 /* A newer envelope that is refused is final: whoever can write the frame could otherwise bring an older one back. */
-Test(front, no_falling_back_to_the_older_slot)
+Test(preamble, no_falling_back_to_the_older_slot)
 {
     struct blobseal_error err;
     struct opened o;
@@ -202,7 +202,7 @@ Test(front, no_falling_back_to_the_older_slot)
     scene_close();
 }
 
-Test(front, of_a_tie_the_first_that_opens_counts)
+Test(preamble, of_a_tie_the_first_that_opens_counts)
 {
     const uint32_t notes = BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE;
     struct blobseal_error err;
@@ -261,10 +261,10 @@ static void break_slot(size_t slot, size_t fault)
         refix(s.blob, s.len);
 }
 
-Test(front, an_invalid_slot_is_skipped)
+Test(preamble, an_invalid_slot_is_skipped)
 {
     struct blobseal_error err;
-    struct bs_front f;
+    struct bs_preamble f;
 
     for (size_t i = 0; i < COUNT(slot_faults); i++) {
         for (unsigned slot = 0; slot < 2; slot++) {
@@ -272,16 +272,16 @@ Test(front, an_invalid_slot_is_skipped)
             break_slot(4096 + 4096 * slot, i);
             expect_choice(slot == 0 ? s.for_b : s.for_a, NULL, BLOBSEAL_NOTE_SLOT_INVALID);
             break_slot(4096 + 4096 * (1 - slot), i);
-            cr_expect_eq(read_front(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_E_DAMAGED, "%s",
+            cr_expect_eq(read_preamble(&f, s.blob, s.len, false, NULL, &err), BLOBSEAL_E_DAMAGED, "%s",
                          slot_faults[i].what);
             cr_expect_not_null(strstr(err.hint, "--envelope"), "%s", err.hint);
-            bs_front_clear(&f);
+            bs_preamble_clear(&f);
             scene_close();
         }
     }
 }
 
-Test(front, an_empty_slot_is_skipped)
+Test(preamble, an_empty_slot_is_skipped)
 {
     open_ab();
     frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){0}, (struct slot_text){s.for_b, 2});
@@ -293,7 +293,7 @@ Test(front, an_empty_slot_is_skipped)
     scene_close();
 }
 
-Test(front, the_slot_of_a_compact_frame_is_full)
+Test(preamble, the_slot_of_a_compact_frame_is_full)
 {
     for (size_t i = 0; i < COUNT(slot_faults); i++) {
         if (slot_faults[i].at + slot_faults[i].len > 64)
@@ -313,7 +313,7 @@ Test(front, the_slot_of_a_compact_frame_is_full)
 
 /* ---- The named envelope ----------------------------------------------------------------------------------------- */
 
-Test(front, a_named_envelope_takes_the_place_of_the_slots)
+Test(preamble, a_named_envelope_takes_the_place_of_the_slots)
 {
     struct how_to_open how = {0};
     struct blobseal_error err;
@@ -339,16 +339,16 @@ Test(front, a_named_envelope_takes_the_place_of_the_slots)
     scene_close();
 }
 
-Test(front, with_a_named_envelope_the_frame_header_must_be_right)
+Test(preamble, with_a_named_envelope_the_frame_header_must_be_right)
 {
     struct blobseal_error err;
-    struct bs_front f;
+    struct bs_preamble f;
 
     open_ab();
     for (size_t i = 0; i < 4096; i += i < 64 ? 1 : 57) {
         s.blob[i] ^= 1;
-        cr_expect_neq(read_front(&f, s.blob, s.len, false, s.for_a, &err), BLOBSEAL_OK, "byte %u", (unsigned)i);
-        bs_front_clear(&f);
+        cr_expect_neq(read_preamble(&f, s.blob, s.len, false, s.for_a, &err), BLOBSEAL_OK, "byte %u", (unsigned)i);
+        bs_preamble_clear(&f);
         s.blob[i] ^= 1;
     }
     scene_close();
@@ -391,7 +391,7 @@ static const struct {
     {55, 1, 1, BLOBSEAL_E_FORMAT},
 };
 
-Test(front, values_of_the_frame_header_are_checked)
+Test(preamble, values_of_the_frame_header_are_checked)
 {
     for (size_t i = 0; i < COUNT(header_faults); i++) {
         char what[64];
@@ -409,7 +409,7 @@ Test(front, values_of_the_frame_header_are_checked)
 }
 
 /* Capacity and length agree with each other, and still are not possible. */
-Test(front, sizes_that_wrap_around_are_refused)
+Test(preamble, sizes_that_wrap_around_are_refused)
 {
     static const uint32_t capacities[] = {0, 1, 24, 4095, 65537, 0x7FFFF000, 0x80000000, 0xFFFFF000, 0xFFFFFFFF};
 
@@ -431,7 +431,7 @@ Test(front, sizes_that_wrap_around_are_refused)
     scene_close();
 }
 
-Test(front, bytes_between_header_and_slots_are_zero)
+Test(preamble, bytes_between_header_and_slots_are_zero)
 {
     open_ab();
     for (size_t i = 64; i < 4096; i += i < 4090 ? 61 : 1) {
@@ -443,7 +443,7 @@ Test(front, bytes_between_header_and_slots_are_zero)
     scene_close();
 }
 
-Test(front, frame_envelope_and_core_are_of_one_blob)
+Test(preamble, frame_envelope_and_core_are_of_one_blob)
 {
     struct recipe other;
     struct blobseal_error err;
@@ -464,7 +464,7 @@ Test(front, frame_envelope_and_core_are_of_one_blob)
 
 /* ---- What follows the frame, and where it is cut ------------------------------------------------------------------- */
 
-Test(front, a_core_follows_a_frame)
+Test(preamble, a_core_follows_a_frame)
 {
     uint8_t *twice;
     size_t frame_len;
@@ -483,7 +483,7 @@ Test(front, a_core_follows_a_frame)
     scene_close();
 }
 
-Test(front, a_cut_anywhere_is_damage)
+Test(preamble, a_cut_anywhere_is_damage)
 {
     size_t front_len, full;
 
@@ -505,7 +505,7 @@ Test(front, a_cut_anywhere_is_damage)
     }
 }
 
-Test(front, what_has_no_magic_is_no_blob)
+Test(preamble, what_has_no_magic_is_no_blob)
 {
     static const char *const texts[] = {"\x89PNG\r\n\x1a\n",
                                         "\x89"
@@ -522,7 +522,7 @@ Test(front, what_has_no_magic_is_no_blob)
     scene_close();
 }
 
-Test(front, an_error_of_the_source_is_passed_on)
+Test(preamble, an_error_of_the_source_is_passed_on)
 {
     open_ab();
     for (uint64_t call = 1; call < 6; call++) {
@@ -531,11 +531,11 @@ Test(front, an_error_of_the_source_is_passed_on)
         struct blobseal_source source;
         struct bs_input in = {&source, 0};
         struct blobseal_error err;
-        struct bs_front f;
+        struct bs_preamble f;
 
         test_source_start(&source, &state);
-        cr_expect_eq(bs_front_read(&f, &in, NULL, 0, &err), BLOBSEAL_E_INPUT);
-        bs_front_clear(&f);
+        cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_E_INPUT);
+        bs_preamble_clear(&f);
         test_source_end(&state);
     }
     scene_close();

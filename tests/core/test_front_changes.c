@@ -124,11 +124,11 @@ static struct blobseal_source source_of(struct changing *c)
         .ctx = c, .size = len, .name = "changing", .pread = changing_pread, .lock = changing_lock};
 }
 
-static enum blobseal_status read_it(struct changing *c, const struct blobseal_source *source, struct bs_front *f)
+static enum blobseal_status read_it(struct changing *c, const struct blobseal_source *source, struct bs_preamble *f)
 {
     struct bs_input in = {source, 0};
     struct blobseal_error err = {0};
-    enum blobseal_status st = bs_front_read(f, &in, NULL, 0, &err);
+    enum blobseal_status st = bs_preamble_read(f, &in, NULL, 0, &err);
 
     cr_assert_eq(st, err.status, "%s: %s", c->views, err.text);
     cr_assert_not(c->held, "%s: the lock is given back", c->views);
@@ -142,7 +142,7 @@ static void expect(const char *shown, enum blobseal_status want, unsigned readin
 {
     struct changing c = {.views = shown};
     const struct blobseal_source source = source_of(&c);
-    struct bs_front f;
+    struct bs_preamble f;
 
     cr_expect_eq(read_it(&c, &source, &f), want, "%s", shown);
     cr_expect_eq(c.readings, readings, "%s: %u readings", shown, c.readings);
@@ -152,7 +152,7 @@ static void expect(const char *shown, enum blobseal_status want, unsigned readin
         cr_expect_eq(f.num_candidates, (notes & BLOBSEAL_NOTE_TIE) != 0 ? 2 : 1, "%s", shown);
         cr_expect_eq(f.candidates[0].generation, generation, "%s", shown);
     }
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
 }
 
 Test(front_changes, a_valid_slot_is_enough)
@@ -195,14 +195,14 @@ Test(front_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for_lo
     for (unsigned busy = 0; busy < 7; busy++) {
         struct changing c = {.views = "xn", .busy = busy};
         const struct blobseal_source source = source_of(&c);
-        struct bs_front f;
+        struct bs_preamble f;
 
         cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_OK);
         cr_expect_eq(f.candidates[0].generation, 2);
         cr_expect_eq(c.locks, busy < 5 ? busy + 1 : 5, "asked %u times", c.locks);
         cr_expect_eq(c.unlocks, busy < 5 ? 1 : 0, "what is not held is not given back");
         cr_expect_eq(c.read_without, busy >= 5);
-        bs_front_clear(&f);
+        bs_preamble_clear(&f);
     }
 }
 
@@ -218,12 +218,12 @@ Test(front_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct changing c = {.views = cases[i].views, .busy = 99};
         const struct blobseal_source source = source_of(&c);
-        struct bs_front f;
+        struct bs_preamble f;
 
         cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_OK);
         cr_expect_eq(f.notes, cases[i].notes, "%s: notes %x", c.views, f.notes);
         cr_expect_eq(c.readings, cases[i].readings, "%s: %u readings", c.views, c.readings);
-        bs_front_clear(&f);
+        bs_preamble_clear(&f);
     }
 }
 
@@ -233,7 +233,7 @@ Test(front_changes, what_nobody_changes_is_read_once)
     for (int sequential = 0; sequential <= 1; sequential++) {
         struct changing c = {.views = "xn"};
         struct blobseal_source source = source_of(&c);
-        struct bs_front f;
+        struct bs_preamble f;
 
         if (sequential == 0) {
             source.lock = NULL;
@@ -244,7 +244,7 @@ Test(front_changes, what_nobody_changes_is_read_once)
         cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_E_DAMAGED);
         cr_expect_eq(c.readings, 1);
         cr_expect_eq(c.locks, 0);
-        bs_front_clear(&f);
+        bs_preamble_clear(&f);
     }
 }
 
@@ -254,11 +254,11 @@ Test(front_changes, slots_that_do_not_count_are_read_once)
     const struct blobseal_source source = source_of(&c);
     struct bs_input in = {&source, 0};
     struct blobseal_error err;
-    struct bs_front f;
+    struct bs_preamble f;
 
-    cr_expect_eq(bs_front_read(&f, &in, old_text, strlen(old_text), &err), BLOBSEAL_OK, "an envelope was named");
+    cr_expect_eq(bs_preamble_read(&f, &in, old_text, strlen(old_text), &err), BLOBSEAL_OK, "an envelope was named");
     cr_expect(c.readings == 1 && c.locks == 0);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
 
     c = (struct changing){.views = "x"};
     in.pos = 0;
@@ -266,9 +266,9 @@ Test(front_changes, slots_that_do_not_count_are_read_once)
     views['x'] = put_in_frame(&recipe.core, BLOBSEAL_LAYOUT_COMPACT, (struct slot_text){old_text, 1},
                               (struct slot_text){0}, core, core_len, &len);
     views['x'][300] ^= 1;
-    cr_expect_eq(bs_front_read(&f, &in, NULL, 0, &err), BLOBSEAL_E_DAMAGED, "one slot is never changed in place");
+    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_E_DAMAGED, "one slot is never changed in place");
     cr_expect(c.readings == 1 && c.locks == 0);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
 }
 
 /* ---- Locks of files ---------------------------------------------------------------------------------------------- */
@@ -341,7 +341,7 @@ Test(front_changes, a_change_keeps_its_lock_while_it_reads)
     struct blobseal_source source;
     struct blobseal_fd state, source_state;
     struct blobseal_error err;
-    struct bs_front f;
+    struct bs_preamble f;
     struct bs_input in;
     int fds[3];
 
@@ -350,12 +350,12 @@ Test(front_changes, a_change_keeps_its_lock_while_it_reads)
     cr_assert_eq(blobseal_source_fd(&source, &source_state, fds[0], NULL, &err), BLOBSEAL_OK);
     cr_assert_eq(target.lock(target.ctx, true, &err), BLOBSEAL_OK);
     in = (struct bs_input){&target.source, 0};
-    cr_expect_eq(bs_front_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK);
-    bs_front_clear(&f);
+    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK);
+    bs_preamble_clear(&f);
     cr_expect_not(source.lock(source.ctx, true), "it is exclusive still");
     in = (struct bs_input){&source, 0};
-    cr_expect_eq(bs_front_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK, "a reader goes on without one");
-    bs_front_clear(&f);
+    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK, "a reader goes on without one");
+    bs_preamble_clear(&f);
     cr_expect_eq(target.lock(target.ctx, false, &err), BLOBSEAL_OK);
     close_file(fds);
 }

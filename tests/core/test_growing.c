@@ -179,39 +179,40 @@ Test(growing, options_for_pushing)
 Test(growing, metadata)
 {
     static const struct blobseal_annotation annotation = {"a", "b"};
-    const struct blobseal_meta want = {.name = "n", .type = "a/b", .num_annotations = 1, .annotations = &annotation};
+    const struct blobseal_metadata want = {
+        .name = "n", .type = "a/b", .num_annotations = 1, .annotations = &annotation};
 
-    EACH_SIZE(size, struct blobseal_meta)
+    EACH_SIZE(size, struct blobseal_metadata)
     {
         /* a count without its list is no struct that ever was */
-        bool torn = size > offsetof(struct blobseal_meta, num_annotations) && size < sizeof want;
-        struct blobseal_meta *meta = callers(&want, sizeof want, size);
-        struct blobseal_seal_options o = {.size = sizeof o, .meta = meta};
+        bool torn = size > offsetof(struct blobseal_metadata, num_annotations) && size < sizeof want;
+        struct blobseal_metadata *metadata = callers(&want, sizeof want, size);
+        struct blobseal_seal_options o = {.size = sizeof o, .metadata = metadata};
         struct blobseal_memory state;
         struct blobseal_source source;
         struct blobseal_reader *r;
         struct sealing s;
 
         if (torn)
-            meta->num_annotations = 0;
+            metadata->num_annotations = 0;
         cr_assert_eq(seal(&s, false, &o, NULL, NULL), BLOBSEAL_OK);
         blobseal_source_memory(&source, &state, s.to.data, s.to.len);
         cr_assert_eq(blobseal_reader_open(&r, &source, &kek, 1, NULL, NULL), BLOBSEAL_OK);
-        if (size > offsetof(struct blobseal_meta, name)) {
-            const struct blobseal_meta *got = blobseal_reader_info(r)->meta;
+        if (size > offsetof(struct blobseal_metadata, name)) {
+            const struct blobseal_metadata *got = blobseal_reader_info(r)->metadata;
 
             cr_assert_not_null(got);
             cr_expect_str_eq(got->name, "n");
-            cr_expect_eq(got->type != NULL, size > offsetof(struct blobseal_meta, type));
+            cr_expect_eq(got->type != NULL, size > offsetof(struct blobseal_metadata, type));
             cr_expect_eq(got->num_annotations, size >= sizeof want);
         }
         blobseal_reader_close(r);
         blobseal_free(s.to.data);
-        release(meta);
+        release(metadata);
     }
     for (size_t i = 0; i < COUNT(no_sizes); i++) {
-        struct blobseal_meta meta = {.size = no_sizes[i], .name = "n"};
-        struct blobseal_seal_options o = {.size = sizeof o, .meta = &meta};
+        struct blobseal_metadata metadata = {.size = no_sizes[i], .name = "n"};
+        struct blobseal_seal_options o = {.size = sizeof o, .metadata = &metadata};
         struct sealing s;
 
         cr_expect_eq(seal(&s, false, &o, NULL, NULL), BLOBSEAL_E_ARG);

@@ -170,17 +170,17 @@ Test(info, a_length_that_no_blob_has_is_noted)
     struct blobseal_info *info;
     struct blobseal_error err;
     struct sealed s;
-    size_t front;
+    size_t preamble;
 
     open_keks();
     cr_assert_eq(seal_bytes(&s, "0123456789", 10, keks, 1, NULL, &err), BLOBSEAL_OK);
-    front = core_offset_of(s.data, s.len) + 96;
-    for (size_t len = front; len <= s.len; len++) {
-        bool possible = len >= front + 16 + 8;
+    preamble = core_offset_of(s.data, s.len) + 96;
+    for (size_t len = preamble; len <= s.len; len++) {
+        bool possible = len >= preamble + 16 + 8;
 
         cr_assert_eq(inspect(&info, s.data, len, false, NULL, NULL, &err), BLOBSEAL_OK);
-        cr_expect_eq(info->notes, possible ? 0 : BLOBSEAL_NOTE_LENGTH, "%u", (unsigned)(len - front));
-        cr_expect_eq(info->plain_bytes, possible ? len - front - 24 : BLOBSEAL_SIZE_UNKNOWN);
+        cr_expect_eq(info->notes, possible ? 0 : BLOBSEAL_NOTE_LENGTH, "%u", (unsigned)(len - preamble));
+        cr_expect_eq(info->plain_bytes, possible ? len - preamble - 24 : BLOBSEAL_SIZE_UNKNOWN);
         cr_expect_eq(info->sealed_bytes, len);
         blobseal_info_free(info);
     }
@@ -241,9 +241,9 @@ Test(info, regions_are_shown)
         {.alg = "RSA-OAEP-256", .kid = "three", .region = "n"},
     };
     struct bs_envelope e = {.jwe = {.num = COUNT(list)}, .generation = 4};
-    struct bs_front f = {.layout = BLOBSEAL_LAYOUT_DETACHED,
-                         .num_candidates = 1,
-                         .candidates = {{.text = "text, not all of it", .len = 4}}};
+    struct bs_preamble f = {.layout = BLOBSEAL_LAYOUT_DETACHED,
+                            .num_candidates = 1,
+                            .candidates = {{.text = "text, not all of it", .len = 4}}};
     struct blobseal_memory memory;
     struct blobseal_source source;
     struct blobseal_info *info;

@@ -18,7 +18,7 @@ static const struct bs_jwe_profile strict = {.bare = false}, bare = {.bare = tru
 /* ---- Texts from templates ---- */
 
 /* `count` times 'A': the base64url text of zero bytes. */
-static void put_a(struct bs_writer_cur *w, size_t count)
+static void put_a(struct bs_builder *w, size_t count)
 {
     while (count-- > 0)
         bs_put8(w, 'A');
@@ -31,7 +31,7 @@ static void put_a(struct bs_writer_cur *w, size_t count)
 static struct vec_bytes expand(const char *template)
 {
     static uint8_t room[200000];
-    struct bs_writer_cur w = bs_out(room, sizeof room);
+    struct bs_builder w = bs_builder_start(room, sizeof room);
 
     for (const char *p = template; *p != '\0'; p++) {
         if (*p != '$') {
@@ -45,7 +45,7 @@ static struct vec_bytes expand(const char *template)
         }
         bs_put8(&w, '"');
         if (*p == 'P')
-            bs_put_b64(&w, "{\"enc\":\"A256GCM\"}", 17);
+            bs_put_base64url(&w, "{\"enc\":\"A256GCM\"}", 17);
         else
             put_a(&w, *p == 'K' ? 342 : *p == 'I' ? 16 : *p == 'T' ? 22 : 2);
         bs_put8(&w, '"');
@@ -433,7 +433,7 @@ static enum blobseal_status parse_b64(const char *member, size_t len, const char
 Test(jwe, fixed_lengths_are_checked)
 {
     for (size_t bytes = 0; bytes <= 1100; bytes++) {
-        size_t chars = BLOBSEAL_B64_LEN(bytes);
+        size_t chars = BLOBSEAL_BASE64URL_LEN(bytes);
         bool modulus = bytes == 256 || bytes == 384 || bytes == 512;
 
         cr_assert_eq(parse_b64("encrypted_key", chars, ""), modulus ? BLOBSEAL_OK : BLOBSEAL_E_FORMAT, "%zu", bytes);

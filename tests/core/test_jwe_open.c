@@ -89,7 +89,7 @@ struct scene {
 static void scene_start(struct scene *s, size_t num)
 {
     static uint8_t room[BLOBSEAL_MAX_ENVELOPE], zeros[256];
-    struct bs_writer_cur w = bs_out(room, sizeof room);
+    struct bs_builder w = bs_builder_start(room, sizeof room);
     struct bs_jwe_profile strict = {0};
     struct bs_jwe jwe = {.num = num};
 

@@ -16,7 +16,7 @@ TestSuite(jwe_write, .fini = vec_no_leaks);
 static const struct bs_jwe_profile strict = {.bare = false}, bare = {.bare = true};
 
 /* Append @text with " in the place of '. */
-static void put_quoted(struct bs_writer_cur *w, const char *text)
+static void put_quoted(struct bs_builder *w, const char *text)
 {
     for (; *text != '\0'; text++)
         bs_put8(w, *text == '\'' ? '"' : (uint8_t)*text);
@@ -26,16 +26,16 @@ static void put_quoted(struct bs_writer_cur *w, const char *text)
 static struct vec_bytes text_with(const char *header, const char *rest)
 {
     static uint8_t room[70000], decoded[1024];
-    struct bs_writer_cur h = bs_out(decoded, sizeof decoded), w = bs_out(room, sizeof room);
+    struct bs_builder h = bs_builder_start(decoded, sizeof decoded), w = bs_builder_start(room, sizeof room);
     static const uint8_t zeros[256];
 
     put_quoted(&h, header);
     put_quoted(&w, "{'protected':'");
-    bs_put_b64(&w, decoded, h.len);
+    bs_put_base64url(&w, decoded, h.len);
     put_quoted(&w, "','iv':'AAAAAAAAAAAAAAAA','ciphertext':'AA','tag':'AAAAAAAAAAAAAAAAAAAAAA'");
     put_quoted(&w, rest);
     put_quoted(&w, ",'encrypted_key':'");
-    bs_put_b64(&w, zeros, sizeof zeros);
+    bs_put_base64url(&w, zeros, sizeof zeros);
     put_quoted(&w, "'}");
     cr_assert(h.ok && w.ok);
     return vec_copy(room, w.len);
@@ -251,7 +251,7 @@ static void sample_make(struct sample *s, size_t num, uint64_t seed)
     }
 }
 
-static enum blobseal_status write_sample(struct bs_writer_cur *w, const struct sample *s, size_t content_len)
+static enum blobseal_status write_sample(struct bs_builder *w, const struct sample *s, size_t content_len)
 {
     struct blobseal_error err = {0};
     enum blobseal_status st = bs_jwe_write(w, &s->jwe, HEADER, strlen(HEADER), &cek, s->content, content_len, &err);
@@ -303,7 +303,7 @@ Test(jwe_write, round_trips_1_to_64_recipients)
     static struct sample s;
 
     for (size_t num = 1; num <= BLOBSEAL_MAX_RECIPIENTS; num++) {
-        struct bs_writer_cur w = bs_out(room, BLOBSEAL_MAX_ENVELOPE);
+        struct bs_builder w = bs_builder_start(room, BLOBSEAL_MAX_ENVELOPE);
         struct bs_jwe back;
 
         sample_make(&s, num, num);
@@ -325,7 +325,7 @@ Test(jwe_write, each_writing_has_an_iv_of_its_own)
 
     sample_make(&s, 1, 1);
     for (size_t i = 0; i < 2; i++) {
-        struct bs_writer_cur w = bs_out(room[i], sizeof room[i]);
+        struct bs_builder w = bs_builder_start(room[i], sizeof room[i]);
 
         cr_assert_eq(write_sample(&w, &s, 10), BLOBSEAL_OK);
         cr_assert_eq(bs_jwe_parse(&jwe[i], (const char *)room[i], w.len, &strict, NULL), BLOBSEAL_OK);
@@ -339,7 +339,7 @@ Test(jwe_write, what_does_not_fit_is_a_matter_of_policy)
 {
     static uint8_t room[8192];
     static struct sample s;
-    struct bs_writer_cur w = bs_out(room, sizeof room);
+    struct bs_builder w = bs_builder_start(room, sizeof room);
     size_t needed;
 
     sample_make(&s, 2, 5);
@@ -348,7 +348,7 @@ Test(jwe_write, what_does_not_fit_is_a_matter_of_policy)
     for (size_t cap = 0; cap <= needed; cap++) {
         struct vec_bytes exact = vec_copy(NULL, cap);
 
-        w = bs_out(exact.p, cap);
+        w = bs_builder_start(exact.p, cap);
         cr_assert_eq(write_sample(&w, &s, sizeof s.content), cap < needed ? BLOBSEAL_E_POLICY : BLOBSEAL_OK,
                      "%zu bytes", cap);
         free(exact.p);
@@ -362,12 +362,12 @@ Test(jwe_write, content_is_limited_to_8192_bytes)
 
     sample_make(&s, 1, 6);
     for (size_t len = BS_MAX_CONTENT - 1; len <= BS_MAX_CONTENT + 1; len++) {
-        struct bs_writer_cur w = bs_out(room, sizeof room);
+        struct bs_builder w = bs_builder_start(room, sizeof room);
 
         cr_assert_eq(bs_jwe_write(&w, &s.jwe, HEADER, strlen(HEADER), &cek, content, len, NULL),
                      len <= BS_MAX_CONTENT ? BLOBSEAL_OK : BLOBSEAL_E_ARG);
     }
-    struct bs_writer_cur w = bs_out(room, sizeof room);
+    struct bs_builder w = bs_builder_start(room, sizeof room);
 
     cr_assert_eq(bs_jwe_write(&w, &s.jwe, HEADER, strlen(HEADER), &cek, content, 0, NULL), BLOBSEAL_OK, "no content");
 }

@@ -50,7 +50,7 @@ static struct blobseal_kek *key_for(const json_t *root, const json_t *group)
 static size_t flatten(char *out, size_t cap, const char *compact)
 {
     static const char *const names[] = {"protected", "encrypted_key", "iv", "ciphertext", "tag"};
-    struct bs_writer_cur w = bs_out((uint8_t *)out, cap);
+    struct bs_builder w = bs_builder_start((uint8_t *)out, cap);
     const char *comma = "{";
 
     if (compact[0] == '{') { /* it is JSON already */

@@ -7,20 +7,20 @@
 #include "blobs.h"
 #include "vectors.h"
 
-TestSuite(meta, .fini = vec_no_leaks);
+TestSuite(metadata, .fini = vec_no_leaks);
 
 static const struct blobseal_annotation colours[] = {{"a", "red"}, {"b", ""}, {"\xC3\xA4 \"\\", "\xF0\x9F\x94\x92"}};
 
-static enum blobseal_status write_meta(const struct blobseal_meta *meta, char text[BLOBSEAL_MAX_META + 1],
+static enum blobseal_status write_meta(const struct blobseal_metadata *metadata, char text[BLOBSEAL_MAX_METADATA + 1],
                                        struct blobseal_error *err)
 {
-    uint8_t *buf = must_alloc(BLOBSEAL_MAX_META);
+    uint8_t *buf = must_alloc(BLOBSEAL_MAX_METADATA);
     struct bs_slice s;
     enum blobseal_status st;
 
     *err = (struct blobseal_error){0};
-    st = bs_meta_write(&s, buf, meta, err);
-    cr_assert_leq(s.len, BLOBSEAL_MAX_META);
+    st = bs_metadata_write(&s, buf, metadata, err);
+    cr_assert_leq(s.len, BLOBSEAL_MAX_METADATA);
     cr_assert(st == BLOBSEAL_OK || s.len == 0, "nothing is written after a failure");
     cr_assert_eq(err->status, st);
     memcpy(text, s.p, s.len);
@@ -29,26 +29,26 @@ static enum blobseal_status write_meta(const struct blobseal_meta *meta, char te
     return st;
 }
 
-static void expect_text(const struct blobseal_meta *meta, const char *want)
+static void expect_text(const struct blobseal_metadata *metadata, const char *want)
 {
-    char text[BLOBSEAL_MAX_META + 1];
+    char text[BLOBSEAL_MAX_METADATA + 1];
     struct blobseal_error err;
 
-    cr_assert_eq(write_meta(meta, text, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(write_meta(metadata, text, &err), BLOBSEAL_OK, "%s", err.text);
     cr_expect_str_eq(text, want);
 }
 
-static void expect_refusal(const struct blobseal_meta *meta, enum blobseal_status want, const char *words)
+static void expect_refusal(const struct blobseal_metadata *metadata, enum blobseal_status want, const char *words)
 {
-    char text[BLOBSEAL_MAX_META + 1];
+    char text[BLOBSEAL_MAX_METADATA + 1];
     struct blobseal_error err;
-    enum blobseal_status st = write_meta(meta, text, &err);
+    enum blobseal_status st = write_meta(metadata, text, &err);
 
     cr_expect_eq(st, want, "%s: %s (%s)", words, blobseal_status_code(st), err.text);
     cr_expect_not_null(strstr(err.text, words), "%s: %s", words, err.text);
 }
 
-#define META(...) (&(struct blobseal_meta){.size = sizeof(struct blobseal_meta), __VA_ARGS__})
+#define META(...) (&(struct blobseal_metadata){.size = sizeof(struct blobseal_metadata), __VA_ARGS__})
 #define ONE(n, v)                                                                                                      \
     .num_annotations = 1, .annotations = (const struct blobseal_annotation[])                                          \
     {                                                                                                                  \
@@ -59,7 +59,7 @@ static void expect_refusal(const struct blobseal_meta *meta, enum blobseal_statu
 
 /* ---- Writing ---------------------------------------------------------------------------------------------------- */
 
-Test(meta, is_written_without_what_is_not_there)
+Test(metadata, is_written_without_what_is_not_there)
 {
     expect_text(NULL, "");
     expect_text(META(0), "");
@@ -73,12 +73,12 @@ Test(meta, is_written_without_what_is_not_there)
                 "\"\xC3\xA4 \\\"\\\\\":\"\xF0\x9F\x94\x92\"}}");
 }
 
-Test(meta, escapes_what_json_needs_escaped)
+Test(metadata, escapes_what_json_needs_escaped)
 {
     expect_text(META(.name = "\x01\n\t\x1F\x7F/\"\\"), "{\"name\":\"\\u0001\\u000a\\u0009\\u001f\x7F/\\\"\\\\\"}");
 }
 
-Test(meta, strings_are_utf8_and_names_not_empty)
+Test(metadata, strings_are_utf8_and_names_not_empty)
 {
     expect_refusal(META(.name = ""), BLOBSEAL_E_ARG, "a name is not empty");
     expect_refusal(META(.name = "\xFF"), BLOBSEAL_E_ARG, "UTF-8");
@@ -91,10 +91,10 @@ Test(meta, strings_are_utf8_and_names_not_empty)
     expect_refusal(META(.num_annotations = 3,
                         .annotations = (const struct blobseal_annotation[]){{"a", "1"}, {"b", "2"}, {"a", "3"}}),
                    BLOBSEAL_E_ARG, "two annotations of one name: a");
-    expect_refusal(&(struct blobseal_meta){.size = 4, .name = "n"}, BLOBSEAL_E_ARG, "without its size");
+    expect_refusal(&(struct blobseal_metadata){.size = 4, .name = "n"}, BLOBSEAL_E_ARG, "without its size");
 }
 
-Test(meta, types_follow_rfc_6838)
+Test(metadata, types_follow_rfc_6838)
 {
     static const char *const good[] = {"a/b", "application/x-tar", "application/vnd.oci.image.layer.v1.tar+gzip",
                                        "1/2", "TEXT/Plain",        "x!#$&-^_.+/x!#$&-^_.+"};
@@ -104,7 +104,7 @@ Test(meta, types_follow_rfc_6838)
     char longest[256];
 
     for (size_t i = 0; i < COUNT(good); i++) {
-        char text[BLOBSEAL_MAX_META + 1];
+        char text[BLOBSEAL_MAX_METADATA + 1];
         struct blobseal_error err;
 
         cr_expect_eq(write_meta(META(.type = good[i]), text, &err), BLOBSEAL_OK, "%s", good[i]);
@@ -112,7 +112,7 @@ Test(meta, types_follow_rfc_6838)
     for (size_t i = 0; i < COUNT(bad); i++)
         expect_refusal(META(.type = bad[i]), BLOBSEAL_E_ARG, "not a media type");
     for (int len = 127; len <= 128; len++) {
-        char text[BLOBSEAL_MAX_META + 1];
+        char text[BLOBSEAL_MAX_METADATA + 1];
         struct blobseal_error err;
 
         (void)snprintf(longest, sizeof longest, "%0*d/b", len, 0);
@@ -130,10 +130,10 @@ static void number(struct blobseal_annotation *list, char (*names)[24], size_t n
     }
 }
 
-Test(meta, more_than_fits_is_refused)
+Test(metadata, more_than_fits_is_refused)
 {
     struct blobseal_annotation list[BLOBSEAL_MAX_ANNOTATIONS + 1];
-    char names[BLOBSEAL_MAX_ANNOTATIONS + 1][24], name[BLOBSEAL_MAX_META + 1], text[BLOBSEAL_MAX_META + 1];
+    char names[BLOBSEAL_MAX_ANNOTATIONS + 1][24], name[BLOBSEAL_MAX_METADATA + 1], text[BLOBSEAL_MAX_METADATA + 1];
     const size_t around = strlen("{\"name\":\"\"}");
     struct blobseal_error err;
 
@@ -141,11 +141,11 @@ Test(meta, more_than_fits_is_refused)
     cr_expect_eq(write_meta(META(.num_annotations = 64, .annotations = list), text, &err), BLOBSEAL_OK);
     expect_refusal(META(.num_annotations = 65, .annotations = list), BLOBSEAL_E_POLICY, "at most 64");
     memset(name, 'n', sizeof name);
-    name[BLOBSEAL_MAX_META - around] = '\0';
+    name[BLOBSEAL_MAX_METADATA - around] = '\0';
     cr_expect_eq(write_meta(META(.name = name), text, &err), BLOBSEAL_OK);
-    cr_expect_eq(strlen(text), BLOBSEAL_MAX_META);
-    name[BLOBSEAL_MAX_META - around] = 'n';
-    name[BLOBSEAL_MAX_META - around + 1] = '\0';
+    cr_expect_eq(strlen(text), BLOBSEAL_MAX_METADATA);
+    name[BLOBSEAL_MAX_METADATA - around] = 'n';
+    name[BLOBSEAL_MAX_METADATA - around + 1] = '\0';
     expect_refusal(META(.name = name), BLOBSEAL_E_POLICY, "more than 4096 bytes");
     name[700] = '\0';
     memset(name, '\n', 700); /* six bytes each */
@@ -155,21 +155,21 @@ Test(meta, more_than_fits_is_refused)
 /* ---- Reading ---------------------------------------------------------------------------------------------------- */
 
 /* Read @text, of @len bytes. What m points to is in *@copy; free(). */
-static bool read_meta(struct bs_meta *m, const char *text, size_t len, uint8_t **copy)
+static bool read_meta(struct bs_metadata *m, const char *text, size_t len, uint8_t **copy)
 {
     struct bs_json j;
     bool ok;
 
     *copy = must_copy(text, len);
     j = bs_json_start(*copy, len);
-    ok = bs_meta_read(m, &j);
+    ok = bs_metadata_read(m, &j);
     return bs_json_end(&j) && ok;
 }
 
-Test(meta, nul_is_shown_as_a_question_mark)
+Test(metadata, nul_is_shown_as_a_question_mark)
 {
     static const char text[] = "{\"name\":\"a\\u0000b\",\"ann\":{\"\\u0000\":\"\\u0000\\u0000\",\"?\":\"\"}}";
-    struct bs_meta m;
+    struct bs_metadata m;
     uint8_t *copy;
 
     cr_assert(read_meta(&m, text, strlen(text), &copy), "U+0000 is valid, and is not `?` when names are compared");
@@ -182,10 +182,10 @@ Test(meta, nul_is_shown_as_a_question_mark)
     free(copy);
 }
 
-Test(meta, every_cut_text_is_refused)
+Test(metadata, every_cut_text_is_refused)
 {
     static const char text[] = "{\"name\":\"a\",\"type\":\"b\",\"ann\":{\"c\":\"d\",\"e\":\"f\"}}";
-    struct bs_meta m;
+    struct bs_metadata m;
     uint8_t *copy;
 
     for (size_t len = 1; len <= strlen(text); len++) {
@@ -194,7 +194,7 @@ Test(meta, every_cut_text_is_refused)
     }
 }
 
-Test(meta, faults_in_strings_are_refused)
+Test(metadata, faults_in_strings_are_refused)
 {
     static const char *const bad[] = {"{\"name\":\"\\x\"}",
                                       "{\"name\":\"\xFF\"}",
@@ -203,7 +203,7 @@ Test(meta, faults_in_strings_are_refused)
                                       "{\"ann\":{\"a\":\"\\u00\"}}",
                                       "{\"ann\":{\"a\":\"b\"},\"ann\":{}}",
                                       "{\"name\":\"a\",\"name\":\"b\"}"};
-    struct bs_meta m;
+    struct bs_metadata m;
     uint8_t *copy;
 
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -216,7 +216,7 @@ Test(meta, faults_in_strings_are_refused)
 
 #define MAX_KEKS 64
 
-static void expect_same(const struct blobseal_meta *a, const struct blobseal_meta *b)
+static void expect_same(const struct blobseal_metadata *a, const struct blobseal_metadata *b)
 {
     cr_assert_not_null(a);
     cr_expect_eq(a->size, sizeof *a);
@@ -230,11 +230,11 @@ static void expect_same(const struct blobseal_meta *a, const struct blobseal_met
 }
 
 /* Seal with @meta for @num keys of 4096 bits, and open. */
-static enum blobseal_status round_trip(const struct blobseal_meta *meta, size_t num, uint32_t capacity,
+static enum blobseal_status round_trip(const struct blobseal_metadata *metadata, size_t num, uint32_t capacity,
                                        enum blobseal_layout layout, struct blobseal_error *err)
 {
     const struct blobseal_seal_options o = {
-        .size = sizeof o, .threads = 1, .layout = layout, .slot_capacity = capacity, .meta = meta};
+        .size = sizeof o, .threads = 1, .layout = layout, .slot_capacity = capacity, .metadata = metadata};
     static struct fake_kek fake[MAX_KEKS];
     static char kids[MAX_KEKS][96];
     struct blobseal_kek *keks[MAX_KEKS] = {0};
@@ -257,14 +257,14 @@ static enum blobseal_status round_trip(const struct blobseal_meta *meta, size_t 
         ro.envelope = s.result.envelope;
         ro.envelope_len = s.result.envelope_len;
         cr_assert_eq(blobseal_inspect(&info, &source, ro.envelope, ro.envelope_len, err), BLOBSEAL_OK);
-        cr_expect_null(info->meta, "nothing is shown without a key");
+        cr_expect_null(info->metadata, "nothing is shown without a key");
         cr_expect_eq(info->num_recipients, num);
         blobseal_info_free(info);
         cr_assert_eq(blobseal_reader_open(&reader, &source, &keks[num - 1], 1, &ro, err), BLOBSEAL_OK, "%s", err->text);
-        if (meta != NULL && (meta->name != NULL || meta->type != NULL || meta->num_annotations > 0))
-            expect_same(blobseal_reader_info(reader)->meta, meta);
+        if (metadata != NULL && (metadata->name != NULL || metadata->type != NULL || metadata->num_annotations > 0))
+            expect_same(blobseal_reader_info(reader)->metadata, metadata);
         else
-            cr_expect_null(blobseal_reader_info(reader)->meta);
+            cr_expect_null(blobseal_reader_info(reader)->metadata);
         blobseal_reader_close(reader);
     }
     sealed_clear(&s);
@@ -273,7 +273,7 @@ static enum blobseal_status round_trip(const struct blobseal_meta *meta, size_t 
     return st;
 }
 
-Test(meta, comes_back_in_every_layout)
+Test(metadata, comes_back_in_every_layout)
 {
     static const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_AB,
                                                    BLOBSEAL_LAYOUT_DETACHED};
@@ -296,14 +296,14 @@ Test(meta, comes_back_in_every_layout)
     }
 }
 
-Test(meta, the_largest_fits_for_any_number_of_recipients)
+Test(metadata, the_largest_fits_for_any_number_of_recipients)
 {
     static const size_t counts[] = {1, 20, MAX_KEKS};
-    char name[BLOBSEAL_MAX_META];
+    char name[BLOBSEAL_MAX_METADATA];
     struct blobseal_error err;
 
     memset(name, 'n', sizeof name);
-    name[BLOBSEAL_MAX_META - strlen("{\"name\":\"\"}")] = '\0';
+    name[BLOBSEAL_MAX_METADATA - strlen("{\"name\":\"\"}")] = '\0';
     for (size_t i = 0; i < COUNT(counts); i++)
         for (unsigned layout = BLOBSEAL_LAYOUT_COMPACT; layout <= BLOBSEAL_LAYOUT_DETACHED; layout++)
             cr_expect_eq(round_trip(META(.name = name), counts[i], 0, layout, &err), BLOBSEAL_OK, "%s", err.text);
@@ -312,9 +312,9 @@ Test(meta, the_largest_fits_for_any_number_of_recipients)
     cr_expect_not_null(strstr(err.hint, "metadata"), "%s", err.hint);
 }
 
-Test(meta, faults_end_the_sealing_before_anything_is_written)
+Test(metadata, faults_end_the_sealing_before_anything_is_written)
 {
-    const struct blobseal_seal_options o = {.size = sizeof o, .meta = META(.type = "none")};
+    const struct blobseal_seal_options o = {.size = sizeof o, .metadata = META(.type = "none")};
     struct test_source from = {.data = (const uint8_t *)"x", .len = 1};
     struct test_sink to = {.cap = 1};
     struct fake_kek fake = {.kid = "key"};

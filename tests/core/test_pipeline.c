@@ -61,7 +61,7 @@ static enum blobseal_status step_ends(struct job *j, enum step step, uint64_t in
     return j->status[step];
 }
 
-static enum blobseal_status take(void *ctx, struct bs_lane *lane, uint64_t index, bool *last,
+static enum blobseal_status take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                  struct blobseal_error *err)
 {
     struct job *j = ctx;
@@ -75,8 +75,8 @@ static enum blobseal_status take(void *ctx, struct bs_lane *lane, uint64_t index
     if (index == j->block_take_at)
         wait_us(30000); /* time for a second failure to call cancel() again */
     *last = index + 1 == j->num;
-    lane->in[0] = (uint8_t)index;
-    lane->in_len = SEGMENT;
+    worker->in[0] = (uint8_t)index;
+    worker->in_len = SEGMENT;
     j->taken++;
     j->busy[TAKE]--;
     return step_ends(j, TAKE, index, err);
@@ -94,12 +94,12 @@ static void check_thread(struct job *j)
         j->wrong = true; /* a signal of the host program must not land here */
 }
 
-static enum blobseal_status work_taken(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+static enum blobseal_status work_taken(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                        struct blobseal_error *err)
 {
     struct job *j = ctx;
 
-    if (lane->in[0] != (uint8_t)index || last != (index + 1 == j->num) || j->worked[index]++ != 0)
+    if (worker->in[0] != (uint8_t)index || last != (index + 1 == j->num) || j->worked[index]++ != 0)
         j->wrong = true;
     check_thread(j);
     delay(j);
@@ -108,26 +108,26 @@ static enum blobseal_status work_taken(void *ctx, struct bs_lane *lane, uint64_t
     /* Where take() is to be blocked, failures wait until it is. */
     while (j->block_take_at != NEVER && index < j->block_take_at && j->begun_take <= j->block_take_at)
         wait_us(100);
-    if (lane->in[0] != (uint8_t)index)
+    if (worker->in[0] != (uint8_t)index)
         j->wrong = true;
-    lane->out[0] = (uint8_t)index;
-    lane->plain_len = SEGMENT;
+    worker->out[0] = (uint8_t)index;
+    worker->plain_len = SEGMENT;
     return step_ends(j, WORK, index, err);
 }
 
-static enum blobseal_status work_alone(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+static enum blobseal_status work_alone(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                        struct blobseal_error *err)
 {
-    lane->in[0] = (uint8_t)index;
-    return work_taken(ctx, lane, index, last, err);
+    worker->in[0] = (uint8_t)index;
+    return work_taken(ctx, worker, index, last, err);
 }
 
-static enum blobseal_status put(void *ctx, struct bs_lane *lane, uint64_t index, struct blobseal_error *err)
+static enum blobseal_status put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
     struct job *j = ctx;
     enum blobseal_status st;
 
-    if (j->busy[PUT]++ != 0 || j->put != index || lane->out[0] != (uint8_t)index || j->worked[index] != 1)
+    if (j->busy[PUT]++ != 0 || j->put != index || worker->out[0] != (uint8_t)index || j->worked[index] != 1)
         j->wrong = true;
     delay(j);
     st = step_ends(j, PUT, index, err);
@@ -358,10 +358,10 @@ Test(pipeline, a_blocked_take_is_canceled_by_progress)
     cr_expect_eq(job.cancels, 1);
 }
 
-static enum blobseal_status two_fail(void *ctx, struct bs_lane *lane, uint64_t index, bool last,
+static enum blobseal_status two_fail(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                      struct blobseal_error *err)
 {
-    (void)work_taken(ctx, lane, index, last, err);
+    (void)work_taken(ctx, worker, index, last, err);
     return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "work %llu", (unsigned long long)index);
 }
 

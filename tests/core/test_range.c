@@ -81,7 +81,7 @@ static enum blobseal_status open_range(struct scene *c, bool seekable, uint64_t 
     to->cap = want;
     *err = (struct blobseal_error){0};
     test_sink_start(&sink, to);
-    st = blobseal_reader_range(c->reader, &sink, off, len, &n, err);
+    st = blobseal_reader_stream_range(c->reader, &sink, off, len, &n, err);
     cr_assert_eq(st, err->status, "%s", err->text);
     cr_assert(test_sink_is_part_of(to, plain + (off < c->plain_len ? off : 0), want));
     cr_assert(n <= to->bytes, "what is counted was written");
@@ -236,13 +236,14 @@ Test(range, needs_a_seekable_source)
     test_source_start(&c.source, &c.from);
     cr_assert_eq(blobseal_reader_open(&c.reader, &c.source, &kek, 1, NULL, &err), BLOBSEAL_OK);
     test_sink_start(&sink, &to);
-    cr_expect_eq(blobseal_reader_range(c.reader, &sink, 0, 5, &n, &err), BLOBSEAL_E_CONFIG);
+    cr_expect_eq(blobseal_reader_stream_range(c.reader, &sink, 0, 5, &n, &err), BLOBSEAL_E_CONFIG);
     cr_expect(n == 0 && strstr(err.hint, "file") != NULL, "%s", err.hint);
-    cr_expect_eq(blobseal_reader_range(c.reader, &sink, 0, 0, NULL, NULL), BLOBSEAL_E_CONFIG);
+    cr_expect_eq(blobseal_reader_stream_range(c.reader, &sink, 0, 0, NULL, NULL), BLOBSEAL_E_CONFIG);
     cr_expect_eq(blobseal_reader_verify(c.reader, &n, &err), BLOBSEAL_OK, "the refusal costs nothing");
     cr_expect_eq(n, 100);
     sink = (struct blobseal_sink){0};
-    cr_expect_eq(blobseal_reader_range(c.reader, &sink, 0, 5, &n, &err), BLOBSEAL_E_ARG, "a sink without functions");
+    cr_expect_eq(blobseal_reader_stream_range(c.reader, &sink, 0, 5, &n, &err), BLOBSEAL_E_ARG,
+                 "a sink without functions");
     test_sink_end(&to);
     scene_close(&c);
 }
@@ -386,7 +387,7 @@ static void expect_far(struct blobseal_reader *reader, uint64_t off, uint64_t le
     uint8_t opened[CHUNK];
 
     blobseal_sink_memory(&sink, &to);
-    cr_assert_eq(blobseal_reader_range(reader, &sink, off, len, &n, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(blobseal_reader_stream_range(reader, &sink, off, len, &n, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert(n == want && to.len == want);
     for (uint64_t i = 0; i < want; i++) {
         if (i == 0 || (off + i) % CHUNK == 0)

@@ -114,9 +114,9 @@ static void expect_finished(const struct scene *s, uint8_t *image)
     cr_assert_eq(is_open(s, image, 0), !s->removes);
     cr_assert(memcmp(image + 4096, image + 4096 + capacity, capacity) == 0, "the slots differ");
     for (size_t i = 0; s->removes && i < RECIPIENTS; i++) {
-        char text[BLOBSEAL_B64_LEN(256)];
+        char text[BLOBSEAL_BASE64URL_LEN(256)];
 
-        blobseal_b64_encode(text, s->old_keys[i], 256);
+        blobseal_base64url_encode(text, s->old_keys[i], 256);
         cr_assert_not(contains(image, s->before.len, s->old_keys[i], 256), "an old wrapped key, raw");
         cr_assert_not(contains(image, s->before.len, text, sizeof text), "an old wrapped key, as text");
         cr_assert_not(contains(image, s->before.len, text, 43), "the beginning of an old wrapped key");

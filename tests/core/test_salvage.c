@@ -87,7 +87,7 @@ static bool scrub_says_curable(const struct memory_target *m)
     blobseal_source_memory(&source, &state, m->data, m->len);
     cr_assert_eq(blobseal_scrub(&source, NULL, &result, NULL), BLOBSEAL_OK);
     cr_assert_not(result.ok);
-    return result.curable;
+    return result.repairable;
 }
 
 Test(salvage, every_byte_in_front_of_the_payload_comes_back)

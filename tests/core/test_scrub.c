@@ -10,7 +10,7 @@
 
 TestSuite(scrub, .fini = vec_no_leaks, .timeout = 300);
 
-#define STRIDE (BS_SEALED_SEGMENT_LEN + BS_SUM_LEN)
+#define STRIDE (BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN)
 
 static struct recipe r;
 static uint8_t *core;
@@ -183,8 +183,8 @@ Test(scrub, one_byte_of_each_segment)
     last_len = len - BS_CORE_HEADER_LEN - 2 * STRIDE;
     for (uint64_t i = 0; i < 3; i++) {
         uint64_t n = i < 2 ? STRIDE : last_len, off = BS_CORE_HEADER_LEN + i * STRIDE;
-        const uint64_t places[] = {0,    BS_SEALED_RUN_LEN - 1, BS_SEALED_RUN_LEN, n - BS_SUM_LEN - 1, n - BS_SUM_LEN,
-                                   n - 1};
+        const uint64_t places[] = {
+            0, BS_SEALED_RUN_LEN - 1, BS_SEALED_RUN_LEN, n - BS_CHECKSUM_LEN - 1, n - BS_CHECKSUM_LEN, n - 1};
 
         for (size_t p = 0; p < COUNT(places); p++) {
             core[off + places[p]] ^= 0x10;
@@ -252,7 +252,7 @@ Test(scrub, a_segment_of_another_blob)
 
 Test(scrub, cut_anywhere)
 {
-    const size_t tail = 40000, last = tail + 3 * BS_GCM_TAG_LEN + BS_SUM_LEN;
+    const size_t tail = 40000, last = tail + 3 * BS_GCM_TAG_LEN + BS_CHECKSUM_LEN;
     size_t end_of_two;
 
     scene_open(2 * BS_SEGMENT_LEN + tail, 1);
@@ -267,7 +267,7 @@ Test(scrub, cut_anywhere)
     expect_found(len - 1, LIST(segment(2, last - 1)), "one byte less");
     expect_found(end_of_two - 1, LIST(segment(1, STRIDE - 1)), "within the second sum");
     cr_expect_eq(result.num_segments, 2);
-    expect_found(end_of_two - BS_SUM_LEN, LIST(segment(1, STRIDE - BS_SUM_LEN)), "without the second sum");
+    expect_found(end_of_two - BS_CHECKSUM_LEN, LIST(segment(1, STRIDE - BS_CHECKSUM_LEN)), "without the second sum");
     expect_found(BS_CORE_HEADER_LEN + STRIDE, LIST(end(1, 0)), "after the first segment");
     expect_found(BS_CORE_HEADER_LEN, LIST(end(0, 0)), "no payload");
     scene_close();

@@ -160,7 +160,7 @@ Test(scrub_front, every_byte_of_the_frame_header_is_found_and_the_rest_still_che
             (void)snprintf(what, sizeof what, "byte %zu of the frame header", i);
             blob[i] ^= 0x41;
             expect_one((struct want){BLOBSEAL_DAMAGE_FRAME, NONE, i, 1}, what);
-            cr_expect_eq(result.curable, !compact && i != 8); /* a version that is not known is not repaired */
+            cr_expect_eq(result.repairable, !compact && i != 8); /* a version that is not known is not repaired */
             cr_expect(result.payload_checked);
             blob[i] ^= 0x41;
         }
@@ -202,7 +202,7 @@ Test(scrub_front, each_slot_is_named)
             expect_one((struct want){BLOBSEAL_DAMAGE_SLOT, NONE, off, capacity}, "a slot");
             cr_expect_eq(result.notes, BLOBSEAL_NOTE_SLOT_INVALID);
             cr_expect_eq(result.generation, 1);
-            cr_expect(result.curable);
+            cr_expect(result.repairable);
             cr_expect(strstr(found.text[0], slot == 0 ? "slot A" : "slot B") != NULL, "%s", found.text[0]);
             blob[off + places[i]] ^= 1;
         }
@@ -213,7 +213,7 @@ Test(scrub_front, each_slot_is_named)
                               {BLOBSEAL_DAMAGE_SLOT, NONE, BS_AB_SLOT_OFFSET + capacity, capacity}},
               "both slots");
     cr_expect_eq(result.generation, 0);
-    cr_expect_not(result.curable);
+    cr_expect_not(result.repairable);
     cr_expect(result.payload_checked);
     scene_close();
 }
@@ -236,7 +236,7 @@ Test(scrub_front, padding_of_the_frame)
     blob[BS_FRAME_HEADER_LEN] = 0;
     blob[1000] = blob[1003] = 7;
     expect_one((struct want){BLOBSEAL_DAMAGE_FRAME, NONE, 1000, 4}, "a few bytes");
-    cr_expect(result.curable);
+    cr_expect(result.repairable);
     blob[1000] = blob[1003] = 0;
     blob[BS_AB_SLOT_OFFSET - 1] = 0xFF;
     expect_one((struct want){BLOBSEAL_DAMAGE_FRAME, NONE, BS_AB_SLOT_OFFSET - 1, 1}, "the last byte");
@@ -531,7 +531,7 @@ Test(scrub_front, unreadable_sectors_of_the_front)
     cr_expect(result.payload_checked);
     expect_bad(4096, 4097, 1, (struct want[]){{BLOBSEAL_DAMAGE_SLOT, NONE, 4096, capacity}});
     cr_expect_eq(result.generation, 1);
-    cr_expect_not(result.curable, "a repair has to read it");
+    cr_expect_not(result.repairable, "a repair has to read it");
     expect_bad(4096 + capacity, 4096 + capacity + 1, 1,
                (struct want[]){{BLOBSEAL_DAMAGE_SLOT, NONE, 4096 + capacity, capacity}});
     expect_bad(core_at, core_at + 1, 1,

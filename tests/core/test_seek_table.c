@@ -8,11 +8,11 @@
 
 TestSuite(seek_table, .fini = vec_no_leaks);
 
-static void encode(const struct bs_seek_table *t, struct bs_writer_cur *w)
+static void encode(const struct bs_seek_table *t, struct bs_builder *w)
 {
     size_t len = bs_seek_encoded_len(t->num);
 
-    *w = bs_out(must_alloc(len), len);
+    *w = bs_builder_start(must_alloc(len), len);
     bs_seek_put_header(w, t->num);
     for (size_t i = 0; i < t->num; i++)
         bs_seek_put_entry(w, t, i);
@@ -26,7 +26,7 @@ Test(seek_table, bytes_and_back)
         struct stored_entry *entries = must_alloc(num * sizeof *entries);
         struct bs_seek_table t = {0}, back = {0};
         struct stored want = {0};
-        struct bs_writer_cur w;
+        struct bs_builder w;
         struct blobseal_error err;
         uint64_t random = num;
         size_t n;

@@ -38,7 +38,7 @@ static size_t seal_and_follow(size_t len, int level)
     struct bs_zframe f;
     size_t n, before = 0;
 
-    cr_assert_eq(bs_zframe_seal(&z, level, frame, &n, plain, len, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(bs_zframe_compress(&z, level, frame, &n, plain, len, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_leq(n, BS_ZFRAME_MAX_LEN);
     bs_zframe_start(&f);
     while (!f.last) {
@@ -71,7 +71,7 @@ Test(zstd_frame, frames_come_back)
                 else
                     memset(plain + sizes[i] / 2, 0, sizes[i] - sizes[i] / 2);
                 n = seal_and_follow(sizes[i], levels[k]);
-                cr_assert_eq(bs_zframe_open(&z, 0, back, sizes[i], frame, n, NULL), BLOBSEAL_OK);
+                cr_assert_eq(bs_zframe_decompress(&z, 0, back, sizes[i], frame, n, NULL), BLOBSEAL_OK);
                 cr_assert_eq(memcmp(back, plain, sizes[i]), 0);
             }
         }
@@ -83,7 +83,7 @@ static void expect_refused(const uint8_t *p, size_t len, size_t plain_len, const
     struct blobseal_error err = {0};
     uint8_t *exact = must_copy(p, len);
 
-    cr_expect_eq(bs_zframe_open(&z, 41, back, plain_len, exact, len, &err), BLOBSEAL_E_FORMAT, "%s", what);
+    cr_expect_eq(bs_zframe_decompress(&z, 41, back, plain_len, exact, len, &err), BLOBSEAL_E_FORMAT, "%s", what);
     cr_expect_not_null(strstr(err.text, "frame 41"), "%s", err.text);
     free(exact);
 }
@@ -112,7 +112,7 @@ Test(zstd_frame, a_changed_frame_never_writes_more)
         uint8_t *exact = must_copy(frame, n), *out = must_alloc(3000);
 
         exact[i / 8] ^= (uint8_t)(1u << i % 8);
-        st = bs_zframe_open(&z, 0, out, 3000, exact, n, NULL);
+        st = bs_zframe_decompress(&z, 0, out, 3000, exact, n, NULL);
         cr_assert(st == BLOBSEAL_OK || st == BLOBSEAL_E_FORMAT);
         refused += st == BLOBSEAL_OK ? 0 : 1;
         free(exact);
@@ -137,7 +137,7 @@ Test(zstd_frame, the_longest_frame)
         stored_add_number(&b, 0, 3); /* empty ones */
     stored_add_number(&b, 1, 3);
     cr_assert(b.len > BS_ZFRAME_MAX_LEN - 3 && b.len <= BS_ZFRAME_MAX_LEN);
-    cr_expect_eq(bs_zframe_open(&z, 0, back, MAX_PLAIN, b.p, b.len, NULL), BLOBSEAL_OK);
+    cr_expect_eq(bs_zframe_decompress(&z, 0, back, MAX_PLAIN, b.p, b.len, NULL), BLOBSEAL_OK);
     b.p[b.len - 3] = 0;
     stored_add_number(&b, 1, 3);
     expect_refused(b.p, b.len, MAX_PLAIN, "too long");
@@ -149,7 +149,7 @@ Test(zstd_frame, windows_up_to_8_mib)
 {
     for (unsigned byte = 0; byte < 256; byte++) {
         uint8_t p[] = {0x28, 0xB5, 0x2F, 0xFD, 0x80, (uint8_t)byte, 4, 0, 0, 0, 4 << 3 | 1, 0, 0, 'a', 'b', 'c', 'd'};
-        enum blobseal_status st = bs_zframe_open(&z, 0, back, 4, p, sizeof p, NULL);
+        enum blobseal_status st = bs_zframe_decompress(&z, 0, back, 4, p, sizeof p, NULL);
 
         cr_expect_eq(st, byte <= 13 << 3 ? BLOBSEAL_OK : BLOBSEAL_E_FORMAT, "window descriptor %u", byte);
     }

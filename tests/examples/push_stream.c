@@ -29,8 +29,8 @@ static enum blobseal_status write_log(struct blobseal_writer *writer, struct blo
 
 static enum blobseal_status seal_log(struct blobseal_kek *kek, int fd, const char *name, struct blobseal_error *err)
 {
-    const struct blobseal_meta meta = {.size = sizeof meta, .name = "events.log", .type = "text/plain"};
-    const struct blobseal_seal_options options = {.size = sizeof options, .meta = &meta};
+    const struct blobseal_metadata metadata = {.size = sizeof metadata, .name = "events.log", .type = "text/plain"};
+    const struct blobseal_seal_options options = {.size = sizeof options, .metadata = &metadata};
     struct blobseal_writer *writer = NULL;
     struct blobseal_sink sink;
     struct blobseal_fd state;

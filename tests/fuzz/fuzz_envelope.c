@@ -34,7 +34,7 @@ static void read_envelope(const char *text, size_t len)
     bs_envelope_clear(&e);
 }
 
-static void check_front(const struct bs_front *f)
+static void check_front(const struct bs_preamble *f)
 {
     bool tie = (f->notes & BLOBSEAL_NOTE_TIE) != 0;
     struct blobseal_error err;
@@ -49,7 +49,7 @@ static void check_front(const struct bs_front *f)
         require(f->candidates[i].len >= 1 && f->candidates[i].len <= BLOBSEAL_MAX_ENVELOPE);
         require((const uint8_t *)f->candidates[i].text >= f->frame + BS_FRAME_HEADER_LEN + BS_SLOT_HEADER_LEN);
         require((const uint8_t *)f->candidates[i].text + f->candidates[i].len <= f->frame + f->core_offset);
-        st = bs_front_envelope(f, i, &e, &err);
+        st = bs_preamble_envelope(f, i, &e, &err);
         check_envelope(&e, st);
         if (st == BLOBSEAL_OK)
             require(e.generation == f->candidates[i].generation && memcmp(e.blob_id, f->core.blob_id, 16) == 0);
@@ -57,7 +57,7 @@ static void check_front(const struct bs_front *f)
     }
 }
 
-static void read_front(const uint8_t *blob, size_t len, bool pipe)
+static void read_preamble(const uint8_t *blob, size_t len, bool pipe)
 {
     struct test_source state = {.data = blob, .len = len, .seekable = !pipe, .max_piece = pipe ? 100 : 0};
     struct blobseal_error err = {0};
@@ -65,15 +65,15 @@ static void read_front(const uint8_t *blob, size_t len, bool pipe)
     struct blobseal_info *info;
     struct bs_input in = {&source, 0};
     enum blobseal_status st;
-    struct bs_front f;
+    struct bs_preamble f;
 
     test_source_start(&source, &state);
     source.size = pipe ? BLOBSEAL_SIZE_UNKNOWN : len;
-    st = bs_front_read(&f, &in, NULL, 0, &err);
+    st = bs_preamble_read(&f, &in, NULL, 0, &err);
     require(st == BLOBSEAL_OK || (is_refusal(st) && err.status == st));
     if (st == BLOBSEAL_OK)
         check_front(&f);
-    bs_front_clear(&f);
+    bs_preamble_clear(&f);
     state.pos = 0;
     st = blobseal_inspect(&info, &source, NULL, 0, &err);
     require(st == BLOBSEAL_OK || is_refusal(st));
@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if ((data[0] & 2) != 0)
         read_envelope((const char *)copy, len - 1);
     else
-        read_front(copy, len - 1, (data[0] & 4) != 0);
+        read_preamble(copy, len - 1, (data[0] & 4) != 0);
     free(copy);
     return 0;
 }

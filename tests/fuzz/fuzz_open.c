@@ -142,7 +142,7 @@ static void open_content(const struct known *k, const uint8_t *p, size_t len)
     uint8_t wrapped[256];
     struct bs_jwe jwe = {
         .num = 1, .recipients = {{.alg = "RSA-OAEP-256", .kid = KNOWN_KID, .key = wrapped, .key_len = sizeof wrapped}}};
-    struct bs_writer_cur w = bs_out(must_alloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
+    struct bs_builder w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
     size_t header_len = len >= 2 ? ((size_t)p[0] | (size_t)p[1] << 8) : 0;
     struct bs_chunked_keys keys = {0};
     struct bs_envelope e;

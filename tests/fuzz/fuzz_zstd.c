@@ -97,7 +97,7 @@ static enum blobseal_status open_by_table(const struct stored *b, uint64_t *tota
         size_t len = (size_t)(at[1].stored - at[0].stored), plain_len = (size_t)(at[1].plain - at[0].plain);
         uint8_t *exact = must_copy(b->p + at[0].stored, len);
 
-        st = bs_zframe_open(&z, i, plain, plain_len, exact, len, NULL);
+        st = bs_zframe_decompress(&z, i, plain, plain_len, exact, len, NULL);
         if (st == BLOBSEAL_OK)
             bs_xxh3_add(&state, plain, plain_len);
         free(exact);

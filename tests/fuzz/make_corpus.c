@@ -130,12 +130,12 @@ static void bare_jwe(void)
     static const char head[] = "{\"alg\":\"RSA-OAEP-256\",\"enc\":\"A256GCM\"}";
     uint8_t key[256] = {0};
     char text[1024];
-    struct bs_writer_cur w = bs_out((uint8_t *)text, sizeof text - 1);
+    struct bs_builder w = bs_builder_start((uint8_t *)text, sizeof text - 1);
 
     bs_put_text(&w, "{\"protected\":\"");
-    bs_put_b64(&w, head, strlen(head));
+    bs_put_base64url(&w, head, strlen(head));
     bs_put_text(&w, "\",\"encrypted_key\":\"");
-    bs_put_b64(&w, key, sizeof key);
+    bs_put_base64url(&w, key, sizeof key);
     bs_put_text(&w, "\",\"iv\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":\"AAAA\",\"tag\":\"AAAAAAAAAAAAAAAAAAAAAA\"}");
     text[w.len] = '\0';
     seed_text("jwe", 1, text);
@@ -167,7 +167,7 @@ static void contents(const struct known *k, unsigned index)
                                         ",\"meta\":{\"name\":\"n\",\"type\":\"t\",\"ann\":{\"a\":\"b\"}}",
                                         ",\"meta\":{\"ann\":{\"a\":\"b\",\"a\":\"c\"}}", ",\"x\":1"};
     uint8_t wrapped[256], digest[32], part[1024];
-    struct bs_writer_cur w = bs_out(part, sizeof part);
+    struct bs_builder w = bs_builder_start(part, sizeof part);
     char blob[32] = "", dek[64] = "", hdr[160] = "", rcpt[64] = "", input[4096];
 
     fake_wrap(wrapped, sizeof wrapped, &k->r.cek);
@@ -179,10 +179,10 @@ static void contents(const struct known *k, unsigned index)
     bs_put(&w, wrapped, sizeof wrapped);
     if (EVP_Digest(part, w.len, digest, NULL, EVP_sha256(), NULL) != 1)
         abort();
-    blobseal_b64_encode(rcpt, digest, sizeof digest);
-    blobseal_b64_encode(blob, k->r.core.blob_id, sizeof k->r.core.blob_id);
-    blobseal_b64_encode(dek, k->r.dek.b, sizeof k->r.dek.b);
-    blobseal_b64_encode(hdr, k->r.core.raw, sizeof k->r.core.raw);
+    blobseal_base64url_encode(rcpt, digest, sizeof digest);
+    blobseal_base64url_encode(blob, k->r.core.blob_id, sizeof k->r.core.blob_id);
+    blobseal_base64url_encode(dek, k->r.dek.b, sizeof k->r.dek.b);
+    blobseal_base64url_encode(hdr, k->r.core.raw, sizeof k->r.core.raw);
     for (size_t i = 0; i < COUNT(metas); i++) {
         int n =
             snprintf(input + 2, sizeof input - 2,

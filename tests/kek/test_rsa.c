@@ -314,12 +314,12 @@ static EVP_PKEY *with_exponent(const char *e)
     EVP_PKEY *good = vec_rsa_key(2048), *key;
     BIGNUM *n = NULL;
     uint8_t bytes[256];
-    char text[BLOBSEAL_B64_LEN(256) + 1] = {0};
+    char text[BLOBSEAL_BASE64URL_LEN(256) + 1] = {0};
     json_t *jwk;
 
     cr_assert_eq(EVP_PKEY_get_bn_param(good, "n", &n), 1);
     cr_assert_eq(BN_bn2binpad(n, bytes, sizeof bytes), 256);
-    blobseal_b64_encode(text, bytes, sizeof bytes);
+    blobseal_base64url_encode(text, bytes, sizeof bytes);
     jwk = json_pack("{ssss}", "n", text, "e", e);
     key = vec_jwk(jwk);
     json_decref(jwk);

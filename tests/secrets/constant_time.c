@@ -229,16 +229,16 @@ static void check_base64url(void)
 {
     for (size_t len = 30; len < 33; len++) {
         uint8_t in[32], back[32];
-        char text[BLOBSEAL_B64_LEN(sizeof in)];
+        char text[BLOBSEAL_BASE64URL_LEN(sizeof in)];
         size_t n = 0;
         unsigned before = (unsigned)VALGRIND_COUNT_ERRORS;
         bool ok;
 
         fill(in, sizeof in, 77);
         secret(in, sizeof in);
-        blobseal_b64_encode(text, in, len);
+        blobseal_base64url_encode(text, in, len);
         expect_reports(before, 0, "encode", "base64url");
-        ok = revealed(blobseal_b64_decode(back, sizeof back, &n, text, BLOBSEAL_B64_LEN(len)));
+        ok = revealed(blobseal_base64url_decode(back, sizeof back, &n, text, BLOBSEAL_BASE64URL_LEN(len)));
         expect_reports(before, 1, "decode", "base64url");
         reveal(in, sizeof in);
         reveal(back, sizeof back);

@@ -482,7 +482,7 @@ uint8_t *recipe_core(const struct recipe *r, const void *plain, size_t len, size
             give_up("sealing failed");
         if (r->core.segments == BS_SEGMENTS_CHECKSUMMED)
             bs_store64(out + sealed_len, bs_xxh3(bs_load64(r->core.blob_id) ^ segment, out, sealed_len));
-        out += sealed_len + (r->core.segments == BS_SEGMENTS_CHECKSUMMED ? BS_SUM_LEN : 0);
+        out += sealed_len + (r->core.segments == BS_SEGMENTS_CHECKSUMMED ? BS_CHECKSUM_LEN : 0);
         p += n;
         len -= n;
     }
@@ -492,7 +492,7 @@ uint8_t *recipe_core(const struct recipe *r, const void *plain, size_t len, size
 
 char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobseal_kek *const *keks, size_t num_keks)
 {
-    struct bs_writer_cur w = bs_out(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
+    struct bs_builder w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
 
     if (bs_envelope_write(&w, &r->core, generation, &r->dek, (struct bs_slice){0}, keks, num_keks, NULL) != BLOBSEAL_OK)
         give_up("writing an envelope failed");
@@ -565,12 +565,12 @@ static void refix_segments(uint8_t *core, size_t len)
 {
     uint64_t seed = bs_load64(core + 16);
     uint8_t *p = core + BS_CORE_HEADER_LEN;
-    size_t left = len - BS_CORE_HEADER_LEN, unit = BS_SEALED_SEGMENT_LEN + BS_SUM_LEN;
+    size_t left = len - BS_CORE_HEADER_LEN, unit = BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN;
 
-    for (uint64_t s = 0; left >= BS_SUM_LEN; s++) {
+    for (uint64_t s = 0; left >= BS_CHECKSUM_LEN; s++) {
         size_t n = left < unit ? left : unit;
 
-        bs_store64(p + n - BS_SUM_LEN, bs_xxh3(seed ^ s, p, n - BS_SUM_LEN));
+        bs_store64(p + n - BS_CHECKSUM_LEN, bs_xxh3(seed ^ s, p, n - BS_CHECKSUM_LEN));
         p += n;
         left -= n;
     }

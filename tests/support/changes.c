@@ -73,9 +73,10 @@ void kept_make(struct kept *k, enum way way, size_t num)
     static const enum blobseal_layout layouts[NUM_WAYS] = {BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_AB,
                                                            BLOBSEAL_LAYOUT_DETACHED, BLOBSEAL_LAYOUT_DETACHED};
     const struct blobseal_annotation ann = {"team", "a \"b\" \\ \xC3\xA9"};
-    const struct blobseal_meta meta = {
-        .size = sizeof meta, .name = "a.img", .type = "image/raw", .num_annotations = 1, .annotations = &ann};
-    const struct blobseal_seal_options o = {.size = sizeof o, .threads = 1, .layout = layouts[way], .meta = &meta};
+    const struct blobseal_metadata metadata = {
+        .size = sizeof metadata, .name = "a.img", .type = "image/raw", .num_annotations = 1, .annotations = &ann};
+    const struct blobseal_seal_options o = {
+        .size = sizeof o, .threads = 1, .layout = layouts[way], .metadata = &metadata};
     struct sealed s;
 
     if (seal_bytes(&s, plaintext(), KEPT_PLAIN, keys, num, &o, NULL) != BLOBSEAL_OK)

@@ -115,10 +115,10 @@ static void cut_anywhere(const struct bs_gcm_impl *impl)
     vec_random_fill(&random, plain, sizeof plain);
     GCM_EXPECT(impl, impl->seal(&key, &run, whole, plain));
     for (size_t cut = 1; cut < 20; cut++) {
-        const struct bs_gcm_run front = {nonce, 1000, cut, 48, 48}, back = {nonce, 1000 + cut, 20 - cut, 48, 48};
+        const struct bs_gcm_run preamble = {nonce, 1000, cut, 48, 48}, back = {nonce, 1000 + cut, 20 - cut, 48, 48};
 
         GCM_EXPECT(impl, impl->seal(&key, &back, pieces + cut * 64, plain + cut * 48));
-        GCM_EXPECT(impl, impl->seal(&key, &front, pieces, plain));
+        GCM_EXPECT(impl, impl->seal(&key, &preamble, pieces, plain));
         GCM_EXPECT(impl, memcmp(pieces, whole, sizeof whole) == 0);
     }
     impl->clear(&key);

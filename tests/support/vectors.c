@@ -111,7 +111,7 @@ struct vec_bytes vec_b64(const char *text)
 {
     struct vec_bytes b = vec_copy(NULL, strlen(text));
 
-    if (!blobseal_b64_decode(b.p, b.len, &b.len, text, strlen(text)))
+    if (!blobseal_base64url_decode(b.p, b.len, &b.len, text, strlen(text)))
         vec_die("not base64url: %s", text);
     return b;
 }

@@ -132,7 +132,7 @@ static void range_into(struct blobseal_reader *r, uint64_t off, size_t len, bool
     uint64_t n = 0;
 
     test_sink_start(&sink, &to);
-    CHECK(blobseal_reader_range(r, &sink, off, len, &n, &err) == BLOBSEAL_OK);
+    CHECK(blobseal_reader_stream_range(r, &sink, off, len, &n, &err) == BLOBSEAL_OK);
     CHECK(n == want && test_sink_is(&to, plain + off, want));
     test_sink_end(&to);
 }

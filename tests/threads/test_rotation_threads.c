@@ -123,17 +123,17 @@ static void make_blob(void)
     int fd = mkstemp(path);
     char *text = recipe_envelope(&recipe, 1, keks, RECIPIENTS);
     size_t len;
-    uint8_t *core = recipe_core(&recipe, plain, sizeof plain, &len), *front;
+    uint8_t *core = recipe_core(&recipe, plain, sizeof plain, &len), *preamble;
 
     if (fd < 0 ||
         bs_frame_plan(&frame, BLOBSEAL_LAYOUT_AB, 4096, strlen(text), recipe.core.blob_id, NULL) != BLOBSEAL_OK)
         abort();
-    front = must_alloc(frame.frame_len);
-    bs_frame_encode(&frame, front, text, strlen(text), 1);
-    if (write(fd, front, frame.frame_len) != (ssize_t)frame.frame_len || write(fd, core, len) != (ssize_t)len)
+    preamble = must_alloc(frame.frame_len);
+    bs_frame_encode(&frame, preamble, text, strlen(text), 1);
+    if (write(fd, preamble, frame.frame_len) != (ssize_t)frame.frame_len || write(fd, core, len) != (ssize_t)len)
         abort();
     (void)close(fd);
-    free(front);
+    free(preamble);
     free(core);
     free(text);
 }

@@ -11,7 +11,7 @@
 
 #define NUM_SEGMENTS 24
 #define NUM_SCRUBS   4
-#define STRIDE       (BS_SEALED_SEGMENT_LEN + BS_SUM_LEN)
+#define STRIDE       (BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN)
 
 static uint8_t *core;
 static size_t core_len;

@@ -336,9 +336,9 @@ static void add_hint(const struct change_request *r, struct blobseal_error *err)
 static const char *action_name(enum blobseal_action action)
 {
     switch (action) {
-    case BLOBSEAL_ADD:
+    case BLOBSEAL_ACTION_ADD:
         return "add";
-    case BLOBSEAL_REMOVE:
+    case BLOBSEAL_ACTION_REMOVE:
         return "remove";
     default:
         return "keep";
@@ -384,8 +384,9 @@ static void tell_text(const struct subject *s, const struct change_request *r,
     else
         printf("%s: %s%s, generation %llu: %zu added, %zu removed, %zu kept%s\n", name,
                r->change.dry_run ? "would be " : "", result->changed ? "changed" : "repaired",
-               (unsigned long long)result->generation, counts[BLOBSEAL_ADD], counts[BLOBSEAL_REMOVE],
-               counts[BLOBSEAL_KEEP], result->changed && result->finished ? "; an earlier change was finished" : "");
+               (unsigned long long)result->generation, counts[BLOBSEAL_ACTION_ADD], counts[BLOBSEAL_ACTION_REMOVE],
+               counts[BLOBSEAL_ACTION_KEEP],
+               result->changed && result->finished ? "; an earlier change was finished" : "");
     for (size_t i = 0; i < result->num_steps && r->change.dry_run; i++)
         printf("  %-6s  %-12s  %s\n", action_name(result->steps[i].action), result->steps[i].recipient.alg,
                result->steps[i].recipient.kid);

@@ -133,7 +133,7 @@ void json_seconds(const char *name, double value);
 void json_bool(const char *name, bool value);
 void json_range(uint64_t offset, uint64_t length);
 void json_recipients(const struct blobseal_recipient *recipients, size_t num);
-void json_meta(const struct blobseal_meta *meta); /* NULL: no member */
+void json_meta(const struct blobseal_metadata *metadata); /* NULL: no member */
 /* A list of objects: json_list(), for each json_item(), its members and json_item_end(), then json_list_end(). */
 void json_list(const char *name);
 void json_item(void);
@@ -256,7 +256,7 @@ void keys_restore_terminal(void);
 /* ---- meta.c: what the sealer says of a blob ------------------------------------------------------------------ */
 
 struct meta_args {
-    struct blobseal_meta meta;
+    struct blobseal_metadata metadata;
     struct blobseal_annotation annotations[BLOBSEAL_MAX_ANNOTATIONS];
 };
 
@@ -264,7 +264,7 @@ struct meta_args {
 bool meta_option(struct meta_args *m, int option, const char *arg, int *code);
 void meta_args_clear(struct meta_args *m);
 /* Lines for people, without what a terminal would obey. NULL: none. */
-void meta_print(const struct blobseal_meta *meta);
+void meta_print(const struct blobseal_metadata *metadata);
 
 /* ---- output.c: files that appear when they are complete ------------------------------------------------------ */
 
@@ -419,7 +419,7 @@ struct report {
     uint64_t generation;
     const struct blobseal_recipient *recipients;
     size_t num_recipients;
-    const struct blobseal_meta *meta; /* NULL: left out */
+    const struct blobseal_metadata *metadata; /* NULL: left out */
     double seconds;
     bool is_range; /* a part of the content only */
     uint64_t range_off, range_len;

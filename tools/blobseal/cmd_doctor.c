@@ -28,8 +28,8 @@ static void tell(void *ctx, const struct blobseal_finding *f)
     static const char *const words[] = {"ok", "warn", "fail"};
     struct report_card *r = ctx;
 
-    r->failures += f->level == BLOBSEAL_FAILURE ? 1 : 0;
-    r->warnings += f->level == BLOBSEAL_WARNING ? 1 : 0;
+    r->failures += f->level == BLOBSEAL_LEVEL_FAILURE ? 1 : 0;
+    r->warnings += f->level == BLOBSEAL_LEVEL_WARNING ? 1 : 0;
     if (settings.json) {
         json_item();
         json_text("name", f->name);
@@ -37,7 +37,7 @@ static void tell(void *ctx, const struct blobseal_finding *f)
         json_text("value", f->value);
         json_text("hint", f->hint);
         json_item_end();
-    } else if (!settings.quiet || f->level != BLOBSEAL_FINE) {
+    } else if (!settings.quiet || f->level != BLOBSEAL_LEVEL_OK) {
         printf("%-5s %-16s %s\n", words[f->level], f->name, f->value);
         if (f->hint[0] != '\0')
             printf("%-5s %-16s %s\n", "", "", f->hint);

@@ -50,7 +50,7 @@ static void print_json(const struct input *in, const struct blobseal_info *info,
     json_bool("change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
     json_bool("length_possible", (info->notes & BLOBSEAL_NOTE_LENGTH) == 0);
     json_recipients(info->recipients, info->num_recipients);
-    json_meta(info->meta);
+    json_meta(info->metadata);
 }
 
 static void print_bytes(const char *label, uint64_t bytes)
@@ -94,7 +94,7 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
         printf("%-12s %s  %s%s%s\n", i == 0 ? "recipients" : "", r->alg, r->kid, r->region != NULL ? "  region " : "",
                r->region != NULL ? r->region : "");
     }
-    meta_print(info->meta);
+    meta_print(info->metadata);
 }
 
 static bool print(const struct request *r, const struct blobseal_info *info, bool verified, struct blobseal_error *err)

@@ -85,7 +85,7 @@ static bool open_content(struct request *r, const struct blobseal_sink *sink, ui
     struct blobseal_reader *reader = r->job.reader;
 
     if (r->is_range)
-        return blobseal_reader_range(reader, sink, r->off, r->len, plain_bytes, err) == BLOBSEAL_OK;
+        return blobseal_reader_stream_range(reader, sink, r->off, r->len, plain_bytes, err) == BLOBSEAL_OK;
     return blobseal_reader_stream(reader, sink, plain_bytes, err) == BLOBSEAL_OK;
 }
 

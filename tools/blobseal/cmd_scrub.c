@@ -80,7 +80,7 @@ static bool tell_json(const struct subject *s, struct blobseal_error *err)
     json_start("blobseal.scrub/1");
     json_text("file", s->in.name);
     json_bool("ok", r->ok);
-    json_bool("curable", r->curable);
+    json_bool("repairable", r->repairable);
     json_bool("payload_checked", r->payload_checked);
     json_text("layout", r->layout != BLOBSEAL_LAYOUT_AUTO ? blobseal_layout_name(r->layout) : NULL);
     json_text("blob_id", id);
@@ -147,7 +147,7 @@ static int damaged(const struct subject *s)
     struct blobseal_error err = {0};
 
     (void)fail(&err, BLOBSEAL_E_DAMAGED, 0, "%s is damaged in %llu place%s", s->in.name, n, n == 1 ? "" : "s");
-    if (s->result.curable)
+    if (s->result.repairable)
         blobseal_hint(&err, "a key that opens the blob cures it: blobseal recipients repair -k KEY %.120s", s->in.name);
     else
         blobseal_hint(&err, "restore the blob, or these bytes of it, from another copy");

@@ -41,7 +41,7 @@ struct request {
     const char *detached_path;
     struct blobseal_seal_options options;
     enum blobseal_oaep oaep;
-    struct meta_args meta;
+    struct meta_args metadata;
 };
 
 /* ---- Sealing ---------------------------------------------------------------------------------------------------- */
@@ -104,7 +104,7 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
     bool ok = output_sink(&j->out, &sink, &state, err);
 
     progress_start(&j->progress, "seal", j->in.printable, j->in.source.size);
-    r->options.meta = r->meta.meta.size > 0 ? &r->meta.meta : NULL;
+    r->options.metadata = r->metadata.metadata.size > 0 ? &r->metadata.metadata : NULL;
     r->options.threads = j->threads;
     r->options.progress = progress_step;
     r->options.progress_ctx = &j->progress;
@@ -160,7 +160,7 @@ static int set_option(void *ctx, int option, const char *arg)
     struct request *r = ctx;
     int code;
 
-    if (meta_option(&r->meta, option, arg, &code) || code != EXIT_OK)
+    if (meta_option(&r->metadata, option, arg, &code) || code != EXIT_OK)
         return code;
     switch (option) {
     case OPT_DETACHED:
@@ -226,7 +226,7 @@ static int run(int argc, char **argv)
         code = job_check_output(&r.job);
     if (code == EXIT_OK)
         code = job_finish(&r.job, seal(&r, &err), &err);
-    meta_args_clear(&r.meta);
+    meta_args_clear(&r.metadata);
     return code;
 }
 

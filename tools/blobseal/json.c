@@ -150,16 +150,16 @@ static void start_object(const char *name)
     first = true;
 }
 
-void json_meta(const struct blobseal_meta *meta)
+void json_meta(const struct blobseal_metadata *metadata)
 {
-    if (meta == NULL)
+    if (metadata == NULL)
         return;
     start_object("meta");
-    json_text("name", meta->name);
-    json_text("type", meta->type);
+    json_text("name", metadata->name);
+    json_text("type", metadata->type);
     start_object("annotations");
-    for (size_t i = 0; i < meta->num_annotations; i++)
-        json_text(meta->annotations[i].name, meta->annotations[i].value);
+    for (size_t i = 0; i < metadata->num_annotations; i++)
+        json_text(metadata->annotations[i].name, metadata->annotations[i].value);
     json_item_end();
     json_item_end();
 }

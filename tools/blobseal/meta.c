@@ -11,7 +11,7 @@
 static int add_annotation(struct meta_args *m, const char *arg)
 {
     const char *equals = strchr(arg, '=');
-    size_t n = m->meta.num_annotations;
+    size_t n = m->metadata.num_annotations;
     char *name;
 
     if (equals == NULL || equals == arg)
@@ -26,21 +26,21 @@ static int add_annotation(struct meta_args *m, const char *arg)
         return report_error(&err);
     }
     m->annotations[n] = (struct blobseal_annotation){name, equals + 1};
-    m->meta.annotations = m->annotations;
-    m->meta.num_annotations++;
+    m->metadata.annotations = m->annotations;
+    m->metadata.num_annotations++;
     return EXIT_OK;
 }
 
 bool meta_option(struct meta_args *m, int option, const char *arg, int *code)
 {
     *code = EXIT_OK;
-    m->meta.size = sizeof m->meta;
+    m->metadata.size = sizeof m->metadata;
     switch (option) {
     case OPT_NAME:
-        m->meta.name = arg;
+        m->metadata.name = arg;
         return true;
     case OPT_TYPE:
-        m->meta.type = arg;
+        m->metadata.type = arg;
         return true;
     case OPT_ANNOTATION:
         *code = add_annotation(m, arg);
@@ -52,7 +52,7 @@ bool meta_option(struct meta_args *m, int option, const char *arg, int *code)
 
 void meta_args_clear(struct meta_args *m)
 {
-    for (size_t i = 0; i < m->meta.num_annotations; i++)
+    for (size_t i = 0; i < m->metadata.num_annotations; i++)
         free((void *)m->annotations[i].name);
     *m = (struct meta_args){0};
 }
@@ -60,22 +60,22 @@ void meta_args_clear(struct meta_args *m)
 /* ---- Showing ---------------------------------------------------------------------------------------------------- */
 
 /* The sealer chose the text: a terminal must not obey it. */
-static const char *harmless(char buf[BLOBSEAL_MAX_META + 1], const char *text)
+static const char *harmless(char buf[BLOBSEAL_MAX_METADATA + 1], const char *text)
 {
-    return printable(buf, BLOBSEAL_MAX_META + 1, text);
+    return printable(buf, BLOBSEAL_MAX_METADATA + 1, text);
 }
 
-void meta_print(const struct blobseal_meta *meta)
+void meta_print(const struct blobseal_metadata *metadata)
 {
-    char name[BLOBSEAL_MAX_META + 1], value[BLOBSEAL_MAX_META + 1];
+    char name[BLOBSEAL_MAX_METADATA + 1], value[BLOBSEAL_MAX_METADATA + 1];
 
-    if (meta == NULL)
+    if (metadata == NULL)
         return;
-    if (meta->name != NULL)
-        printf("%-12s %s\n", "name", harmless(name, meta->name));
-    if (meta->type != NULL)
-        printf("%-12s %s\n", "type", harmless(name, meta->type));
-    for (size_t i = 0; i < meta->num_annotations; i++)
-        printf("%-12s %s = %s\n", i == 0 ? "annotations" : "", harmless(name, meta->annotations[i].name),
-               harmless(value, meta->annotations[i].value));
+    if (metadata->name != NULL)
+        printf("%-12s %s\n", "name", harmless(name, metadata->name));
+    if (metadata->type != NULL)
+        printf("%-12s %s\n", "type", harmless(name, metadata->type));
+    for (size_t i = 0; i < metadata->num_annotations; i++)
+        printf("%-12s %s = %s\n", i == 0 ? "annotations" : "", harmless(name, metadata->annotations[i].name),
+               harmless(value, metadata->annotations[i].value));
 }

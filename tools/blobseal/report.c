@@ -29,7 +29,7 @@ struct report report_of_reader(const char *schema, const struct job *j, uint64_t
                            .generation = info->generation,
                            .recipients = info->recipients,
                            .num_recipients = info->num_recipients,
-                           .meta = info->meta,
+                           .metadata = info->metadata,
                            .seconds = seconds};
 }
 
@@ -60,7 +60,7 @@ bool report_print(const struct report *r, struct blobseal_error *err)
     json_text("blob_id", id);
     json_number("generation", r->generation);
     json_recipients(r->recipients, r->num_recipients);
-    json_meta(r->meta);
+    json_meta(r->metadata);
     json_seconds("seconds", r->seconds);
     return json_end() || stdout_failed(err);
 }

@@ -292,7 +292,7 @@ static enum blobseal_status send_object(struct blobseal_reader *reader, const ch
 
     if (whole && s.md == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "get: no memory");
-    st = blobseal_reader_range(reader, &sink, off, len, NULL, err);
+    st = blobseal_reader_stream_range(reader, &sink, off, len, NULL, err);
     if (st == BLOBSEAL_OK && whole)
         st = end_digest(s.md, found, err);
     if (st == BLOBSEAL_OK && whole && strcmp(found, digest) != 0)
