@@ -85,7 +85,7 @@ static enum blobseal_status attach_frame(struct attaching *a, enum blobseal_layo
     if (f->num_candidates > 1) { /* only a key can tell which one opens: a copy without it could be lost */
         (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s has two envelopes of one generation",
                             bs_source_name(a->in.source));
-        blobseal_hint(err, "`blobseal recipients repair` finds out which one counts, with a private key");
+        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key finds out which one counts");
         return BLOBSEAL_E_DAMAGED;
     }
     st = bs_preamble_envelope(f, 0, &e, err);

@@ -175,6 +175,8 @@ enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_sta
     err->status = status;
     err->sys_errno = sys_errno;
     err->hint[0] = '\0';
+    err->advice = BLOBSEAL_ADVICE_NONE;
+    err->subject[0] = '\0';
     va_start(ap, format);
     if (vsnprintf(err->text, sizeof err->text, format, ap) < 0)
         err->text[0] = '\0';
@@ -186,17 +188,38 @@ enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_sta
     return status;
 }
 
+static void set_hint(struct blobseal_error *err, enum blobseal_advice advice, const char *format, va_list ap)
+{
+    if (err == NULL)
+        return;
+    if (vsnprintf(err->hint, sizeof err->hint, format, ap) < 0)
+        err->hint[0] = '\0';
+    blobseal_make_printable(err->hint);
+    err->advice = advice;
+    err->subject[0] = '\0';
+}
+
 void blobseal_hint(struct blobseal_error *err, const char *format, ...)
 {
     va_list ap;
 
-    if (err == NULL)
-        return;
     va_start(ap, format);
-    if (vsnprintf(err->hint, sizeof err->hint, format, ap) < 0)
-        err->hint[0] = '\0';
+    set_hint(err, BLOBSEAL_ADVICE_NONE, format, ap);
     va_end(ap);
-    blobseal_make_printable(err->hint);
+}
+
+void blobseal_advise(struct blobseal_error *err, enum blobseal_advice advice, const char *subject, const char *format,
+                     ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    set_hint(err, advice, format, ap);
+    if (err != NULL && subject != NULL) {
+        (void)snprintf(err->subject, sizeof err->subject, "%s", subject);
+        blobseal_make_printable(err->subject);
+    }
+    va_end(ap);
 }
 
 /* ---- Wiping, comparing, randomness ---- */

@@ -188,13 +188,17 @@ static enum blobseal_status wrap_for_all(struct bs_change *c, struct blobseal_er
             (void)blobseal_fail(
                 err, BLOBSEAL_E_POLICY, 0,
                 "the recipient %.160s stays and needs a new wrapped key, but its public key is not at hand", r->kid);
-            blobseal_hint(err, "name its public key with -k, or let it go with --drop %.120s", r->kid);
+            blobseal_advise(err, BLOBSEAL_ADVICE_PUBLIC_KEY, r->kid, "pass its public key as well, or remove %.120s",
+                            r->kid);
             return BLOBSEAL_E_POLICY;
         }
         if (strcmp(bs_kek_info(c->wrap[i])->alg, r->alg) != 0) {
+            bool sha1 = strcmp(r->alg, "RSA-OAEP") == 0;
+
             (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the recipient %.160s is for %s, its key was given for %s",
                                 r->kid, r->alg, bs_kek_info(c->wrap[i])->alg);
-            blobseal_hint(err, "say --oaep %s behind that key", strcmp(r->alg, "RSA-OAEP") == 0 ? "sha1" : "sha256");
+            blobseal_advise(err, sha1 ? BLOBSEAL_ADVICE_OAEP_SHA1 : BLOBSEAL_ADVICE_OAEP_SHA256, NULL,
+                            "open that key for OAEP with %s", sha1 ? "SHA-1" : "SHA-256");
             return BLOBSEAL_E_CONFIG;
         }
         r->key_len = bs_kek_info(c->wrap[i])->wrapped_len;

@@ -49,11 +49,12 @@ static enum blobseal_status no_kernel(enum bs_gcm_status why, const char *name, 
     switch (why) {
     case BS_GCM_BROKEN:
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "prepare AES-256-GCM: the self-test of %s failed", name);
-        blobseal_hint(err, "the CPU, its microcode or a library gives wrong answers: see blobseal doctor");
+        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL,
+                        "the CPU, its microcode or a library computes wrong results");
         return st;
     case BS_GCM_NO_CIPHER:
         st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "prepare AES-256-GCM: no provider of OpenSSL has it");
-        blobseal_hint(err, "in FIPS mode OpenSSL's FIPS provider must be loaded: see blobseal doctor");
+        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode OpenSSL's FIPS provider must be loaded");
         return st;
     default:
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "prepare AES-256-GCM: no memory");

@@ -3,6 +3,7 @@
  * The front of a blob: frame, slots and core header, read in order from any source, and the choice of the envelope that
  * counts. Nothing here needs a key and nothing is authentic yet. FORMAT.md sections 1, 2 and 5.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -60,7 +61,7 @@ static enum blobseal_status read_slots(struct bs_preamble *f, struct bs_input *i
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its envelope frame");
     if (!bs_all_zero(f->frame + BS_FRAME_HEADER_LEN, f->header.slot_offset - BS_FRAME_HEADER_LEN)) {
         (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame: bytes before the slots are not zero");
-        blobseal_hint(err, "blobseal recipients repair clears them");
+        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key clears them");
         return BLOBSEAL_E_FORMAT;
     }
     if (!named)
@@ -139,9 +140,12 @@ static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *i
     else
         st = read_slots(f, in, named, err);
     if (st == BLOBSEAL_OK && f->num_candidates == 0) {
+        char bytes[16];
+
+        (void)snprintf(bytes, sizeof bytes, "%u", frame->frame_len);
         st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the key envelope is damaged: no valid slot");
-        blobseal_hint(err, "restore the first %u bytes from another copy, or name a saved envelope with --envelope",
-                      frame->frame_len);
+        blobseal_advise(err, BLOBSEAL_ADVICE_RESTORE, bytes,
+                        "restore the first %u bytes from another copy, or pass a saved envelope", frame->frame_len);
     }
     return st;
 }
@@ -179,7 +183,7 @@ enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in
     st = bs_core_decode(&f->core, head, n + more, err);
     f->core_damaged = st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT;
     if (f->core_damaged && f->layout == BLOBSEAL_LAYOUT_AB)
-        blobseal_hint(err, "the envelope has a copy of it: blobseal recipients repair");
+        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key restores it from the envelope");
     if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&
         memcmp(f->header.blob_id, f->core.blob_id, sizeof f->core.blob_id) != 0)
         st = blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the frame belongs to another blob");
@@ -215,7 +219,7 @@ enum blobseal_status bs_preamble_unlock(const struct bs_preamble *f, const char 
         *u = NULL;
     if (f->num_candidates == 0) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached", name);
-        blobseal_hint(err, "name the envelope file with --envelope");
+        blobseal_advise(err, BLOBSEAL_ADVICE_ENVELOPE, NULL, "pass the detached envelope");
         return BLOBSEAL_E_CONFIG;
     }
     for (*index = 0; *index < f->num_candidates; ++*index) {

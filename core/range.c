@@ -73,7 +73,7 @@ enum blobseal_status blobseal_reader_stream_range(struct blobseal_reader *r, con
     } else if (!bs_seekable(&r->source)) {
         st =
             blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "open a range of %s: it comes in one piece, from its start", name);
-        blobseal_hint(err, "a range needs a file: name it, or redirect it");
+        blobseal_advise(err, BLOBSEAL_ADVICE_SEEKABLE, NULL, "a range needs a seekable source, such as a file");
     } else if (off > r->plain_bytes) {
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a range of %s: it holds %llu bytes, so none at %llu", name,
                            (unsigned long long)r->plain_bytes, (unsigned long long)off);

@@ -94,7 +94,7 @@ static enum blobseal_status fits(const struct rewrap *r, size_t jwe_len, struct 
         return BLOBSEAL_OK;
     (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the new envelope of %zu bytes does not fit a slot of %u bytes",
                         jwe_len, capacity);
-    blobseal_hint(err, "--rewrite makes a new file with larger slots");
+    blobseal_advise(err, BLOBSEAL_ADVICE_REWRITE, NULL, "copy the blob with larger slots");
     return BLOBSEAL_E_POLICY;
 }
 

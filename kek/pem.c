@@ -176,7 +176,7 @@ static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
     } else if (o->passphrase == NULL) {
         st = bad_key(path, err, "it is encrypted and no passphrase was given");
-        blobseal_hint(err, "name a file with the passphrase: --passphrase-file FILE behind the key");
+        blobseal_advise(err, BLOBSEAL_ADVICE_PASSPHRASE, NULL, "supply the passphrase of the key");
     } else {
         st = o->passphrase(o->passphrase_ctx, passphrase, MAX_PASSPHRASE, &len, err);
         if (st == BLOBSEAL_OK) {
@@ -212,7 +212,7 @@ static enum blobseal_status decode(EVP_PKEY **key, const struct block *b, const 
     *key = NULL;
     if (!rsa_is_there()) {
         (void)bad_key(path, err, "no provider of OpenSSL has RSA");
-        blobseal_hint(err, "in FIPS mode OpenSSL's FIPS provider must be loaded: see blobseal doctor");
+        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode OpenSSL's FIPS provider must be loaded");
         return BLOBSEAL_E_CONFIG;
     }
     if (b->header[0] != '\0') {

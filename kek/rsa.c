@@ -36,14 +36,14 @@ enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobse
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s %s key: an RSA key is needed", what,
                             type != NULL && strchr("AEIOU", type[0]) != NULL ? "an" : "a",
                             type != NULL ? type : "unknown");
-        blobseal_hint(err, "make one with: blobseal keygen -o kek.pem --pub kek.pub.pem");
+        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "make or choose an RSA key of 2048, 3072 or 4096 bits");
         return BLOBSEAL_E_CONFIG;
     }
     if (!size_is_accepted(EVP_PKEY_get_bits(key))) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
                             "%s has %d bits: RSA keys of 2048, 3072 or 4096 bits are accepted", what,
                             EVP_PKEY_get_bits(key));
-        blobseal_hint(err, "make one with: blobseal keygen -o kek.pem --pub kek.pub.pem");
+        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "make or choose an RSA key of 2048, 3072 or 4096 bits");
         return BLOBSEAL_E_CONFIG;
     }
     /* FIPS 186-5 A.1.1: odd, above 2^16, below 2^256. */

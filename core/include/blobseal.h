@@ -70,11 +70,32 @@ enum blobseal_status {
     BLOBSEAL_E_CANCELED,    /* a callback asked to stop                                                      */
 };
 
+/*
+ * The next step after an error, for programs that say it in words of their own: a command line names its option, a form
+ * its field. The hint of the error says the same in neutral words.
+ */
+enum blobseal_advice {
+    BLOBSEAL_ADVICE_NONE = 0,
+    BLOBSEAL_ADVICE_ENVELOPE,    /* pass the detached envelope                                                */
+    BLOBSEAL_ADVICE_RESTORE,     /* restore the first `subject` bytes of the blob, or pass a saved envelope */
+    BLOBSEAL_ADVICE_REPAIR,      /* repair the blob: blobseal_change_in_place() with `repair` and a private key */
+    BLOBSEAL_ADVICE_REWRITE,     /* copy the blob with larger slots: blobseal_attach()                        */
+    BLOBSEAL_ADVICE_PUBLIC_KEY,  /* pass the public key of the recipient `subject`, or remove that recipient */
+    BLOBSEAL_ADVICE_OAEP_SHA256, /* open that key with BLOBSEAL_OAEP_SHA256                                   */
+    BLOBSEAL_ADVICE_OAEP_SHA1,   /* open that key with BLOBSEAL_OAEP_SHA1                                     */
+    BLOBSEAL_ADVICE_PASSPHRASE,  /* supply the passphrase of the private key                                  */
+    BLOBSEAL_ADVICE_RSA_KEY,     /* make or choose an RSA key of 2048, 3072 or 4096 bits                      */
+    BLOBSEAL_ADVICE_SEEKABLE,    /* pass a source with `pread`, such as a file                                */
+    BLOBSEAL_ADVICE_SELFTEST,    /* look at what blobseal_diagnose() finds                                    */
+};
+
 struct blobseal_error {
     enum blobseal_status status;
-    int sys_errno;  /* errno of the call that failed, or 0                                      */
-    char text[320]; /* what was being done, to what, what went wrong; one line, printable       */
-    char hint[200]; /* the next step, or empty; one line, printable                             */
+    enum blobseal_advice advice;
+    int sys_errno;     /* errno of the call that failed, or 0                                      */
+    char text[320];    /* what was being done, to what, what went wrong; one line, printable       */
+    char hint[200];    /* the next step in neutral words, or empty; one line, printable            */
+    char subject[128]; /* what the advice is about: a kid, or a number of bytes; may be truncated, or empty */
 };
 
 /* A short name of a status for programs to match, such as "E-AUTH". Never NULL. */

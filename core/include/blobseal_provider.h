@@ -107,9 +107,13 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_new(struct blob
 BLOBSEAL_API enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
                                                 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Set the hint of @err (NULL is allowed). */
+/* Set the hint of @err (NULL is allowed), without advice. */
 BLOBSEAL_API void blobseal_hint(struct blobseal_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Set the hint of @err (NULL is allowed), and the advice and its subject (may be NULL) that say the same to a program. */
+BLOBSEAL_API void blobseal_advise(struct blobseal_error *err, enum blobseal_advice advice, const char *subject,
+                                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Length of the well-formed UTF-8 character (RFC 3629 section 4) at @p, where @left > 0 bytes are; 0 if there is none. */
 BLOBSEAL_API size_t blobseal_utf8_len(const uint8_t *p, size_t left);

@@ -77,7 +77,7 @@ for shape in ab compact detached; do
     expect_stderr "hint: $keys/new.pub.pem holds a public key"
     run rewrap -k "$keys/new.pem" --to "$keys/stranger.pub.pem" "$file"
     expect_error 10 E-POLICY "the recipient $(kid other) stays and needs a new wrapped key"
-    expect_stderr "hint: .*with -k, or let it go with --drop $(kid other)$"
+    expect_stderr "hint: .*with -k, or remove that recipient with --drop $(kid other)$"
     run rewrap --min-generation 3 -k "$keys/new.pem" --only --to "$keys/stranger.pub.pem" "$file"
     expect_error 10 E-POLICY "too old: generation 2, and at least 3 is asked for"
     untouched "$file"
@@ -142,7 +142,7 @@ for shape in ab compact detached; do
     opens_with old
     run rewrap -k "$keys/other.pem" -k "$keys/old.pub.pem" --to "$keys/new.pub.pem" "$file"
     expect_error 2 E-CONFIG "is for RSA-OAEP, its key was given for RSA-OAEP-256"
-    expect_stderr "hint: say --oaep sha1 behind that key$"
+    expect_stderr "hint: pass --oaep sha1 after that key$"
     run rewrap -k "$keys/other.pem" -k "$keys/old.pub.pem" --oaep sha1 --to "$keys/new.pub.pem" "$file"
     expect_code 0
     opens_with old

@@ -121,7 +121,7 @@ cp good b
 poke b 1000
 run verify -k "$open_key" b
 expect_error 3 E-FORMAT "bytes before the slots are not zero"
-expect_stderr "^blobseal: hint: blobseal recipients repair"
+expect_stderr "^blobseal: hint: repair it with a private key: blobseal recipients repair"
 
 title="a hint to repair stands only where a repair succeeds"
 for places in "8" "20488" "20 20520" "0 20480" "1000 20520" "20 5000" "20520 13000" "1000 20"; do

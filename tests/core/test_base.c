@@ -72,6 +72,31 @@ Test(base, errors_may_be_null)
     blobseal_hint(NULL, "%s", "x");
 }
 
+Test(base, advice_has_a_subject_and_goes_with_its_hint)
+{
+    struct blobseal_error err;
+    char long_subject[300];
+
+    memset(long_subject, 'k', sizeof long_subject - 1);
+    long_subject[sizeof long_subject - 1] = '\0';
+    blobseal_advise(NULL, BLOBSEAL_ADVICE_REPAIR, "x", "%s", "x");
+    (void)blobseal_fail(&err, BLOBSEAL_E_POLICY, 0, "first");
+    cr_assert_eq(err.advice, BLOBSEAL_ADVICE_NONE);
+    cr_assert_str_empty(err.subject);
+    blobseal_advise(&err, BLOBSEAL_ADVICE_PUBLIC_KEY, "kid\n", "pass %s", "it");
+    cr_assert_eq(err.advice, BLOBSEAL_ADVICE_PUBLIC_KEY);
+    cr_assert_str_eq(err.hint, "pass it");
+    cr_assert_str_eq(err.subject, "kid?");
+    blobseal_advise(&err, BLOBSEAL_ADVICE_PUBLIC_KEY, long_subject, "pass %s", "it");
+    cr_assert_eq(strlen(err.subject), sizeof err.subject - 1);
+    blobseal_advise(&err, BLOBSEAL_ADVICE_REPAIR, NULL, "repair %s", "it");
+    cr_assert_str_empty(err.subject);
+    blobseal_advise(&err, BLOBSEAL_ADVICE_RESTORE, "100", "restore");
+    blobseal_hint(&err, "something else");
+    cr_assert_eq(err.advice, BLOBSEAL_ADVICE_NONE);
+    cr_assert_str_empty(err.subject);
+}
+
 Test(base, a_new_error_drops_the_old_hint)
 {
     struct blobseal_error err;

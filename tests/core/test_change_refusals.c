@@ -107,7 +107,7 @@ Test(change_refusals, a_public_key_that_is_not_at_hand_is_named)
     expect_refused_everywhere(3, keys, 1, CHANGE(.remove = gone, .num_remove = 1), BLOBSEAL_E_POLICY, "key-01");
     expect_refused_everywhere(3, keys, 2, CHANGE(.add = &public_keys[3], .num_add = 1, .replace = true),
                               BLOBSEAL_E_POLICY, "key-02");
-    expect_refused_everywhere(3, keys, 1, CHANGE(.remove = gone, .num_remove = 1), BLOBSEAL_E_POLICY, "--drop key-01");
+    expect_refused_everywhere(3, keys, 1, CHANGE(.remove = gone, .num_remove = 1), BLOBSEAL_E_POLICY, "remove key-01");
 }
 
 Test(change_refusals, a_key_for_another_algorithm)
@@ -117,7 +117,8 @@ Test(change_refusals, a_key_for_another_algorithm)
     const char *gone[] = {fakes[2].kid};
 
     expect_refused_everywhere(3, keks, 2, CHANGE(.remove = gone, .num_remove = 1), BLOBSEAL_E_CONFIG, "RSA-OAEP");
-    expect_refused_everywhere(3, keks, 2, CHANGE(.remove = gone, .num_remove = 1), BLOBSEAL_E_CONFIG, "--oaep sha256");
+    expect_refused_everywhere(3, keks, 2, CHANGE(.remove = gone, .num_remove = 1), BLOBSEAL_E_CONFIG,
+                              "OAEP with SHA-256");
     expect_refused_everywhere(3, keks, 2, CHANGE(.remove = gone, .num_remove = 1), BLOBSEAL_E_CONFIG, "key-01");
     cr_expect_eq(sha1.wraps, 0);
     blobseal_kek_close(keks[1]);

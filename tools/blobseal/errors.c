@@ -113,8 +113,37 @@ static void print_json_error(const char *text, const char *code, int status, con
     (void)json_end(); /* the exit code says it all the same */
 }
 
-static const char *hint_of(const struct blobseal_error *err)
+/* The next step in terms of options and verbs, for what the library says in neutral words. "%s" is the subject of the advice. */
+static const char *const advice_hints[] = {
+    [BLOBSEAL_ADVICE_NONE] = NULL,
+    [BLOBSEAL_ADVICE_ENVELOPE] = "name the envelope file with --envelope",
+    [BLOBSEAL_ADVICE_RESTORE] =
+        "restore the first %s bytes from another copy, or name a saved envelope with --envelope",
+    [BLOBSEAL_ADVICE_REPAIR] = "repair it with a private key: blobseal recipients repair -k KEY FILE",
+    [BLOBSEAL_ADVICE_REWRITE] = "--rewrite makes a new file with larger slots",
+    [BLOBSEAL_ADVICE_PUBLIC_KEY] = "name its public key with -k, or remove that recipient with --drop %s",
+    [BLOBSEAL_ADVICE_OAEP_SHA256] = "pass --oaep sha256 after that key",
+    [BLOBSEAL_ADVICE_OAEP_SHA1] = "pass --oaep sha1 after that key",
+    [BLOBSEAL_ADVICE_PASSPHRASE] = "name a file with the passphrase: --passphrase-file FILE after the key",
+    [BLOBSEAL_ADVICE_RSA_KEY] = "make one with: blobseal keygen -o kek.pem --pub kek.pub.pem",
+    [BLOBSEAL_ADVICE_SEEKABLE] = "a range needs a file: name it, or redirect it",
+    [BLOBSEAL_ADVICE_SELFTEST] = "blobseal doctor says what is wrong with this machine",
+};
+
+/* Copy @hint into @buf with @subject in the place of its "%s", if it has one. Return @buf. */
+static const char *with_subject(char *buf, size_t cap, const char *hint, const char *subject)
 {
+    const char *at = strstr(hint, "%s");
+    int before = at != NULL ? (int)(at - hint) : (int)strlen(hint);
+
+    (void)snprintf(buf, cap, "%.*s%s%s", before, hint, at != NULL ? subject : "", at != NULL ? at + 2 : "");
+    return buf;
+}
+
+static const char *hint_of(const struct blobseal_error *err, char *buf, size_t cap)
+{
+    if ((unsigned)err->advice < COUNT(advice_hints) && advice_hints[err->advice] != NULL)
+        return with_subject(buf, cap, advice_hints[err->advice], err->subject);
     if (err->hint[0] != '\0')
         return err->hint;
     if (err->status == BLOBSEAL_E_OUTPUT && err->sys_errno == EPIPE)
@@ -124,16 +153,19 @@ static const char *hint_of(const struct blobseal_error *err)
 
 int report_error_text(const struct blobseal_error *err)
 {
-    print_error(err->text, blobseal_status_code(err->status), hint_of(err));
+    char hint[320];
+
+    print_error(err->text, blobseal_status_code(err->status), hint_of(err, hint, sizeof hint));
     return exit_code(err->status);
 }
 
 int report_error(const struct blobseal_error *err)
 {
     int status = report_error_text(err);
+    char hint[320];
 
     if (settings.json)
-        print_json_error(err->text, blobseal_status_code(err->status), status, hint_of(err),
+        print_json_error(err->text, blobseal_status_code(err->status), status, hint_of(err, hint, sizeof hint),
                          err->status == BLOBSEAL_E_UNAVAILABLE || err->status == BLOBSEAL_E_OUTPUT);
     return status;
 }
