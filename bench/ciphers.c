@@ -8,7 +8,7 @@
 
 #include "bench.h"
 #include "peers.h"
-#include "simd.h"
+#include "simd/simd.h"
 
 #define PAGE_LEN   ((size_t)4096)
 #define CHUNK_LEN  ((size_t)16384)

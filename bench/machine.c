@@ -9,7 +9,7 @@
 #include <openssl/crypto.h>
 
 #include "bench.h"
-#include "simd.h"
+#include "simd/simd.h"
 
 /* ---- Facts ------------------------------------------------------------------------------------------------------- */
 

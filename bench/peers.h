@@ -3,7 +3,7 @@
 #ifndef BLOBSEAL_BENCH_PEERS_H
 #define BLOBSEAL_BENCH_PEERS_H
 
-#include "simd.h"
+#include "simd/simd.h"
 
 /* Intel's multi-buffer library for IPsec, called for each message of a run. Only where it was found. */
 extern const struct bs_gcm_impl peer_ipsec_mb;

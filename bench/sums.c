@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 
 #include "bench.h"
-#include "simd.h"
+#include "simd/simd.h"
 
 #define LEN ((size_t)1 << 20)
 

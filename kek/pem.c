@@ -2,10 +2,10 @@
 /*
  * The provider for keys in PEM files.
  *
- * Private: PKCS#8 ("PRIVATE KEY"), encrypted PKCS#8 ("ENCRYPTED PRIVATE KEY"), PKCS#1 ("RSA PRIVATE KEY"), and refused if
- * others than the owner may read the file, for root too. Public: SPKI ("PUBLIC KEY"), PKCS#1 ("RSA PUBLIC KEY"), or the key
- * of an X.509 certificate, whose dates and signatures nobody looks at: it only carries the key. A file with several of these
- * is its first private key, or without one its first public key.
+ * Private: PKCS#8 ("PRIVATE KEY"), encrypted PKCS#8 ("ENCRYPTED PRIVATE KEY"), PKCS#1 ("RSA PRIVATE KEY"), and refused
+ * if others than the owner may read the file, for root too. Public: SPKI ("PUBLIC KEY"), PKCS#1 ("RSA PUBLIC KEY"), or
+ * the key of an X.509 certificate, whose dates and signatures nobody looks at: it only carries the key. A file with
+ * several of these is its first private key, or without one its first public key.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
-#include "internal.h"
+#include "kek/rsa.h"
 
 #define MAX_FILE       65536
 #define MAX_PASSPHRASE 1024
@@ -44,7 +44,7 @@ static enum blobseal_status bad_key(const char *path, struct blobseal_error *err
     return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: %s", path, why);
 }
 
-/* ---- The file --------------------------------------------------------------------------------------------------- */
+/* ---- The file ---------------------------------------------------------------------------------------------------- */
 
 /* Read all of @path into secret memory. */
 static enum blobseal_status read_file(const char *path, char **text, size_t *len, mode_t *mode,
@@ -243,7 +243,7 @@ static enum blobseal_status check_mode(const char *path, mode_t mode, struct blo
     return BLOBSEAL_E_POLICY;
 }
 
-/* ---- The provider ---------------------------------------------------------------------------------------------- */
+/* ---- The provider ------------------------------------------------------------------------------------------------ */
 
 static void pem_close(void *state)
 {

@@ -3,21 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
-#include "kek.h"
+#include "core/base/base.h"
+#include "kek/kek.h"
 
-#define MAX_SCHEME 31
+#define MAX_SCHEME    31
+#define MAX_PROVIDERS 32
 
-static const struct blobseal_provider *const built_in[] = {&bs_pem_provider};
-
-/* Schemes of providers that this library may or may not bring: such a reference is never a path. */
+/* Schemes of providers that a build of this library may lack. A reference with one of them is never a path. */
 static const char *const reserved[] = {"pkcs11", "https", "http", "set"};
-
-#define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 struct blobseal_registry {
     size_t num;
-    const struct blobseal_provider *providers[32];
+    const struct blobseal_provider *providers[MAX_PROVIDERS + 1]; /* NULL after the last */
 };
 
 struct blobseal_kek {
@@ -26,7 +23,7 @@ struct blobseal_kek {
     struct blobseal_kek_info info;
 };
 
-/* ---- Registry -------------------------------------------------------------------------------------------------- */
+/* ---- Registry ---------------------------------------------------------------------------------------------------- */
 
 enum blobseal_status blobseal_registry_new(struct blobseal_registry **registry, struct blobseal_error *err)
 {
@@ -35,8 +32,8 @@ enum blobseal_status blobseal_registry_new(struct blobseal_registry **registry, 
     *registry = r;
     if (r == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make a registry of providers: no memory");
-    r->num = COUNT(built_in);
-    memcpy(r->providers, built_in, sizeof built_in);
+    for (; bs_builtin_providers[r->num] != NULL; r->num++)
+        r->providers[r->num] = bs_builtin_providers[r->num];
     return BLOBSEAL_OK;
 }
 
@@ -70,35 +67,27 @@ enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry, c
         return st;
     while (i < registry->num && strcmp(registry->providers[i]->scheme, provider->scheme) != 0)
         i++;
-    if (i == COUNT(registry->providers))
+    if (i == MAX_PROVIDERS)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a registry holds at most %zu providers", i);
     registry->providers[i] = provider;
     registry->num += i == registry->num ? 1 : 0;
     return BLOBSEAL_OK;
 }
 
-/* A provider may answer without a word: the caller is to know at least what failed where. */
-static void expect_words(struct blobseal_error *err)
-{
-    if (err != NULL)
-        *err = (struct blobseal_error){0};
-}
-
 static enum blobseal_status checked(enum blobseal_status st, const struct blobseal_provider *provider, const char *key,
                                     struct blobseal_error *err)
 {
-    if (st != BLOBSEAL_OK && err != NULL && err->status != st)
-        return blobseal_fail(err, st, 0, "provider %s failed with key %.160s", provider->scheme, key);
-    return st;
+    return bs_checked(st, err, "use the key %.160s: its provider %s reported no cause", key, provider->scheme);
 }
 
-/* ---- KEKs ------------------------------------------------------------------------------------------------------ */
+/* ---- KEKs -------------------------------------------------------------------------------------------------------- */
 
 enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct blobseal_provider *provider, void *state,
                                       const struct blobseal_kek_info *info, struct blobseal_error *err)
 {
     enum blobseal_status st = check_provider(provider, err);
     size_t kid_len = info->kid != NULL ? strlen(info->kid) : 0;
+    const struct bs_key_algorithm *alg = info->alg != NULL ? bs_key_algorithm(info->alg, strlen(info->alg)) : NULL;
 
     *kek = NULL;
     if (st != BLOBSEAL_OK)
@@ -106,9 +95,7 @@ enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct bl
     for (size_t i = 0; i < kid_len; i++)
         if (info->kid[i] < '!' || info->kid[i] > '~')
             kid_len = 0;
-    if (kid_len == 0 || kid_len > BLOBSEAL_MAX_KID || info->alg == NULL ||
-        (strcmp(info->alg, "RSA-OAEP-256") != 0 && strcmp(info->alg, "RSA-OAEP") != 0) ||
-        (info->wrapped_len != 256 && info->wrapped_len != 384 && info->wrapped_len != 512))
+    if (kid_len == 0 || kid_len > BLOBSEAL_MAX_KID || alg == NULL || !bs_key_algorithm_wraps_to(alg, info->wrapped_len))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "provider %s describes a key that no envelope can name",
                              provider->scheme);
     *kek = malloc(sizeof **kek);
@@ -130,11 +117,10 @@ static size_t scheme_len(const char *ref, const char *scheme)
 static const struct blobseal_provider *resolve(const char **rest, const struct blobseal_registry *registry,
                                                const char *ref, struct blobseal_error *err)
 {
-    const struct blobseal_provider *const *list = registry != NULL ? registry->providers : built_in;
-    size_t num = registry != NULL ? registry->num : COUNT(built_in);
+    const struct blobseal_provider *const *list = registry != NULL ? registry->providers : bs_builtin_providers;
     const struct blobseal_provider *files = NULL;
 
-    for (size_t i = 0; i < num; i++) {
+    for (size_t i = 0; list[i] != NULL; i++) {
         size_t len = scheme_len(ref, list[i]->scheme);
 
         *rest = ref + len + 1;
@@ -144,7 +130,7 @@ static const struct blobseal_provider *resolve(const char **rest, const struct b
             files = list[i];
     }
     *rest = ref;
-    for (size_t i = 0; i < COUNT(reserved); i++)
+    for (size_t i = 0; i < BS_COUNT(reserved); i++)
         if (scheme_len(ref, reserved[i]) > 0) {
             (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "this build has no provider for keys of the form %s:...",
                                 reserved[i]);
@@ -172,7 +158,7 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
     provider = resolve(&rest, registry, ref, err);
     if (provider == NULL)
         return BLOBSEAL_E_CONFIG;
-    expect_words(err);
+    bs_error_clear(err);
     st = provider->open(&state, &info, rest, &o, err);
     if (st != BLOBSEAL_OK)
         return checked(st, provider, ref, err);
@@ -209,7 +195,7 @@ const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek)
 enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, uint8_t *out, const struct blobseal_secret32 *secret,
                                  struct blobseal_error *err)
 {
-    expect_words(err);
+    bs_error_clear(err);
     return checked(kek->provider->wrap(kek->state, out, secret, err), kek->provider, kek->info.kid, err);
 }
 
@@ -218,7 +204,7 @@ enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_sec
 {
     enum blobseal_status st = BLOBSEAL_E_NOT_MINE;
 
-    expect_words(err);
+    bs_error_clear(err);
     if (kek->info.can_unwrap)
         st = kek->provider->unwrap(kek->state, secret, wrapped, err);
     if (st != BLOBSEAL_OK)

@@ -16,7 +16,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
-#include "internal.h"
+#include "kek/rsa.h"
 
 /* OWASP's figure for PBKDF2-HMAC-SHA-256 (Password Storage Cheat Sheet, 2023). OpenSSL's own default is 2048. */
 #define PBKDF2_ITERATIONS 600000
@@ -104,7 +104,7 @@ bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key)
     return ok;
 }
 
-/* ---- OAEP ------------------------------------------------------------------------------------------------------ */
+/* ---- OAEP -------------------------------------------------------------------------------------------------------- */
 
 /* All that OAEP needs in one call: setters would each look up the digest on their own. */
 static EVP_PKEY_CTX *oaep_start(EVP_PKEY *key, enum blobseal_oaep oaep, bool wrap)
@@ -158,7 +158,7 @@ bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, si
     return ok;
 }
 
-/* ---- New keys -------------------------------------------------------------------------------------------------- */
+/* ---- New keys ---------------------------------------------------------------------------------------------------- */
 
 /* PKCS#8, encrypted where there is a passphrase: PBES2 with PBKDF2-HMAC-SHA-256 and AES-256-CBC. */
 static bool write_private(BIO *bio, EVP_PKEY *key, const char *passphrase)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this CPU can do, as far as the operating system keeps the registers for it. Source: Intel SDM, CPUID and XGETBV. */
-#include "simd.h"
+/* What this CPU can do, as far as the operating system keeps the registers for it. Source: Intel SDM, CPUID and XGETBV.
+ */
+#include "simd/simd.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #    include <cpuid.h>

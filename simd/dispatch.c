@@ -4,7 +4,7 @@
 
 #include <openssl/evp.h>
 
-#include "simd.h"
+#include "simd/simd.h"
 
 extern const struct bs_gcm_impl bs_gcm_openssl;
 #ifdef __x86_64__
@@ -51,7 +51,8 @@ bool bs_gcm_runs_here(const struct bs_gcm_impl *impl)
     return (impl->needs & features()) == impl->needs;
 }
 
-/* Our kernels are no validated modules: in FIPS mode the CPU has no say. Asked anew for each key, for it can be switched on. */
+/* Our kernels are no validated modules: in FIPS mode the CPU has no say. Asked anew for each key, for it can be
+ * switched on. */
 static size_t choose(void)
 {
     return pick(EVP_default_properties_is_fips_enabled(NULL) == 1 ? 0 : features());

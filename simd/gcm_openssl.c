@@ -6,7 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-#include "simd.h"
+#include "simd/simd.h"
 
 /* The default properties of the default context decide which provider serves. */
 static enum bs_gcm_status openssl_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])

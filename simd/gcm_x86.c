@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AES-256-GCM by the instructions of x86 CPUs, in three widths from one body, gcm_x86_template.h: here is what does not depend
- * on the width. A key schedule and the powers of H lie in the struct bs_gcm_key itself.
+ * AES-256-GCM by the instructions of x86 CPUs, in three widths from one body, gcm_x86_template.h: here is what does not
+ * depend on the width. A key schedule and the powers of H lie in the struct bs_gcm_key itself.
  */
 #ifdef __x86_64__
 #    include <immintrin.h>
 #    include <string.h>
 
-#    include "simd.h"
+#    include "simd/simd.h"
 
 #    define INLINE      inline __attribute__((always_inline))
 #    define NOINLINE    __attribute__((noinline))
@@ -48,7 +48,7 @@ static void wipe(void *p, size_t len)
     __asm__ volatile("" : : "r"(p) : "memory");
 }
 
-/* ---- AES ------------------------------------------------------------------------------------------------------- */
+/* ---- AES --------------------------------------------------------------------------------------------------------- */
 
 static INLINE BASE __m128i encrypt(const struct key *k, __m128i block)
 {
@@ -92,11 +92,11 @@ static BASE void expand(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN])
     EVEN(14, 0x40);
 }
 
-/* ---- GHASH ----------------------------------------------------------------------------------------------------- */
+/* ---- GHASH ------------------------------------------------------------------------------------------------------- */
 
 /*
- * A product of byte-reversed blocks, 256 bits in three parts, modulo the polynomial. In reversed order the bits to fold away are
- * the low ones; each step takes 64 of them off by adding a multiple of the polynomial that ends in them.
+ * A product of byte-reversed blocks, 256 bits in three parts, modulo the polynomial. In reversed order the bits to fold
+ * away are the low ones; each step takes 64 of them off by adding a multiple of the polynomial that ends in them.
  */
 #    define POLYNOMIAL _mm_cvtsi64_si128((long long)0xC200000000000000)
 
@@ -150,7 +150,7 @@ static void clear(struct bs_gcm_key *key)
     wipe(key->schedule, sizeof key->schedule);
 }
 
-/* ---- Messages -------------------------------------------------------------------------------------------------- */
+/* ---- Messages ---------------------------------------------------------------------------------------------------- */
 
 /* The first counter block of message @i (that of its tag), with the counter in the order that adds. */
 static INLINE BASE __m128i nonce_of(const struct bs_gcm_run *run, size_t i)
@@ -183,8 +183,8 @@ static INLINE BASE bool tag_is(const uint8_t *tag, __m128i sum, __m128i mask)
 }
 
 /*
- * Where a step of ciphertext stands in its message. Another step takes up the sum of each lane, over every LANES-th block; a tail
- * and a tag take a sum in the first lane.
+ * Where a step of ciphertext stands in its message. Another step takes up the sum of each lane, over every LANES-th
+ * block; a tail and a tag take a sum in the first lane.
  */
 enum place {
     WITHIN,
@@ -217,15 +217,17 @@ static INLINE BASE void put_tag(const struct behind *b, __m128i sum)
     store(b->tag, tag_of(sum, b->mask));
 }
 
-/* ---- Counter-mode caching -------------------------------------------------------------------------------------- */
+/* ---- Counter-mode caching ---------------------------------------------------------------------------------------- */
 
 /*
- * Two rounds of AES bring together bytes 0, 5, 10 and 15 of a block, and three more groups of four; what comes of the groups
- * is added up. So two rounds of counter blocks that differ in their last byte alone differ in one of 256 terms, and messages
- * whose nonces agree in bytes 0, 5 and 10 share these terms. Of 14 rounds they save two. To make them takes the rounds that
- * 4 KiB save, to store and to wipe them as long again. A term is found by its counter, which is no secret.
+ * Two rounds of AES bring together bytes 0, 5, 10 and 15 of a block, and three more groups of four; what comes of the
+ * groups is added up. So two rounds of counter blocks that differ in their last byte alone differ in one of 256 terms,
+ * and messages whose nonces agree in bytes 0, 5 and 10 share these terms. Of 14 rounds they save two. To make them
+ * takes the rounds that 4 KiB save, to store and to wipe them as long again. A term is found by its counter, which is
+ * no secret.
  *
- * Source: Park and Lee, "FACE: Fast AES CTR mode Encryption Techniques based on the Reuse of Repetitive Data", CHES 2018.
+ * Source: Park and Lee, "FACE: Fast AES CTR mode Encryption Techniques based on the Reuse of Repetitive Data", CHES
+ * 2018.
  */
 #    define CACHE_NUM  256
 #    define CACHE_PAYS ((size_t)20480)       /* bytes of a run                                     */
@@ -257,7 +259,7 @@ static INLINE BASE __m128i two_rounds(const struct key *k, __m128i block)
     return _mm_aesenc_si128(block, k->rounds[2]);
 }
 
-/* ---- What stays behind ----------------------------------------------------------------------------------------- */
+/* ---- What stays behind ------------------------------------------------------------------------------------------- */
 
 /* The inside of `seal` and `open`. */
 typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *to, const uint8_t *from,
@@ -267,12 +269,12 @@ typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *
 #    define FRAMES 2560
 
 /*
- * Karatsuba's method saves one of four products for a shuffle and an addition. CPUs with 128 or 256 bits gain: on Zen 3 a product
- * takes the ports of four AES rounds. With 512 bits products have a port that AES leaves alone, but shuffles take it too: there
- * sealing lost a twentieth.
+ * Karatsuba's method saves one of four products for a shuffle and an addition. CPUs with 128 or 256 bits gain: on Zen 3
+ * a product takes the ports of four AES rounds. With 512 bits products have a port that AES leaves alone, but shuffles
+ * take it too: there sealing lost a twentieth.
  */
 
-/* ---- Three widths ---------------------------------------------------------------------------------------------- */
+/* ---- Three widths ------------------------------------------------------------------------------------------------ */
 
 #    define V              __m128i
 #    define LANES          1
@@ -296,7 +298,7 @@ typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *
 #    define FIRST(x)     (x)
 #    define NARROW(x)    (x)
 #    define LANE_NUMBERS _mm_setzero_si128()
-#    include "gcm_x86_template.h"
+#    include "simd/gcm_x86_template.h"
 
 #    define V              __m256i
 #    define LANES          2
@@ -320,7 +322,7 @@ typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *
 #    define FIRST(x)     _mm256_castsi256_si128(x)
 #    define NARROW(x)    _mm_xor_si128(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))
 #    define LANE_NUMBERS _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0)
-#    include "gcm_x86_template.h"
+#    include "simd/gcm_x86_template.h"
 
 #    define V              __m512i
 #    define LANES          4
@@ -345,7 +347,7 @@ typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *
         _mm_xor_si128(_mm_xor_si128(_mm512_castsi512_si128(x), _mm512_extracti32x4_epi32(x, 1)),                       \
                       _mm_xor_si128(_mm512_extracti32x4_epi32(x, 2), _mm512_extracti32x4_epi32(x, 3)))
 #    define LANE_NUMBERS _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
-#    include "gcm_x86_template.h"
+#    include "simd/gcm_x86_template.h"
 
 const struct bs_gcm_impl bs_gcm_aesni = {
     .name = "aesni",

@@ -8,15 +8,18 @@
  *   LOAD STORE XOR XOR3 ADD SHUFFLE AES AESLAST CLMUL    on vectors
  *   SWAP UP DOWN       the halves of each lane swapped; its low half moved up, its high half moved down
  *   KARATSUBA          where three products are better than four
- *   BROADCAST WIDEN FIRST NARROW LANE_NUMBERS    a block in every lane; in the first; the first; the XOR of all; 0, 1, 2 ...
+ *   BROADCAST WIDEN FIRST NARROW LANE_NUMBERS    a block in every lane; in the first; the first; the XOR of all; 0, 1,
+ * 2 ...
  *
- * A step is eight vectors: so many AES rounds are in flight at once, which hides their latency. GHASH of one step runs beside
- * the AES rounds of another, because the two use different ports of the CPU; there is one reduction a step, and the lanes come
- * together once a message. The messages of a run follow each other without a pause: what is left of the sum of one, and its
- * tag, is done beside the first step of the next. A long run has the first two rounds of AES from a cache.
+ * A step is eight vectors: so many AES rounds are in flight at once, which hides their latency. GHASH of one step runs
+ * beside the AES rounds of another, because the two use different ports of the CPU; there is one reduction a step, and
+ * the lanes come together once a message. The messages of a run follow each other without a pause: what is left of the
+ * sum of one, and its tag, is done beside the first step of the next. A long run has the first two rounds of AES from a
+ * cache.
  *
- * It works in place as simd.h allows: output is never ahead of the input that it is made from, a step is summed before it is
- * opened, a vector is read before it is written, and a tag ends where the next plaintext begins, or in front of it.
+ * It works in place as simd.h allows: output is never ahead of the input that it is made from, a step is summed before
+ * it is opened, a vector is read before it is written, and a tag ends where the next plaintext begins, or in front of
+ * it.
  *
  * Source: NIST SP 800-38D.
  */
@@ -37,7 +40,7 @@
     F(6);                                                                                                              \
     F(7)
 
-/* ---- GHASH ----------------------------------------------------------------------------------------------------- */
+/* ---- GHASH ------------------------------------------------------------------------------------------------------- */
 
 /* Where the powers of H start for a sum of @n factors: from H^n down to H. */
 #define POWERS(k, n) ((const uint8_t *)&(k)->powers[MAX_POWERS - (n)])
@@ -136,7 +139,7 @@ static TARGET V NAME(hash_tail)(const struct key *k, const uint8_t *hashed, size
     return NAME(end)(&s, k, AT_END, bits);
 }
 
-/* ---- Counters -------------------------------------------------------------------------------------------------- */
+/* ---- Counters ---------------------------------------------------------------------------------------------------- */
 
 /* Of one step. */
 struct NAME(counters) {
@@ -185,7 +188,7 @@ static INLINE TARGET void NAME(advance)(struct NAME(counters) * n, const struct 
     }
 }
 
-/* ---- Steps ----------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 #define CACHED_ONE(i) b##i = XOR(others, LOAD(terms + (size_t)(i)*LANES))
 #define START_ONE(i)  b##i = XOR(SHUFFLE(ADD(n->next, BROADCAST(COUNTER((i)*LANES))), swap), rk)
@@ -256,7 +259,7 @@ static TARGET __m128i NAME(tail)(const struct key *k, const struct cache *c, con
     return FIRST(acc);
 }
 
-/* ---- Runs ------------------------------------------------------------------------------------------------------ */
+/* ---- Runs -------------------------------------------------------------------------------------------------------- */
 
 /* The sum stays one step behind, for only then its ciphertext is there. */
 static TARGET NOINLINE bool NAME(seal_run)(const struct key *k, const struct bs_gcm_run *run, uint8_t *sealed,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests that a program can make of what it runs on: the same answers as other implementations give, and no forgery taken.
- * The known answers were computed with OpenSSL's AES-GCM one message at a time, and with xxhsum.
+ * Tests that a program can make of what it runs on: the same answers as other implementations give, and no forgery
+ * taken. The known answers were computed with OpenSSL's AES-GCM one message at a time, and with xxhsum.
  */
 #include <string.h>
 
-#include "simd.h"
+#include "simd/simd.h"
 
 #define MSG_LEN  ((size_t)10240)
 #define LAST_LEN ((size_t)1000)
@@ -15,9 +15,9 @@
 static const uint8_t nonce[BS_GCM_NONCE_LEN] = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xAB};
 
 /*
- * Messages whose numbers carry from the fourth to the fifth byte, and whose lengths are full steps of every entry, and full
- * steps with a tail; together just long enough for what long runs do. No more of them: this runs at the start of every program
- * that seals.
+ * Messages whose numbers carry from the fourth to the fifth byte, and whose lengths are full steps of every entry, and
+ * full steps with a tail; together just long enough for what long runs do. No more of them: this runs at the start of
+ * every program that seals.
  */
 static const struct bs_gcm_run run = {
     .nonce = nonce, .first = 0xFFFFFFFE, .num = NUM, .msg_len = MSG_LEN, .last_len = LAST_LEN};

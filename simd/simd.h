@@ -50,9 +50,9 @@ struct bs_gcm_key {
 
 /*
  * An entry of the dispatch table. `open` verifies each tag in constant time and answers false at the first message
- * that is not genuine; everything in @plain from that message on is then zero. In place this takes the sealed bytes there
- * with it, and what stands behind the plaintexts (@num tags' worth) is as sealed as before.
- * Source: NIST SP 800-38D.
+ * that is not genuine; everything in @plain from that message on is then zero. In place this takes the sealed bytes
+ * there with it, and what stands behind the plaintexts (@num tags' worth) is as sealed as before. Source: NIST SP
+ * 800-38D.
  */
 struct bs_gcm_impl {
     const char *name;
@@ -73,14 +73,14 @@ const struct bs_gcm_impl *bs_gcm_pick(uint32_t features);
 bool bs_gcm_runs_here(const struct bs_gcm_impl *impl);
 
 /*
- * The entry that a key made now takes: the best for this CPU, but that of OpenSSL where its default properties ask for FIPS
- * (EVP_default_properties_enable_fips(), or `default_properties` in its configuration).
+ * The entry that a key made now takes: the best for this CPU, but that of OpenSSL where its default properties ask for
+ * FIPS (EVP_default_properties_enable_fips(), or `default_properties` in its configuration).
  */
 const struct bs_gcm_impl *bs_gcm_choose(void);
 
 /*
- * Key @key with that entry, which key->impl names also after a failure. Before the first key of a process an entry passes its
- * self-test. Undo with bs_gcm_clear(), also after a failure and for a zero key.
+ * Key @key with that entry, which key->impl names also after a failure. Before the first key of a process an entry
+ * passes its self-test. Undo with bs_gcm_clear(), also after a failure and for a zero key.
  */
 enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
 void bs_gcm_clear(struct bs_gcm_key *key);
@@ -108,7 +108,7 @@ void bs_xxh3_start(struct bs_xxh3_state *s, uint64_t seed);
 void bs_xxh3_add(struct bs_xxh3_state *s, const void *p, size_t len);
 uint64_t bs_xxh3_end(const struct bs_xxh3_state *s);
 
-/* ---- cpu.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- cpu.c ------------------------------------------------------------------------------------------------------- */
 
 /* Features of the CPU. The system may keep registers from programs: what needs those is then missing here as well. */
 enum {
@@ -148,7 +148,7 @@ uint32_t bs_cpu_decode(const struct bs_cpu_words *words);
 /* The name of bit @bit, as Linux writes it where it has one; NULL behind the last. */
 const char *bs_cpu_feature_name(unsigned bit);
 
-/* ---- selftest.c ------------------------------------------------------------------------------------------------------ */
+/* ---- selftest.c -------------------------------------------------------------------------------------------------- */
 
 /* Known answers, and forgeries that must be refused. Takes tens of microseconds. */
 enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl);

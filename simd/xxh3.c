@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * XXH3-64 through libxxhash. Its run-time dispatch picks SSE2, AVX2 or AVX-512 where the library has it (Debian's shared
- * library does, the static archive does not). CMake probes for the header; the functions are weak references, so that a program
- * that is linked with the archive does without them.
+ * XXH3-64 through libxxhash. Its run-time dispatch picks SSE2, AVX2 or AVX-512 where the library has it (Debian's
+ * shared library does, the static archive does not). CMake probes for the header; the functions are weak references, so
+ * that a program that is linked with the archive does without them.
  */
 #define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t: no allocation here */
 #include <xxhash.h>
@@ -13,7 +13,7 @@
 #    pragma weak XXH3_64bits_update_dispatch
 #endif
 
-#include "simd.h"
+#include "simd/simd.h"
 
 _Static_assert(sizeof(XXH3_state_t) <= sizeof(struct bs_xxh3_state), "bs_xxh3_state is too small");
 _Static_assert(_Alignof(XXH3_state_t) <= _Alignof(struct bs_xxh3_state), "bs_xxh3_state is not aligned enough");

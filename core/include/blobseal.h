@@ -8,20 +8,20 @@
  * Rules of the house, valid for every function:
  *   - Functions that can fail return enum blobseal_status and take a struct blobseal_error last; it may be NULL.
  *   - Output parameters are defined after a failure: pointers NULL, buffers zero.
- *   - Threads: different objects may be used by different threads at once. Where one object may be shared, its text says so;
- *     a KEK always may. Callbacks run on any thread of those that the call has started, and on the caller's.
- *   - No global state but a few wiped pages that wait for the next secret. No signal handlers, no exit(), nothing on stdout or
- *     stderr. No call before the first one. Threads are started by calls that say so, take no signals, and have ended when
- *     the call returns.
+ *   - Threads: different objects may be used by different threads at once. Where one object may be shared, its text
+ * says so; a KEK always may. Callbacks run on any thread of those that the call has started, and on the caller's.
+ *   - No global state but a few wiped pages that wait for the next secret. No signal handlers, no exit(), nothing on
+ * stdout or stderr. No call before the first one. Threads are started by calls that say so, take no signals, and have
+ * ended when the call returns.
  *   - Structs for options and results start with `size`, set by the caller to sizeof: a newer library accepts an older
  *     struct, and an older library a newer one whose new members are zero. Otherwise, and without a size: ARG.
- *   - After fork() the child makes objects of its own. It must neither use nor release those of the parent: data keys and
- *     what else stands in blobseal_secret_alloc() are zeros there, because the kernel empties such pages. That does not go for
- *     what OpenSSL keeps: RSA keys of open KEKs, key schedules. A fork() while another thread is in the library is only for
- *     an exec(), as with any library that takes locks.
+ *   - After fork() the child makes objects of its own. It must neither use nor release those of the parent: data keys
+ * and what else stands in blobseal_secret_alloc() are zeros there, because the kernel empties such pages. That does not
+ * go for what OpenSSL keeps: RSA keys of open KEKs, key schedules. A fork() while another thread is in the library is
+ * only for an exec(), as with any library that takes locks.
  *   - Cryptography is asked of OpenSSL's default library context, with its default properties. In FIPS mode (they have
- *     fips=yes) all of it comes from the provider that has it, AES-GCM too. A program that wants that loads the providers
- *     "fips" and "base" and calls EVP_default_properties_enable_fips(NULL, 1) before it calls this library.
+ *     fips=yes) all of it comes from the provider that has it, AES-GCM too. A program that wants that loads the
+ * providers "fips" and "base" and calls EVP_default_properties_enable_fips(NULL, 1) before it calls this library.
  *   - An implementation of AES-GCM passes a self-test before its first use in a process; otherwise: INTERNAL.
  *   - Units: sizes and offsets in bytes.
  */
@@ -47,7 +47,7 @@ extern "C" {
 /* "0.1.0": the version of the library that runs. */
 BLOBSEAL_API const char *blobseal_version(void);
 
-/* ---- Status and errors ------------------------------------------------------------------------------------- */
+/* ---- Status and errors ------------------------------------------------------------------------------------------- */
 
 enum blobseal_status {
     BLOBSEAL_OK = 0,
@@ -101,7 +101,7 @@ struct blobseal_error {
 /* A short name of a status for programs to match, such as "E-AUTH". Never NULL. */
 BLOBSEAL_API const char *blobseal_status_code(enum blobseal_status status);
 
-/* ---- Keys ---------------------------------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 struct blobseal_registry; /* the providers that key references are resolved with; see blobseal_provider.h */
 struct blobseal_kek;      /* one KEK: wraps, and with a private key also unwraps                          */
@@ -178,7 +178,7 @@ BLOBSEAL_API void blobseal_keypair_clear(struct blobseal_keypair *pair);
 /* Release memory that a function of this header gave to the caller. NULL is allowed. */
 BLOBSEAL_API void blobseal_free(void *p);
 
-/* ---- Sources and sinks ------------------------------------------------------------------------------------- */
+/* ---- Sources and sinks ------------------------------------------------------------------------------------------- */
 
 #define BLOBSEAL_SIZE_UNKNOWN UINT64_MAX
 
@@ -188,10 +188,10 @@ BLOBSEAL_API void blobseal_free(void *p);
  * 0 bytes mean the end. `cancel` is optional: called once, from another thread, when nobody waits for the data any
  * more; a blocked `read` should then return soon, with any error.
  *
- * `lock` belongs to a seekable source whose envelope others may change in place while it is opened; NULL: nobody does. It
- * takes (@on) or gives back a shared lock, which is held while the slots are read (section 5), without waiting. False:
- * somebody holds an exclusive one. Where there are no locks it answers true. Locked or not, slots that look like a change
- * under way are read up to 5 times more, 10 ms apart.
+ * `lock` belongs to a seekable source whose envelope others may change in place while it is opened; NULL: nobody does.
+ * It takes (@on) or gives back a shared lock, which is held while the slots are read (section 5), without waiting.
+ * False: somebody holds an exclusive one. Where there are no locks it answers true. Locked or not, slots that look like
+ * a change under way are read up to 5 times more, 10 ms apart.
  */
 struct blobseal_source {
     void *ctx;
@@ -230,13 +230,13 @@ struct blobseal_memory {
 };
 
 /*
- * Sources and sinks over a file descriptor, which stays the caller's. A regular file or a block device that is not empty
- * and stands at offset 0 is a seekable source; a regular file that was not opened with O_APPEND is a seekable sink, written
- * from its offset 0. Everything else is sequential, and so is a sink whose `pwrite` the caller sets to NULL: then the
- * descriptor's offset counts and moves. BLOBSEAL_E_INPUT or _OUTPUT where the descriptor is not usable.
+ * Sources and sinks over a file descriptor, which stays the caller's. A regular file or a block device that is not
+ * empty and stands at offset 0 is a seekable source; a regular file that was not opened with O_APPEND is a seekable
+ * sink, written from its offset 0. Everything else is sequential, and so is a sink whose `pwrite` the caller sets to
+ * NULL: then the descriptor's offset counts and moves. BLOBSEAL_E_INPUT or _OUTPUT where the descriptor is not usable.
  *
- * The lock of a seekable source is one of the open file description (F_OFD_SETLK), on the whole file. A caller who holds one
- * on the same description would lose it, and sets `lock` to NULL.
+ * The lock of a seekable source is one of the open file description (F_OFD_SETLK), on the whole file. A caller who
+ * holds one on the same description would lose it, and sets `lock` to NULL.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_source_fd(struct blobseal_source *source,
                                                                        struct blobseal_fd *state, int fd,
@@ -250,7 +250,7 @@ BLOBSEAL_API void blobseal_source_memory(struct blobseal_source *source, struct 
                                          const void *data, size_t len);
 BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobseal_memory *state);
 
-/* ---- What a blob says about itself ------------------------------------------------------------------------- */
+/* ---- What a blob says about itself ------------------------------------------------------------------------------- */
 
 #define BLOBSEAL_BLOB_ID_LEN     16
 #define BLOBSEAL_MAX_RECIPIENTS  64
@@ -277,8 +277,8 @@ struct blobseal_recipient {
 };
 
 /*
- * What the sealer says of a blob. It is sealed with the data key, so only who can open the blob can read it, and it is as
- * authentic as the content. As JSON it takes at most BLOBSEAL_MAX_METADATA bytes (section 4.4).
+ * What the sealer says of a blob. It is sealed with the data key, so only who can open the blob can read it, and it is
+ * as authentic as the content. As JSON it takes at most BLOBSEAL_MAX_METADATA bytes (section 4.4).
  */
 struct blobseal_annotation {
     const char *name, *value;
@@ -314,8 +314,8 @@ struct blobseal_info {
     const char *jwe; /* the envelope, zero-terminated */
     size_t jwe_len;
     /*
-     * Only of a reader, and only where the blob has metadata; otherwise NULL. Strings are UTF-8 and otherwise whatever the
-     * sealer wrote: the type may be no media type, control characters may be anywhere. U+0000 is shown as `?`.
+     * Only of a reader, and only where the blob has metadata; otherwise NULL. Strings are UTF-8 and otherwise whatever
+     * the sealer wrote: the type may be no media type, control characters may be anywhere. U+0000 is shown as `?`.
      */
     const struct blobseal_metadata *metadata;
     uint64_t stored_bytes; /* what was sealed: plain_bytes, or what they compressed to; or BLOBSEAL_SIZE_UNKNOWN */
@@ -327,7 +327,8 @@ BLOBSEAL_API void blobseal_info_free(struct blobseal_info *info);
 /**
  * blobseal_inspect - what a blob claims, without a key
  * @info: receives the claims; nothing of it is verified. Release with blobseal_info_free()
- * @source: the blob, seekable or not; only its beginning is read from a sequential one. NULL: only @envelope is described
+ * @source: the blob, seekable or not; only its beginning is read from a sequential one. NULL: only @envelope is
+ * described
  * @envelope: detached envelope, or NULL to use the frame. Without either a detached core still has its header shown
  *
  * Of several valid slots the first of the newest generation is shown.
@@ -338,11 +339,11 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_inspect(struct blob
                                                                      const char *envelope, size_t envelope_len,
                                                                      struct blobseal_error *err);
 
-/* ---- Sealing --------------------------------------------------------------------------------------------------- */
+/* ---- Sealing ----------------------------------------------------------------------------------------------------- */
 
 /*
- * Called with the count of plaintext bytes done so far, from any worker, one at a time. Answer false to stop; workers that are
- * under way may call once more.
+ * Called with the count of plaintext bytes done so far, from any worker, one at a time. Answer false to stop; workers
+ * that are under way may call once more.
  */
 typedef bool (*blobseal_progress_fn)(void *ctx, uint64_t bytes_done);
 
@@ -355,8 +356,8 @@ struct blobseal_seal_options {
     blobseal_progress_fn progress;
     void *progress_ctx;
     /*
-     * NULL: none. Strings are UTF-8, a name is not empty, the type is TYPE/SUBTYPE (RFC 6838, without parameters), names of
-     * annotations differ and are not empty; otherwise ARG. More than fits: POLICY.
+     * NULL: none. Strings are UTF-8, a name is not empty, the type is TYPE/SUBTYPE (RFC 6838, without parameters),
+     * names of annotations differ and are not empty; otherwise ARG. More than fits: POLICY.
      */
     const struct blobseal_metadata *metadata;
     bool zstd;      /* compress (section 3.1). What data compress to shows something of them: see README.md */
@@ -388,13 +389,11 @@ struct blobseal_seal_result {
  *
  * Cost: one wrap a KEK; then the threads work on 1 MiB of plaintext each. Seekable sources and sinks are read and
  * written in parallel. Memory: about 2.2 MiB a worker, and two workers more where a side is sequential; independent
- * of the blob's size. Small blobs are sealed on the caller's thread. With `zstd` the threads compress 1 MiB each, which takes
- * memory of libzstd for every worker, more at high levels, and what they make is sealed and written in order; 16 bytes are
- * kept for each MiB of plaintext, at most 1 TiB of which can be sealed in one blob (POLICY).
- * Errors: those of the source, the sink and the providers; ARG and POLICY for metadata, see the options; POLICY where the
- * envelope does not fit its slot; CANCELED.
- * After an error the sink holds an unusable part of a blob.
- * Source: sections 2 to 5.
+ * of the blob's size. Small blobs are sealed on the caller's thread. With `zstd` the threads compress 1 MiB each, which
+ * takes memory of libzstd for every worker, more at high levels, and what they make is sealed and written in order; 16
+ * bytes are kept for each MiB of plaintext, at most 1 TiB of which can be sealed in one blob (POLICY). Errors: those of
+ * the source, the sink and the providers; ARG and POLICY for metadata, see the options; POLICY where the envelope does
+ * not fit its slot; CANCELED. After an error the sink holds an unusable part of a blob. Source: sections 2 to 5.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_seal(const struct blobseal_sink *sink, const struct blobseal_source *source, struct blobseal_kek *const *keks,
@@ -410,11 +409,9 @@ struct blobseal_writer; /* a push stream: a blob sealed from what a program hand
  * @keks: the recipients, as for blobseal_seal(); used during this call only
  * @options: may be NULL; `threads` and `progress` have no use here
  *
- * One blobseal_writer_finish() behind any number of blobseal_writer_write() makes the blob. Its size is not known beforehand,
- * so LAYOUT_AUTO is A/B. All work is done on the caller's thread, without threads of its own; memory: about 0.5 MiB, with `zstd`
- * 2 MiB more and what libzstd needs.
- * Errors: as blobseal_seal().
- * Source: sections 2 to 5.
+ * One blobseal_writer_finish() behind any number of blobseal_writer_write() makes the blob. Its size is not known
+ * beforehand, so LAYOUT_AUTO is A/B. All work is done on the caller's thread, without threads of its own; memory: about
+ * 0.5 MiB, with `zstd` 2 MiB more and what libzstd needs. Errors: as blobseal_seal(). Source: sections 2 to 5.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_writer_open(struct blobseal_writer **writer, const struct blobseal_sink *sink,
@@ -422,15 +419,15 @@ blobseal_writer_open(struct blobseal_writer **writer, const struct blobseal_sink
                      struct blobseal_error *err);
 
 /*
- * Seal @len bytes more. They are sealed and written in runs of 256 KiB; what is left of a run is copied and kept. After an
- * error every later call answers the same error, and the sink holds an unusable part of a blob.
+ * Seal @len bytes more. They are sealed and written in runs of 256 KiB; what is left of a run is copied and kept. After
+ * an error every later call answers the same error, and the sink holds an unusable part of a blob.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_writer_write(struct blobseal_writer *writer, const void *buf, size_t len, struct blobseal_error *err);
 
 /*
- * Seal and write the end. @result may be NULL unless the layout is detached. The blob is complete when this has answered
- * BLOBSEAL_OK; every call behind it is ARG.
+ * Seal and write the end. @result may be NULL unless the layout is detached. The blob is complete when this has
+ * answered BLOBSEAL_OK; every call behind it is ARG.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_writer_finish(struct blobseal_writer *writer, struct blobseal_seal_result *result, struct blobseal_error *err);
@@ -438,7 +435,7 @@ blobseal_writer_finish(struct blobseal_writer *writer, struct blobseal_seal_resu
 /* Release @writer and wipe its keys. Without a finish the sink holds an unusable part of a blob. NULL is allowed. */
 BLOBSEAL_API void blobseal_writer_close(struct blobseal_writer *writer);
 
-/* ---- Opening --------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 struct blobseal_reader;
 
@@ -463,11 +460,9 @@ struct blobseal_reader_options {
  *
  * Unwraps the DEK, checks the commitment and, where the source is seekable, opens the last chunk, which makes the
  * size authentic; of zstd content the seek table is read as well. A sequential source is read up to the payload.
- * Threads: blobseal_reader_pread() and the getters may be called by many threads at once; the other functions by one of them
- * at a time.
- * Errors: FORMAT, DAMAGED, UNSUPPORTED, NO_KEY, AUTH, UNAVAILABLE, DENIED, INPUT; CONFIG where an envelope is
- * needed and none was given; POLICY where it is older than options->min_generation.
- * Source: section 4.6.
+ * Threads: blobseal_reader_pread() and the getters may be called by many threads at once; the other functions by one of
+ * them at a time. Errors: FORMAT, DAMAGED, UNSUPPORTED, NO_KEY, AUTH, UNAVAILABLE, DENIED, INPUT; CONFIG where an
+ * envelope is needed and none was given; POLICY where it is older than options->min_generation. Source: section 4.6.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
@@ -477,8 +472,8 @@ blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_sour
 /* Release @reader and wipe its keys. NULL is allowed. */
 BLOBSEAL_API void blobseal_reader_close(struct blobseal_reader *reader);
 
-/* Size of the plaintext, of zstd content that of the original: authentic for a seekable source, BLOBSEAL_SIZE_UNKNOWN for a
- * sequential one. */
+/* Size of the plaintext, of zstd content that of the original: authentic for a seekable source, BLOBSEAL_SIZE_UNKNOWN
+ * for a sequential one. */
 BLOBSEAL_API uint64_t blobseal_reader_size(const struct blobseal_reader *reader);
 
 /* What the blob says, now authentic but for `region` and `sealed_bytes`. Borrowed from @reader. */
@@ -491,12 +486,12 @@ BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobs
  * @off: offset in the plaintext
  * @nread: bytes written; less than @len only at the end of the blob
  *
- * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read asks the source for 16,400 bytes and opens one
- * chunk. Of zstd content it decompresses the frames of 1 MiB that the range touches; the last one is kept, so that reads in a
- * row decompress each once. No allocation once as many calls have run at the same time as ever will; each of them takes
- * 0.5 MiB, with zstd content 2.7 MiB.
- * Threads: many calls at once; they wait for each other only while memory changes hands.
- * Errors: AUTH (a chunk touched is not genuine), DAMAGED, INPUT, FORMAT (zstd content that is none), ARG (sequential source, or
+ * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read asks the source for 16,400 bytes and opens
+ * one chunk. Of zstd content it decompresses the frames of 1 MiB that the range touches; the last one is kept, so that
+ * reads in a row decompress each once. No allocation once as many calls have run at the same time as ever will; each of
+ * them takes 0.5 MiB, with zstd content 2.7 MiB. Threads: many calls at once; they wait for each other only while
+ * memory changes hands. Errors: AUTH (a chunk touched is not genuine), DAMAGED, INPUT, FORMAT (zstd content that is
+ * none), ARG (sequential source, or
  * @off beyond the size). All of @dst is then zero, and the reader stays usable.
  * Source: section 3.
  */
@@ -510,9 +505,9 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_pread(struct
  *
  * Every chunk is verified before a byte of it reaches the sink, every segment sum is checked. A sequential sink has
  * received a verified prefix when an error comes; a caller with a file must not give it its name before BLOBSEAL_OK.
- * Once for a sequential source (ARG after that, and after blobseal_reader_read()), any number of times for a seekable one.
- * Zstd content goes out by whole frames; from a sequential source one thread decompresses.
- * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), FORMAT and POLICY (zstd content), INPUT, OUTPUT, CANCELED, ARG.
+ * Once for a sequential source (ARG after that, and after blobseal_reader_read()), any number of times for a seekable
+ * one. Zstd content goes out by whole frames; from a sequential source one thread decompresses. Errors: AUTH, DAMAGED
+ * (sum mismatch, cut or extended blob), FORMAT and POLICY (zstd content), INPUT, OUTPUT, CANCELED, ARG.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struct blobseal_reader *reader,
                                                                            const struct blobseal_sink *sink,
@@ -526,12 +521,11 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_stream(struc
  * @len: bytes wanted; what lies beyond the end is not there. BLOBSEAL_SIZE_UNKNOWN: to the end
  * @nwritten: receives the count of plaintext bytes written; may be NULL
  *
- * For seekable sources. Every chunk is verified before a byte of it reaches the sink; segment sums are left alone, the tag
- * of a chunk suffices. No bytes wanted, or @off at the end: nothing is written.
- * Cost: opens the chunks of 16 KiB that the range touches, each once, on all threads. Memory: about 1.6 MiB a worker.
- * Errors: AUTH (a chunk touched is not genuine), INPUT, OUTPUT, CANCELED; ARG where @off is beyond the size; CONFIG for a
- * sequential source.
- * Source: section 3.
+ * For seekable sources. Every chunk is verified before a byte of it reaches the sink; segment sums are left alone, the
+ * tag of a chunk suffices. No bytes wanted, or @off at the end: nothing is written. Cost: opens the chunks of 16 KiB
+ * that the range touches, each once, on all threads. Memory: about 1.6 MiB a worker. Errors: AUTH (a chunk touched is
+ * not genuine), INPUT, OUTPUT, CANCELED; ARG where @off is beyond the size; CONFIG for a sequential source. Source:
+ * section 3.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_reader_stream_range(struct blobseal_reader *reader, const struct blobseal_sink *sink, uint64_t off,
@@ -547,25 +541,25 @@ blobseal_reader_verify(struct blobseal_reader *reader, uint64_t *plain_bytes, st
  * @len: bytes wanted; 0 is allowed
  * @nread: bytes written, as of read(2): fewer than @len at any time, 0 only at the end, whose place is authentic then
  *
- * For callers who ask for bytes where blobseal_reader_stream() would push them. All work is done on the caller's thread and
- * reported to no progress function. A sequential source is opened a segment of 1 MiB at a time: all its tags and its sum fit
- * before a byte of it is handed out. A seekable one is read as by blobseal_reader_pread(), 256 KiB at a time, which checks
- * tags and no sums; the position is one of its own. A cut blob ends in an error, never in 0 bytes: what came before is a
- * verified prefix, so a caller must not act on the whole before 0.
- * Cost: about 2.2 MiB for a sequential source, 0.3 MiB for a seekable one, allocated by the first call.
- * Threads: one at a time. Beside blobseal_reader_pread() for a seekable source.
- * Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), INPUT, NOMEM; ARG after blobseal_reader_stream() or
- * blobseal_reader_verify() of a sequential source. All of @dst is then zero, and every later call answers the same error.
- * Source: section 3.
+ * For callers who ask for bytes where blobseal_reader_stream() would push them. All work is done on the caller's thread
+ * and reported to no progress function. A sequential source is opened a segment of 1 MiB at a time: all its tags and
+ * its sum fit before a byte of it is handed out. A seekable one is read as by blobseal_reader_pread(), 256 KiB at a
+ * time, which checks tags and no sums; the position is one of its own. A cut blob ends in an error, never in 0 bytes:
+ * what came before is a verified prefix, so a caller must not act on the whole before 0. Cost: about 2.2 MiB for a
+ * sequential source, 0.3 MiB for a seekable one, allocated by the first call. Threads: one at a time. Beside
+ * blobseal_reader_pread() for a seekable source. Errors: AUTH, DAMAGED (sum mismatch, cut or extended blob), INPUT,
+ * NOMEM; ARG after blobseal_reader_stream() or blobseal_reader_verify() of a sequential source. All of @dst is then
+ * zero, and every later call answers the same error. Source: section 3.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_reader_read(struct blobseal_reader *reader, void *dst, size_t len, size_t *nread, struct blobseal_error *err);
 
-/* ---- Changing the recipients of a sealed blob ----------------------------------------------------------------- */
+/* ---- Changing the recipients of a sealed blob -------------------------------------------------------------------- */
 
 /*
- * What to change. A recipient that is in both lists stays. Removing anybody takes a fresh content key (CEK), wrapped anew for
- * everybody who stays, so their public keys must be at hand; adding alone leaves the wrapped keys of the others as they are.
+ * What to change. A recipient that is in both lists stays. Removing anybody takes a fresh content key (CEK), wrapped
+ * anew for everybody who stays, so their public keys must be at hand; adding alone leaves the wrapped keys of the
+ * others as they are.
  */
 struct blobseal_change {
     size_t size;
@@ -578,6 +572,8 @@ struct blobseal_change {
     bool repair;             /* nothing else: make both slots alike, a tie to a new generation           */
     bool dry_run;            /* in place: find out what would be done, and write nothing                 */
     uint64_t min_generation; /* refuse (POLICY) an envelope that is older                                */
+    const char *envelope;    /* blobseal_change_envelope() only: the detached envelope; NULL: that of the source */
+    size_t envelope_len;
 };
 
 enum blobseal_action { BLOBSEAL_ACTION_KEEP, BLOBSEAL_ACTION_ADD, BLOBSEAL_ACTION_REMOVE };
@@ -606,26 +602,24 @@ BLOBSEAL_API void blobseal_change_result_free(struct blobseal_change_result *res
 /**
  * blobseal_change_envelope - make the envelope that a change leads to; the caller stores it
  * @result: receives the plan and the new envelope; release with blobseal_change_result_free()
- * @source: the blob, or NULL where only its detached envelope is at hand
- * @envelope: the detached envelope, or NULL to take that of @source
+ * @source: the blob, or NULL if only its detached envelope is at hand, which is then in @change
  * @keks: keys that open the envelope, and public keys of recipients who stay. With `replace` the first one counts
  *
- * For detached envelopes, and for compact blobs, which blobseal_attach() then writes anew. The envelope is opened and checked
- * against the core header (or the copy of it in the envelope) first.
- * Cost: one unwrap, and a wrap for each recipient whose key is new.
- * Errors: those of blobseal_reader_open(); POLICY: nobody would be left, more than 64 would, a public key is not at hand,
- * the generation is too old or exhausted; CONFIG: a key is for another algorithm than its recipient.
- * Source: sections 4 and 5.
+ * For detached envelopes, and for compact blobs, which blobseal_attach() then copies. The envelope is opened and
+ * checked against the core header (or the copy of it in the envelope) first. Cost: one unwrap, and a wrap for each
+ * recipient whose key is new. Errors: those of blobseal_reader_open(); POLICY: nobody would be left, more than 64
+ * would, a public key is not at hand, the generation is too old or exhausted; CONFIG: a key is for another algorithm
+ * than its recipient. Source: sections 4 and 5.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_change_envelope(struct blobseal_change_result **result, const struct blobseal_source *source,
-                         const char *envelope, size_t envelope_len, struct blobseal_kek *const *keks, size_t num_keks,
-                         const struct blobseal_change *change, struct blobseal_error *err);
+                         struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_change *change,
+                         struct blobseal_error *err);
 
 /*
- * A blob that can be changed where it is. `write` writes all @len bytes at @off or fails; `sync` makes what was written to that
- * range durable, and lets a later read see what is stored, not what is cached, as far as it can. `lock` takes (@on) or
- * releases a lock that excludes other changes, EXISTS where somebody holds it; NULL: the caller excludes them.
+ * A blob that can be changed where it is. `write` writes all @len bytes at @off or fails; `sync` makes what was written
+ * to that range durable, and lets a later read see what is stored, not what is cached, as far as it can. `lock` takes
+ * (@on) or releases a lock that excludes other changes, EXISTS where somebody holds it; NULL: the caller excludes them.
  */
 struct blobseal_target {
     void *ctx;
@@ -646,38 +640,44 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_target_fd(struct bl
  * @target: the blob
  * @keks: as for blobseal_change_envelope()
  *
- * Opens the newest envelope and checks it against the core header; writes the new one over the other slot; syncs and reads
- * back; writes it over the first slot; syncs and reads back. Whenever that ends, the old or the new envelope is there; once it
- * has ended well the old wrapped key is nowhere in the blob. An earlier change that did not finish is finished, even where
- * there is nothing else to do. The payload is not touched, and reading it meanwhile is fine.
- * Cost: as blobseal_change_envelope(), and two writes of a slot; nothing depends on the size of the blob.
- * Errors: those of blobseal_change_envelope() and of @target; EXISTS while another change holds the lock; POLICY where the
- * envelope does not fit its slot; CONFIG where the blob has one slot or none.
- * Source: section 5.
+ * Opens the newest envelope and checks it against the core header; writes the new one over the other slot; syncs and
+ * reads back; writes it over the first slot; syncs and reads back. Whenever that ends, the old or the new envelope is
+ * there; once it has ended well the old wrapped key is nowhere in the blob. An earlier change that did not finish is
+ * finished, even where there is nothing else to do. The payload is not touched, and reading it meanwhile is fine. Cost:
+ * as blobseal_change_envelope(), and two writes of a slot; nothing depends on the size of the blob. Errors: those of
+ * blobseal_change_envelope() and of @target; EXISTS while another change holds the lock; POLICY where the envelope does
+ * not fit its slot; CONFIG where the blob has one slot or none. Source: section 5.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_change_in_place(struct blobseal_change_result **result, const struct blobseal_target *target,
                          struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_change *change,
                          struct blobseal_error *err);
 
+struct blobseal_attach_options {
+    size_t size;
+    const char *envelope; /* for this blob; NULL keeps that of the source, whose newest valid slot counts */
+    size_t envelope_len;
+    enum blobseal_layout layout; /* AUTO keeps the layout of the source; DETACHED writes the core alone */
+    uint32_t slot_capacity;      /* as for sealing; 0 keeps that of the source if it is large enough      */
+};
+
 /**
  * blobseal_attach - copy a blob with another envelope or layout
  * @sink: receives the blob from offset 0
  * @source: a blob in any layout; all of its core is copied as it is
- * @envelope: for this blob; NULL keeps that of @source, whose newest valid slot counts
- * @layout: AUTO keeps the layout of @source; DETACHED writes the core alone
- * @slot_capacity: as for sealing; 0 keeps that of @source where it fits
+ * @options: may be NULL
  *
- * Nothing is opened, so nothing is verified but what can be without a key. After an error the sink holds an unusable part.
- * Errors: FORMAT, UNSUPPORTED, POLICY where the envelope does not fit, those of @source and @sink; DAMAGED, also where the
- * length is that of no blob, or where two envelopes of one generation stand in @source and none is named.
+ * Nothing is opened, so nothing is verified that needs a key. After an error the sink holds an unusable part.
+ * Errors: FORMAT, UNSUPPORTED, POLICY if the envelope does not fit, those of @source and @sink; DAMAGED, also if the
+ * length is that of no blob, or if @source has two envelopes of one generation and none is passed.
  * Source: sections 1 and 5.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
-blobseal_attach(const struct blobseal_sink *sink, const struct blobseal_source *source, const char *envelope,
-                size_t envelope_len, enum blobseal_layout layout, uint32_t slot_capacity, struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_attach(const struct blobseal_sink *sink,
+                                                                    const struct blobseal_source *source,
+                                                                    const struct blobseal_attach_options *options,
+                                                                    struct blobseal_error *err);
 
-/* ---- Looking for decay, without a key ------------------------------------------------------------------------------ */
+/* ---- Looking for decay, without a key ---------------------------------------------------------------------------- */
 
 enum blobseal_damage_kind {
     BLOBSEAL_DAMAGE_FRAME = 1,   /* the frame header, or the zeros behind it                              */
@@ -706,7 +706,8 @@ struct blobseal_scrub_options {
     unsigned threads;              /* as for sealing */
     blobseal_progress_fn progress; /* counts bytes of the payload as it is stored */
     void *progress_ctx;
-    /* Called for each damage, from any thread, one at a time; what stands before the payload first, then segments in order. */
+    /* Called for each damage, from any thread, one at a time; what stands before the payload first, then segments in
+     * order. */
     void (*on_damage)(void *ctx, const struct blobseal_damage *damage);
     void *on_damage_ctx;
 };
@@ -732,19 +733,19 @@ struct blobseal_scrub_result {
  * @options: may be NULL
  * @result: receives what was found
  *
- * Checks frame header, slots, what is visible of the envelope, core header, the sum of every segment, and the length. It
- * proves nothing to somebody who fears an attacker: sums have no key. Damage is in @result and never ends the search: not
- * that of a header, as long as the rest can be found without it, nor sectors that cannot be read (EIO from a seekable source).
- * Reads all of the blob once, seekable sources in parallel; about 2.3 MiB a worker.
- * Errors: FORMAT (not a blob at all), UNSUPPORTED, INPUT, CANCELED, NOMEM. BLOBSEAL_OK says that the search was done.
- * Source: sections 2, 3 and 5.
+ * Checks frame header, slots, what is visible of the envelope, core header, the sum of every segment, and the length.
+ * It proves nothing to somebody who fears an attacker: sums have no key. Damage is in @result and never ends the
+ * search: not that of a header, as long as the rest can be found without it, nor sectors that cannot be read (EIO from
+ * a seekable source). Reads all of the blob once, seekable sources in parallel; about 2.3 MiB a worker. Errors: FORMAT
+ * (not a blob at all), UNSUPPORTED, INPUT, CANCELED, NOMEM. BLOBSEAL_OK says that the search was done. Source: sections
+ * 2, 3 and 5.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_scrub(const struct blobseal_source *source,
                                                                    const struct blobseal_scrub_options *options,
                                                                    struct blobseal_scrub_result *result,
                                                                    struct blobseal_error *err);
 
-/* ---- Is everything as it should be? --------------------------------------------------------------------------------- */
+/* ---- Is everything as it should be? ------------------------------------------------------------------------------ */
 
 enum blobseal_level {
     BLOBSEAL_LEVEL_OK = 0,
@@ -766,17 +767,17 @@ typedef void (*blobseal_finding_fn)(void *ctx, const struct blobseal_finding *fi
  * blobseal_diagnose - look at what blobseal stands on
  * @fn: is told each finding, on the caller's thread
  *
- * CPU features, what OpenSSL uses of them, CPUs, FIPS mode and who serves in it, locked memory, core files; self-tests of the
- * random generator, of the AES-GCM implementation in use (known answers, and forgeries that must be refused), XXH3, SHA-256
- * and key derivation. Cost: a few milliseconds.
+ * CPU features, what OpenSSL uses of them, CPUs, FIPS mode and who serves in it, locked memory, core files; self-tests
+ * of the random generator, of the AES-GCM implementation in use (known answers, and forgeries that must be refused),
+ * XXH3, SHA-256 and key derivation. Cost: a few milliseconds.
  */
 BLOBSEAL_API void blobseal_diagnose(blobseal_finding_fn fn, void *ctx);
 
 /**
  * blobseal_diagnose_kek - try a key
  *
- * Tells what key it is, wraps random bytes with it and, where it can, unwraps them. A key that wraps or unwraps wrongly is a
- * finding of BLOBSEAL_LEVEL_FAILURE; an error of the provider is answered as well.
+ * Tells what key it is, wraps random bytes with it and, where it can, unwraps them. A key that wraps or unwraps wrongly
+ * is a finding of BLOBSEAL_LEVEL_FAILURE; an error of the provider is answered as well.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx, struct blobseal_error *err);

@@ -83,7 +83,8 @@ BLOBSEAL_API void blobseal_registry_free(struct blobseal_registry *registry);
 
 /*
  * Add @provider, which must outlive every KEK opened through it. It takes the place of one with the same scheme.
- * ARG: wrong abi, a missing function, or a scheme that is not [a-z][a-z0-9+.-]{0,30}. Not while other threads use @registry.
+ * ARG: wrong abi, a missing function, or a scheme that is not [a-z][a-z0-9+.-]{0,30}. Not while other threads use
+ * @registry.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry,
                                                                           const struct blobseal_provider *provider,
@@ -98,10 +99,11 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_new(struct blob
                                                                      void *state, const struct blobseal_kek_info *info,
                                                                      struct blobseal_error *err);
 
-/* ---- Helpers ------------------------------------------------------------------------------------------------- */
+/* ---- Helpers ----------------------------------------------------------------------------------------------------- */
 
 /*
- * Fill @err (NULL is allowed) and answer @status: `return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read key %s: ...")`.
+ * Fill @err (NULL is allowed) and answer @status: `return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read key %s:
+ * ...")`.
  * @sys_errno is appended as text where not 0. What is not printable UTF-8 becomes '?'. The hint is emptied.
  */
 BLOBSEAL_API enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
@@ -111,23 +113,25 @@ BLOBSEAL_API enum blobseal_status blobseal_fail(struct blobseal_error *err, enum
 BLOBSEAL_API void blobseal_hint(struct blobseal_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Set the hint of @err (NULL is allowed), and the advice and its subject (may be NULL) that say the same to a program. */
+/* Set the hint of @err (NULL is allowed), and the advice and its subject (may be NULL) that say the same to a program.
+ */
 BLOBSEAL_API void blobseal_advise(struct blobseal_error *err, enum blobseal_advice advice, const char *subject,
                                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Length of the well-formed UTF-8 character (RFC 3629 section 4) at @p, where @left > 0 bytes are; 0 if there is none. */
+/* Length of the well-formed UTF-8 character (RFC 3629 section 4) at @p, where @left > 0 bytes are; 0 if there is none.
+ */
 BLOBSEAL_API size_t blobseal_utf8_len(const uint8_t *p, size_t left);
 
 /*
- * Replace what is not printable UTF-8 in @text by '?': names of files and blobs can be hostile, and no control character
- * of theirs shall reach a terminal.
+ * Replace what is not printable UTF-8 in @text by '?': names of files and blobs can be hostile, and no control
+ * character of theirs shall reach a terminal.
  */
 BLOBSEAL_API void blobseal_make_printable(char *text);
 
 /*
- * Copy @theirs, a struct of a caller's that starts with the size_t that it had when the caller was compiled, over @own, which has
- * all members of this version, behind their sizes. What @theirs lacks stays as it is in @own; NULL lacks everything. False:
- * it has no size, or a member that this version lacks and that is not zero.
+ * Copy @theirs, a struct of a caller's that starts with the size_t that it had when the caller was compiled, over @own,
+ * which has all members of this version, behind their sizes. What @theirs lacks stays as it is in @own; NULL lacks
+ * everything. False: it has no size, or a member that this version lacks and that is not zero.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_struct_import(void *own, size_t own_size, const void *theirs);
 
@@ -154,8 +158,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_random(void *p, size_t len, bool se
 BLOBSEAL_API void blobseal_base64url_encode(char *out, const uint8_t *in, size_t len);
 
 /*
- * Decode canonical base64url into @out (room for cap bytes; may be @in itself). False: a character outside the alphabet,
- * padding, an impossible length, stray low bits, or more than cap bytes. Constant time in the characters.
+ * Decode canonical base64url into @out (room for cap bytes; may be @in itself). False: a character outside the
+ * alphabet, padding, an impossible length, stray low bits, or more than cap bytes. Constant time in the characters.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in,
                                                               size_t len);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checks of tests/support/gcm_checks.c as a program that runs in an emulator, where Criterion cannot: it starts itself anew,
- * and an emulator of one process does not follow. It also says what this CPU gets, and what could not be proved on it.
+ * The checks of tests/support/gcm_checks.c as a program that runs in an emulator, where Criterion cannot: it starts
+ * itself anew, and an emulator of one process does not follow. It also says what this CPU gets, and what could not be
+ * proved on it.
  *
  *   kernels          which entry a key takes, which entries run here, which do not
  *   kernels all      the same, then every check on every entry that runs here
- *   kernels NAME     every check on this entry, whatever the CPU says: where it lacks the instructions this must end in SIGILL
+ *   kernels NAME     every check on this entry, whatever the CPU says: where it lacks the instructions this must end in
+ * SIGILL
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "entries.h"
-#include "gcm.h"
+#include "tests/support/entries.h"
+#include "tests/support/gcm.h"
 
 static void check_all(const struct bs_gcm_impl *impl)
 {

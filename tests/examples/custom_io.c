@@ -2,8 +2,8 @@
 /*
  * A source and a sink of one's own: custom_io KEY.pem < FILE > COPY
  *
- * The blob goes into parts of fixed size, as object stores want them, and is opened from the parts again. What comes in is a
- * stdio stream: a source that can only be read in order. What comes out of the parts can be read at any offset.
+ * The blob goes into parts of fixed size, as object stores want them, and is opened from the parts again. What comes in
+ * is a stdio stream: a source that can only be read in order. What comes out of the parts can be read at any offset.
  */
 #include <blobseal_provider.h> /* blobseal_fail() */
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 #define PART ((size_t)1 << 20)
 
-/* ---- A sequential source over a stdio stream ---- */
+/* ---- A sequential source over a stdio stream --------------------------------------------------------------------- */
 
 static enum blobseal_status read_stdio(void *ctx, void *buf, size_t len, size_t *nread, struct blobseal_error *err)
 {
@@ -25,7 +25,7 @@ static enum blobseal_status read_stdio(void *ctx, void *buf, size_t len, size_t 
     return BLOBSEAL_OK;
 }
 
-/* ---- A sequential sink into parts, and a seekable source over them ---- */
+/* ---- A sequential sink into parts, and a seekable source over them ----------------------------------------------- */
 
 struct parts {
     unsigned char **part; /* of PART bytes each; a real one would hold names of uploads */
@@ -92,7 +92,7 @@ static void free_parts(struct parts *p)
     free(p->part);
 }
 
-/* ---- Seal and open ---- */
+/* ---- Seal and open ----------------------------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
 {

@@ -2,8 +2,9 @@
 /*
  * A KEK provider of one's own, for keys that never leave a vault: kek_provider
  *
- * The provider knows references of the form vault:NAME and a vault only by the two functions below; a real one would send
- * requests there. This vault lives in memory, has one RSA key a name, and can be down or forbid. Answers to the library:
+ * The provider knows references of the form vault:NAME and a vault only by the two functions below; a real one would
+ * send requests there. This vault lives in memory, has one RSA key a name, and can be down or forbid. Answers to the
+ * library:
  *
  *   NOT_MINE       the recipient is for another key; asked before the vault is, so that no request is wasted on it
  *   UNAVAILABLE    the vault is down: trying again later may help
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The vault ---- */
+/* ---- The vault --------------------------------------------------------------------------------------------------- */
 
 enum answer { DONE, DOWN, FORBIDDEN, WRONG };
 
@@ -60,10 +61,11 @@ static enum answer vault_unwrap(struct vault *v, const char *name, unsigned char
     return a;
 }
 
-/* A reference holds text only, so the provider finds its vault here. A program with several makes keys by blobseal_kek_new(). */
+/* A reference holds text only, so the provider finds its vault here. A program with several makes keys by
+ * blobseal_kek_new(). */
 static struct vault vault = {.wrap = vault_wrap, .unwrap = vault_unwrap};
 
-/* ---- The provider ---- */
+/* ---- The provider ------------------------------------------------------------------------------------------------ */
 
 struct key {
     char name[32], kid[64];
@@ -139,7 +141,7 @@ static const struct blobseal_provider provider = {
     .close = key_close,
 };
 
-/* ---- Seal for team A, and see who can open ---- */
+/* ---- Seal for team A, and see who can open ----------------------------------------------------------------------- */
 
 static void try_to_open(const char *who, const struct blobseal_memory *sealed, struct blobseal_kek *const *keks,
                         size_t num_keks)

@@ -2,8 +2,8 @@
 /*
  * Read a sealed blob from a pipe, a piece at a time: pull_stream KEY.pem < FILE.sealed
  *
- * This one counts lines. The count is printed only when blobseal_reader_read() has answered 0 bytes: until then more of the
- * blob may be missing, or forged, than was read so far.
+ * This one counts lines. The count is printed only when blobseal_reader_read() has answered 0 bytes: until then more of
+ * the blob may be missing, or forged, than was read so far.
  */
 #include <blobseal.h>
 #include <stdio.h>

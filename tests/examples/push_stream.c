@@ -2,8 +2,8 @@
 /*
  * Seal what a program makes, as it makes it: push_stream KEY.pem FILE.sealed
  *
- * This one writes a log of 100,000 lines. The blob is written under another name until it is complete: nobody finds a part of
- * a blob under its name, whatever happens.
+ * This one writes a log of 100,000 lines. The blob is written under another name until it is complete: nobody finds a
+ * part of a blob under its name, whatever happens.
  */
 #define _POSIX_C_SOURCE 200809L /* O_CLOEXEC */
 #include <blobseal_provider.h>  /* blobseal_fail() */

@@ -2,8 +2,8 @@
 /*
  * Read one blob at any offset from several threads, as a server of disk images does: random_reads KEY.pem
  *
- * The plaintext is a table of 64-bit numbers, each the square of its place, so that every thread can tell whether it got
- * what it asked for. All threads share one reader; none of them holds a lock while it reads or decrypts.
+ * The plaintext is a table of 64-bit numbers, each the square of its place, so that every thread can tell whether it
+ * got what it asked for. All threads share one reader; none of them holds a lock while it reads or decrypts.
  */
 #include <blobseal.h>
 #include <pthread.h>

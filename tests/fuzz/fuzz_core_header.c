@@ -2,7 +2,7 @@
 /* The core header and the arithmetic of lengths. The first byte says whether the checksum is made right. */
 #include <stdlib.h>
 
-#include "internal.h"
+#include "core/format/format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -3,7 +3,7 @@
  * Everything in front of the payload: frame, slots, core header, and the envelopes that are found. The first byte says
  * whether the checksums are made right, and whether the input comes from a file or a pipe or is an envelope alone.
  */
-#include "blobs.c" /* fuzz targets are one file each */
+#include "tests/support/blobs.c" /* fuzz targets are one file each */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

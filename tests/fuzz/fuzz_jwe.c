@@ -2,7 +2,7 @@
 /* The JSON reader and the JWE parser, strict and bare. The first byte chooses. */
 #include <stdlib.h>
 
-#include "internal.h"
+#include "core/jwe/jwe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

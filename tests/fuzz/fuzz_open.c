@@ -4,17 +4,17 @@
  * plaintext comes out only where the core is, byte for byte, one of the known ones: nobody can make another without the
  * data key. The first byte of the input:
  *
- *   bits 0, 1   0: the rest is a blob. 1: the rest is a list of edits of a known blob. 2: the rest is what a sealer writes
- *               into an envelope: length of the protected header (u16), header, content. 3: an envelope that is named
+ *   bits 0, 1   0: the rest is a blob. 1: the rest is a list of edits of a known blob. 2: the rest is what a sealer
+ * writes into an envelope: length of the protected header (u16), header, content. 3: an envelope that is named
  *               explicitly, for a known core
  *   bit 2       make the checksums right again
  *   bit 3       from a pipe
  *   bit 4       read at offsets, too
  *   bits 6, 7   which known blob
  */
-#include "blobs.c" /* fuzz targets are one file each */
-#include "envelopes.c"
-#include "known.h"
+#include "tests/fuzz/known.h"
+#include "tests/support/blobs.c" /* fuzz targets are one file each */
+#include "tests/support/envelopes.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -150,8 +150,8 @@ static void open_content(const struct known *k, const uint8_t *p, size_t len)
 
     if (len >= 2 && header_len <= len - 2) {
         fake_wrap(wrapped, sizeof wrapped, &k->r.cek);
-        st = bs_jwe_write(&w, &jwe, (const char *)p + 2, header_len, &k->r.cek, p + 2 + header_len,
-                          len - 2 - header_len, NULL);
+        st = bs_jwe_write(&w, &jwe, (struct bs_slice){(const uint8_t *)(const char *)p + 2, header_len}, &k->r.cek,
+                          (struct bs_slice){p + 2 + header_len, len - 2 - header_len}, NULL);
         if (st == BLOBSEAL_OK) {
             st = bs_envelope_parse(&e, (const char *)w.p, w.len, NULL);
             if (st == BLOBSEAL_OK)

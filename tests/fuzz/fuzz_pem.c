@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "blobseal_provider.h"
-#include "kek.h"
+#include "kek/kek.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

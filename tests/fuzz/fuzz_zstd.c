@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Zstd content that somebody who may seal made up: the same bytes as from a file and as from a pipe. Both take it or both
- * refuse it, what comes out is the same, and never more than the frames say. The first byte of the input:
+ * Zstd content that somebody who may seal made up: the same bytes as from a file and as from a pipe. Both take it or
+ * both refuse it, what comes out is the same, and never more than the frames say. The first byte of the input:
  *
  *   bit 0       put a seek table behind the frames that are there, so that the fuzzer need not find out how
  *   bits 1..    pieces in which the decoder gets it: 1 byte, 2 bytes, ... or all at once
  */
 #include <stdlib.h>
 
-#include "blobs.c" /* fuzz targets are one file each */
-#include "stored.c"
+#include "tests/support/blobs.c" /* fuzz targets are one file each */
+#include "tests/support/stored.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -97,7 +97,7 @@ static enum blobseal_status open_by_table(const struct stored *b, uint64_t *tota
         size_t len = (size_t)(at[1].stored - at[0].stored), plain_len = (size_t)(at[1].plain - at[0].plain);
         uint8_t *exact = must_copy(b->p + at[0].stored, len);
 
-        st = bs_zframe_decompress(&z, i, plain, plain_len, exact, len, NULL);
+        st = bs_zframe_decompress(&z, i, plain, plain_len, (struct bs_slice){exact, len}, NULL);
         if (st == BLOBSEAL_OK)
             bs_xxh3_add(&state, plain, plain_len);
         free(exact);

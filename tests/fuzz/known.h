@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The blobs that fuzz_open.c knows, made from seeds: what it accepts must be one of them. make_corpus.c writes them out. */
+/* The blobs that fuzz_open.c knows, made from seeds: what it accepts must be one of them. make_corpus.c writes them
+ * out. */
 #ifndef TESTS_FUZZ_KNOWN_H
 #define TESTS_FUZZ_KNOWN_H
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define NUM_KNOWN 4
 #define KNOWN_KID "fuzz-key"

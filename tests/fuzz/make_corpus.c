@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes the first inputs of the fuzz targets, from which the fuzzers went on: make_corpus FOLDER makes FOLDER/TARGET/seed-*.
- * Not part of the build. With the library in build/dev:
+ * Writes the first inputs of the fuzz targets, from which the fuzzers went on: make_corpus FOLDER makes
+ * FOLDER/TARGET/seed-*. Not part of the build. With the library in build/dev:
  *
  *   cc -std=c17 -D_POSIX_C_SOURCE=200809L -Icore/include -Icore -Ikek -Isimd -Itests/support tests/fuzz/make_corpus.c \
  *      tests/support/blobs.c build/dev/libblobseal.a -lcrypto -lxxhash -lpthread -o /tmp/make_corpus
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "known.h"
+#include "tests/fuzz/known.h"
 
 static const char *folder;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs every file of the folders given through a fuzz target, so that what a fuzzer once found is a test in every build.
- * A folder that is missing or empty is a failure: it would otherwise pass for ever.
+ * Runs every file of the folders given through a fuzz target, so that what a fuzzer once found is a test in every
+ * build. A folder that is missing or empty is a failure: it would otherwise pass for ever.
  */
 #include <dirent.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "internal.h"
+#include "core/jwe/jwe.h"
 
 int main(int argc, char **argv)
 {
@@ -22,7 +22,8 @@ int main(int argc, char **argv)
         st = bs_jwe_parse(&jwe, text, len, &bare, &err);
     if (st == BLOBSEAL_OK) {
         content = malloc(jwe.ciphertext.len + 1);
-        st = content != NULL ? bs_jwe_open(&jwe, true, &kek, 1, content, NULL, &err) : BLOBSEAL_E_NOMEM;
+        st = content != NULL ? bs_jwe_open(&jwe, true, (struct bs_keks){&kek, 1}, content, NULL, &err)
+                             : BLOBSEAL_E_NOMEM;
     }
     if (st == BLOBSEAL_OK)
         fwrite(content, 1, jwe.ciphertext.len, stdout);

@@ -12,8 +12,8 @@
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
-#include "kek.h"
-#include "vectors.h"
+#include "kek/kek.h"
+#include "tests/support/vectors.h"
 
 TestSuite(keygen, .fini = vec_no_leaks);
 

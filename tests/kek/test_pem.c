@@ -10,12 +10,12 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
-#include "kek.h"
-#include "vectors.h"
+#include "kek/kek.h"
+#include "tests/support/vectors.h"
 
 TestSuite(pem, .fini = vec_no_leaks);
 
-/* ---- PEM texts ------------------------------------------------------------------------------------------------- */
+/* ---- PEM texts --------------------------------------------------------------------------------------------------- */
 
 static char *text_of(BIO *bio)
 {
@@ -76,7 +76,7 @@ static char *certificate(EVP_PKEY *key, const char *name)
     return text_of(bio);
 }
 
-/* ---- Opening --------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static enum blobseal_status open_text(struct blobseal_kek **kek, const char *text, unsigned mode,
                                       const struct blobseal_kek_options *options, struct blobseal_error *err)
@@ -410,7 +410,7 @@ Test(pem, openssls_old_encryption_is_refused_with_the_way_out)
     EVP_PKEY_free(key);
 }
 
-/* ---- Options --------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 /* A caller that was compiled against an older header has a shorter struct, with anything behind it. */
 Test(pem, options_of_an_older_caller_are_read_to_their_size)

@@ -14,7 +14,7 @@
 #include <openssl/rsa.h>
 
 #include "blobseal_provider.h"
-#include "vectors.h"
+#include "tests/support/vectors.h"
 
 TestSuite(pem_files, .fini = vec_no_leaks);
 
@@ -186,7 +186,7 @@ Test(pem_files, keys_that_are_not_rsa_are_told_so)
     }
 }
 
-/* ---- Files --------------------------------------------------------------------------------------------------------- */
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
 Test(pem_files, a_missing_file_is_an_input_error)
 {
@@ -254,7 +254,7 @@ Test(pem_files, a_large_file_is_not_read_to_its_end)
     cr_assert_eq(open_ref("/dev/zero", &err), BLOBSEAL_E_CONFIG);
 }
 
-/* ---- What stands around the key ------------------------------------------------------------------------------------ */
+/* ---- What stands around the key ---------------------------------------------------------------------------------- */
 
 static enum blobseal_status open_joined(const char *a, const char *b, bool *can_unwrap)
 {
@@ -341,7 +341,7 @@ Test(pem_files, line_ends_do_not_matter)
     texts_end(&t);
 }
 
-/* ---- Cut and changed keys ------------------------------------------------------------------------------------------ */
+/* ---- Cut and changed keys ---------------------------------------------------------------------------------------- */
 
 Test(pem_files, no_cut_file_is_a_key)
 {
@@ -412,7 +412,7 @@ Test(pem_files, changed_der_is_a_key_or_refused)
     EVP_PKEY_free(key);
 }
 
-/* ---- References ---------------------------------------------------------------------------------------------------- */
+/* ---- References -------------------------------------------------------------------------------------------------- */
 
 Test(pem_files, file_scheme_and_plain_path_are_the_same)
 {

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kek.h"
-#include "vectors.h"
+#include "kek/kek.h"
+#include "tests/support/vectors.h"
 
 TestSuite(registry, .fini = vec_no_leaks);
 
@@ -96,7 +96,7 @@ static enum blobseal_status open_ref(const struct blobseal_registry *r, const ch
     return st;
 }
 
-/* ---- Which provider ------------------------------------------------------------------------------------------------ */
+/* ---- Which provider ---------------------------------------------------------------------------------------------- */
 
 Test(registry, a_provider_gets_what_stands_behind_its_scheme)
 {
@@ -196,7 +196,7 @@ Test(registry, it_holds_32_providers)
     blobseal_registry_free(r);
 }
 
-/* ---- Which providers are accepted ---------------------------------------------------------------------------------- */
+/* ---- Which providers are accepted -------------------------------------------------------------------------------- */
 
 static void check_refused(struct blobseal_provider p)
 {
@@ -280,7 +280,7 @@ Test(registry, schemes_are_lower_case_words)
     }
 }
 
-/* ---- The life of a KEK ----------------------------------------------------------------------------------------------- */
+/* ---- The life of a KEK ------------------------------------------------------------------------------------------- */
 
 Test(registry, a_state_is_closed_exactly_once)
 {
@@ -419,7 +419,7 @@ Test(registry, a_kek_that_cannot_unwrap_never_asks_its_provider)
     blobseal_kek_close(kek);
 }
 
-/* ---- Options --------------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static enum blobseal_status no_passphrase(void *ctx, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
@@ -460,7 +460,8 @@ Test(registry, a_provider_always_gets_whole_options)
     blobseal_registry_free(r);
 }
 
-/* What a provider sees is this version's struct, whatever size the caller's had: `size` must not promise more or less. */
+/* What a provider sees is this version's struct, whatever size the caller's had: `size` must not promise more or less.
+ */
 Test(registry, the_size_of_options_is_that_of_this_version)
 {
     static const size_t sizes[] = {sizeof(size_t), offsetof(struct blobseal_kek_options, oaep),

@@ -9,12 +9,12 @@
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 
-#include "internal.h"
-#include "vectors.h"
+#include "kek/rsa.h"
+#include "tests/support/vectors.h"
 
 TestSuite(rsa, .fini = vec_no_leaks);
 
-/* ---- Wycheproof ------------------------------------------------------------------------------------------------ */
+/* ---- Wycheproof -------------------------------------------------------------------------------------------------- */
 
 enum { OAEP_256, OAEP_1, MIXED }; /* what a group's pair of hashes is for JOSE */
 
@@ -163,7 +163,7 @@ Test(rsa, other_sizes_and_hashes_are_refused)
     cr_assert_eq(t.opened, 18); /* three for each size and each of the two pairs of hashes */
 }
 
-/* ---- Wrapping -------------------------------------------------------------------------------------------------- */
+/* ---- Wrapping ---------------------------------------------------------------------------------------------------- */
 
 /* Decrypt with OpenSSL alone. */
 static bool openssl_opens(EVP_PKEY *key, const EVP_MD *md, const uint8_t *in, size_t len, uint8_t *out, size_t *n)
@@ -347,7 +347,7 @@ Test(rsa, unsafe_exponents_are_refused)
     check_refused(generate("RSA", 2048, 3), "exponent");
 }
 
-/* ---- The key id ------------------------------------------------------------------------------------------------ */
+/* ---- The key id -------------------------------------------------------------------------------------------------- */
 
 #define URN "urn:ietf:params:oauth:jwk-thumbprint:sha-256:"
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs under valgrind. Memcheck follows undefined bytes through every instruction and reports a branch or an address that depends
- * on one. Here secrets are marked as undefined, so that it reports what depends on them, in the very objects that are shipped.
+ * Runs under valgrind. Memcheck follows undefined bytes through every instruction and reports a branch or an address
+ * that depends on one. Here secrets are marked as undefined, so that it reports what depends on them, in the very
+ * objects that are shipped.
  *
- * Whether a message is genuine is public, and code branches on it: one report for each tag that is compared, no more. What
- * a function returns is public as well, and made defined before this program looks at it. Functions that leak come first, and
- * have to be found. Where a report comes from is in the output of valgrind.
+ * Whether a message is genuine is public, and code branches on it: one report for each tag that is compared, no more.
+ * What a function returns is public as well, and made defined before this program looks at it. Functions that leak come
+ * first, and have to be found. Where a report comes from is in the output of valgrind.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 #include <valgrind/memcheck.h>
 
 #include "blobseal_provider.h"
-#include "entries.h"
-#include "internal.h"
+#include "core/envelope/envelope.h"
+#include "tests/support/entries.h"
 
 static unsigned failures, passed;
 
@@ -60,7 +61,7 @@ static void fill(uint8_t *p, size_t len, unsigned seed)
         p[i] = (uint8_t)((i + seed) * 167 >> 3);
 }
 
-/* ---- Functions that leak, to see that they are found --------------------------------------------------------------- */
+/* ---- Functions that leak, to see that they are found ------------------------------------------------------------- */
 
 static __attribute__((noinline)) bool leaky_equal(const volatile uint8_t *a, const volatile uint8_t *b, size_t len)
 {
@@ -101,7 +102,7 @@ static void check_that_leaks_are_found(void)
     expect_leak(before, 0, "a table with a secret index");
 }
 
-/* ---- Kernels ------------------------------------------------------------------------------------------------------- */
+/* ---- Kernels ----------------------------------------------------------------------------------------------------- */
 
 #define MOST_PLAIN  21000
 #define MOST_SEALED (MOST_PLAIN + 3 * BS_GCM_TAG_LEN)
@@ -203,7 +204,7 @@ static void check_kernels(void)
                          bs_gcm_impls[i]->name);
 }
 
-/* ---- What core does with keys --------------------------------------------------------------------------------------- */
+/* ---- What core does with keys ------------------------------------------------------------------------------------ */
 
 static void check_equal(void)
 {
@@ -247,8 +248,9 @@ static void check_base64url(void)
 }
 
 /*
- * Writing is clean. Reading branches on every character, as JSON has it: quote, backslash, control, the length of UTF-8. Each
- * branch goes the same way for all 64 characters of base64url, so that every key makes as many reports as any other.
+ * Writing is clean. Reading branches on every character, as JSON has it: quote, backslash, control, the length of
+ * UTF-8. Each branch goes the same way for all 64 characters of base64url, so that every key makes as many reports as
+ * any other.
  */
 static void check_jwk(void)
 {

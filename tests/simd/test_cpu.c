@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "simd.h"
+#include "simd/simd.h"
 
 #define AVX_STATE    0x07u
 #define AVX512_STATE 0xE7u

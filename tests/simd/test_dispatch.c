@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "simd.h"
+#include "simd/simd.h"
 
 static const uint8_t raw[BS_GCM_KEY_LEN] = {1, 2, 3};
 

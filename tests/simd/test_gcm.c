@@ -2,8 +2,8 @@
 /* Every entry of the dispatch table against vectors and against single calls of OpenSSL's EVP: support/gcm_checks.c. */
 #include <criterion/criterion.h>
 
-#include "entries.h"
-#include "gcm.h"
+#include "tests/support/entries.h"
+#include "tests/support/gcm.h"
 
 TestSuite(gcm, .fini = vec_no_leaks);
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "entries.h"
-#include "simd.h"
+#include "simd/simd.h"
+#include "tests/support/entries.h"
 
 Test(selftest, every_implementation_passes)
 {
@@ -14,7 +14,7 @@ Test(selftest, every_implementation_passes)
     cr_expect(bs_xxh3_selftest(bs_xxh3));
 }
 
-/* ---- A kernel that is right but for one thing ------------------------------------------------------------------------ */
+/* ---- A kernel that is right but for one thing -------------------------------------------------------------------- */
 
 static enum {
     NOTHING,
@@ -130,7 +130,7 @@ Test(selftest, every_fault_of_a_kernel_is_found)
                      "fault %d", fault);
 }
 
-/* ---- Sums ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Sums -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t always_of_nothing(uint64_t seed, const void *p, size_t len)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "simd.h"
+#include "simd/simd.h"
 
 #define PRIME64 0x9E3779B185EBCA8Du
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 static _Noreturn void give_up(const char *what)
 {
@@ -11,7 +11,7 @@ static _Noreturn void give_up(const char *what)
     abort();
 }
 
-/* ---- Bytes ------------------------------------------------------------------------------------------------- */
+/* ---- Bytes ------------------------------------------------------------------------------------------------------- */
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
 uint64_t random_next(uint64_t *state)
@@ -80,7 +80,7 @@ void *must_copy(const void *p, size_t len)
     return copy;
 }
 
-/* ---- Faults --------------------------------------------------------------------------------------------------- */
+/* ---- Faults ------------------------------------------------------------------------------------------------------ */
 
 /* Whether the call with this number, which touches bytes up to @end, fails. */
 static bool strikes(const struct fault *f, uint64_t call, uint64_t end)
@@ -97,7 +97,7 @@ static enum blobseal_status fail_with(const struct fault *f, const char *what, s
     return f->status;
 }
 
-/* ---- KEKs --------------------------------------------------------------------------------------------------------- */
+/* ---- KEKs -------------------------------------------------------------------------------------------------------- */
 
 static uint8_t pad_byte(size_t i)
 {
@@ -176,7 +176,7 @@ struct blobseal_kek *fake_kek_open(struct fake_kek *state)
     return kek;
 }
 
-/* ---- Sources --------------------------------------------------------------------------------------------------- */
+/* ---- Sources ----------------------------------------------------------------------------------------------------- */
 
 static size_t piece(struct test_source *s, size_t len)
 {
@@ -274,7 +274,7 @@ void test_source_end(struct test_source *state)
     pthread_mutex_destroy(&state->lock);
 }
 
-/* ---- Sinks ------------------------------------------------------------------------------------------------------ */
+/* ---- Sinks ------------------------------------------------------------------------------------------------------- */
 
 static enum blobseal_status sink_at(struct test_sink *s, const void *buf, size_t len, uint64_t off,
                                     struct blobseal_error *err)
@@ -366,7 +366,7 @@ bool test_sink_is_part_of(const struct test_sink *state, const void *want, size_
     return true;
 }
 
-/* ---- Sealing and opening in memory ----------------------------------------------------------------------------- */
+/* ---- Sealing and opening in memory ------------------------------------------------------------------------------- */
 
 enum blobseal_status seal_bytes(struct sealed *out, const void *plain, size_t len, struct blobseal_kek *const *keks,
                                 size_t num_keks, const struct blobseal_seal_options *options,
@@ -478,7 +478,7 @@ uint8_t *recipe_core(const struct recipe *r, const void *plain, size_t len, size
         bool last = n < BS_SEGMENT_LEN;
         size_t sealed_len = last ? bs_sealed_tail_len(n) : BS_SEALED_SEGMENT_LEN;
 
-        if (!bs_chunked_seal(&c, segment * BS_SEGMENT_CHUNKS, last, out, p, n))
+        if (!bs_chunked_seal(&c, segment * BS_SEGMENT_CHUNKS, last, out, (struct bs_slice){p, n}))
             give_up("sealing failed");
         if (r->core.segments == BS_SEGMENTS_CHECKSUMMED)
             bs_store64(out + sealed_len, bs_xxh3(bs_load64(r->core.blob_id) ^ segment, out, sealed_len));
@@ -494,7 +494,8 @@ char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobse
 {
     struct bs_builder w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
 
-    if (bs_envelope_write(&w, &r->core, generation, &r->dek, (struct bs_slice){0}, keks, num_keks, NULL) != BLOBSEAL_OK)
+    if (bs_envelope_write(&w, &(const struct bs_envelope_plan){&r->core, generation, &r->dek, (struct bs_slice){0}},
+                          (struct bs_keks){keks, num_keks}, NULL) != BLOBSEAL_OK)
         give_up("writing an envelope failed");
     w.p[w.len] = '\0';
     return (char *)w.p;

@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tests of whole blobs share: keys that cost nothing, sources and sinks that misbehave on demand and watch how they
- * are called, and blobs put together piece by piece. No test framework: programs under ThreadSanitizer and fuzz targets
- * use it too. A helper that fails where a test cannot go on prints why and aborts.
+ * What tests of whole blobs share: keys that cost nothing, sources and sinks that misbehave on demand and watch how
+ * they are called, and blobs put together piece by piece. No test framework: programs under ThreadSanitizer and fuzz
+ * targets use it too. A helper that fails where a test cannot go on prints why and aborts.
  */
 #ifndef TESTS_BLOBS_H
 #define TESTS_BLOBS_H
 
 #include <stdatomic.h>
 
-#include "internal.h"
+#include "core/check/check.h"
+#include "core/open/open.h"
+#include "core/recipients/recipients.h"
+#include "core/seal/seal.h"
+
+/* Options for blobseal_attach(), from the members that matter. */
+#define ATTACH(...)                                                                                                    \
+    (&(const struct blobseal_attach_options){.size = sizeof(struct blobseal_attach_options), __VA_ARGS__})
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-/* ---- Bytes ------------------------------------------------------------------------------------------------- */
+/* ---- Bytes ------------------------------------------------------------------------------------------------------- */
 
 /* The next number of a sequence that depends on where *@state started, and one below @n. */
 uint64_t random_next(uint64_t *state);
@@ -30,7 +37,7 @@ bool has_pattern(const uint8_t *p, size_t len);
 void *must_alloc(size_t len);
 void *must_copy(const void *p, size_t len);
 
-/* ---- Faults --------------------------------------------------------------------------------------------------- */
+/* ---- Faults ------------------------------------------------------------------------------------------------------ */
 
 struct fault {
     uint64_t at_call; /* this call fails, counted from 1, and all behind it; 0: none         */
@@ -40,7 +47,7 @@ struct fault {
     bool once;   /* calls behind at_call succeed again                                     */
 };
 
-/* ---- A KEK that costs nothing: XOR with a constant, padded to 256 bytes ------------------------------------------- */
+/* ---- A KEK that costs nothing: XOR with a constant, padded to 256 bytes ------------------------------------------ */
 
 struct fake_kek {
     const char *kid;
@@ -59,7 +66,7 @@ struct blobseal_kek *fake_kek_open(struct fake_kek *state);
 /* What wrap() makes of @secret. */
 void fake_wrap(uint8_t *out, size_t len, const struct blobseal_secret32 *secret);
 
-/* ---- Sources and sinks --------------------------------------------------------------------------------------------- */
+/* ---- Sources and sinks ------------------------------------------------------------------------------------------- */
 
 struct test_source {
     const uint8_t *data;
@@ -105,7 +112,7 @@ bool test_sink_is(const struct test_sink *state, const void *want, size_t len);
 /* Whether whatever it holds is from @want, in its place; for a sequential sink a prefix of it. */
 bool test_sink_is_part_of(const struct test_sink *state, const void *want, size_t len);
 
-/* ---- Sealing and opening in memory ----------------------------------------------------------------------------- */
+/* ---- Sealing and opening in memory ------------------------------------------------------------------------------- */
 
 struct sealed {
     uint8_t *data;
@@ -157,10 +164,14 @@ void recipe_derive(struct recipe *r);
 /* The core of @plain: header and payload. *@core_len receives its length. free(). */
 uint8_t *recipe_core(const struct recipe *r, const void *plain, size_t len, size_t *core_len);
 
+/* What bs_envelope_encode() needs for the blob of a recipe, valid until the next call. */
+const struct bs_envelope *envelope_for(const struct recipe *r, uint64_t generation, const struct bs_jwe *jwe);
+
 /* The envelope for @keks, zero-terminated. free(). */
 char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobseal_kek *const *keks, size_t num_keks);
 
-/* Put @a in a compact frame, or @a and @b in the slots of an A/B one, in front of a core. NULL: an empty slot. free(). */
+/* Put @a in a compact frame, or @a and @b in the slots of an A/B one, in front of a core. NULL: an empty slot. free().
+ */
 struct slot_text {
     const char *text;
     uint64_t generation;

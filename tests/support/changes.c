@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blobs whose recipients are changed: see changes.h. */
-#include "changes.h"
+#include "tests/support/changes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@ static _Noreturn void give_up(const char *what)
     abort();
 }
 
-/* ---- Keys ------------------------------------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 struct fake_kek fakes[NUM_KEYS], public_fakes[NUM_KEYS];
 struct blobseal_kek *keys[NUM_KEYS], *public_keys[NUM_KEYS];
@@ -36,7 +36,7 @@ void keys_end(void)
     }
 }
 
-/* ---- Blobs ------------------------------------------------------------------------------------------------------ */
+/* ---- Blobs ------------------------------------------------------------------------------------------------------- */
 
 const char *const way_names[NUM_WAYS] = {"compact", "A/B", "detached", "envelope alone"};
 
@@ -165,7 +165,8 @@ static void rewrite(struct kept *k, const struct blobseal_change_result *r)
 
     blobseal_source_memory(&source, &from, k->blob, k->len);
     blobseal_sink_memory(&sink, &to);
-    if (blobseal_attach(&sink, &source, r->envelope, r->envelope_len, BLOBSEAL_LAYOUT_AUTO, 0, NULL) != BLOBSEAL_OK)
+    if (blobseal_attach(&sink, &source, ATTACH(.envelope = r->envelope, .envelope_len = r->envelope_len), NULL) !=
+        BLOBSEAL_OK)
         give_up("attaching a changed envelope failed");
     check_core(k, to.data, to.len);
     if (!r->changed && !r->finished && (to.len != k->len || memcmp(to.data, k->blob, to.len) != 0))
@@ -181,11 +182,23 @@ static enum blobseal_status change_outside(struct kept *k, struct blobseal_kek *
 {
     struct blobseal_memory from;
     struct blobseal_source source;
+    union {
+        struct blobseal_change change;
+        uint8_t room[256]; /* for the structs of newer programs */
+    } with = {.room = {0}};
     enum blobseal_status st;
 
+    if (change != NULL)
+        memcpy(&with, change, change->size > sizeof change->size ? change->size : sizeof change->size);
+    if (k->envelope != NULL) {
+        if (with.change.size >= sizeof with.change.size && with.change.size < sizeof with.change)
+            with.change.size = sizeof with.change; /* an older program's members are all that is set */
+        with.change.envelope = k->envelope;
+        with.change.envelope_len = k->envelope_len;
+    }
     blobseal_source_memory(&source, &from, k->blob, k->len);
-    st = blobseal_change_envelope(result, k->way == WAY_ENVELOPE_ALONE ? NULL : &source, k->envelope, k->envelope_len,
-                                  keks, num, change, err);
+    st = blobseal_change_envelope(result, k->way == WAY_ENVELOPE_ALONE ? NULL : &source, keks, num,
+                                  change != NULL ? &with.change : NULL, err);
     if (st != BLOBSEAL_OK)
         return st;
     if (k->way == WAY_COMPACT) {

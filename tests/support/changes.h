@@ -3,9 +3,9 @@
 #ifndef TESTS_CHANGES_H
 #define TESTS_CHANGES_H
 
-#include "disk.h"
+#include "tests/support/disk.h"
 
-/* ---- Keys ------------------------------------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 #define NUM_KEYS 70
 
@@ -44,8 +44,8 @@ void kept_clear(struct kept *k);
 enum blobseal_status kept_open(const struct kept *k, struct blobseal_kek *kek);
 
 /*
- * Change it, in the way that it is kept, and keep what comes out. Aborts where a failure has changed anything, where the core
- * is another one, or where `changed` and the bytes do not agree.
+ * Change it, in the way that it is kept, and keep what comes out. Aborts where a failure has changed anything, where
+ * the core is another one, or where `changed` and the bytes do not agree.
  */
 enum blobseal_status kept_change(struct kept *k, struct blobseal_kek *const *keks, size_t num,
                                  const struct blobseal_change *change, struct blobseal_change_result **result,

@@ -2,7 +2,7 @@
 /* A disk in memory: see disk.h. */
 #include <stdlib.h>
 
-#include "disk.h"
+#include "tests/support/disk.h"
 
 /* Count an operation; whether it is the one to fail at. */
 static bool stops(struct test_disk *d)
@@ -110,7 +110,7 @@ void disk_end(struct test_disk *d)
     d->stored = NULL;
 }
 
-/* ---- What is left when the power goes ----------------------------------------------------------------------------- */
+/* ---- What is left when the power goes ---------------------------------------------------------------------------- */
 
 /* Length of the sector at @off: the last one may be short. */
 static size_t sector_at(const struct test_disk *d, size_t sector, size_t off)

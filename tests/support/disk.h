@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk in memory that a blob is changed on: it knows what is durable and what is only cached, counts what is asked of it,
- * fails and dies on demand, and shows every state that a loss of power can leave.
+ * A disk in memory that a blob is changed on: it knows what is durable and what is only cached, counts what is asked of
+ * it, fails and dies on demand, and shows every state that a loss of power can leave.
  */
 #ifndef TESTS_DISK_H
 #define TESTS_DISK_H
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 enum disk_op { DISK_READ, DISK_WRITE, DISK_SYNC };
 
@@ -32,7 +32,7 @@ struct test_disk {
 void disk_start(struct blobseal_target *target, struct test_disk *d, const void *data, size_t len);
 void disk_end(struct test_disk *d);
 
-/* ---- What is left when the power goes ----------------------------------------------------------------------------- */
+/* ---- What is left when the power goes ---------------------------------------------------------------------------- */
 
 /* Which of the sectors that were written and not synced have reached the disk. */
 enum survivors {

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "simd.h"
+#include "simd/simd.h"
 
 /* `wide` stands for what lets a CPU have it. */
 static inline void say_not_proved(FILE *to, const struct bs_gcm_impl *impl)

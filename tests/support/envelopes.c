@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 enum blobseal_status open_envelope(const struct bs_envelope *e, const struct bs_core_header *core,
                                    struct blobseal_kek *const *keks, size_t num_keks, struct bs_chunked_keys *keys,
                                    struct blobseal_error *err)
 {
     struct bs_unlocked *u;
-    enum blobseal_status st = bs_envelope_unlock(&u, e, core, keks, num_keks, err);
+    enum blobseal_status st = bs_envelope_unlock(&u, e, core, (struct bs_keks){keks, num_keks}, err);
 
     if (st == BLOBSEAL_OK)
         *keys = u->keys;
@@ -14,4 +14,13 @@ enum blobseal_status open_envelope(const struct bs_envelope *e, const struct bs_
         blobseal_wipe(keys, sizeof *keys);
     blobseal_secret_free(u);
     return st;
+}
+
+const struct bs_envelope *envelope_for(const struct recipe *r, uint64_t generation, const struct bs_jwe *jwe)
+{
+    static struct bs_envelope e;
+
+    e = (struct bs_envelope){.jwe = *jwe, .generation = generation};
+    memcpy(e.blob_id, r->core.blob_id, sizeof e.blob_id);
+    return &e;
 }

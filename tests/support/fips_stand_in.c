@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A provider under the name of OpenSSL's FIPS provider, for machines that do not have it: algorithms of the default provider
- * with the property fips=yes, in a context of their own. As the real one it has no scrypt, no PBES1, and neither reads nor
- * writes keys. Nothing about it is validated: it shows who is asked, and that nobody else is.
+ * A provider under the name of OpenSSL's FIPS provider, for machines that do not have it: algorithms of the default
+ * provider with the property fips=yes, in a context of their own. As the real one it has no scrypt, no PBES1, and
+ * neither reads nor writes keys. Nothing about it is validated: it shows who is asked, and that nobody else is.
  *
  * As a module it is what `blobseal --fips` finds in OPENSSL_MODULES; a unit test has it built in.
  */

@@ -8,7 +8,7 @@
 
 #include <openssl/evp.h>
 
-#include "gcm.h"
+#include "tests/support/gcm.h"
 
 #define FILLER 0xA5
 
@@ -35,7 +35,7 @@ bool gcm_is_zero(const uint8_t *p, size_t len)
     return true;
 }
 
-/* ---- What is right --------------------------------------------------------------------------------------------- */
+/* ---- What is right ----------------------------------------------------------------------------------------------- */
 
 /* The definition of a nonce, on its own: @base XOR the 12-byte big-endian number @index. */
 static void nonce_of(uint8_t out[BS_GCM_NONCE_LEN], const uint8_t *base, uint64_t index)
@@ -153,7 +153,8 @@ static void open_in_place(struct place *p)
     GCM_EXPECT(p->impl, memcmp(p->room + p->plain.len, p->sealed.p + p->plain.len, p->sealed.len - p->plain.len) == 0);
 }
 
-/* A bit of one message is flipped. In front of it all is released; no byte of it stays as it would open, and none behind it. */
+/* A bit of one message is flipped. In front of it all is released; no byte of it stays as it would open, and none
+ * behind it. */
 static void refuse_in_place(struct place *p, size_t bit)
 {
     size_t bad = bit / 8 / (p->run->msg_len + BS_GCM_TAG_LEN), good = bad * p->run->msg_len;

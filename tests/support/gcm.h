@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an entry of the table of AES-GCM implementations must do, as plain functions: Criterion's tests call them, and so does
- * tests/cross/kernels.c where Criterion cannot run (it starts itself anew, and so leaves an emulator). What is wrong ends the
- * process with a message.
+ * What an entry of the table of AES-GCM implementations must do, as plain functions: Criterion's tests call them, and
+ * so does tests/cross/kernels.c where Criterion cannot run (it starts itself anew, and so leaves an emulator). What is
+ * wrong ends the process with a message.
  */
 #ifndef TEST_SUPPORT_GCM_H
 #define TEST_SUPPORT_GCM_H
 
-#include "simd.h"
-#include "vectors.h"
+#include "simd/simd.h"
+#include "tests/support/vectors.h"
 
 /* End the process where @cond is false, and say for which entry. */
 #define GCM_EXPECT(impl, cond)                                                                                         \
@@ -26,8 +26,8 @@ bool gcm_is_zero(const uint8_t *p, size_t len);
 void gcm_evp_run(const uint8_t *raw, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
 
 /*
- * @len readable and writable bytes: behind them (@high) or in front of them is a page that faults, and on the other side there
- * is a page's rest of zeros.
+ * @len readable and writable bytes: behind them (@high) or in front of them is a page that faults, and on the other
+ * side there is a page's rest of zeros.
  */
 uint8_t *gcm_guarded(size_t len, bool high);
 void gcm_unguard(uint8_t *p, size_t len, bool high);
@@ -48,7 +48,7 @@ extern const struct gcm_check gcm_checks[];
 /* One of them by its name. */
 void gcm_check(const char *name, const struct bs_gcm_impl *impl);
 
-/* ---- gcm_vectors.c ------------------------------------------------------------------------------------------------- */
+/* ---- gcm_vectors.c ----------------------------------------------------------------------------------------------- */
 
 void gcm_seals_as_nist_says(const struct bs_gcm_impl *impl);
 void gcm_opens_as_nist_says(const struct bs_gcm_impl *impl);

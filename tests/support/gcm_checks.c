@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "gcm.h"
+#include "tests/support/gcm.h"
 
 #define FILLER 0xA5
 #define CHUNK  ((size_t)16384)

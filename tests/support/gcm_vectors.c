@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Public vectors on an entry of the table of AES-GCM implementations: NIST's, and those of C2SP for chunks of 16 KiB. */
+/* Public vectors on an entry of the table of AES-GCM implementations: NIST's, and those of C2SP for chunks of 16 KiB.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
 
-#include "gcm.h"
+#include "tests/support/gcm.h"
 
 #define FILLER 0xA5
 
@@ -84,7 +85,7 @@ void gcm_opens_as_nist_says(const struct bs_gcm_impl *impl)
     nist_file(impl, "nist-cavp/gcmDecrypt256.rsp.gz", NIST_FAILING, nist_decrypt_case);
 }
 
-/* ---- C2SP: the chunks below the header, with the key and nonce that derivation gives ------------------------------- */
+/* ---- C2SP: the chunks below the header, with the key and nonce that derivation gives ----------------------------- */
 
 #define C2SP_FILE   "c2sp/c2sp_chunked_encryption_aes_256_gcm_test.json"
 #define C2SP_HEADER 56

@@ -2,7 +2,7 @@
 /* Zstd content made by hand: see stored.h. */
 #include <stdlib.h>
 
-#include "stored.h"
+#include "tests/support/stored.h"
 
 #define BLOCK ((size_t)131072)
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_STORED_H
 #define TESTS_STORED_H
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 /* Bytes that grow. Zero is empty; free(b->p). */
 struct stored {

@@ -13,15 +13,16 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 
-/* Bytes on the heap, exactly as long as they say, so that AddressSanitizer sees a read beyond them. Release with free(). */
+/* Bytes on the heap, exactly as long as they say, so that AddressSanitizer sees a read beyond them. Release with
+ * free(). */
 struct vec_bytes {
     uint8_t *p;
     size_t len;
 };
 
 /*
- * For TestSuite(name, .fini = vec_no_leaks): under AddressSanitizer, abort if the test leaked memory. Criterion itself takes
- * no notice of what LeakSanitizer says when a test's process ends.
+ * For TestSuite(name, .fini = vec_no_leaks): under AddressSanitizer, abort if the test leaked memory. Criterion itself
+ * takes no notice of what LeakSanitizer says when a test's process ends.
  */
 void vec_no_leaks(void);
 
@@ -40,7 +41,7 @@ struct vec_bytes vec_inflate(struct vec_bytes packed);
 /* A base64url string without padding. */
 struct vec_bytes vec_b64(const char *text);
 
-/* ---- Files. Paths are relative to tests/vectors. ---- */
+/* ---- Files. Paths are relative to tests/vectors. ----------------------------------------------------------------- */
 
 /* The whole of a file, unpacked if it is gzip. A zero byte stands behind it that is not counted. */
 struct vec_bytes vec_read(const char *path);
@@ -55,7 +56,7 @@ json_t *vec_list(const json_t *object, const char *name);
 /* Whether the array `flags` of a Wycheproof case has @flag. */
 bool vec_has_flag(const json_t *test, const char *flag);
 
-/* ---- NIST CAVP response files for GCM ---- */
+/* ---- NIST CAVP response files for GCM ---------------------------------------------------------------------------- */
 
 struct vec_rsp {
     char *text, *at;
@@ -69,7 +70,7 @@ struct vec_rsp vec_rsp_open(const char *path);
 bool vec_rsp_next(struct vec_rsp *r);
 void vec_rsp_close(struct vec_rsp *r);
 
-/* ---- Keys ---- */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 /* A private or public key in PEM. */
 EVP_PKEY *vec_key(const char *pem);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading at an offset allocates nothing once it is warm: neither here nor in OpenSSL. It counts calls of malloc(), in whose place
- * it stands; sanitizers stand there too, so it is not built with them.
+ * Reading at an offset allocates nothing once it is warm: neither here nor in OpenSSL. It counts calls of malloc(), in
+ * whose place it stands; sanitizers stand there too, so it is not built with them.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define THREADS 4
 #define LEN     ((size_t)3 * 1024 * 1024 + 12345)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From file to file with many threads: what comes out, and that no more of them write at once than the kernel can use. This
- * program's own pwrite() stands in front of the system's and counts.
+ * From file to file with many threads: what comes out, and that no more of them write at once than the kernel can use.
+ * This program's own pwrite() stands in front of the system's and counts.
  */
 #define _DEFAULT_SOURCE /* pwritev */
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define LEN     ((size_t)12 * 1024 * 1024 + 777)
 #define THREADS 8
@@ -36,7 +36,7 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t off)
     return n;
 }
 
-/* ---- One way and back ---------------------------------------------------------------------------------------------- */
+/* ---- One way and back -------------------------------------------------------------------------------------------- */
 
 static struct blobseal_kek *kek;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the program around the library can rely on: its signals, its output, its descriptors and threads stay as they are, and
- * after fork() both sides go on. Runs under ThreadSanitizer as well.
+ * What the program around the library can rely on: its signals, its output, its descriptors and threads stay as they
+ * are, and after fork() both sides go on. Runs under ThreadSanitizer as well.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define LEN ((size_t)3 * 1024 * 1024 + 12345)
 
@@ -50,8 +50,8 @@ static pthread_t caller;
 static _Atomic unsigned reads_elsewhere;
 
 /*
- * Threads of the library take no signals: those are the program's. The caller works as well and could be done before any other
- * thread runs: so it waits for one, but not for ever.
+ * Threads of the library take no signals: those are the program's. The caller works as well and could be done before
+ * any other thread runs: so it waits for one, but not for ever.
  */
 static enum blobseal_status pread_and_look(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
                                            struct blobseal_error *err)
@@ -113,7 +113,7 @@ static void use_library(void)
     blobseal_kek_close(kek);
 }
 
-/* ---- Signals, output, descriptors, threads ------------------------------------------------------------------------- */
+/* ---- Signals, output, descriptors, threads ----------------------------------------------------------------------- */
 
 struct surroundings {
     void (*handlers[NSIG])(int);
@@ -176,7 +176,7 @@ static void check_surroundings(void)
     CHECK(before.umask == after.umask && strcmp(before.folder, after.folder) == 0);
 }
 
-/* ---- Fork ---------------------------------------------------------------------------------------------------------- */
+/* ---- Fork -------------------------------------------------------------------------------------------------------- */
 
 /* In the child: what it sees of the parent's secrets, and a whole round with objects of its own. The exit code. */
 static int be_child(const uint8_t *secret, const struct blobseal_reader *r, int to_parent)
@@ -185,7 +185,7 @@ static int be_child(const uint8_t *secret, const struct blobseal_reader *r, int 
 
     failures = 0;
     CHECK(bs_all_zero(secret, 5000));
-    CHECK(bs_all_zero(r->keys->key, sizeof r->keys->key));
+    CHECK(bs_all_zero(r->content.stored.keys->key, sizeof r->content.stored.keys->key));
     use_library();
     CHECK(blobseal_random(random, sizeof random, true));
     CHECK(write(to_parent, random, sizeof random) == sizeof random);
@@ -229,7 +229,7 @@ static void check_fork(void)
     blobseal_source_memory(&source, &state, sealed.data, sealed.len);
     if (blobseal_reader_open(&r, &source, &kek, 1, NULL, NULL) != BLOBSEAL_OK)
         abort();
-    CHECK(!bs_all_zero(r->keys->key, sizeof r->keys->key));
+    CHECK(!bs_all_zero(r->content.stored.keys->key, sizeof r->content.stored.keys->key));
     for (int i = 0; i < 3; i++)
         run_child(secret, r);
     for (size_t i = 0; i < 5000; i++)

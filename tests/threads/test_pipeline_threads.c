@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sealing and opening with 1 to 16 threads, through memory and through real pipes, and what happens when something fails
- * on the way: the error arrives, no thread stays behind, nothing that was not verified comes out. Runs under
+ * Sealing and opening with 1 to 16 threads, through memory and through real pipes, and what happens when something
+ * fails on the way: the error arrives, no thread stays behind, nothing that was not verified comes out. Runs under
  * ThreadSanitizer as well.
  */
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define LEN ((size_t)6 * 1024 * 1024 + 777)
 #define CAP (LEN + 256 * 1024)
@@ -246,7 +246,7 @@ static void blocked(unsigned threads, uint64_t *random)
     }
 }
 
-/* ---- A signal of the host program ------------------------------------------------------------------------------- */
+/* ---- A signal of the host program -------------------------------------------------------------------------------- */
 
 struct reading {
     pthread_t thread;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define THREADS 8
 #define LEN     ((size_t)3 * 1024 * 1024 + 12345)

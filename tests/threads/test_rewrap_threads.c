@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two programs rotate keys of one file at once while others open it, again and again. Each change is made or refused because
- * the file is busy, none is lost; each opening succeeds. Runs under ThreadSanitizer as well.
+ * Two programs rotate keys of one file at once while others open it, again and again. Each change is made or refused
+ * because the file is busy, none is lost; each opening succeeds. Runs under ThreadSanitizer as well.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "changes.h"
+#include "tests/support/changes.h"
 
 #define ROTATORS 2
 #define READERS  2

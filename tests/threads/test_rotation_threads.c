@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening a blob while somebody rotates its envelope in place, as section 5 says: the other slot, then the first. Without a lock,
- * without a pause, many times: every opening finds the old or the new generation. Runs under ThreadSanitizer as well.
+ * Opening a blob while somebody rotates its envelope in place, as section 5 says: the other slot, then the first.
+ * Without a lock, without a pause, many times: every opening finds the old or the new generation. Runs under
+ * ThreadSanitizer as well.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define OPENERS    2
 #define ROTATIONS  10000

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many scrubs at once, each with many workers: damage is told one at a time and in order, and a stop stops. A plain program, so
- * that it runs under ThreadSanitizer.
+ * Many scrubs at once, each with many workers: damage is told one at a time and in order, and a stop stops. A plain
+ * program, so that it runs under ThreadSanitizer.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "blobs.h"
+#include "tests/support/blobs.h"
 
 #define NUM_SEGMENTS 24
 #define NUM_SCRUBS   4

@@ -223,13 +223,18 @@ static bool subject_take(struct subject *s, const struct change_request *r, cons
 static bool write_blob(struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
                        struct blobseal_error *err)
 {
-    enum blobseal_layout layout = r->slot_capacity != 0 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_AUTO;
+    const struct blobseal_attach_options options = {
+        .size = sizeof options,
+        .envelope = result->envelope,
+        .envelope_len = result->envelope_len,
+        .layout = r->slot_capacity != 0 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_AUTO,
+        .slot_capacity = r->slot_capacity,
+    };
     struct blobseal_fd state;
     struct blobseal_sink sink;
 
     return output_sink(&s->out, &sink, &state, err) &&
-           blobseal_attach(&sink, &s->target.source, result->envelope, result->envelope_len, layout, r->slot_capacity,
-                           err) == BLOBSEAL_OK;
+           blobseal_attach(&sink, &s->target.source, &options, err) == BLOBSEAL_OK;
 }
 
 /* With an access control list the bits for the group are a bound for all on it: without it they would let the group in. */
@@ -288,8 +293,12 @@ static bool change_anew(struct subject *s, const struct change_request *r, struc
     bool other_slots = s->envelope == NULL && r->slot_capacity != 0 &&
                        (s->layout != BLOBSEAL_LAYOUT_AB || s->slot_capacity != r->slot_capacity);
 
-    if (blobseal_change_envelope(result, s->envelope != NULL ? NULL : &s->target.source, s->envelope, s->envelope_len,
-                                 r->keys.keks, r->keys.num, &r->change, err) != BLOBSEAL_OK)
+    struct blobseal_change change = r->change;
+
+    change.envelope = s->envelope;
+    change.envelope_len = s->envelope_len;
+    if (blobseal_change_envelope(result, s->envelope != NULL ? NULL : &s->target.source, r->keys.keks, r->keys.num,
+                                 &change, err) != BLOBSEAL_OK)
         return false;
     (*result)->finished = s->unsound;
     (*result)->changed = (*result)->changed || other_slots;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See store.h. Every change is one rename or one unlink; what comes before it is invisible, what comes behind it is fsync. */
+/* See store.h. Every change is one rename or one unlink; what comes before it is invisible, what comes behind it is
+ * fsync. */
 #define _GNU_SOURCE
 #include <blobseal_provider.h> /* blobseal_fail() */
 #include <dirent.h>
@@ -22,7 +23,7 @@ struct store {
     atomic_ullong next;   /* name in staging */
 };
 
-/* ---- Opening --------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static int open_folder(int at, const char *name)
 {
@@ -99,7 +100,7 @@ void store_close(struct store *s)
     free(s);
 }
 
-/* ---- Digests --------------------------------------------------------------------------------------------------- */
+/* ---- Digests ----------------------------------------------------------------------------------------------------- */
 
 /* A digest becomes a name in a folder, so it is nothing else: no "..", no '/'. */
 static enum blobseal_status check_digest(const char *digest, struct blobseal_error *err)
@@ -131,7 +132,8 @@ static enum blobseal_status end_digest(EVP_MD_CTX *md, char digest[STORE_DIGEST]
     return BLOBSEAL_OK;
 }
 
-/* A source that takes the digest of what passes. Only `read`: so the library asks in order, from one thread at a time. */
+/* A source that takes the digest of what passes. Only `read`: so the library asks in order, from one thread at a time.
+ */
 struct hashing {
     const struct blobseal_source *in;
     uint64_t pos;
@@ -152,11 +154,12 @@ static enum blobseal_status hashing_read(void *ctx, void *buf, size_t len, size_
     return BLOBSEAL_OK;
 }
 
-/* ---- Put and delete -------------------------------------------------------------------------------------------- */
+/* ---- Put and delete ---------------------------------------------------------------------------------------------- */
 
 static enum blobseal_status seal_into(struct store *s, int fd, struct hashing *h, struct blobseal_error *err)
 {
-    /* The clients are the parallelism: a put uses the caller's thread and two that wait for its input and for the disk. */
+    /* The clients are the parallelism: a put uses the caller's thread and two that wait for its input and for the disk.
+     */
     const struct blobseal_seal_options options = {.size = sizeof options,
                                                   .threads = 1,
                                                   .layout = BLOBSEAL_LAYOUT_AB,
@@ -220,7 +223,7 @@ enum blobseal_status store_delete(struct store *s, const char *digest, struct bl
     return BLOBSEAL_OK;
 }
 
-/* ---- Stat and get ---------------------------------------------------------------------------------------------- */
+/* ---- Stat and get ------------------------------------------------------------------------------------------------ */
 
 struct object {
     int fd; /* keeps the bytes although the name is deleted or replaced */

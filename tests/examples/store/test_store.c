@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "blobs.h"
 #include "store.h"
+#include "tests/support/blobs.h"
 
 #define CLIENTS 8
 #define SHARED  6
@@ -69,7 +69,7 @@ static bool fine_or_missing(enum blobseal_status st, const struct blobseal_error
     return st == BLOBSEAL_OK || (st == BLOBSEAL_E_INPUT && err->sys_errno == ENOENT);
 }
 
-/* ---- Eight clients --------------------------------------------------------------------------------------------------- */
+/* ---- Eight clients ----------------------------------------------------------------------------------------------- */
 
 static void use_shared(const struct content *c, uint64_t *seed)
 {
@@ -135,7 +135,7 @@ static void run_clients(void)
         (void)pthread_join(threads[i], NULL);
 }
 
-/* ---- One at a time --------------------------------------------------------------------------------------------------- */
+/* ---- One at a time ----------------------------------------------------------------------------------------------- */
 
 static int open_in(const char *name)
 {

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bounded cursors over bytes. Every parser and every builder of binary structures in core goes through them.
+ *
+ * Both are sticky: after the first access beyond the end `ok` is false, reads yield zero and writes do nothing, so a
+ * parser reads like the table in FORMAT.md and checks once.
+ */
+#ifndef BLOBSEAL_BYTES_H
+#define BLOBSEAL_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* A borrowed range of bytes. */
+struct bs_slice {
+    const uint8_t *p;
+    size_t len;
+};
+
+static inline bool bs_slice_is(struct bs_slice s, const char *text)
+{
+    return s.len == strlen(text) && memcmp(s.p, text, s.len) == 0;
+}
+
+static inline void bs_store32(uint8_t *p, uint32_t v)
+{
+    for (unsigned i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static inline void bs_store64(uint8_t *p, uint64_t v)
+{
+    for (unsigned i = 0; i < 8; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static inline uint32_t bs_load32(const uint8_t *p)
+{
+    uint32_t v = 0;
+
+    for (unsigned i = 0; i < 4; i++)
+        v |= (uint32_t)p[i] << (8 * i);
+    return v;
+}
+
+static inline uint64_t bs_load64(const uint8_t *p)
+{
+    return bs_load32(p) | (uint64_t)bs_load32(p + 4) << 32;
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+struct bs_parser {
+    const uint8_t *p;
+    size_t left;
+    bool ok;
+};
+
+static inline struct bs_parser bs_parser_start(const uint8_t *p, size_t len)
+{
+    return (struct bs_parser){p, len, true};
+}
+
+/* The next @len bytes, or NULL. */
+static inline const uint8_t *bs_take(struct bs_parser *c, size_t len)
+{
+    const uint8_t *p = c->p;
+
+    if (!c->ok || len > c->left) {
+        c->ok = false;
+        return NULL;
+    }
+    c->p += len;
+    c->left -= len;
+    return p;
+}
+
+static inline uint8_t bs_take8(struct bs_parser *c)
+{
+    const uint8_t *p = bs_take(c, 1);
+
+    return p != NULL ? *p : 0;
+}
+
+static inline uint32_t bs_take32(struct bs_parser *c)
+{
+    const uint8_t *p = bs_take(c, 4);
+
+    return p != NULL ? bs_load32(p) : 0;
+}
+
+static inline uint64_t bs_take64(struct bs_parser *c)
+{
+    const uint8_t *p = bs_take(c, 8);
+
+    return p != NULL ? bs_load64(p) : 0;
+}
+
+static inline void bs_take_copy(struct bs_parser *c, uint8_t *out, size_t len)
+{
+    const uint8_t *p = bs_take(c, len);
+
+    if (p != NULL)
+        memcpy(out, p, len);
+    else
+        memset(out, 0, len);
+}
+
+static inline bool bs_all_zero(const uint8_t *p, size_t len)
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < len; i++)
+        any |= p[i];
+    return any == 0;
+}
+
+static inline bool bs_take_zeros(struct bs_parser *c, size_t len)
+{
+    const uint8_t *p = bs_take(c, len);
+
+    return p != NULL && bs_all_zero(p, len);
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
+
+struct bs_builder {
+    uint8_t *p;
+    size_t len; /* written so far */
+    size_t cap;
+    bool ok;
+};
+
+static inline struct bs_builder bs_builder_start(uint8_t *p, size_t cap)
+{
+    return (struct bs_builder){p, 0, cap, true};
+}
+
+/* Room for @len bytes that the caller fills, or NULL. */
+static inline uint8_t *bs_room(struct bs_builder *w, size_t len)
+{
+    uint8_t *p = w->p + w->len;
+
+    if (!w->ok || len > w->cap - w->len) {
+        w->ok = false;
+        return NULL;
+    }
+    w->len += len;
+    return p;
+}
+
+static inline void bs_put(struct bs_builder *w, const void *data, size_t len)
+{
+    uint8_t *p = bs_room(w, len);
+
+    if (p != NULL && len > 0)
+        memcpy(p, data, len);
+}
+
+static inline void bs_put_text(struct bs_builder *w, const char *text)
+{
+    bs_put(w, text, strlen(text));
+}
+
+static inline void bs_put8(struct bs_builder *w, uint8_t v)
+{
+    bs_put(w, &v, 1);
+}
+
+static inline void bs_put32(struct bs_builder *w, uint32_t v)
+{
+    uint8_t *p = bs_room(w, 4);
+
+    if (p != NULL)
+        bs_store32(p, v);
+}
+
+static inline void bs_put64(struct bs_builder *w, uint64_t v)
+{
+    uint8_t *p = bs_room(w, 8);
+
+    if (p != NULL)
+        bs_store64(p, v);
+}
+
+static inline void bs_put_zeros(struct bs_builder *w, size_t len)
+{
+    uint8_t *p = bs_room(w, len);
+
+    if (p != NULL)
+        memset(p, 0, len);
+}
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The version of the library, the names of statuses, and filling a struct blobseal_error. */
+#define _GNU_SOURCE /* strerror_r */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/base.h"
+
+#define STRING_(x) #x
+#define STRING(x)  STRING_(x)
+
+const char *blobseal_version(void)
+{
+    return STRING(BLOBSEAL_VERSION_MAJOR) "." STRING(BLOBSEAL_VERSION_MINOR) "." STRING(BLOBSEAL_VERSION_PATCH);
+}
+
+const char *blobseal_status_code(enum blobseal_status status)
+{
+    static const char *const codes[] = {
+        [BLOBSEAL_OK] = "OK",
+        [BLOBSEAL_E_ARG] = "E-ARG",
+        [BLOBSEAL_E_CONFIG] = "E-CONFIG",
+        [BLOBSEAL_E_NOMEM] = "E-NOMEM",
+        [BLOBSEAL_E_INTERNAL] = "E-INTERNAL",
+        [BLOBSEAL_E_FORMAT] = "E-FORMAT",
+        [BLOBSEAL_E_DAMAGED] = "E-DAMAGED",
+        [BLOBSEAL_E_AUTH] = "E-AUTH",
+        [BLOBSEAL_E_UNSUPPORTED] = "E-UNSUPPORTED",
+        [BLOBSEAL_E_NO_KEY] = "E-NOKEY",
+        [BLOBSEAL_E_NOT_MINE] = "E-NOTMINE",
+        [BLOBSEAL_E_UNAVAILABLE] = "E-UNAVAILABLE",
+        [BLOBSEAL_E_DENIED] = "E-DENIED",
+        [BLOBSEAL_E_POLICY] = "E-POLICY",
+        [BLOBSEAL_E_EXISTS] = "E-EXISTS",
+        [BLOBSEAL_E_INPUT] = "E-INPUT",
+        [BLOBSEAL_E_OUTPUT] = "E-OUTPUT",
+        [BLOBSEAL_E_CANCELED] = "E-CANCELED",
+    };
+
+    return (unsigned)status < sizeof codes / sizeof codes[0] ? codes[status] : "E-UNKNOWN";
+}
+
+static enum blobseal_status set_text(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
+                                     const char *format, va_list ap)
+{
+    char reason[96];
+    size_t used;
+
+    if (err == NULL)
+        return status;
+    err->status = status;
+    err->sys_errno = sys_errno;
+    err->hint[0] = '\0';
+    err->advice = BLOBSEAL_ADVICE_NONE;
+    err->subject[0] = '\0';
+    if (vsnprintf(err->text, sizeof err->text, format, ap) < 0)
+        err->text[0] = '\0';
+    used = strlen(err->text);
+    if (sys_errno != 0)
+        (void)snprintf(err->text + used, sizeof err->text - used, ": %s", strerror_r(sys_errno, reason, sizeof reason));
+    blobseal_make_printable(err->text);
+    return status;
+}
+
+enum blobseal_status blobseal_fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
+                                   const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    status = set_text(err, status, sys_errno, format, ap);
+    va_end(ap);
+    return status;
+}
+
+void bs_error_clear(struct blobseal_error *err)
+{
+    if (err != NULL)
+        *err = (struct blobseal_error){0};
+}
+
+enum blobseal_status bs_checked(enum blobseal_status st, struct blobseal_error *err, const char *format, ...)
+{
+    va_list ap;
+
+    if (st == BLOBSEAL_OK || err == NULL || err->status == st)
+        return st;
+    va_start(ap, format);
+    (void)set_text(err, st, 0, format, ap);
+    va_end(ap);
+    return st;
+}
+
+static void set_hint(struct blobseal_error *err, enum blobseal_advice advice, const char *format, va_list ap)
+{
+    if (err == NULL)
+        return;
+    if (vsnprintf(err->hint, sizeof err->hint, format, ap) < 0)
+        err->hint[0] = '\0';
+    blobseal_make_printable(err->hint);
+    err->advice = advice;
+    err->subject[0] = '\0';
+}
+
+void blobseal_hint(struct blobseal_error *err, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    set_hint(err, BLOBSEAL_ADVICE_NONE, format, ap);
+    va_end(ap);
+}
+
+void blobseal_advise(struct blobseal_error *err, enum blobseal_advice advice, const char *subject, const char *format,
+                     ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    set_hint(err, advice, format, ap);
+    if (err != NULL && subject != NULL) {
+        (void)snprintf(err->subject, sizeof err->subject, "%s", subject);
+        blobseal_make_printable(err->subject);
+    }
+    va_end(ap);
+}

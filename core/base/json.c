@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A strict JSON reader for envelopes (FORMAT.md section 4.1). It allocates nothing and keeps nothing: it walks a buffer
+ * that the caller can wipe, and unescapes strings in place. Sticky: after the first fault every call answers false, and
+ * bs_json_end() tells.
+ */
+#include "core/base/base.h"
+
+#define MAX_DEPTH   8
+#define MAX_INTEGER (((uint64_t)1 << 53) - 1)
+
+struct bs_json bs_json_start(uint8_t *text, size_t len)
+{
+    return (struct bs_json){.p = text, .end = text + len, .ok = true};
+}
+
+static bool fault(struct bs_json *j)
+{
+    j->ok = false;
+    return false;
+}
+
+static void skip_space(struct bs_json *j)
+{
+    while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r'))
+        j->p++;
+}
+
+/* Consume @c if it is next. */
+static bool next_is(struct bs_json *j, char c)
+{
+    skip_space(j);
+    if (!j->ok || j->p == j->end || *j->p != (uint8_t)c)
+        return false;
+    j->p++;
+    return true;
+}
+
+static bool open_container(struct bs_json *j, char c)
+{
+    if (!next_is(j, c) || ++j->depth > MAX_DEPTH)
+        return fault(j);
+    j->first = true;
+    return true;
+}
+
+bool bs_json_object(struct bs_json *j)
+{
+    return open_container(j, '{');
+}
+
+bool bs_json_array(struct bs_json *j)
+{
+    return open_container(j, '[');
+}
+
+/* True if another entry follows in a container that ends in @close. */
+static bool another(struct bs_json *j, char close)
+{
+    bool first = j->first;
+
+    j->first = false;
+    if (next_is(j, close)) {
+        j->depth--;
+        return false;
+    }
+    if (!first && !next_is(j, ','))
+        return fault(j);
+    return j->ok;
+}
+
+bool bs_json_member(struct bs_json *j, struct bs_slice *name)
+{
+    *name = (struct bs_slice){(const uint8_t *)"", 0};
+    if (!another(j, '}') || !bs_json_string(j, name))
+        return false;
+    return next_is(j, ':') || fault(j);
+}
+
+bool bs_json_element(struct bs_json *j)
+{
+    return another(j, ']');
+}
+
+/* ---- Strings ----------------------------------------------------------------------------------------------------- */
+
+static bool hex4(struct bs_json *j, uint32_t *out)
+{
+    uint32_t v = 0;
+
+    if (j->end - j->p < 4)
+        return fault(j);
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t c = *j->p++;
+
+        if (c >= '0' && c <= '9')
+            v = v << 4 | (uint32_t)(c - '0');
+        else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+            v = v << 4 | (uint32_t)((c | 0x20) - 'a' + 10);
+        else
+            return fault(j);
+    }
+    *out = v;
+    return true;
+}
+
+static uint8_t *put_utf8(uint8_t *w, uint32_t c)
+{
+    if (c < 0x80) {
+        *w++ = (uint8_t)c;
+        return w;
+    }
+    if (c < 0x800) {
+        *w++ = (uint8_t)(0xC0 | c >> 6);
+    } else if (c < 0x10000) {
+        *w++ = (uint8_t)(0xE0 | c >> 12);
+        *w++ = (uint8_t)(0x80 | (c >> 6 & 63));
+    } else {
+        *w++ = (uint8_t)(0xF0 | c >> 18);
+        *w++ = (uint8_t)(0x80 | (c >> 12 & 63));
+        *w++ = (uint8_t)(0x80 | (c >> 6 & 63));
+    }
+    *w++ = (uint8_t)(0x80 | (c & 63));
+    return w;
+}
+
+/* Behind a backslash. No escape is shorter than the UTF-8 that it stands for, so @w never overtakes j->p. */
+static bool unescape(struct bs_json *j, uint8_t **w)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    uint32_t c, low;
+    const char *at;
+
+    if (j->p == j->end)
+        return fault(j);
+    c = *j->p++;
+    if (c != 'u') {
+        at = c != 0 ? strchr(from, (int)c) : NULL;
+        if (at == NULL)
+            return fault(j);
+        *(*w)++ = (uint8_t)to[at - from];
+        return true;
+    }
+    if (!hex4(j, &c) || (c >= 0xDC00 && c < 0xE000))
+        return fault(j);
+    if (c >= 0xD800 && c < 0xDC00) { /* the first half of a surrogate pair */
+        if (j->end - j->p < 2 || *j->p++ != '\\' || *j->p++ != 'u' || !hex4(j, &low) || low < 0xDC00 || low >= 0xE000)
+            return fault(j);
+        c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+    }
+    *w = put_utf8(*w, c);
+    return true;
+}
+
+bool bs_json_string(struct bs_json *j, struct bs_slice *out)
+{
+    uint8_t *w, *start;
+
+    *out = (struct bs_slice){(const uint8_t *)"", 0};
+    if (!next_is(j, '"'))
+        return fault(j);
+    w = start = j->p;
+    for (;;) {
+        if (j->p == j->end || *j->p < 0x20)
+            return fault(j);
+        if (*j->p == '"')
+            break;
+        if (*j->p == '\\') {
+            j->p++;
+            if (!unescape(j, &w))
+                return false;
+        } else {
+            size_t len = blobseal_utf8_len(j->p, (size_t)(j->end - j->p));
+
+            if (len == 0)
+                return fault(j);
+            memmove(w, j->p, len);
+            w += len;
+            j->p += len;
+        }
+    }
+    j->p++;
+    *w = '\0'; /* at the closing quote or before it: the string can be used as a C string */
+    *out = (struct bs_slice){start, (size_t)(w - start)};
+    return true;
+}
+
+bool bs_json_uint(struct bs_json *j, uint64_t *out)
+{
+    uint64_t v = 0;
+    unsigned digits = 0;
+
+    *out = 0;
+    skip_space(j);
+    while (j->ok && j->p < j->end && *j->p >= '0' && *j->p <= '9') {
+        v = v * 10 + (uint64_t)(*j->p++ - '0');
+        if (v > MAX_INTEGER || (++digits > 1 && v < 10)) /* too large, or a leading zero */
+            return fault(j);
+    }
+    if (digits == 0)
+        return fault(j);
+    *out = v;
+    return true;
+}
+
+bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len)
+{
+    struct bs_slice s;
+    size_t n;
+
+    if (!bs_json_string(j, &s))
+        return true;
+    return blobseal_base64url_decode(out, len, &n, (const char *)s.p, s.len) && n == len;
+}
+
+bool bs_json_end(struct bs_json *j)
+{
+    skip_space(j);
+    return (j->ok && j->depth == 0 && j->p == j->end) || fault(j);
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
+
+void bs_put_json_string(struct bs_builder *w, const char *text)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    bs_put8(w, '"');
+    for (const char *p = text; *p != '\0'; p++) {
+        uint8_t c = (uint8_t)*p;
+
+        if (c < ' ') {
+            bs_put_text(w, "\\u00");
+            bs_put8(w, (uint8_t)hex[c >> 4]);
+            bs_put8(w, (uint8_t)hex[c & 15]);
+            continue;
+        }
+        if (c == '"' || c == '\\')
+            bs_put8(w, '\\');
+        bs_put8(w, c);
+    }
+    bs_put8(w, '"');
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-256 (FIPS 180-4) through OpenSSL, for the `rcpt` digest. */
+#include <openssl/evp.h>
+
+#include "core/base/base.h"
+
+struct bs_sha256 bs_sha256_start(void)
+{
+    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct bs_sha256 h = {ctx, md != NULL && ctx != NULL && EVP_DigestInit_ex2(ctx, md, NULL) == 1};
+
+    EVP_MD_free(md); /* the context has a reference of its own */
+    return h;
+}
+
+void bs_sha256_add(struct bs_sha256 *h, const void *p, size_t len)
+{
+    h->ok = h->ok && EVP_DigestUpdate(h->ctx, p, len) == 1;
+}
+
+bool bs_sha256_end(struct bs_sha256 *h, uint8_t out[BS_SHA256_LEN])
+{
+    bool ok = h->ok && EVP_DigestFinal_ex(h->ctx, out, NULL) == 1;
+
+    EVP_MD_CTX_free(h->ctx);
+    *h = (struct bs_sha256){NULL, false};
+    return ok;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* UTF-8, text that is safe on a terminal, and strings packed after the struct that points to them. */
+#include "core/base/base.h"
+
+size_t blobseal_utf8_len(const uint8_t *p, size_t left)
+{
+    /* The second byte decides about overlong forms, surrogates and what lies beyond U+10FFFF. */
+    uint8_t low = p[0] == 0xE0   ? 0xA0
+                  : p[0] == 0xF0 ? 0x90
+                                 : 0x80,
+            high = p[0] == 0xED   ? 0x9F
+                   : p[0] == 0xF4 ? 0x8F
+                                  : 0xBF;
+    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
+
+    if ((p[0] >= 0x80 && p[0] < 0xC2) || p[0] > 0xF4 || left < len)
+        return 0;
+    if (len > 1 && (p[1] < low || p[1] > high))
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    return len;
+}
+
+static bool is_control(const uint8_t *p)
+{
+    return p[0] < ' ' || p[0] == 0x7F || (p[0] == 0xC2 && p[1] < 0xA0);
+}
+
+void blobseal_make_printable(char *text)
+{
+    uint8_t *p = (uint8_t *)text;
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        size_t len = blobseal_utf8_len(p, left);
+
+        if (len == 0 || is_control(p)) {
+            *p = '?';
+            len = 1;
+        }
+        p += len;
+        left -= len;
+    }
+}
+
+size_t bs_packed_len(const char *s)
+{
+    return s != NULL ? strlen(s) + 1 : 0;
+}
+
+const char *bs_pack_string(char **at, const char *s)
+{
+    size_t len = bs_packed_len(s);
+    char *copy = *at;
+
+    if (s == NULL)
+        return NULL;
+    memcpy(copy, s, len);
+    *at += len;
+    return copy;
+}
+
+size_t bs_packed_recipient_len(const struct blobseal_recipient *r)
+{
+    return bs_packed_len(r->alg) + bs_packed_len(r->kid) + bs_packed_len(r->region);
+}
+
+struct blobseal_recipient bs_pack_recipient(char **at, const struct blobseal_recipient *r)
+{
+    struct blobseal_recipient copy;
+
+    copy.alg = bs_pack_string(at, r->alg);
+    copy.kid = bs_pack_string(at, r->kid);
+    copy.region = bs_pack_string(at, r->region);
+    return copy;
+}

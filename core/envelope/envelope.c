@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The envelope of a blob: a JWE with a protected header that names blob, generation and recipients, and a JWK with the
+ * DEK as its content. FORMAT.md sections 4.3 to 4.6.
+ */
+#include <stdio.h>
+
+#include "core/envelope/envelope.h"
+
+/* ---- The protected header ---------------------------------------------------------------------------------------- */
+
+enum {
+    SEEN_CTY = 1,
+    SEEN_TYP = 2,
+    SEEN_BS = 4,
+    SEEN_V = 8,
+    SEEN_BLOB = 16,
+    SEEN_LAYER = 32,
+    SEEN_GEN = 64,
+    SEEN_RCPT = 128
+};
+#define SEEN_ALL 255u
+
+/* Note that a member was seen; false if it was before. */
+static bool once(struct bs_envelope *e, unsigned bit)
+{
+    bool first = (e->seen & bit) == 0;
+
+    e->seen |= bit;
+    return first;
+}
+
+static enum blobseal_status read_bs_member(struct bs_envelope *e, struct bs_slice name, struct bs_json *j,
+                                           struct blobseal_error *err)
+{
+    uint64_t n;
+
+    if (bs_slice_is(name, "v") && once(e, SEEN_V)) {
+        if (bs_json_uint(j, &n) && n != 1)
+            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope version %llu is not supported",
+                                 (unsigned long long)n);
+    } else if (bs_slice_is(name, "layer") && once(e, SEEN_LAYER)) {
+        if (bs_json_uint(j, &n) && n != 1)
+            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope layer %llu is not supported",
+                                 (unsigned long long)n);
+    } else if (bs_slice_is(name, "gen") && once(e, SEEN_GEN)) {
+        if (bs_json_uint(j, &e->generation) && e->generation == 0)
+            return bs_malformed(err, "generation 0");
+    } else if (bs_slice_is(name, "blob") && once(e, SEEN_BLOB)) {
+        if (!bs_json_fixed(j, e->blob_id, sizeof e->blob_id))
+            return bs_malformed(err, "`blob` is not 16 bytes in base64url");
+    } else if (bs_slice_is(name, "rcpt") && once(e, SEEN_RCPT)) {
+        if (!bs_json_fixed(j, e->rcpt, sizeof e->rcpt))
+            return bs_malformed(err, "`rcpt` is not 32 bytes in base64url");
+    } else {
+        return bs_malformed(err, "a member of `bs` is not known, or appears twice");
+    }
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status read_member(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err)
+{
+    struct bs_envelope *e = ctx;
+    enum blobseal_status st = BLOBSEAL_OK;
+    struct bs_slice value;
+
+    if (bs_slice_is(name, "cty") && once(e, SEEN_CTY)) {
+        if (bs_json_string(j, &value) && !bs_slice_is(value, "jwk+json"))
+            return bs_malformed(err, "`cty` is not jwk+json");
+    } else if (bs_slice_is(name, "typ") && once(e, SEEN_TYP)) {
+        if (bs_json_string(j, &value) && !bs_slice_is(value, "blobseal"))
+            return bs_malformed(err, "`typ` is not blobseal: it is the envelope of something else");
+    } else if (bs_slice_is(name, "bs") && once(e, SEEN_BS)) {
+        bs_json_object(j);
+        while (st == BLOBSEAL_OK && bs_json_member(j, &name))
+            st = read_bs_member(e, name, j, err);
+    } else {
+        return bs_malformed(err, "a member of the protected header is not known, or appears twice");
+    }
+    return st;
+}
+
+enum blobseal_status bs_envelope_parse(struct bs_envelope *e, const char *text, size_t len, struct blobseal_error *err)
+{
+    const struct bs_jwe_profile profile = {.member = read_member, .ctx = e};
+    enum blobseal_status st;
+
+    *e = (struct bs_envelope){0};
+    st = bs_jwe_parse(&e->jwe, text, len, &profile, err);
+    if (st == BLOBSEAL_OK && e->seen != SEEN_ALL)
+        st = bs_malformed(err, "the protected header lacks a member");
+    return st;
+}
+
+void bs_envelope_clear(struct bs_envelope *e)
+{
+    bs_jwe_clear(&e->jwe);
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+/* The core header from the copy in the JWK. What it says is checked by the commitment like any other. */
+static enum blobseal_status header_copy(struct bs_core_header *core, const struct bs_jwk *jwk, const uint8_t *blob_id,
+                                        struct blobseal_error *err)
+{
+    if (bs_core_decode(core, jwk->hdr, sizeof jwk->hdr, NULL) != BLOBSEAL_OK ||
+        memcmp(core->blob_id, blob_id, sizeof core->blob_id) != 0)
+        return bs_malformed(err, "its copy of the core header is not that of a blob of this version");
+    return BLOBSEAL_OK;
+}
+
+/* The content is that of this blob, and the DEK is the one that the core header commits to. */
+static enum blobseal_status check_binding(const struct bs_envelope *e, const struct bs_core_header *core,
+                                          struct bs_unlocked *u, struct blobseal_error *err)
+{
+    uint8_t rcpt[BS_SHA256_LEN], context[BS_CONTEXT_LEN];
+    struct bs_core_header copy;
+    enum blobseal_status st;
+
+    if (!bs_jwe_recipients_digest(rcpt, &e->jwe))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
+    if (!blobseal_equal(rcpt, e->rcpt, sizeof rcpt))
+        return bs_not_authentic(err);
+    memcpy(u->text + u->content.len, u->content.p, u->content.len);
+    if (!bs_jwk_read(&u->jwk, u->text + u->content.len, u->content.len) ||
+        memcmp(u->jwk.kid, e->blob_id, sizeof u->jwk.kid) != 0)
+        return bs_malformed(err, "its content is not the key of this blob");
+    if (core == NULL) {
+        st = header_copy(&copy, &u->jwk, e->blob_id, err);
+        if (st != BLOBSEAL_OK)
+            return st;
+        core = &copy;
+    }
+    bs_core_context(core, context);
+    if (!bs_chunked_derive(&u->keys, &u->jwk.k, core->salt, context, sizeof context))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: OpenSSL failed");
+    if (!blobseal_equal(u->jwk.hdr, core->raw, sizeof u->jwk.hdr) ||
+        !blobseal_equal(u->keys.commitment, core->commitment, sizeof u->keys.commitment))
+        return bs_not_authentic(err);
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status bs_envelope_unlock(struct bs_unlocked **out, const struct bs_envelope *e,
+                                        const struct bs_core_header *core, struct bs_keks keks,
+                                        struct blobseal_error *err)
+{
+    size_t len = e->jwe.ciphertext.len;
+    struct bs_unlocked *u = blobseal_secret_alloc(sizeof *u + 2 * len);
+    enum blobseal_status st;
+
+    *out = NULL;
+    if (u == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
+    u->content = (struct bs_slice){u->text, len};
+    st = bs_jwe_open(&e->jwe, false, keks, u->text, &u->by, err);
+    if (st == BLOBSEAL_OK)
+        st = check_binding(e, core, u, err);
+    if (st == BLOBSEAL_OK)
+        *out = u;
+    else
+        blobseal_secret_free(u);
+    return st;
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
+
+static size_t write_header(char *out, size_t cap, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN], uint64_t generation,
+                           const uint8_t rcpt[BS_SHA256_LEN])
+{
+    struct bs_builder w = bs_builder_start((uint8_t *)out, cap);
+    char number[24];
+
+    (void)snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
+    bs_put_text(&w, "{\"enc\":\"A256GCM\",\"cty\":\"jwk+json\",\"typ\":\"blobseal\",\"bs\":{\"v\":1,\"blob\":\"");
+    bs_put_base64url(&w, blob_id, BLOBSEAL_BLOB_ID_LEN);
+    bs_put_text(&w, "\",\"layer\":1,\"gen\":");
+    bs_put_text(&w, number);
+    bs_put_text(&w, ",\"rcpt\":\"");
+    bs_put_base64url(&w, rcpt, BS_SHA256_LEN);
+    bs_put_text(&w, "\"}}");
+    return w.ok ? w.len : 0;
+}
+
+enum blobseal_status bs_duplicate_key(const char *kid, struct blobseal_error *err)
+{
+    (void)blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the key %.160s appears twice", kid);
+    blobseal_hint(err, "name each key once: the two halves of a pair are the same key");
+    return BLOBSEAL_E_ARG;
+}
+
+/* Wrap @cek for each KEK into @keys, and describe the recipients in @jwe. */
+static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEAL_MAX_WRAPPED], struct bs_keks keks,
+                                     const struct blobseal_secret32 *cek, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < keks.num; i++) {
+        const struct blobseal_kek_info *info = bs_kek_info(keks.list[i]);
+        enum blobseal_status st;
+
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(info->kid, jwe->recipients[k].kid) == 0)
+                return bs_duplicate_key(info->kid, err);
+        st = bs_kek_wrap(keks.list[i], keys[i], cek, err);
+        if (st != BLOBSEAL_OK)
+            return st;
+        jwe->recipients[jwe->num++] =
+            (struct bs_jwe_recipient){.alg = info->alg, .kid = info->kid, .key = keys[i], .key_len = info->wrapped_len};
+    }
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status bs_envelope_encode(struct bs_builder *out, const struct bs_envelope *e,
+                                        const struct blobseal_secret32 *cek, struct bs_slice content,
+                                        struct blobseal_error *err)
+{
+    uint8_t rcpt[BS_SHA256_LEN];
+    char header[512];
+    size_t len;
+
+    if (!bs_jwe_recipients_digest(rcpt, &e->jwe))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
+    len = write_header(header, sizeof header, e->blob_id, e->generation, rcpt);
+    return bs_jwe_write(out, &e->jwe, (struct bs_slice){(const uint8_t *)header, len}, cek, content, err);
+}
+
+/* The secrets of an envelope while it is written, in one allocation. */
+struct secrets {
+    struct blobseal_secret32 cek;
+    uint8_t content[1024 + BLOBSEAL_MAX_METADATA];
+};
+
+enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan, struct bs_keks keks,
+                                       struct blobseal_error *err)
+{
+    uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED];
+    struct bs_envelope e = {.generation = plan->generation};
+    struct bs_slice content;
+    enum blobseal_status st;
+    struct secrets *s;
+
+    if (keks.num == 0 || keks.num > BLOBSEAL_MAX_RECIPIENTS)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob has 1 to 64 recipients, not %zu", keks.num);
+    s = blobseal_secret_alloc(sizeof *s);
+    if (s == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
+    memcpy(e.blob_id, plan->core->blob_id, sizeof e.blob_id);
+    if (!blobseal_random(s->cek.b, sizeof s->cek.b, true))
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    else
+        st = wrap_all(&e.jwe, keys, keks, &s->cek, err);
+    if (st == BLOBSEAL_OK) {
+        content.p = s->content;
+        content.len = bs_jwk_write(s->content, sizeof s->content, plan->core, plan->dek, plan->metadata);
+        st = bs_envelope_encode(out, &e, &s->cek, content, err);
+    }
+    blobseal_secret_free(s);
+    return st;
+}

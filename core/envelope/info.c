@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a blob says about itself: struct blobseal_info, made from its preamble and an envelope. */
+#include <stdlib.h>
+
+#include "core/envelope/envelope.h"
+
+const char *blobseal_layout_name(enum blobseal_layout layout)
+{
+    switch (layout) {
+    case BLOBSEAL_LAYOUT_COMPACT:
+        return "compact";
+    case BLOBSEAL_LAYOUT_AB:
+        return "ab";
+    case BLOBSEAL_LAYOUT_DETACHED:
+        return "detached";
+    default:
+        return "auto";
+    }
+}
+
+/* Make an info with room for @more bytes of what it points to. */
+static struct blobseal_info *info_new(size_t more)
+{
+    struct blobseal_info *info = malloc(sizeof *info + more);
+
+    if (info != NULL)
+        *info = (struct blobseal_info){.plain_bytes = BLOBSEAL_SIZE_UNKNOWN,
+                                       .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN,
+                                       .stored_bytes = BLOBSEAL_SIZE_UNKNOWN};
+    return info;
+}
+
+/* What the frame and the core header say. */
+static void describe_preamble(struct blobseal_info *info, const struct bs_preamble *f,
+                              const struct blobseal_source *source)
+{
+    uint64_t preamble = f->core_offset + BS_CORE_HEADER_LEN;
+
+    info->version = f->core.version;
+    info->suite = f->core.suite;
+    info->content = f->core.content;
+    info->segments = f->core.segments;
+    info->layout = f->layout;
+    info->slot_capacity = f->header.slot_capacity;
+    info->notes = f->notes;
+    memcpy(info->blob_id, f->core.blob_id, sizeof info->blob_id);
+    if (source == NULL || !bs_seekable(source))
+        return;
+    info->sealed_bytes = source->size;
+    if (source->size < preamble || !bs_payload_plain_len(&f->core, source->size - preamble, &info->stored_bytes)) {
+        info->stored_bytes = BLOBSEAL_SIZE_UNKNOWN;
+        info->notes |= BLOBSEAL_NOTE_LENGTH;
+    }
+    if (f->core.content == BS_CONTENT_AS_GIVEN)
+        info->plain_bytes = info->stored_bytes;
+}
+
+/* The strings of a recipient of a JWE, as the public struct has them. */
+static struct blobseal_recipient shown(const struct bs_jwe_recipient *r)
+{
+    return (struct blobseal_recipient){.alg = r->alg, .kid = r->kid, .region = r->region};
+}
+
+/* The envelope that is described: its text, and what was parsed from it. */
+struct described {
+    const struct bs_envelope *envelope;
+    const struct blobseal_metadata *metadata; /* NULL if there is none, or if it was not unlocked */
+    const char *jwe;
+    size_t jwe_len;
+};
+
+/* Copy recipients and JWE text to the end of @info, strings to *@at. */
+static void copy_envelope(struct blobseal_info *info, const struct described *d, char **at)
+{
+    struct blobseal_recipient *r = (struct blobseal_recipient *)(info + 1);
+    const struct bs_jwe *jwe = &d->envelope->jwe;
+
+    for (size_t i = 0; i < jwe->num; i++) {
+        const struct blobseal_recipient from = shown(&jwe->recipients[i]);
+
+        r[i] = bs_pack_recipient(at, &from);
+    }
+    memcpy(*at, d->jwe, d->jwe_len);
+    (*at)[d->jwe_len] = '\0';
+    info->recipients = r;
+    info->num_recipients = jwe->num;
+    info->jwe = *at;
+    info->jwe_len = d->jwe_len;
+    info->generation = d->envelope->generation;
+    *at += d->jwe_len + 1;
+}
+
+/* Copy @metadata to @own and its annotations right after it, strings to *@at. */
+static void copy_metadata(struct blobseal_metadata *own, const struct blobseal_metadata *metadata, char **at)
+{
+    struct blobseal_annotation *list = (struct blobseal_annotation *)(own + 1);
+
+    *own = (struct blobseal_metadata){.size = sizeof *own,
+                                      .name = bs_pack_string(at, metadata->name),
+                                      .type = bs_pack_string(at, metadata->type),
+                                      .num_annotations = metadata->num_annotations,
+                                      .annotations = list};
+    for (size_t i = 0; i < metadata->num_annotations; i++) {
+        list[i].name = bs_pack_string(at, metadata->annotations[i].name);
+        list[i].value = bs_pack_string(at, metadata->annotations[i].value);
+    }
+}
+
+/* Return the length of all strings that are copied. */
+static size_t strings_len(const struct described *d)
+{
+    const struct blobseal_metadata *m = d->metadata;
+    size_t len = d->jwe_len + 1;
+
+    for (size_t i = 0; i < d->envelope->jwe.num; i++) {
+        const struct blobseal_recipient from = shown(&d->envelope->jwe.recipients[i]);
+
+        len += bs_packed_recipient_len(&from);
+    }
+    if (m == NULL)
+        return len;
+    for (size_t i = 0; i < m->num_annotations; i++)
+        len += bs_packed_len(m->annotations[i].name) + bs_packed_len(m->annotations[i].value);
+    return len + bs_packed_len(m->name) + bs_packed_len(m->type);
+}
+
+/* Make an info: the struct, recipients, metadata, annotations, and then all strings, in one allocation. */
+static struct blobseal_info *info_of(const struct described *d)
+{
+    size_t recipients = d->envelope->jwe.num * sizeof(struct blobseal_recipient), metadata = 0;
+    struct blobseal_info *info;
+    char *at;
+
+    if (d->metadata != NULL)
+        metadata = sizeof *d->metadata + d->metadata->num_annotations * sizeof *d->metadata->annotations;
+    info = info_new(recipients + metadata + strings_len(d));
+    if (info == NULL)
+        return NULL;
+    at = (char *)(info + 1) + recipients + metadata;
+    copy_envelope(info, d, &at);
+    if (d->metadata != NULL) {
+        struct blobseal_metadata *own = (struct blobseal_metadata *)(void *)((char *)(info + 1) + recipients);
+
+        copy_metadata(own, d->metadata, &at);
+        info->metadata = own;
+    }
+    return info;
+}
+
+enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_preamble *f,
+                                  const struct bs_opened_envelope *opened, const struct blobseal_source *source,
+                                  struct blobseal_error *err)
+{
+    struct described d;
+
+    if (opened == NULL) {
+        *info = info_new(0);
+    } else {
+        const struct bs_unlocked *u = opened->unlocked;
+
+        d = (struct described){.envelope = &opened->envelope,
+                               .metadata = u != NULL && u->jwk.has_metadata ? &u->jwk.metadata.shown : NULL,
+                               .jwe = f->candidates[opened->candidate].text,
+                               .jwe_len = f->candidates[opened->candidate].len};
+        *info = info_of(&d);
+    }
+    if (*info == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the blob: no memory");
+    describe_preamble(*info, f, source);
+    return BLOBSEAL_OK;
+}
+
+void blobseal_info_free(struct blobseal_info *info)
+{
+    free(info);
+}
+
+static enum blobseal_status describe(struct blobseal_info **info, const struct bs_preamble *f,
+                                     const struct blobseal_source *source, struct blobseal_error *err)
+{
+    struct bs_opened_envelope opened;
+    enum blobseal_status st;
+
+    if (f->num_candidates == 0)
+        return bs_info_make(info, f, NULL, source, err);
+    st = bs_preamble_parse(f, bs_source_name(source), &opened, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(info, f, &opened, source, err);
+    bs_opened_envelope_clear(&opened);
+    return st;
+}
+
+/* Describe a detached envelope without its blob. */
+static enum blobseal_status describe_envelope(struct blobseal_info **info, const char *envelope, size_t len,
+                                              struct blobseal_error *err)
+{
+    struct bs_preamble f = {.layout = BLOBSEAL_LAYOUT_DETACHED, .candidates = {{.text = envelope, .len = len}}};
+    struct bs_opened_envelope opened = {0};
+    enum blobseal_status st = bs_envelope_parse(&opened.envelope, envelope, len, err);
+
+    memcpy(f.core.blob_id, opened.envelope.blob_id, sizeof f.core.blob_id);
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(info, &f, &opened, NULL, err);
+    bs_opened_envelope_clear(&opened);
+    return st;
+}
+
+enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct blobseal_source *source,
+                                      const char *envelope, size_t envelope_len, struct blobseal_error *err)
+{
+    struct bs_input in = {source, 0};
+    struct bs_preamble f;
+    enum blobseal_status st;
+
+    *info = NULL;
+    if (source == NULL)
+        return envelope != NULL ? describe_envelope(info, envelope, envelope_len, err)
+                                : blobseal_fail(err, BLOBSEAL_E_ARG, 0, "inspect: neither a blob nor an envelope");
+    st = bs_preamble_read(&f, &in, envelope, envelope_len, err);
+    if (st == BLOBSEAL_OK)
+        st = describe(info, &f, source, err);
+    bs_preamble_clear(&f);
+    return st;
+}

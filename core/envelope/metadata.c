@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the sealer says of a blob, sealed with its key: name, media type, annotations. Checked and written as the text
+ * that stands in the JWK, and read back from there. FORMAT.md section 4.4.
+ */
+#include "core/envelope/envelope.h"
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
+
+static bool is_utf8(const char *text)
+{
+    const uint8_t *p = (const uint8_t *)text;
+    size_t left = strlen(text), len;
+
+    for (; left > 0; left -= len, p += len) {
+        len = blobseal_utf8_len(p, left);
+        if (len == 0)
+            return false;
+    }
+    return true;
+}
+
+/* One half of a media type: RFC 6838 section 4.2, `restricted-name`. Answers its length, 0 where it is none. */
+static size_t restricted_name(const char *p)
+{
+    static const char letters_and_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&-^_.+";
+    size_t len = strspn(p, all);
+
+    return strspn(p, letters_and_digits) > 0 && len <= 127 ? len : 0;
+}
+
+static bool is_media_type(const char *p)
+{
+    size_t type = restricted_name(p), subtype = type > 0 && p[type] == '/' ? restricted_name(p + type + 1) : 0;
+
+    return subtype > 0 && p[type + 1 + subtype] == '\0';
+}
+
+static enum blobseal_status refuse(struct blobseal_error *err, const char *what, const char *text)
+{
+    return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata: %s: %.120s", what, text);
+}
+
+static enum blobseal_status check_annotations(const struct blobseal_annotation *list, size_t num,
+                                              struct blobseal_error *err)
+{
+    if (num > BLOBSEAL_MAX_ANNOTATIONS)
+        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "metadata: %zu annotations, but a blob has at most %d", num,
+                             BLOBSEAL_MAX_ANNOTATIONS);
+    for (size_t i = 0; i < num; i++) {
+        if (list[i].name == NULL || list[i].value == NULL || list[i].name[0] == '\0')
+            return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata: an annotation has a name and a value");
+        if (!is_utf8(list[i].name) || !is_utf8(list[i].value))
+            return refuse(err, "an annotation is not UTF-8", list[i].name);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(list[i].name, list[k].name) == 0)
+                return refuse(err, "two annotations of one name", list[i].name);
+    }
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status check(const struct blobseal_metadata *m, struct blobseal_error *err)
+{
+    if (m->name != NULL && (m->name[0] == '\0' || !is_utf8(m->name)))
+        return refuse(err, "a name is not empty, and UTF-8", m->name);
+    if (m->type != NULL && !is_media_type(m->type)) {
+        (void)refuse(err, "not a media type", m->type);
+        blobseal_hint(err, "a media type is TYPE/SUBTYPE without parameters, for instance application/x-tar");
+        return BLOBSEAL_E_ARG;
+    }
+    return check_annotations(m->annotations, m->num_annotations, err);
+}
+
+/* A member of an object; @first: nothing stands before it. */
+static void put_member(struct bs_builder *w, bool first, const char *name, const char *value)
+{
+    if (!first)
+        bs_put8(w, ',');
+    bs_put_json_string(w, name);
+    bs_put8(w, ':');
+    bs_put_json_string(w, value);
+}
+
+static void put_meta(struct bs_builder *w, const struct blobseal_metadata *m)
+{
+    bs_put8(w, '{');
+    if (m->name != NULL)
+        put_member(w, true, "name", m->name);
+    if (m->type != NULL)
+        put_member(w, m->name == NULL, "type", m->type);
+    if (m->num_annotations > 0)
+        bs_put_text(w, m->name == NULL && m->type == NULL ? "\"ann\":{" : ",\"ann\":{");
+    for (size_t i = 0; i < m->num_annotations; i++)
+        put_member(w, i == 0, m->annotations[i].name, m->annotations[i].value);
+    bs_put_text(w, m->num_annotations > 0 ? "}}" : "}");
+}
+
+enum blobseal_status bs_metadata_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_MAX_METADATA],
+                                       const struct blobseal_metadata *metadata, struct blobseal_error *err)
+{
+    struct blobseal_metadata m = {.size = sizeof m};
+    struct bs_builder w = bs_builder_start(buf, BLOBSEAL_MAX_METADATA);
+    enum blobseal_status st;
+
+    *text = (struct bs_slice){buf, 0};
+    if (!blobseal_struct_import(&m, sizeof m, metadata))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata without its size, or newer than the library");
+    if (m.name == NULL && m.type == NULL && m.num_annotations == 0)
+        return BLOBSEAL_OK;
+    st = check(&m, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    put_meta(&w, &m);
+    if (!w.ok) {
+        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "metadata: more than %d bytes as JSON", BLOBSEAL_MAX_METADATA);
+        blobseal_hint(err, "seal what is longer as a blob of its own");
+        return BLOBSEAL_E_POLICY;
+    }
+    text->len = w.len;
+    return BLOBSEAL_OK;
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+/* A string for C, made in place: U+0000, which JSON can hold, is shown as `?`. */
+static const char *c_string(struct bs_slice s)
+{
+    uint8_t *p = (uint8_t *)s.p; /* in the text that the reader of JSON works in */
+
+    for (size_t i = 0; i < s.len; i++)
+        if (p[i] == '\0')
+            p[i] = '?';
+    return (const char *)p;
+}
+
+/* The object `ann`: strings under names that differ. */
+static bool read_annotations(struct bs_metadata *m, struct bs_json *j)
+{
+    struct bs_slice names[BLOBSEAL_MAX_ANNOTATIONS], values[BLOBSEAL_MAX_ANNOTATIONS], more;
+    size_t n = 0;
+
+    bs_json_object(j);
+    while (n < BLOBSEAL_MAX_ANNOTATIONS && bs_json_member(j, &names[n])) {
+        for (size_t i = 0; i < n; i++)
+            if (names[i].len == names[n].len && memcmp(names[i].p, names[n].p, names[n].len) == 0)
+                return false;
+        bs_json_string(j, &values[n]);
+        n++;
+    }
+    if (n == BLOBSEAL_MAX_ANNOTATIONS && bs_json_member(j, &more))
+        return false;
+    for (size_t i = 0; i < n && j->ok; i++)
+        m->annotations[i] = (struct blobseal_annotation){c_string(names[i]), c_string(values[i])};
+    m->shown.num_annotations = n;
+    return j->ok;
+}
+
+static bool read_string(const char **out, struct bs_json *j)
+{
+    struct bs_slice value;
+
+    if (*out != NULL || !bs_json_string(j, &value))
+        return false;
+    *out = c_string(value);
+    return true;
+}
+
+bool bs_metadata_read(struct bs_metadata *m, struct bs_json *j)
+{
+    bool annotations = false, ok = true;
+    struct bs_slice name;
+    const uint8_t *start;
+
+    *m = (struct bs_metadata){.shown = {.size = sizeof m->shown, .annotations = m->annotations}};
+    bs_json_object(j);
+    start = j->p - 1; /* white space before an object is not of its text */
+    while (ok && bs_json_member(j, &name)) {
+        if (bs_slice_is(name, "name"))
+            ok = read_string(&m->shown.name, j);
+        else if (bs_slice_is(name, "type"))
+            ok = read_string(&m->shown.type, j);
+        else if (bs_slice_is(name, "ann") && !annotations)
+            ok = annotations = read_annotations(m, j);
+        else
+            ok = false;
+    }
+    return ok && j->p - start <= BLOBSEAL_MAX_METADATA;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * C2SP chunked-encryption, instantiation Cobblestone-256: derivation, commitment, and runs of chunks from any start.
+ *
+ * A whole message is one run with `last`. A stream is a sequence of runs. Random access is a run that starts at the
+ * chunk wanted; opening the last chunk authenticates the length. It knows nothing of blob headers and segments; the
+ * C2SP vectors test exactly this file.
+ */
+#include <stdlib.h>
+
+#include <openssl/core_names.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
+#include "core/format/format.h"
+
+static const char label[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM"; /* its zero byte belongs to it */
+
+_Static_assert(sizeof(struct bs_chunked_keys) == 76, "HKDF fills the struct in one piece");
+
+bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secret32 *dek,
+                       const uint8_t salt[BS_SALT_LEN], const uint8_t *context, size_t context_len)
+{
+    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+    /* OpenSSL joins several info parameters in order. It takes non-const pointers and does not write to them. */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA512", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)dek->b, sizeof dek->b),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)label, sizeof label),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)salt, BS_SALT_LEN),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)context, context_len),
+        OSSL_PARAM_construct_end(),
+    };
+    bool ok = ctx != NULL && EVP_KDF_derive(ctx, (uint8_t *)keys, sizeof *keys, params) == 1;
+
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    if (!ok)
+        blobseal_wipe(keys, sizeof *keys);
+    return ok;
+}
+
+/* Say why there is no keyed kernel. */
+static enum blobseal_status no_kernel(enum bs_gcm_status why, const char *name, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    switch (why) {
+    case BS_GCM_BROKEN:
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "prepare AES-256-GCM: the self-test of %s failed", name);
+        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL,
+                        "the CPU, its microcode or a library computes wrong results");
+        return st;
+    case BS_GCM_NO_CIPHER:
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "prepare AES-256-GCM: no provider of OpenSSL has it");
+        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode OpenSSL's FIPS provider must be loaded");
+        return st;
+    default:
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "prepare AES-256-GCM: no memory");
+    }
+}
+
+enum blobseal_status bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys,
+                                     struct blobseal_error *err)
+{
+    enum bs_gcm_status st;
+
+    memcpy(c->nonce, keys->nonce, sizeof c->nonce);
+    c->gcm = blobseal_secret_alloc(sizeof *c->gcm);
+    if (c->gcm == NULL)
+        return no_kernel(BS_GCM_NO_MEMORY, "", err);
+    st = bs_gcm_init(c->gcm, keys->key);
+    return st == BS_GCM_OK ? BLOBSEAL_OK : no_kernel(st, c->gcm->impl->name, err);
+}
+
+void bs_chunked_clear(struct bs_chunked *c)
+{
+    if (c->gcm != NULL)
+        bs_gcm_clear(c->gcm);
+    blobseal_secret_free(c->gcm);
+    blobseal_wipe(c, sizeof *c);
+}
+
+enum blobseal_status bs_chunked_new(struct bs_chunked **c, const struct bs_chunked_keys *keys,
+                                    struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    *c = calloc(1, sizeof **c);
+    if (*c == NULL)
+        return no_kernel(BS_GCM_NO_MEMORY, "", err);
+    st = bs_chunked_init(*c, keys, err);
+    if (st != BLOBSEAL_OK) {
+        bs_chunked_free(*c);
+        *c = NULL;
+    }
+    return st;
+}
+
+void bs_chunked_free(struct bs_chunked *c)
+{
+    if (c == NULL)
+        return;
+    bs_chunked_clear(c);
+    free(c);
+}
+
+size_t bs_segment_buffer_size(bool sequential, size_t plain_len)
+{
+    /* One more chunk than a run has: the last run may be full, and then the short chunk that ends the message follows.
+     */
+    size_t most = (sequential ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_CHECKSUM_LEN;
+    size_t needed = bs_sealed_tail_len(plain_len) + BS_CHECKSUM_LEN;
+
+    return plain_len > 0 && needed < most ? needed : most;
+}
+
+/* The run of chunks that @plain_len bytes make. False: an impossible length or counter. */
+static bool make_run(struct bs_gcm_run *run, const struct bs_chunked *c, uint64_t first, bool last, size_t plain_len)
+{
+    size_t rest = plain_len % BS_CHUNK_LEN;
+
+    *run = (struct bs_gcm_run){
+        .nonce = c->nonce,
+        .first = first,
+        .num = plain_len / BS_CHUNK_LEN + (last ? 1 : 0),
+        .msg_len = BS_CHUNK_LEN,
+        .last_len = last ? rest : BS_CHUNK_LEN,
+    };
+    if (!last && rest != 0)
+        return false;
+    return run->num > 0 && first < BS_MAX_CHUNKS && run->num <= BS_MAX_CHUNKS - first;
+}
+
+bool bs_chunked_seal(struct bs_chunked *c, uint64_t first, bool last, uint8_t *sealed, struct bs_slice plain)
+{
+    struct bs_gcm_run run;
+
+    return make_run(&run, c, first, last, plain.len) && c->gcm->impl->seal(c->gcm, &run, sealed, plain.p);
+}
+
+bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *plain, struct bs_slice sealed,
+                     size_t *plain_len)
+{
+    struct bs_gcm_run run;
+    uint64_t n;
+
+    *plain_len = 0;
+    if (last) {
+        if (!bs_tail_plain_len(sealed.len, &n))
+            return false;
+    } else {
+        if (sealed.len % BS_SEALED_CHUNK_LEN != 0)
+            return false;
+        n = sealed.len / BS_SEALED_CHUNK_LEN * BS_CHUNK_LEN;
+    }
+    if (!make_run(&run, c, first, last, (size_t)n) || !c->gcm->impl->open(c->gcm, &run, plain, sealed.p))
+        return false;
+    *plain_len = (size_t)n;
+    return true;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One zstd frame in and out. The header and the chain of blocks are looked at here, before libzstd sees a byte: so what
+ * is refused does not depend on the version of a library, and a frame's end is known while it still comes. FORMAT.md
+ * section 3.1; RFC 8878 section 3.1.1.
+ */
+#include <stdlib.h>
+#include <zstd.h>
+
+#include "core/format/format.h"
+
+#define MAGIC            0xFD2FB528u
+#define START_LEN        ((size_t)5) /* magic and descriptor     */
+#define BLOCK_HEADER_LEN ((size_t)3)
+#define MAX_WINDOW       ((uint64_t)8 << 20)
+
+_Static_assert(ZSTD_COMPRESSBOUND(BS_ZFRAME_PLAIN_LEN) == BS_ZFRAME_MAX_LEN, "a full frame always fits");
+
+/* ---- What a frame says ------------------------------------------------------------------------------------------- */
+
+static size_t size_field_len(uint8_t descriptor)
+{
+    static const size_t lengths[4] = {0, 2, 4, 8};
+    bool single_segment = (descriptor & 0x20) != 0;
+
+    return descriptor >> 6 == 0 && single_segment ? 1 : lengths[descriptor >> 6];
+}
+
+/* Length of the header, from its first START_LEN bytes. */
+static size_t header_len(uint8_t descriptor)
+{
+    size_t window_len = (descriptor & 0x20) != 0 ? 0 : 1;
+
+    return START_LEN + window_len + size_field_len(descriptor);
+}
+
+static const char *check_start(const uint8_t *p)
+{
+    if (bs_load32(p) != MAGIC)
+        return "neither a zstd frame nor the seek table";
+    if ((p[4] & 0x03) != 0)
+        return "it asks for a dictionary";
+    if ((p[4] & 0x04) != 0)
+        return "it has a checksum of its own";
+    if ((p[4] & 0x08) != 0)
+        return "a reserved bit of its header is set";
+    return size_field_len(p[4]) == 0 ? "it does not say how long its content is" : NULL;
+}
+
+static uint64_t window_of(uint8_t byte)
+{
+    uint64_t base = (uint64_t)1 << (10 + (byte >> 3));
+
+    return base + base / 8 * (byte & 7);
+}
+
+/* Read the rest of the header: window and size of the content. */
+static const char *check_header(struct bs_zframe *f, const uint8_t *p)
+{
+    struct bs_parser c = bs_parser_start(p + START_LEN, header_len(p[4]) - START_LEN);
+    uint64_t window = (p[4] & 0x20) != 0 ? 0 : window_of(bs_take8(&c)), size = 0;
+    size_t n = c.left;
+
+    for (size_t i = 0; i < n; i++)
+        size |= (uint64_t)bs_take8(&c) << (8 * i);
+    if (n == 2)
+        size += 256;
+    if (window > MAX_WINDOW)
+        return "its window is larger than 8 MiB";
+    if (size == 0 || size > BS_ZFRAME_PLAIN_LEN)
+        return "it says that its content is empty or larger than 1 MiB";
+    f->plain_len = (size_t)size;
+    return NULL;
+}
+
+/* Follow the chain: @p is the header of a block, whose end or whose follower's header is what is needed next. */
+static const char *check_block(struct bs_zframe *f, const uint8_t *p)
+{
+    unsigned header = p[0] | (unsigned)p[1] << 8 | (unsigned)p[2] << 16, type = header >> 1 & 3;
+
+    f->last = (header & 1) != 0;
+    if (type == 3)
+        return "it has a block of a reserved type";
+    f->need += (type == 1 ? 1 : header >> 3) + (f->last ? 0 : BLOCK_HEADER_LEN);
+    return f->need > BS_ZFRAME_MAX_LEN ? "it is longer than any frame of 1 MiB needs to be" : NULL;
+}
+
+void bs_zframe_start(struct bs_zframe *f)
+{
+    *f = (struct bs_zframe){.need = START_LEN};
+}
+
+const char *bs_zframe_step(struct bs_zframe *f, const uint8_t *p)
+{
+    const char *fault = NULL;
+
+    if (f->need == START_LEN) {
+        fault = check_start(p);
+        f->need = header_len(p[4]) + BLOCK_HEADER_LEN;
+        return fault;
+    }
+    if (f->plain_len == 0)
+        fault = check_header(f, p);
+    return fault != NULL ? fault : check_block(f, p + f->need - BLOCK_HEADER_LEN);
+}
+
+/* ---- In and out -------------------------------------------------------------------------------------------------- */
+
+enum blobseal_status bs_bad_frame(struct blobseal_error *err, uint64_t index, const char *what)
+{
+    return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed zstd content: frame %llu: %s", (unsigned long long)index,
+                         what);
+}
+
+enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uint8_t *plain, size_t plain_len,
+                                          struct bs_slice frame, struct blobseal_error *err)
+{
+    const char *fault = NULL;
+    struct bs_zframe f;
+
+    bs_zframe_start(&f);
+    while (fault == NULL && !f.last && f.need <= frame.len)
+        fault = bs_zframe_step(&f, frame.p);
+    if (fault == NULL && (!f.last || f.need != frame.len))
+        fault = "it is not as long as its entry in the seek table says";
+    if (fault == NULL && f.plain_len != plain_len)
+        fault = "its content is not as long as its entry in the seek table says";
+    if (fault != NULL)
+        return bs_bad_frame(err, index, fault);
+    if (z->d == NULL)
+        z->d = ZSTD_createDCtx();
+    if (z->d == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
+    if (ZSTD_decompressDCtx(z->d, plain, plain_len, frame.p, frame.len) != plain_len)
+        return bs_bad_frame(err, index, "it does not decompress");
+    return BLOBSEAL_OK;
+}
+
+static bool make_compressor(struct bs_zstd *z, int level)
+{
+    z->c = ZSTD_createCCtx();
+    return z->c != NULL && ZSTD_isError(ZSTD_CCtx_setParameter(z->c, ZSTD_c_compressionLevel, level)) == 0 &&
+           ZSTD_isError(ZSTD_CCtx_setParameter(z->c, ZSTD_c_contentSizeFlag, 1)) == 0 &&
+           ZSTD_isError(ZSTD_CCtx_setParameter(z->c, ZSTD_c_checksumFlag, 0)) == 0;
+}
+
+enum blobseal_status bs_zframe_compress(struct bs_zstd *z, int level, uint8_t *frame, size_t *len,
+                                        struct bs_slice plain, struct blobseal_error *err)
+{
+    if (z->c == NULL && !make_compressor(z, level))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
+    *len = ZSTD_compress2(z->c, frame, BS_ZFRAME_MAX_LEN, plain.p, plain.len);
+    if (ZSTD_isError(*len) != 0)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: %s", ZSTD_getErrorName(*len));
+    return BLOBSEAL_OK;
+}
+
+void bs_zstd_clear(struct bs_zstd *z)
+{
+    (void)ZSTD_freeCCtx(z->c);
+    (void)ZSTD_freeDCtx(z->d);
+    *z = (struct bs_zstd){0};
+}
+
+enum blobseal_status bs_zstd_new(struct bs_zstd **z, struct blobseal_error *err)
+{
+    *z = calloc(1, sizeof **z);
+    return *z != NULL ? BLOBSEAL_OK : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
+}
+
+void bs_zstd_free(struct bs_zstd *z)
+{
+    if (z == NULL)
+        return;
+    bs_zstd_clear(z);
+    free(z);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sources and sinks over memory. */
+#include <stdlib.h>
+
+#include "core/io/io.h"
+
+static enum blobseal_status memory_pread(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
+                                         struct blobseal_error *err)
+{
+    const struct blobseal_memory *m = ctx;
+
+    (void)err;
+    *nread = 0;
+    if (off < m->len) {
+        *nread = len < m->len - off ? len : (size_t)(m->len - off);
+        memcpy(buf, m->data + off, *nread);
+    }
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status bs_borrow(const struct blobseal_source *source, void *buf, size_t len, uint64_t off,
+                               const uint8_t **at, struct blobseal_error *err)
+{
+    const struct blobseal_memory *m = source->ctx;
+
+    *at = buf;
+    if (source->pread != memory_pread || len == 0 || off > m->len || len > m->len - off)
+        return bs_pread(source, buf, len, off, err);
+    *at = m->data + off;
+    return BLOBSEAL_OK;
+}
+
+void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state, const void *data, size_t len)
+{
+    *state = (struct blobseal_memory){.data = (uint8_t *)data, .len = len}; /* only ever read */
+    *source = (struct blobseal_source){.ctx = state, .size = len, .name = "memory", .pread = memory_pread};
+}
+
+static enum blobseal_status memory_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
+{
+    struct blobseal_memory *m = ctx;
+
+    if (len > m->cap - m->len) {
+        size_t cap = m->cap < 4096 ? 4096 : m->cap;
+        uint8_t *p;
+
+        while (cap - m->len < len) {
+            if (cap > SIZE_MAX / 2)
+                return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: too large");
+            cap *= 2;
+        }
+        p = realloc(m->data, cap);
+        if (p == NULL)
+            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: no memory for %zu bytes", cap);
+        m->data = p;
+        m->cap = cap;
+    }
+    if (len > 0)
+        memcpy(m->data + m->len, buf, len);
+    m->len += len;
+    return BLOBSEAL_OK;
+}
+
+void blobseal_sink_memory(struct blobseal_sink *sink, struct blobseal_memory *state)
+{
+    *state = (struct blobseal_memory){0};
+    *sink = (struct blobseal_sink){.ctx = state, .name = "memory", .write = memory_write};
+}

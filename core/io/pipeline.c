@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The only file of the library that starts threads. It moves segments through take (in order), work (in parallel) and
+ * put (in order). It knows neither formats nor keys: callbacks do all of that.
+ *
+ * There is no queue. Every worker owns its memory and carries one segment at a time from start to end: it waits for its
+ * turn to take, works, and waits for its turn to put. So memory is bounded by the number of workers, a slow side holds
+ * the others back, and nothing is handed from thread to thread. Where a side is sequential there are more workers than
+ * CPUs, so that some can wait in a read or write while the others compute.
+ */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include "core/io/io.h"
+
+#define MAX_THREADS 256u
+
+struct run {
+    const struct bs_pipeline *p;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* The lock protects all members below. */
+    uint64_t next;   /* the segment to take next                           */
+    uint64_t turn;   /* the segment to put next                            */
+    bool taking;     /* a worker is in take()                              */
+    bool ended;      /* no segment is left to take                         */
+    bool canceled;   /* source->cancel() was called                        */
+    uint64_t failed; /* the lowest segment with an error, or UINT64_MAX    */
+    uint64_t done;   /* sum of worker->done                                */
+    struct blobseal_error error;
+};
+
+/* ---- The memory of a worker -------------------------------------------------------------------------------------- */
+
+/*
+ * Offset of the output buffer in its page. Zen 3 copies (rep movsb) four times as slowly if the target lies up to 63
+ * bytes further into its page than the source lies in its own, and malloc() returns large areas that start 16 bytes
+ * into a page.
+ */
+#define OUT_SHIFT 64
+
+enum blobseal_status bs_worker_init(struct bs_worker *worker, size_t in_size, size_t out_size,
+                                    struct blobseal_error *err)
+{
+    uint8_t *out = out_size > 0 ? bs_map(OUT_SHIFT + out_size) : NULL;
+
+    *worker = (struct bs_worker){.in_size = in_size, .out_size = out_size};
+    worker->in = in_size > 0 ? bs_map(in_size) : NULL;
+    worker->out = out != NULL ? out + OUT_SHIFT : NULL;
+    if ((worker->in == NULL && in_size > 0) || (worker->out == NULL && out_size > 0))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "no memory for a worker");
+    return BLOBSEAL_OK;
+}
+
+void bs_worker_clear(struct bs_worker *worker)
+{
+    bs_unmap(worker->in, worker->in_size);
+    if (worker->out != NULL)
+        bs_unmap(worker->out - OUT_SHIFT, OUT_SHIFT + worker->out_size);
+    *worker = (struct bs_worker){0};
+}
+
+/* ---- One worker -------------------------------------------------------------------------------------------------- */
+
+/* Record an error of segment @index. The lowest segment wins, whatever the order in which errors come. */
+static void note_failure(struct run *r, uint64_t index, enum blobseal_status st, const struct blobseal_error *e)
+{
+    if (index < r->failed) {
+        r->failed = index;
+        r->error = *e;
+        r->error.status = st; /* a callback of the caller may not have set it */
+    }
+    if (r->taking && !r->canceled && r->p->source->cancel != NULL) {
+        r->canceled = true;
+        r->p->source->cancel(r->p->source->ctx);
+    }
+    pthread_cond_broadcast(&r->changed);
+}
+
+static bool none_left(const struct run *r)
+{
+    return r->ended || r->failed != UINT64_MAX;
+}
+
+/* Take the next segment. Return false if there is none. Called with the lock held, and returns with it held. */
+static bool take_next(struct run *r, struct bs_worker *worker, uint64_t *index, bool *last)
+{
+    const struct bs_pipeline *p = r->p;
+    struct blobseal_error e = {0};
+    enum blobseal_status st;
+
+    while (r->taking && !none_left(r))
+        pthread_cond_wait(&r->changed, &r->lock);
+    if (none_left(r))
+        return false;
+    *index = r->next++;
+    if (p->take == NULL) {
+        *last = r->ended = *index + 1 == p->num_segments;
+        return true;
+    }
+    r->taking = true;
+    pthread_mutex_unlock(&r->lock);
+    st = p->take(p->ctx, worker, *index, last, &e);
+    pthread_mutex_lock(&r->lock);
+    r->taking = false;
+    r->ended = r->ended || *last;
+    if (st != BLOBSEAL_OK)
+        note_failure(r, *index, st, &e);
+    pthread_cond_broadcast(&r->changed);
+    return st == BLOBSEAL_OK;
+}
+
+/* Put the segment when its turn comes. Return false if it never will. Called with the lock held, and returns with it
+ * held. */
+static bool put_in_turn(struct run *r, struct bs_worker *worker, uint64_t index)
+{
+    struct blobseal_error e = {0};
+    enum blobseal_status st;
+
+    while (r->turn != index && r->failed > index)
+        pthread_cond_wait(&r->changed, &r->lock);
+    if (r->turn != index)
+        return false;
+    pthread_mutex_unlock(&r->lock);
+    st = r->p->put(r->p->ctx, worker, index, &e);
+    pthread_mutex_lock(&r->lock);
+    if (st != BLOBSEAL_OK) {
+        note_failure(r, index, st, &e);
+        return false;
+    }
+    r->turn++;
+    pthread_cond_broadcast(&r->changed);
+    return true;
+}
+
+/* Add up progress and report it. */
+static void count(struct run *r, const struct bs_worker *worker, uint64_t index)
+{
+    struct blobseal_error e = {0};
+
+    r->done += worker->done;
+    if (r->p->progress != NULL && !r->p->progress(r->p->progress_ctx, r->done))
+        note_failure(r, index, blobseal_fail(&e, BLOBSEAL_E_CANCELED, 0, "canceled"), &e);
+}
+
+static void work_segments(struct run *r, struct bs_worker *worker)
+{
+    const struct bs_pipeline *p = r->p;
+    struct blobseal_error e;
+    enum blobseal_status st;
+    uint64_t index;
+    bool last = false;
+
+    pthread_mutex_lock(&r->lock);
+    while (take_next(r, worker, &index, &last)) {
+        pthread_mutex_unlock(&r->lock);
+        e = (struct blobseal_error){0};
+        st = p->work(p->ctx, worker, index, last, &e);
+        pthread_mutex_lock(&r->lock);
+        if (st != BLOBSEAL_OK)
+            note_failure(r, index, st, &e);
+        else if (p->put == NULL || put_in_turn(r, worker, index))
+            count(r, worker, index);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void *run_worker(void *arg)
+{
+    struct run *r = arg;
+    const struct bs_pipeline *p = r->p;
+    struct blobseal_error e = {0};
+    struct bs_worker worker;
+    enum blobseal_status st = bs_worker_init(&worker, p->in_size, p->out_size, &e);
+    bool started = false;
+
+    if (st == BLOBSEAL_OK && p->start_worker != NULL) {
+        st = p->start_worker(p->ctx, &worker.state, &e);
+        started = st == BLOBSEAL_OK;
+    }
+    if (st == BLOBSEAL_OK) {
+        work_segments(r, &worker);
+    } else {
+        pthread_mutex_lock(&r->lock);
+        if (!r->ended) /* otherwise the other workers have taken every segment */
+            note_failure(r, r->next, st, &e);
+        pthread_mutex_unlock(&r->lock);
+    }
+    if (started)
+        p->end_worker(worker.state);
+    bs_worker_clear(&worker);
+    return NULL;
+}
+
+/* ---- All workers ------------------------------------------------------------------------------------------------- */
+
+static unsigned count_cpus(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+static unsigned count_workers(const struct bs_pipeline *p)
+{
+    unsigned n = p->threads != 0 ? p->threads : count_cpus();
+
+    n = n < MAX_THREADS ? n : MAX_THREADS;
+    n += (p->take != NULL ? 1U : 0U) + (p->put != NULL && !p->put_never_blocks ? 1U : 0U);
+    if (p->take == NULL && n > p->num_segments)
+        n = (unsigned)p->num_segments;
+    return n;
+}
+
+/* Start up to @n threads that take no signals, because signals belong to the host program. Fewer than @n is no error.
+ */
+static unsigned start_threads(pthread_t *threads, unsigned n, struct run *r)
+{
+    sigset_t all, before;
+    unsigned started = 0;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (started < n && pthread_create(&threads[started], NULL, run_worker, r) == 0)
+        started++;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+enum blobseal_status bs_pipeline_run(const struct bs_pipeline *p, uint64_t *done, struct blobseal_error *err)
+{
+    struct run r = {
+        .p = p, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .failed = UINT64_MAX};
+    pthread_t threads[MAX_THREADS + 2];
+    unsigned started = start_threads(threads, count_workers(p) - 1, &r);
+
+    (void)run_worker(&r); /* the caller works as well, so one segment needs no thread at all */
+    for (unsigned i = 0; i < started; i++)
+        (void)pthread_join(threads[i], NULL);
+    pthread_cond_destroy(&r.changed);
+    pthread_mutex_destroy(&r.lock);
+    *done = r.done;
+    if (r.failed == UINT64_MAX)
+        return BLOBSEAL_OK;
+    if (err != NULL)
+        *err = r.error;
+    return r.error.status;
+}

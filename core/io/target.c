@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A blob in a file that is changed where it is: positioned writes, syncing, and a lock against other changes. */
+#define _GNU_SOURCE /* F_OFD_SETLK */
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/io/io.h"
+
+static enum blobseal_status fd_sync(void *ctx, uint64_t off, uint64_t len, struct blobseal_error *err)
+{
+    const struct blobseal_fd *f = ctx;
+
+    if (fdatasync(f->fd) != 0)
+        return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "sync %s", f->name);
+    (void)posix_fadvise(f->fd, (off_t)off, (off_t)len,
+                        POSIX_FADV_DONTNEED); /* clean now: the next read asks the disk */
+    return BLOBSEAL_OK;
+}
+
+/* Readers hold their lock for a moment, another change for a few milliseconds; a hung one for ever. */
+#define LOCK_TRIES    200
+#define LOCK_PAUSE_NS 10000000L
+
+/* Locks of the open file description: they hold among threads, across hosts where the file system passes them on. */
+static enum blobseal_status fd_lock(void *ctx, bool on, struct blobseal_error *err)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+    const struct blobseal_fd *f = ctx;
+    struct flock lock = {.l_type = on ? F_WRLCK : F_UNLCK, .l_whence = SEEK_SET};
+
+    for (int i = 0; fcntl(f->fd, F_OFD_SETLK, &lock) != 0; i++) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN && errno != EACCES)
+            return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "lock %s", f->name);
+        if (i >= LOCK_TRIES) {
+            (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "%s is busy: somebody else is changing it", f->name);
+            blobseal_hint(err, "try again when that is done");
+            return BLOBSEAL_E_EXISTS;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_target_fd(struct blobseal_target *target, struct blobseal_fd *state, int fd,
+                                        const char *name, struct blobseal_error *err)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct blobseal_sink sink;
+    enum blobseal_status st = blobseal_sink_fd(&sink, state, fd, name, err);
+
+    *target = (struct blobseal_target){.ctx = state, .write = sink.pwrite, .sync = fd_sync, .lock = fd_lock};
+    if (st == BLOBSEAL_OK)
+        st = blobseal_source_fd(&target->source, state, fd, name, err);
+    target->source.lock = NULL; /* a shared lock on this description would take the place of the exclusive one */
+    if (st == BLOBSEAL_OK && ((flags & O_ACCMODE) != O_RDWR || target->write == NULL || target->source.pread == NULL))
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change %s: not a file that is open for reading and writing",
+                           state->name);
+    return st;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AES-256-GCM for the content of a JWE, through OpenSSL. RFC 7518 section 5.3. */
+#include <openssl/evp.h>
+
+#include "core/jwe/jwe.h"
+
+static bool crypt_content(const struct bs_a256gcm *g, bool encrypt, uint8_t *out, struct bs_slice in,
+                          uint8_t tag[BS_JWE_TAG_LEN])
+{
+    EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    uint8_t none[BS_JWE_TAG_LEN];
+    int n = 0;
+    bool ok = gcm != NULL && ctx != NULL && EVP_CipherInit_ex2(ctx, gcm, g->cek->b, g->iv, encrypt, NULL) == 1 &&
+              (encrypt || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, BS_JWE_TAG_LEN, tag) == 1) &&
+              EVP_CipherUpdate(ctx, NULL, &n, g->aad.p, (int)g->aad.len) == 1 &&
+              (in.len == 0 || EVP_CipherUpdate(ctx, out, &n, in.p, (int)in.len) == 1) &&
+              EVP_CipherFinal_ex(ctx, none, &n) == 1 &&
+              (!encrypt || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, BS_JWE_TAG_LEN, tag) == 1);
+
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(gcm);
+    if (!ok)
+        blobseal_wipe(out, in.len);
+    return ok;
+}
+
+bool bs_a256gcm_encrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in, uint8_t tag[BS_JWE_TAG_LEN])
+{
+    return crypt_content(g, true, out, in, tag);
+}
+
+bool bs_a256gcm_decrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in, const uint8_t tag[BS_JWE_TAG_LEN])
+{
+    uint8_t copy[BS_JWE_TAG_LEN]; /* OpenSSL takes a pointer to memory that it may write */
+
+    memcpy(copy, tag, sizeof copy);
+    return crypt_content(g, false, out, in, copy);
+}

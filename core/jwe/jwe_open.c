@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening a JWE: which recipient and which KEK, and what is reported if none opens it. FORMAT.md section 4.6. */
+#include "core/jwe/jwe.h"
+
+#define MAX_ATTEMPTS 8
+
+enum blobseal_status bs_not_authentic(struct blobseal_error *err)
+{
+    enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "the blob is not authentic");
+
+    blobseal_hint(err, "it was changed, or sealed for another key of the same name; fetch it again from its source");
+    return st;
+}
+
+/* A search for the recipient and the KEK that open a JWE. */
+struct search {
+    const struct bs_jwe *jwe;
+    bool bare;
+    uint8_t *content;
+    struct blobseal_secret32 *cek; /* two of them: what was unwrapped, and a random one in its place */
+    unsigned attempts;
+};
+
+/*
+ * Unwrap and decrypt once. A key that does not unwrap is replaced by a random one, so that the path is the same as for
+ * a wrong key (RFC 7516 section 11.5).
+ */
+static enum blobseal_status attempt(const struct search *s, const struct bs_jwe_recipient *r, struct blobseal_kek *kek,
+                                    struct blobseal_error *err)
+{
+    const struct blobseal_wrapped wrapped = {r->alg, s->bare ? NULL : r->kid, r->key, r->key_len};
+    const struct bs_jwe *jwe = s->jwe;
+    struct bs_a256gcm gcm = {.cek = &s->cek[0], .iv = jwe->iv, .aad = jwe->protected_text};
+    enum blobseal_status st;
+
+    if (!blobseal_random(&s->cek[1], sizeof s->cek[1], true))
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, err);
+    if (st == BLOBSEAL_E_AUTH)
+        gcm.cek = &s->cek[1];
+    else if (st != BLOBSEAL_OK)
+        return st;
+    return bs_a256gcm_decrypt(&gcm, s->content, jwe->ciphertext, jwe->tag) ? BLOBSEAL_OK : BLOBSEAL_E_AUTH;
+}
+
+static enum blobseal_status no_key(const struct bs_jwe *jwe, struct blobseal_error *err)
+{
+    const char *kid = jwe->recipients[0].kid != NULL ? jwe->recipients[0].kid : "not named";
+    enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_NO_KEY, 0,
+                                            "no key fits: none of the keys given is for a "
+                                            "recipient of this blob");
+
+    if (jwe->num == 1)
+        blobseal_hint(err, "its only recipient is %.120s", kid);
+    else
+        blobseal_hint(err, "it has %zu recipients, the first is %.120s", jwe->num, kid);
+    return st;
+}
+
+/* Try recipients and keys until one opens, or an error ends the search. s->cek[0] and *@recipient are then what opened
+ * it. */
+static enum blobseal_status search(struct search *s, struct bs_keks keks, size_t *recipient, struct blobseal_error *err)
+{
+    struct blobseal_error unavailable = {0}; /* the first provider that was not available or denied */
+
+    for (*recipient = 0; *recipient < s->jwe->num; ++*recipient) {
+        for (size_t k = 0; k < keks.num && s->attempts < MAX_ATTEMPTS; k++) {
+            enum blobseal_status st = attempt(s, &s->jwe->recipients[*recipient], keks.list[k], err);
+
+            if (st == BLOBSEAL_E_NOT_MINE)
+                continue;
+            s->attempts++;
+            if (st == BLOBSEAL_E_UNAVAILABLE || st == BLOBSEAL_E_DENIED)
+                unavailable = unavailable.status == BLOBSEAL_OK ? *err : unavailable;
+            else if (st != BLOBSEAL_E_AUTH)
+                return st;
+        }
+    }
+    if (unavailable.status == BLOBSEAL_OK)
+        return s->attempts > 0 ? bs_not_authentic(err) : no_key(s->jwe, err);
+    *err = unavailable;
+    return unavailable.status;
+}
+
+enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct bs_keks keks, uint8_t *content,
+                                 struct bs_jwe_opener *by, struct blobseal_error *err)
+{
+    struct search s = {.jwe = jwe, .bare = bare, .content = content};
+    struct blobseal_error e = {0};
+    enum blobseal_status st;
+    size_t recipient;
+
+    s.cek = blobseal_secret_alloc(2 * sizeof *s.cek);
+    if (s.cek == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
+    st = search(&s, keks, &recipient, &e);
+    if (st == BLOBSEAL_OK && by != NULL)
+        *by = (struct bs_jwe_opener){.recipient = recipient, .cek = s.cek[0]};
+    blobseal_secret_free(s.cek);
+    if (st != BLOBSEAL_OK && err != NULL)
+        *err = e;
+    return st;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing a JWE: recipients whose keys are wrapped already, and the encrypted content. FORMAT.md sections 4.2 and 4.3.
+ */
+#include "core/jwe/jwe.h"
+
+bool bs_jwe_recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *jwe)
+{
+    struct bs_sha256 h = bs_sha256_start();
+
+    for (size_t i = 0; i < jwe->num; i++) {
+        const struct bs_jwe_recipient *r = &jwe->recipients[i];
+        const struct bs_slice parts[] = {
+            {(const uint8_t *)r->alg, strlen(r->alg)},
+            {(const uint8_t *)r->kid, strlen(r->kid)},
+            {r->key, r->key_len},
+        };
+
+        for (size_t k = 0; k < BS_COUNT(parts); k++) {
+            uint8_t len[4];
+
+            bs_store32(len, (uint32_t)parts[k].len);
+            bs_sha256_add(&h, len, sizeof len);
+            bs_sha256_add(&h, parts[k].p, parts[k].len);
+        }
+    }
+    return bs_sha256_end(&h, out);
+}
+
+static void put_recipient(struct bs_builder *w, const struct bs_jwe_recipient *r)
+{
+    bs_put_text(w, "\"header\":{\"alg\":");
+    bs_put_json_string(w, r->alg);
+    bs_put_text(w, ",\"kid\":");
+    bs_put_json_string(w, r->kid);
+    if (r->region != NULL) {
+        bs_put_text(w, ",\"region\":");
+        bs_put_json_string(w, r->region);
+    }
+    bs_put_text(w, "},\"encrypted_key\":\"");
+    bs_put_base64url(w, r->key, r->key_len);
+    bs_put_text(w, "\"");
+}
+
+static void put_recipients(struct bs_builder *w, const struct bs_jwe *jwe)
+{
+    if (jwe->num == 1) {
+        put_recipient(w, &jwe->recipients[0]);
+        return;
+    }
+    bs_put_text(w, "\"recipients\":[");
+    for (size_t i = 0; i < jwe->num; i++) {
+        bs_put_text(w, i > 0 ? ",{" : "{");
+        put_recipient(w, &jwe->recipients[i]);
+        bs_put_text(w, "}");
+    }
+    bs_put_text(w, "]");
+}
+
+static void put_member(struct bs_builder *w, const char *name, const void *p, size_t len)
+{
+    bs_put_text(w, ",\"");
+    bs_put_text(w, name);
+    bs_put_text(w, "\":\"");
+    bs_put_base64url(w, p, len);
+    bs_put_text(w, "\"");
+}
+
+enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *jwe, struct bs_slice header,
+                                  const struct blobseal_secret32 *cek, struct bs_slice content,
+                                  struct blobseal_error *err)
+{
+    uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN] = {0}, ciphertext[BS_JWE_MAX_CONTENT];
+    struct bs_a256gcm gcm = {.cek = cek, .iv = iv};
+    size_t start;
+
+    if (content.len > sizeof ciphertext)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the content of an envelope is limited to %zu bytes",
+                             sizeof ciphertext);
+    bs_put_text(out, "{\"protected\":\"");
+    start = out->len;
+    bs_put_base64url(out, header.p, header.len);
+    if (out->ok) {
+        gcm.aad = (struct bs_slice){out->p + start, out->len - start};
+        if (!blobseal_random(iv, sizeof iv, false) || !bs_a256gcm_encrypt(&gcm, ciphertext, content, tag))
+            return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "encrypt the envelope: OpenSSL failed");
+    }
+    bs_put_text(out, "\",");
+    put_recipients(out, jwe);
+    put_member(out, "iv", iv, sizeof iv);
+    put_member(out, "ciphertext", ciphertext, content.len);
+    put_member(out, "tag", tag, sizeof tag);
+    bs_put_text(out, "}");
+    return out->ok ? BLOBSEAL_OK
+                   : blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope does not fit: too many recipients");
+}

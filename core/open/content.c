@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The content of a blob: its stored bytes as they are, or decompressed. Every choice between the two is made here. */
+#include "core/open/open.h"
+
+enum blobseal_status bs_content_check_size(struct bs_content *c, struct blobseal_error *err)
+{
+    struct bs_open_state *state;
+    struct bs_worker *worker;
+    enum blobseal_status st = bs_stored_take(&c->stored, UINT64_MAX, &worker, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    state = worker->state;
+    st = bs_stored_check_end(&c->stored, &state->chunked, worker->in, worker->out, err);
+    bs_stored_return(&c->stored, worker);
+    if (st == BLOBSEAL_OK && c->decompress)
+        st = bs_zstd_read_table(c, err);
+    else
+        c->len = c->stored.len;
+    return st;
+}
+
+enum blobseal_status bs_content_pread(struct bs_content *c, uint8_t *dst, size_t len, uint64_t off,
+                                      struct blobseal_error *err)
+{
+    uint64_t frame = c->decompress ? bs_seek_find(&c->table, off) : UINT64_MAX;
+    struct bs_worker *worker;
+    enum blobseal_status st = bs_stored_take(&c->stored, frame, &worker, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = c->decompress ? bs_zstd_pread(c, worker, dst, len, off, err)
+                       : bs_stored_pread(&c->stored, worker, (struct bs_range){off, len}, dst, err);
+    bs_stored_return(&c->stored, worker);
+    return st;
+}
+
+enum blobseal_status bs_content_open(const struct bs_content *c, struct bs_worker *worker, size_t len, uint64_t off,
+                                     const uint8_t **at, struct blobseal_error *err)
+{
+    struct bs_open_state *state = worker->state;
+
+    *at = worker->out + (c->decompress ? 0 : bs_stored_skip(off));
+    if (c->decompress)
+        return bs_zstd_pread(c, worker, worker->out, len, off, err);
+    return bs_stored_open(&c->stored, &state->chunked, (struct bs_range){off, len}, worker->in, worker->out, err);
+}
+
+/* ---- Zstd content from a pipe: decompressed in order, by the thread whose turn it is to write -------------------- */
+
+struct decoding {
+    struct bs_decoder *decoder;
+    const struct blobseal_sink *sink; /* NULL: verify only */
+    struct bs_progress progress;
+    uint64_t plain_bytes;
+};
+
+/* The sink of the stored bytes. */
+static enum blobseal_status decode_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
+{
+    struct decoding *d = ctx;
+    const uint8_t *from = buf;
+    enum blobseal_status st = BLOBSEAL_OK;
+    struct bs_slice out;
+
+    for (size_t n; len > 0 && st == BLOBSEAL_OK; from += n, len -= n) {
+        st = bs_decoder_feed(d->decoder, from, len, &n, &out, err);
+        if (st != BLOBSEAL_OK || out.len == 0)
+            continue;
+        if (d->sink != NULL)
+            st = bs_write(d->sink, out.p, out.len, d->plain_bytes, err);
+        d->plain_bytes += out.len;
+        if (st == BLOBSEAL_OK && d->progress.fn != NULL && !d->progress.fn(d->progress.ctx, d->plain_bytes))
+            st = blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "canceled");
+    }
+    return st;
+}
+
+static enum blobseal_status decode(struct bs_content *c, const struct blobseal_sink *sink, struct bs_progress progress,
+                                   uint64_t *plain_bytes, struct blobseal_error *err)
+{
+    struct decoding d = {.decoder = bs_decoder_new(c->max_frames), .sink = sink, .progress = progress};
+    const struct blobseal_sink stored = {.ctx = &d, .name = "zstd content", .write = decode_write};
+    enum blobseal_status st;
+    uint64_t n;
+
+    if (d.decoder == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
+    st = bs_stored_stream(&c->stored, &stored, (struct bs_progress){0}, &n, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_decoder_end(d.decoder, err);
+    *plain_bytes = d.plain_bytes;
+    bs_decoder_free(d.decoder);
+    return st;
+}
+
+enum blobseal_status bs_content_stream(struct bs_content *c, const struct blobseal_sink *sink,
+                                       struct bs_progress progress, uint64_t *plain_bytes, struct blobseal_error *err)
+{
+    if (!c->decompress)
+        return bs_stored_stream(&c->stored, sink, progress, plain_bytes, err);
+    if (bs_seekable(&c->stored.source))
+        return bs_zstd_stream(c, sink, progress, plain_bytes, err);
+    return decode(c, sink, progress, plain_bytes, err);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading a blob piece by piece, at the pace of its reader: on the caller's thread, at most one segment or one run
+ * ahead. FORMAT.md section 3.
+ */
+#include <stdlib.h>
+
+#include "core/open/open.h"
+
+struct bs_pull {
+    struct bs_worker worker;     /* worker.out: verified bytes; worker.state: a bs_chunked, if sequential    */
+    const uint8_t *data;         /* verified plaintext, in worker.out or in the decoder                      */
+    size_t at, end;              /* the part of it that the caller has not received yet                      */
+    struct bs_decoder *decoder;  /* for zstd content of a sequential source, otherwise NULL                  */
+    size_t fed;                  /* bytes of the segment at hand that the decoder has taken                  */
+    uint64_t next;               /* sequential: number of the next segment; seekable: offset of the next run */
+    bool last;                   /* the segment at hand is the last                                          */
+    enum blobseal_status status; /* not OK: every later call returns it, with the same error                 */
+    struct blobseal_error error;
+};
+
+static enum blobseal_status start_sequential(const struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
+{
+    size_t size = bs_segment_buffer_size(true, 0);
+    struct bs_chunked *chunked;
+    enum blobseal_status st;
+
+    if (c->decompress && (p->decoder = bs_decoder_new(c->max_frames)) == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&c->stored.source));
+    st = bs_worker_init(&p->worker, size, size, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = bs_chunked_new(&chunked, c->stored.keys, err);
+    p->worker.state = chunked;
+    return st;
+}
+
+static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_error *err)
+{
+    struct bs_stored *s = &r->content.stored;
+    enum blobseal_status st;
+    struct bs_pull *p;
+
+    if (s->consumed)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
+    p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&s->source));
+    st = bs_seekable(&s->source) ? bs_worker_init(&p->worker, 0, BS_RUN_LEN, err)
+                                 : start_sequential(&r->content, p, err);
+    if (st != BLOBSEAL_OK) {
+        bs_pull_free(p);
+        return st;
+    }
+    s->consumed = !bs_seekable(&s->source);
+    r->pull = p;
+    return BLOBSEAL_OK;
+}
+
+void bs_pull_free(struct bs_pull *p)
+{
+    if (p == NULL)
+        return;
+    bs_decoder_free(p->decoder);
+    bs_chunked_free(p->worker.state);
+    bs_worker_clear(&p->worker);
+    free(p);
+}
+
+/* Open the next segment of a sequential source. An empty one is the last. */
+static enum blobseal_status fill_from_segment(struct bs_stored *s, struct bs_pull *p, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    if (p->last)
+        return BLOBSEAL_OK;
+    st = bs_stored_next_segment(s, &p->worker, p->next, &p->last, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    p->next++;
+    p->data = p->worker.out;
+    p->end = p->worker.done;
+    return BLOBSEAL_OK;
+}
+
+/* Decompress the next frame, from as many segments as it takes. */
+static enum blobseal_status fill_from_decoder(struct bs_stored *s, struct bs_pull *p, struct blobseal_error *err)
+{
+    struct bs_worker *w = &p->worker;
+    struct bs_slice out = {0};
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t n;
+
+    while (st == BLOBSEAL_OK && out.len == 0) {
+        if (p->fed == w->done && p->last)
+            return bs_decoder_end(p->decoder, err);
+        if (p->fed == w->done) {
+            p->fed = 0;
+            st = bs_stored_next_segment(s, w, p->next++, &p->last, err);
+        }
+        if (st == BLOBSEAL_OK)
+            st = bs_decoder_feed(p->decoder, w->out + p->fed, w->done - p->fed, &n, &out, err);
+        if (st == BLOBSEAL_OK)
+            p->fed += n;
+    }
+    p->data = out.p;
+    p->end = out.len;
+    return st;
+}
+
+/* Read a run ahead, so that small pieces do not open their chunk again and again. */
+static enum blobseal_status fill_from_file(struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
+{
+    size_t n = c->len - p->next < BS_RUN_LEN ? (size_t)(c->len - p->next) : BS_RUN_LEN;
+    enum blobseal_status st = n > 0 ? bs_content_pread(c, p->worker.out, n, p->next, err) : BLOBSEAL_OK;
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    p->data = p->worker.out;
+    p->end = n;
+    p->next += n;
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status fill(struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
+{
+    if (bs_seekable(&c->stored.source))
+        return fill_from_file(c, p, err);
+    return p->decoder != NULL ? fill_from_decoder(&c->stored, p, err) : fill_from_segment(&c->stored, p, err);
+}
+
+/* Copy up to @len verified bytes to the caller, and return how many: 0 at the end. */
+static size_t hand_out(struct bs_pull *p, void *dst, size_t len)
+{
+    size_t n = len < p->end - p->at ? len : p->end - p->at;
+
+    if (n > 0)
+        memcpy(dst, p->data + p->at, n);
+    p->at += n;
+    return n;
+}
+
+static enum blobseal_status pull(struct bs_content *c, struct bs_pull *p, void *dst, size_t len, size_t *nread,
+                                 struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (len > 0 && p->at == p->end) {
+        p->at = p->end = 0;
+        st = fill(c, p, err);
+    }
+    if (st == BLOBSEAL_OK)
+        *nread = hand_out(p, dst, len);
+    return st;
+}
+
+enum blobseal_status blobseal_reader_read(struct blobseal_reader *r, void *dst, size_t len, size_t *nread,
+                                          struct blobseal_error *err)
+{
+    enum blobseal_status st = r->pull != NULL ? r->pull->status : start(r, err);
+
+    *nread = 0;
+    if (r->pull != NULL && st == BLOBSEAL_OK)
+        st = r->pull->status = pull(&r->content, r->pull, dst, len, nread, &r->pull->error);
+    if (st == BLOBSEAL_OK)
+        return st;
+    if (r->pull != NULL && err != NULL)
+        *err = r->pull->error;
+    if (len > 0)
+        memset(dst, 0, len);
+    return st;
+}

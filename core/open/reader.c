@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public reader: opening a blob, reading at any offset, and all of it. FORMAT.md sections 3 and 4.6. */
+#include <stdlib.h>
+
+#include "core/open/open.h"
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+/* Unlock the envelope, and keep the keys of the payload and what the envelope contains. */
+static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_preamble *f, struct bs_keks keks,
+                                   struct blobseal_error *err)
+{
+    struct bs_stored *s = &r->content.stored;
+    struct bs_opened_envelope opened;
+    enum blobseal_status st = bs_preamble_unlock(f, bs_source_name(&s->source), keks, &opened, err);
+
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(&r->info, f, &opened, &s->source, err);
+    if (st == BLOBSEAL_OK)
+        *s->keys = opened.unlocked->keys;
+    bs_opened_envelope_clear(&opened);
+    return st;
+}
+
+/* Make the size authentic (section 3). For zstd content it is the size of the original. */
+static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
+{
+    struct bs_stored *s = &r->content.stored;
+    enum blobseal_status st;
+
+    s->len = r->info->stored_bytes;
+    if (s->len == BLOBSEAL_SIZE_UNKNOWN)
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is truncated or extended: no blob is %llu bytes long",
+                             bs_source_name(&s->source), (unsigned long long)s->source.size);
+    st = bs_content_check_size(&r->content, err);
+    if (st == BLOBSEAL_OK && r->content.decompress)
+        r->info->plain_bytes = r->content.len;
+    return st;
+}
+
+static struct blobseal_reader *new_reader(const struct blobseal_source *source, const struct blobseal_reader_options *o)
+{
+    struct blobseal_reader *r = calloc(1, sizeof *r);
+
+    if (r == NULL)
+        return NULL;
+    bs_stored_init(&r->content.stored, source);
+    r->content.stored.threads = o->threads;
+    r->content.len = BLOBSEAL_SIZE_UNKNOWN;
+    r->content.max_frames = o->max_frames != 0 ? o->max_frames : BS_MAX_FRAMES;
+    r->progress = (struct bs_progress){o->progress, o->progress_ctx};
+    r->content.stored.keys = blobseal_secret_alloc(sizeof *r->content.stored.keys);
+    if (r->content.stored.keys == NULL) {
+        blobseal_reader_close(r);
+        return NULL;
+    }
+    return r;
+}
+
+static enum blobseal_status open_blob(struct blobseal_reader *r, struct bs_keks keks,
+                                      const struct blobseal_reader_options *o, struct blobseal_error *err)
+{
+    struct bs_stored *s = &r->content.stored;
+    struct bs_preamble preamble;
+    enum blobseal_status st = bs_preamble_read(&preamble, &s->input, o->envelope, o->envelope_len, err);
+
+    if (st == BLOBSEAL_OK) {
+        s->core = preamble.core;
+        s->core_offset = preamble.core_offset;
+        r->content.decompress = preamble.core.content == BS_CONTENT_ZSTD && !o->raw;
+        st = unlock(r, &preamble, keks, err);
+    }
+    if (st == BLOBSEAL_OK)
+        st = bs_check_generation(bs_source_name(&s->source), r->info->generation, o->min_generation, err);
+    if (st == BLOBSEAL_OK && bs_seekable(&s->source))
+        st = check_size(r, err);
+    bs_preamble_clear(&preamble);
+    return st;
+}
+
+enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
+                                          struct blobseal_kek *const *keks, size_t num_keks,
+                                          const struct blobseal_reader_options *options, struct blobseal_error *err)
+{
+    struct blobseal_reader_options o = {.size = sizeof o};
+    struct blobseal_reader *r;
+    enum blobseal_status st;
+
+    *reader = NULL;
+    if (!blobseal_struct_import(&o, sizeof o, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size, or newer than the library");
+    if (source->pread == NULL && source->read == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: a source without functions");
+    r = new_reader(source, &o);
+    if (r == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
+    st = open_blob(r, (struct bs_keks){keks, num_keks}, &o, err);
+    if (st == BLOBSEAL_OK)
+        *reader = r;
+    else
+        blobseal_reader_close(r);
+    return st;
+}
+
+void blobseal_reader_close(struct blobseal_reader *r)
+{
+    if (r == NULL)
+        return;
+    bs_pull_free(r->pull);
+    bs_seek_clear(&r->content.table);
+    blobseal_info_free(r->info);
+    bs_stored_clear(&r->content.stored);
+    free(r);
+}
+
+uint64_t blobseal_reader_size(const struct blobseal_reader *r)
+{
+    return r->content.len;
+}
+
+const struct blobseal_info *blobseal_reader_info(const struct blobseal_reader *r)
+{
+    return r->info;
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst, size_t len, uint64_t off,
+                                           size_t *nread, struct blobseal_error *err)
+{
+    struct bs_content *c = &r->content;
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t n = len;
+
+    *nread = 0;
+    if (!bs_seekable(&c->stored.source) || off > c->len)
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "read at %llu: beyond the end, or the blob comes from a pipe",
+                           (unsigned long long)off);
+    else if (n > c->len - off)
+        n = (size_t)(c->len - off);
+    if (st == BLOBSEAL_OK && n > 0)
+        st = bs_content_pread(c, dst, n, off, err);
+    if (st == BLOBSEAL_OK)
+        *nread = n;
+    else if (len > 0)
+        memset(dst, 0, len);
+    return st;
+}
+
+static enum blobseal_status stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
+                                   struct blobseal_error *err)
+{
+    uint64_t n = 0;
+    enum blobseal_status st = bs_content_stream(&r->content, sink, r->progress, &n, err);
+
+    if (plain_bytes != NULL)
+        *plain_bytes = n;
+    return st;
+}
+
+enum blobseal_status blobseal_reader_stream(struct blobseal_reader *r, const struct blobseal_sink *sink,
+                                            uint64_t *plain_bytes, struct blobseal_error *err)
+{
+    return stream(r, sink, plain_bytes, err);
+}
+
+enum blobseal_status blobseal_reader_verify(struct blobseal_reader *r, uint64_t *plain_bytes,
+                                            struct blobseal_error *err)
+{
+    return stream(r, NULL, plain_bytes, err);
+}

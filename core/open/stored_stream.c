@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All stored bytes in order, into a sink or only to verify them, through the pipeline. FORMAT.md section 3. */
+#include "core/open/open.h"
+
+struct streaming {
+    struct bs_stored *stored;
+    const struct blobseal_sink *sink; /* NULL: verify only */
+};
+
+static size_t checksum_len(const struct bs_stored *s)
+{
+    return bs_segment_checksum_len(&s->core);
+}
+
+static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
+{
+    const struct streaming *t = ctx;
+
+    return bs_chunked_new((struct bs_chunked **)state, t->stored->keys, err);
+}
+
+static void end_worker(void *state)
+{
+    bs_chunked_free(state);
+}
+
+/* A segment is full, or it is the last one: exactly if the input ends in it. */
+static enum blobseal_status open_take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
+                                      struct blobseal_error *err)
+{
+    struct bs_stored *s = ((struct streaming *)ctx)->stored;
+    size_t stride = bs_segment_stride(&s->core);
+    enum blobseal_status st = bs_read(&s->input, worker->in, stride, &worker->in_len, err);
+    uint64_t ignored;
+
+    *last = worker->in_len < stride;
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (index >= BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS)
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is longer than any blob", bs_source_name(&s->source));
+    if (*last && (worker->in_len < checksum_len(s) || !bs_tail_plain_len(worker->in_len - checksum_len(s), &ignored)))
+        return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is truncated: it ends before the end of the blob",
+                             bs_source_name(&s->source));
+    return BLOBSEAL_OK;
+}
+
+/* A run of chunks within a segment, and what is known of the segment so far. */
+struct run {
+    uint64_t index;  /* of the segment                  */
+    size_t pos, len; /* sealed bytes within the segment */
+    bool end;        /* the last run of the segment     */
+    bool last;       /* the last run of the blob        */
+    bool authentic;  /* every tag so far was right      */
+    bool checksum_ok;
+    struct bs_xxh3_state checksum;
+};
+
+/*
+ * Read, checksum, open and write one run while its bytes are in the cache. After a wrong tag nothing more of the
+ * segment is opened or written, but the checksum is still taken to its end, because it tells corruption from forgery.
+ */
+static enum blobseal_status open_run(const struct streaming *t, struct bs_worker *worker, struct run *r,
+                                     struct blobseal_error *err)
+{
+    const struct bs_stored *s = t->stored;
+    bool from_file = bs_seekable(&s->source), to_file = t->sink != NULL && t->sink->pwrite != NULL;
+    bool to_pipe = t->sink != NULL && !to_file;
+    uint64_t chunk = r->index * BS_SEGMENT_CHUNKS + r->pos / BS_SEALED_CHUNK_LEN;
+    uint8_t *in = worker->in + (from_file ? 0 : r->pos), *out = worker->out + (to_pipe ? worker->done : 0);
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t len;
+
+    if (from_file)
+        st = bs_pread(&s->source, in, r->len + (r->end ? checksum_len(s) : 0),
+                      s->core_offset + bs_chunk_offset(&s->core, chunk), err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (checksum_len(s) > 0) {
+        bs_xxh3_add(&r->checksum, in, r->len);
+        r->checksum_ok = !r->end || bs_xxh3_end(&r->checksum) == bs_load64(in + r->len);
+    }
+    r->authentic =
+        r->authentic && bs_chunked_open(worker->state, chunk, r->last, out, (struct bs_slice){in, r->len}, &len);
+    if (!r->authentic)
+        return BLOBSEAL_OK; /* open_work() reports it */
+    if (to_file && len > 0)
+        st = bs_write(t->sink, out, len, r->index * BS_SEGMENT_LEN + worker->done, err);
+    worker->done += len;
+    return st;
+}
+
+static enum blobseal_status open_work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
+                                      struct blobseal_error *err)
+{
+    const struct streaming *t = ctx;
+    const struct bs_stored *s = t->stored;
+    struct run r = {.index = index, .authentic = true, .checksum_ok = true};
+    enum blobseal_status st = BLOBSEAL_OK;
+    size_t sealed_len = BS_SEALED_SEGMENT_LEN;
+
+    if (last)
+        sealed_len = bs_seekable(&s->source) ? bs_sealed_tail_len((size_t)(s->len % BS_SEGMENT_LEN))
+                                             : worker->in_len - checksum_len(s);
+    worker->done = 0;
+    bs_xxh3_start(&r.checksum, bs_segment_seed(&s->core, index));
+    for (; st == BLOBSEAL_OK && !r.end; r.pos += r.len) {
+        r.len = sealed_len - r.pos < BS_SEALED_RUN_LEN ? sealed_len - r.pos : BS_SEALED_RUN_LEN;
+        r.end = r.pos + r.len == sealed_len;
+        r.last = last && r.end;
+        st = open_run(t, worker, &r, err);
+    }
+    if (st == BLOBSEAL_OK && !(r.authentic && r.checksum_ok))
+        st = bs_segment_failed(s, index, r.checksum_ok, sealed_len + checksum_len(s), err);
+    return st;
+}
+
+static enum blobseal_status open_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
+{
+    const struct streaming *t = ctx;
+
+    (void)index;
+    return worker->done > 0 ? bs_write(t->sink, worker->out, worker->done, 0, err) : BLOBSEAL_OK;
+}
+
+enum blobseal_status bs_stored_next_segment(struct bs_stored *s, struct bs_worker *worker, uint64_t index, bool *last,
+                                            struct blobseal_error *err)
+{
+    static const struct blobseal_sink in_order = {0}; /* makes open_run() keep the whole segment in worker->out */
+    struct streaming t = {s, &in_order};
+    enum blobseal_status st = open_take(&t, worker, index, last, err);
+
+    return st == BLOBSEAL_OK ? open_work(&t, worker, index, *last, err) : st;
+}
+
+enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct blobseal_sink *sink,
+                                      struct bs_progress progress, uint64_t *stored_bytes, struct blobseal_error *err)
+{
+    bool from_file = bs_seekable(&s->source), in_order = sink != NULL && sink->pwrite == NULL;
+    size_t only_len = from_file && s->len < BS_SEGMENT_LEN ? (size_t)s->len : 0;
+    struct streaming t = {s, sink};
+    const struct bs_pipeline p = {
+        .ctx = &t,
+        .threads = s->threads,
+        .num_segments = from_file ? s->len / BS_SEGMENT_LEN + 1 : 0,
+        .in_size = bs_segment_buffer_size(!from_file, only_len),
+        .out_size = bs_segment_buffer_size(in_order, only_len),
+        .start_worker = start_worker,
+        .end_worker = end_worker,
+        .take = from_file ? NULL : open_take,
+        .work = open_work,
+        .put = in_order ? open_put : NULL,
+        .source = &s->source,
+        .progress = progress.fn,
+        .progress_ctx = progress.ctx,
+    };
+    enum blobseal_status st;
+
+    if (s->consumed)
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
+    else
+        st = bs_pipeline_run(&p, stored_bytes, err);
+    s->consumed = !from_file;
+    return st;
+}

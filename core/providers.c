@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The providers that the library brings. A new one is declared and listed here, and nowhere else. */
+#include "kek/kek.h"
+
+extern const struct blobseal_provider bs_pem_provider; /* kek/pem.c */
+
+const struct blobseal_provider *const bs_builtin_providers[] = {
+    &bs_pem_provider,
+    NULL,
+};

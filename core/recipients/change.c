@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A change of the recipients of a blob, up to the new envelope: which recipients there are, which are wanted, and for
+ * whom a key has to be wrapped. Storing the envelope is left to in_place.c and to callers. FORMAT.md section 4.7.
+ */
+#include <stdlib.h>
+
+#include "core/recipients/recipients.h"
+
+struct bs_change {
+    struct blobseal_change wanted;
+    struct blobseal_kek *keks[2 * BLOBSEAL_MAX_RECIPIENTS]; /* the caller's, then those to add */
+    size_t num_keks;
+    /* The envelope as it is. */
+    struct bs_opened_envelope opened; /* not unlocked if nothing has to be done and no key fits */
+    struct bs_slice jwe;
+    /* The envelope as it will be. */
+    struct bs_jwe_recipient recipients[BLOBSEAL_MAX_RECIPIENTS];
+    struct blobseal_kek *wrap[BLOBSEAL_MAX_RECIPIENTS]; /* keys to wrap the CEK with; NULL: the wrapped key stays */
+    size_t num;
+    struct blobseal_change_step steps[3 * BLOBSEAL_MAX_RECIPIENTS];
+    size_t num_steps;
+    bool changed, fresh; /* fresh: with a new CEK */
+    uint64_t generation;
+    struct bs_builder new_jwe; /* empty until it is written */
+};
+
+enum blobseal_status bs_change_check(struct bs_change_request *rq, const struct blobseal_change *wanted,
+                                     struct bs_keks keks, struct blobseal_error *err)
+{
+    struct blobseal_change *w = &rq->wanted;
+
+    *rq = (struct bs_change_request){.wanted = {.size = sizeof rq->wanted}, .keks = keks};
+    if (wanted == NULL || !blobseal_struct_import(w, sizeof *w, wanted))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "change recipients: a change without its size, or newer than the library");
+    if (keks.num > BLOBSEAL_MAX_RECIPIENTS || w->num_add > BLOBSEAL_MAX_RECIPIENTS)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: more than %u keys", BLOBSEAL_MAX_RECIPIENTS);
+    if ((keks.num > 0 && keks.list == NULL) || (w->num_add > 0 && w->add == NULL) ||
+        (w->num_remove > 0 && w->remove == NULL))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a list is missing");
+    if (w->replace && keks.num == 0)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: no key to replace");
+    if (w->repair && (w->num_add > 0 || w->num_remove > 0 || w->replace || w->only))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a repair changes none");
+    return BLOBSEAL_OK;
+}
+
+static struct bs_change *new_change(const struct bs_change_request *rq)
+{
+    struct bs_change *c = calloc(1, sizeof *c);
+
+    if (c == NULL)
+        return NULL;
+    c->wanted = rq->wanted;
+    for (size_t i = 0; i < rq->keks.num; i++)
+        c->keks[c->num_keks++] = rq->keks.list[i];
+    for (size_t i = 0; i < c->wanted.num_add; i++)
+        c->keks[c->num_keks++] = c->wanted.add[i];
+    return c;
+}
+
+void bs_change_free(struct bs_change *c)
+{
+    if (c == NULL)
+        return;
+    free(c->new_jwe.p);
+    bs_opened_envelope_clear(&c->opened);
+    free(c);
+}
+
+/* ---- What is there ----------------------------------------------------------------------------------------------- */
+
+static struct blobseal_kek *kek_named(struct blobseal_kek *const *keks, size_t num, const char *kid)
+{
+    for (size_t i = 0; i < num; i++)
+        if (strcmp(bs_kek_info(keks[i])->kid, kid) == 0)
+            return keks[i];
+    return NULL;
+}
+
+static bool is_recipient(const struct bs_jwe *jwe, const char *kid)
+{
+    for (size_t i = 0; i < jwe->num; i++)
+        if (strcmp(jwe->recipients[i].kid, kid) == 0)
+            return true;
+    return false;
+}
+
+/* Whether all who are to be added are there already. */
+static bool has_all(const struct bs_change *c)
+{
+    for (size_t i = 0; i < c->wanted.num_add; i++)
+        if (!is_recipient(&c->opened.envelope.jwe, bs_kek_info(c->wanted.add[i])->kid))
+            return false;
+    return true;
+}
+
+/* Whether @kid is among those who are to go. */
+static bool is_named(const struct bs_change *c, const char *kid)
+{
+    for (size_t k = 0; k < c->wanted.num_remove; k++)
+        if (strcmp(c->wanted.remove[k], kid) == 0)
+            return true;
+    return false;
+}
+
+/* Open the envelope with the first @num of the keys. */
+static enum blobseal_status unlock(struct bs_change *c, size_t num, const struct bs_preamble *f, const char *name,
+                                   struct blobseal_error *err)
+{
+    const struct bs_keks keks = {c->keks, num};
+    struct bs_opened_envelope *o = &c->opened;
+    enum blobseal_status st;
+
+    bs_opened_envelope_clear(o);
+    if (f != NULL)
+        return bs_preamble_unlock(f, name, keks, o, err);
+    st = bs_envelope_parse(&o->envelope, c->wanted.envelope, c->wanted.envelope_len, err);
+    return st == BLOBSEAL_OK ? bs_envelope_unlock(&o->unlocked, &o->envelope, NULL, keks, err) : st;
+}
+
+/* Return true if a recipient other than the replaced one would be removed. */
+static bool removes_another(const struct bs_change *c)
+{
+    for (size_t i = 0; i < c->opened.envelope.jwe.num; i++) {
+        const char *kid = c->opened.envelope.jwe.recipients[i].kid;
+
+        if (kek_named(c->wanted.add, c->wanted.num_add, kid) == NULL && (c->wanted.only || is_named(c, kid)))
+            return true;
+    }
+    return false;
+}
+
+/* Return true if the change, when it was made before, explains that no key opens the envelope any more. */
+static bool key_may_be_removed(const struct bs_change *c)
+{
+    for (size_t i = 0; i < c->num_keks; i++)
+        if (is_named(c, bs_kek_info(c->keks[i])->kid))
+            return true;
+    return c->wanted.replace;
+}
+
+/*
+ * Open the envelope. When replacing, the first key must open it, because its recipient is the one replaced. If that key
+ * is not a recipient any more but the new ones are, the change was made before: nothing is left to replace, and another
+ * key may show that the envelope is authentic. The same goes for a key that removed itself.
+ */
+static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_preamble *f, const char *name,
+                                          struct blobseal_error *err)
+{
+    enum blobseal_status st = unlock(c, c->wanted.replace ? 1 : c->num_keks, f, name, err);
+
+    if (st == BLOBSEAL_E_NO_KEY && key_may_be_removed(c) && has_all(c)) {
+        c->wanted.replace = false;
+        st = unlock(c, c->num_keks, f, name, err);
+        if (st == BLOBSEAL_E_NO_KEY && f != NULL && f->notes != 0)
+            blobseal_hint(err, "an earlier change of this blob did not finish: give a private key that opens it now");
+        else if (st == BLOBSEAL_E_NO_KEY && !removes_another(c))
+            st = BLOBSEAL_OK;
+    }
+    if (st == BLOBSEAL_OK)
+        st = bs_check_generation(name, c->opened.envelope.generation, c->wanted.min_generation, err);
+    return st;
+}
+
+/* ---- What is to be done ------------------------------------------------------------------------------------------ */
+
+static bool is_removed(const struct bs_change *c, size_t i)
+{
+    const char *kid = c->opened.envelope.jwe.recipients[i].kid;
+
+    if (kek_named(c->wanted.add, c->wanted.num_add, kid) != NULL)
+        return false;
+    if (c->wanted.only || (c->wanted.replace && c->opened.unlocked->by.recipient == i))
+        return true;
+    return is_named(c, kid);
+}
+
+static void note_step(struct bs_change *c, enum blobseal_action action, const struct bs_jwe_recipient *r)
+{
+    c->steps[c->num_steps++] =
+        (struct blobseal_change_step){action, {.alg = r->alg, .kid = r->kid, .region = r->region}};
+    c->changed = c->changed || action != BLOBSEAL_ACTION_KEEP;
+    c->fresh = c->fresh || action == BLOBSEAL_ACTION_REMOVE;
+}
+
+static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_kek *kek, struct blobseal_error *err)
+{
+    const struct blobseal_kek_info *info = bs_kek_info(kek);
+    const struct bs_jwe_recipient r = {.alg = info->alg, .kid = info->kid, .key_len = info->wrapped_len};
+
+    if (is_recipient(&c->opened.envelope.jwe, info->kid))
+        return BLOBSEAL_OK;
+    for (size_t i = 0; i < c->num; i++)
+        if (strcmp(c->recipients[i].kid, info->kid) == 0)
+            return bs_duplicate_key(info->kid, err);
+    if (c->num == BLOBSEAL_MAX_RECIPIENTS)
+        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "a blob has at most %u recipients", BLOBSEAL_MAX_RECIPIENTS);
+    c->wrap[c->num] = kek;
+    c->recipients[c->num++] = r;
+    note_step(c, BLOBSEAL_ACTION_ADD, &r);
+    return BLOBSEAL_OK;
+}
+
+/* With a fresh CEK everybody who stays needs a wrapped key of it. */
+static enum blobseal_status wrap_for_all(struct bs_change *c, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < c->num; i++) {
+        struct bs_jwe_recipient *r = &c->recipients[i];
+
+        if (c->wrap[i] == NULL)
+            c->wrap[i] = kek_named(c->keks, c->num_keks, r->kid);
+        if (c->wrap[i] == NULL) {
+            (void)blobseal_fail(
+                err, BLOBSEAL_E_POLICY, 0,
+                "the recipient %.160s stays and needs a new wrapped key, but its public key is not at hand", r->kid);
+            blobseal_advise(err, BLOBSEAL_ADVICE_PUBLIC_KEY, r->kid, "pass its public key as well, or remove %.120s",
+                            r->kid);
+            return BLOBSEAL_E_POLICY;
+        }
+        if (strcmp(bs_kek_info(c->wrap[i])->alg, r->alg) != 0) {
+            bool sha1 = strcmp(r->alg, "RSA-OAEP") == 0;
+
+            (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the recipient %.160s is for %s, its key was given for %s",
+                                r->kid, r->alg, bs_kek_info(c->wrap[i])->alg);
+            blobseal_advise(err, sha1 ? BLOBSEAL_ADVICE_OAEP_SHA1 : BLOBSEAL_ADVICE_OAEP_SHA256, NULL,
+                            "open that key for OAEP with %s", sha1 ? "SHA-1" : "SHA-256");
+            return BLOBSEAL_E_CONFIG;
+        }
+        r->key_len = bs_kek_info(c->wrap[i])->wrapped_len;
+    }
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status plan(struct bs_change *c, struct blobseal_error *err)
+{
+    const struct bs_jwe *jwe = &c->opened.envelope.jwe;
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    for (size_t i = 0; i < jwe->num; i++) {
+        bool removed = is_removed(c, i);
+
+        note_step(c, removed ? BLOBSEAL_ACTION_REMOVE : BLOBSEAL_ACTION_KEEP, &jwe->recipients[i]);
+        if (!removed)
+            c->recipients[c->num++] = jwe->recipients[i];
+    }
+    for (size_t i = 0; i < c->wanted.num_add && st == BLOBSEAL_OK; i++)
+        st = add_recipient(c, c->wanted.add[i], err);
+    if (st == BLOBSEAL_OK && c->num == 0) {
+        st = blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "nobody would be left who can open the blob");
+        blobseal_hint(err, "add another recipient first");
+    }
+    if (st == BLOBSEAL_OK && c->fresh)
+        st = wrap_for_all(c, err);
+    return st;
+}
+
+enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_change_request *request,
+                                    const struct bs_preamble *f, const char *name, struct bs_change_plan *out,
+                                    struct blobseal_error *err)
+{
+    struct bs_change *c = new_change(request);
+    enum blobseal_status st;
+
+    *change = c;
+    *out = (struct bs_change_plan){0};
+    if (c == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change recipients: no memory");
+    st = open_envelope(c, f, name, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    c->jwe = (struct bs_slice){(const uint8_t *)c->wanted.envelope, c->wanted.envelope_len};
+    if (f != NULL)
+        c->jwe = (struct bs_slice){(const uint8_t *)f->candidates[c->opened.candidate].text,
+                                   f->candidates[c->opened.candidate].len};
+    c->generation = c->opened.envelope.generation;
+    st = plan(c, err);
+    *out = (struct bs_change_plan){c->changed, c->jwe, c->generation,
+                                   c->opened.unlocked != NULL ? c->opened.unlocked->jwk.hdr : NULL};
+    return st;
+}
+
+/* ---- The new envelope -------------------------------------------------------------------------------------------- */
+
+static enum blobseal_status encode(struct bs_change *c, const struct blobseal_secret32 *cek, struct blobseal_error *err)
+{
+    uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED];
+    struct bs_envelope e = {.generation = c->generation, .jwe = {.num = c->num}};
+
+    memcpy(e.blob_id, c->opened.envelope.blob_id, sizeof e.blob_id);
+    for (size_t i = 0; i < c->num; i++) {
+        enum blobseal_status st = BLOBSEAL_OK;
+
+        e.jwe.recipients[i] = c->recipients[i];
+        if (c->wrap[i] == NULL)
+            continue;
+        st = bs_kek_wrap(c->wrap[i], keys[i], cek, err);
+        if (st != BLOBSEAL_OK)
+            return st;
+        e.jwe.recipients[i].key = keys[i];
+    }
+    return bs_envelope_encode(&c->new_jwe, &e, cek, c->opened.unlocked->content, err);
+}
+
+enum blobseal_status bs_change_write(struct bs_change *c, struct bs_slice *jwe, struct blobseal_error *err)
+{
+    struct blobseal_secret32 *fresh = NULL;
+    enum blobseal_status st;
+
+    if (c->generation == BS_MAX_GENERATION) {
+        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope has the last possible generation");
+        blobseal_hint(err, "seal the data again");
+        return BLOBSEAL_E_POLICY;
+    }
+    c->generation++;
+    c->new_jwe = bs_builder_start(malloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
+    fresh = c->fresh ? blobseal_secret_alloc(sizeof *fresh) : &c->opened.unlocked->by.cek;
+    if (c->new_jwe.p == NULL || fresh == NULL)
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
+    else if (c->fresh && !blobseal_random(fresh->b, sizeof fresh->b, true))
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    else
+        st = encode(c, fresh, err);
+    if (c->fresh)
+        blobseal_secret_free(fresh);
+    *jwe = (struct bs_slice){c->new_jwe.p, c->new_jwe.len};
+    return st;
+}
+
+/* ---- The report -------------------------------------------------------------------------------------------------- */
+
+static void copy_steps(struct blobseal_change_result *r, const struct bs_change *c, struct bs_slice jwe)
+{
+    struct blobseal_change_step *steps = (struct blobseal_change_step *)(r + 1);
+    char *at = (char *)(steps + c->num_steps);
+
+    for (size_t i = 0; i < c->num_steps; i++) {
+        steps[i].action = c->steps[i].action;
+        steps[i].recipient = bs_pack_recipient(&at, &c->steps[i].recipient);
+    }
+    memcpy(at, jwe.p, jwe.len);
+    at[jwe.len] = '\0';
+    r->steps = steps;
+    r->num_steps = c->num_steps;
+    r->envelope = at;
+    r->envelope_len = jwe.len;
+}
+
+enum blobseal_status bs_change_report(struct blobseal_change_result **result, const struct bs_change *c, bool finished,
+                                      struct blobseal_error *err)
+{
+    struct bs_slice jwe = c->new_jwe.len > 0 ? (struct bs_slice){c->new_jwe.p, c->new_jwe.len} : c->jwe;
+    size_t more = c->num_steps * sizeof(struct blobseal_change_step) + jwe.len + 1;
+
+    for (size_t i = 0; i < c->num_steps; i++)
+        more += bs_packed_recipient_len(&c->steps[i].recipient);
+    *result = malloc(sizeof **result + more);
+    if (*result == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the change: no memory");
+    **result = (struct blobseal_change_result){.changed = c->changed,
+                                               .finished = finished,
+                                               .fresh_key = c->fresh,
+                                               .verified = c->opened.unlocked != NULL,
+                                               .generation = c->generation};
+    copy_steps(*result, c, jwe);
+    return BLOBSEAL_OK;
+}
+
+void blobseal_change_result_free(struct blobseal_change_result *result)
+{
+    free(result);
+}
+
+/* ---- The public function ----------------------------------------------------------------------------------------- */
+
+enum blobseal_status blobseal_change_envelope(struct blobseal_change_result **result,
+                                              const struct blobseal_source *source, struct blobseal_kek *const *keks,
+                                              size_t num_keks, const struct blobseal_change *change,
+                                              struct blobseal_error *err)
+{
+    struct bs_input in = {source, 0};
+    struct bs_preamble preamble = {0};
+    struct bs_change_request rq;
+    struct bs_change_plan plan;
+    struct bs_change *c = NULL;
+    struct bs_slice jwe;
+    enum blobseal_status st = bs_change_check(&rq, change, (struct bs_keks){keks, num_keks}, err);
+    bool tie = false;
+
+    *result = NULL;
+    if (st == BLOBSEAL_OK && source == NULL && rq.wanted.envelope == NULL)
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: neither a blob nor an envelope");
+    if (st == BLOBSEAL_OK && source != NULL)
+        st = bs_preamble_read(&preamble, &in, rq.wanted.envelope, rq.wanted.envelope_len, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_change_plan(&c, &rq, source != NULL ? &preamble : NULL,
+                            source != NULL ? bs_source_name(source) : "the envelope", &plan, err);
+    if (st == BLOBSEAL_OK) {
+        tie = (preamble.notes & BLOBSEAL_NOTE_TIE) != 0;
+        if (plan.changed || tie)
+            st = bs_change_write(c, &jwe, err);
+    }
+    if (st == BLOBSEAL_OK)
+        st = bs_change_report(result, c, tie, err);
+    bs_change_free(c);
+    bs_preamble_clear(&preamble);
+    return st;
+}

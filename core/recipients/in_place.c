@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changing the recipients of a blob in place: two slots are written one after the other, so that a crash at any moment
+ * leaves the old or the new envelope. FORMAT.md section 5.1.
+ */
+#include <stdlib.h>
+
+#include "core/recipients/recipients.h"
+
+/* One change of one blob. */
+struct in_place {
+    const struct blobseal_target *target;
+    struct blobseal_source source; /* the target's, without its shared lock, which could replace the exclusive one */
+    struct bs_change_request request;
+    struct bs_preamble preamble;
+    struct bs_change *change;
+    struct bs_change_plan plan;
+    unsigned opened; /* the slot whose envelope was opened  */
+    uint8_t *slot;   /* a whole slot, to be written         */
+    uint8_t *back;   /* and what was read back              */
+    bool finished;   /* an earlier change was completed, or damage repaired */
+};
+
+static enum blobseal_status sync_range(const struct blobseal_target *t, uint64_t off, uint64_t len,
+                                       struct blobseal_error *err)
+{
+    bs_error_clear(err);
+    return bs_checked(t->sync(t->ctx, off, len, err), err, "sync %s: the target reported no cause",
+                      bs_source_name(&t->source));
+}
+
+static enum blobseal_status lock(const struct blobseal_target *t, struct blobseal_error *err)
+{
+    bs_error_clear(err);
+    return bs_checked(t->lock(t->ctx, true, err), err, "lock %s: the target reported no cause",
+                      bs_source_name(&t->source));
+}
+
+/* Write @len bytes, at most a slot, and check that they are stored. */
+static enum blobseal_status store(const struct in_place *r, const uint8_t *p, size_t len, uint64_t off,
+                                  struct blobseal_error *err)
+{
+    const struct blobseal_target *t = r->target;
+    const struct blobseal_sink sink = {.ctx = t->ctx, .name = bs_source_name(&t->source), .pwrite = t->write};
+    enum blobseal_status st = bs_write(&sink, p, len, off, err);
+
+    if (st == BLOBSEAL_OK)
+        st = sync_range(t, off, len, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_pread(&t->source, r->back, len, off, err);
+    if (st == BLOBSEAL_OK && memcmp(p, r->back, len) != 0) {
+        (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, 0, "write %s: what was written does not read back",
+                            bs_source_name(&t->source));
+        blobseal_hint(err, "the storage is failing: copy the blob elsewhere before anything else");
+        return BLOBSEAL_E_OUTPUT;
+    }
+    return st;
+}
+
+static enum blobseal_status write_slot(const struct in_place *r, unsigned index, struct blobseal_error *err)
+{
+    size_t capacity = r->preamble.header.slot_capacity;
+
+    return store(r, r->slot, capacity, r->preamble.header.slot_offset + index * (uint64_t)capacity, err);
+}
+
+/*
+ * Restore what a repair can: the frame header and the zeros after it, and the core header from the copy in the
+ * envelope. The core header shares a sector with the start of the payload, whose bytes stay as they are.
+ */
+static enum blobseal_status restore_headers(const struct in_place *r, struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (r->preamble.frame_damaged) {
+        bs_frame_encode_head(&r->preamble.header, r->slot); /* a slot has room for it */
+        st = store(r, r->slot, r->preamble.header.slot_offset, 0, err);
+    }
+    if (st == BLOBSEAL_OK && r->preamble.core_damaged)
+        st = store(r, r->plan.core_header, BS_CORE_HEADER_LEN, r->preamble.core_offset, err);
+    return st;
+}
+
+static enum blobseal_status check_fit(const struct in_place *r, size_t jwe_len, struct blobseal_error *err)
+{
+    uint32_t capacity = r->preamble.header.slot_capacity;
+
+    if (jwe_len <= capacity - BS_SLOT_HEADER_LEN)
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the new envelope of %zu bytes does not fit a slot of %u bytes",
+                        jwe_len, capacity);
+    blobseal_advise(err, BLOBSEAL_ADVICE_REWRITE, NULL, "copy the blob with larger slots");
+    return BLOBSEAL_E_POLICY;
+}
+
+/* Write the next generation to both slots. The one that was opened comes last: until the other is stored it still
+ * counts. */
+static enum blobseal_status write_next_generation(struct in_place *r, struct blobseal_error *err)
+{
+    struct bs_slice jwe;
+    enum blobseal_status st = bs_change_write(r->change, &jwe, err);
+
+    if (st == BLOBSEAL_OK)
+        st = check_fit(r, jwe.len, err);
+    if (st != BLOBSEAL_OK || r->request.wanted.dry_run)
+        return st;
+    bs_slot_encode(&r->preamble.header, r->slot, (const char *)jwe.p, jwe.len, r->plan.generation + 1);
+    st = write_slot(r, 1 - r->opened, err);
+    return st == BLOBSEAL_OK ? write_slot(r, r->opened, err) : st;
+}
+
+/* Copy the generation that was opened to the other slot: a crash or corruption left that undone. */
+static enum blobseal_status complete_other_slot(struct in_place *r, struct blobseal_error *err)
+{
+    if (r->request.wanted.dry_run)
+        return BLOBSEAL_OK;
+    bs_slot_encode(&r->preamble.header, r->slot, (const char *)r->plan.jwe.p, r->plan.jwe.len, r->plan.generation);
+    return write_slot(r, 1 - r->opened, err);
+}
+
+static enum blobseal_status read_and_plan(struct in_place *r, struct blobseal_error *err)
+{
+    const char *name = bs_source_name(&r->source);
+    struct bs_input in = {&r->source, 0};
+    enum blobseal_status st = r->request.wanted.repair ? bs_preamble_salvage(&r->preamble, &in, err)
+                                                       : bs_preamble_read(&r->preamble, &in, NULL, 0, err);
+
+    if (st == BLOBSEAL_OK && r->preamble.layout != BLOBSEAL_LAYOUT_AB) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no two slots to change in place", name);
+        blobseal_hint(err, "copy it, with the changed envelope");
+        return BLOBSEAL_E_CONFIG;
+    }
+    if (st == BLOBSEAL_OK)
+        st = bs_change_plan(&r->change, &r->request, &r->preamble, name, &r->plan, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    r->opened = r->plan.jwe.p == r->preamble.slots[0].jwe.p ? 0 : 1;
+    r->slot = malloc(r->preamble.header.slot_capacity);
+    r->back = malloc(r->preamble.header.slot_capacity);
+    if (r->slot == NULL || r->back == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change %s: no memory", name);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status run(struct in_place *r, struct blobseal_error *err)
+{
+    uint32_t notes;
+    enum blobseal_status st = read_and_plan(r, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    notes = r->preamble.notes;
+    r->finished = (notes & (BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_SLOT_INVALID)) != 0;
+    if (r->plan.changed || (notes & BLOBSEAL_NOTE_TIE) != 0)
+        st = write_next_generation(r, err);
+    else if (r->finished)
+        st = complete_other_slot(r, err);
+    if (st == BLOBSEAL_OK && !r->request.wanted.dry_run)
+        st = restore_headers(r, err);
+    r->finished = r->finished || r->preamble.core_damaged || r->preamble.frame_damaged;
+    return st;
+}
+
+static void clear(struct in_place *r)
+{
+    free(r->slot);
+    free(r->back);
+    bs_change_free(r->change);
+    bs_preamble_clear(&r->preamble);
+}
+
+enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **result,
+                                              const struct blobseal_target *target, struct blobseal_kek *const *keks,
+                                              size_t num_keks, const struct blobseal_change *change,
+                                              struct blobseal_error *err)
+{
+    struct in_place r = {.target = target, .source = target->source};
+    bool locked = false;
+    enum blobseal_status st = bs_change_check(&r.request, change, (struct bs_keks){keks, num_keks}, err);
+
+    *result = NULL;
+    r.source.lock = NULL;
+    if (st == BLOBSEAL_OK && r.request.wanted.envelope != NULL)
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: in place the envelope is that of the blob");
+    if (st == BLOBSEAL_OK && (!bs_seekable(&target->source) || target->write == NULL || target->sync == NULL))
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a target without functions");
+    if (st == BLOBSEAL_OK && target->lock != NULL) {
+        st = lock(target, err);
+        locked = st == BLOBSEAL_OK;
+    }
+    if (st == BLOBSEAL_OK)
+        st = run(&r, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_change_report(result, r.change, r.finished, err);
+    if (locked)
+        (void)target->lock(target->ctx, false, NULL);
+    clear(&r);
+    return st;
+}

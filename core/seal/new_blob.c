@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The beginning of a new blob: a fresh DEK, the envelope, frame and core header. FORMAT.md sections 2, 4 and 5. */
+#include <stdlib.h>
+
+#include "core/seal/seal.h"
+
+/* At this size and above a blob is worth a frame that can be rotated in place. */
+#define AB_FROM ((uint64_t)4 << 20)
+
+#define GENERATION 1u
+
+static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_secret32 *dek,
+                                      const struct blobseal_seal_options *o, struct blobseal_error *err)
+{
+    struct bs_core_header *core = &b->core;
+    uint8_t context[BS_CONTEXT_LEN], public[sizeof core->blob_id + sizeof core->salt];
+
+    *core = (struct bs_core_header){
+        .version = 1,
+        .suite = BS_SUITE_COBBLESTONE_256,
+        .content = o->zstd ? BS_CONTENT_ZSTD : BS_CONTENT_AS_GIVEN,
+        .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
+    };
+    if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(public, sizeof public, false))
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    memcpy(core->blob_id, public, sizeof core->blob_id);
+    memcpy(core->salt, public + sizeof core->blob_id, sizeof core->salt);
+    bs_core_context(core, context);
+    if (!bs_chunked_derive(b->keys, dek, core->salt, context, sizeof context))
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "derive the keys of the blob: OpenSSL failed");
+    memcpy(core->commitment, b->keys->commitment, sizeof core->commitment);
+    bs_core_encode(core);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_layout choose_layout(enum blobseal_layout wanted, uint64_t size)
+{
+    if (wanted != BLOBSEAL_LAYOUT_AUTO)
+        return wanted;
+    return size == BLOBSEAL_SIZE_UNKNOWN || size >= AB_FROM ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_COMPACT;
+}
+
+/* Write frame and core header, in one piece, and set b->core_offset. */
+static enum blobseal_status write_preamble(struct bs_new_blob *b, const struct blobseal_sink *sink, uint32_t capacity,
+                                           struct blobseal_error *err)
+{
+    bool detached = b->layout == BLOBSEAL_LAYOUT_DETACHED;
+    const char *jwe = (const char *)b->jwe.p;
+    struct bs_frame frame = {0};
+    enum blobseal_status st = BLOBSEAL_OK;
+    uint8_t *preamble;
+
+    if (!detached)
+        st = bs_frame_plan(&frame, b->layout, capacity, b->jwe.len, b->core.blob_id, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    b->core_offset = frame.frame_len;
+    preamble = malloc(frame.frame_len + BS_CORE_HEADER_LEN);
+    if (preamble == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the frame: no memory");
+    if (!detached)
+        bs_frame_encode(&frame, preamble, jwe, b->jwe.len, GENERATION);
+    memcpy(preamble + frame.frame_len, b->core.raw, BS_CORE_HEADER_LEN);
+    st = bs_write(sink, preamble, frame.frame_len + BS_CORE_HEADER_LEN, 0, err);
+    free(preamble);
+    return st;
+}
+
+enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobseal_sink *sink, uint64_t size,
+                                       struct bs_keks keks, const struct blobseal_seal_options *o,
+                                       struct blobseal_error *err)
+{
+    uint8_t metadata_buf[BLOBSEAL_MAX_METADATA];
+    struct blobseal_secret32 *dek = NULL;
+    struct bs_envelope_plan plan = {.core = &b->core, .generation = GENERATION};
+    enum blobseal_status st;
+
+    *b = (struct bs_new_blob){.layout = choose_layout(o->layout, size)};
+    if (o->layout > BLOBSEAL_LAYOUT_DETACHED)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such layout");
+    if (o->zstd && (o->zstd_level < BLOBSEAL_ZSTD_MIN_LEVEL || o->zstd_level > BLOBSEAL_ZSTD_MAX_LEVEL))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such level of zstd: %d", o->zstd_level);
+    if (sink->write == NULL && sink->pwrite == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a sink without functions");
+    st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    dek = blobseal_secret_alloc(sizeof *dek);
+    plan.dek = dek;
+    b->keys = blobseal_secret_alloc(sizeof *b->keys);
+    b->jwe = bs_builder_start(malloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
+    st = dek != NULL && b->keys != NULL && b->jwe.p != NULL
+             ? make_core(b, dek, o, err)
+             : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
+    if (st == BLOBSEAL_OK)
+        st = bs_envelope_write(&b->jwe, &plan, keks, err);
+    if (st == BLOBSEAL_OK)
+        st = write_preamble(b, sink, o->slot_capacity, err);
+    blobseal_secret_free(dek);
+    return st;
+}
+
+enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t plain_bytes, uint64_t stored_bytes,
+                                        struct blobseal_seal_result *result, struct blobseal_error *err)
+{
+    struct blobseal_seal_result r = {.size = sizeof r,
+                                     .plain_bytes = plain_bytes,
+                                     .sealed_bytes = b->core_offset + bs_core_len(&b->core, stored_bytes),
+                                     .layout = b->layout,
+                                     .generation = GENERATION,
+                                     .stored_bytes = stored_bytes};
+
+    memcpy(r.blob_id, b->core.blob_id, sizeof r.blob_id);
+    if (result != NULL && b->layout == BLOBSEAL_LAYOUT_DETACHED) {
+        r.envelope = malloc(b->jwe.len + 1);
+        if (r.envelope == NULL)
+            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "keep the envelope: no memory");
+        memcpy(r.envelope, b->jwe.p, b->jwe.len);
+        r.envelope[b->jwe.len] = '\0';
+        r.envelope_len = b->jwe.len;
+    }
+    if (bs_struct_export(result, &r, sizeof r))
+        return BLOBSEAL_OK;
+    free(r.envelope);
+    return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
+}
+
+void bs_new_blob_clear(struct bs_new_blob *b)
+{
+    free(b->jwe.p);
+    blobseal_secret_free(b->keys);
+    *b = (struct bs_new_blob){0};
+}

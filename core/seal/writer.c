@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The push stream: a blob sealed, and if wanted compressed, from what a program hands over, on its thread. */
+#include <stdlib.h>
+
+#include "core/seal/seal.h"
+
+struct blobseal_writer {
+    struct bs_payload payload;
+    struct blobseal_sink sink;
+    struct bs_new_blob blob;
+    struct bs_zstd_writer *zstd; /* NULL if it does not compress */
+    uint64_t plain_bytes;
+    bool finished;
+    enum blobseal_status failed; /* what every call answers from then on */
+    struct blobseal_error error;
+};
+
+/* Keep the outcome of a step; after a failure the blob can never be completed. */
+static enum blobseal_status ended(struct blobseal_writer *w, enum blobseal_status st, struct blobseal_error *err)
+{
+    w->failed = st;
+    w->error.status = st;
+    if (st != BLOBSEAL_OK && err != NULL)
+        *err = w->error;
+    return st;
+}
+
+static enum blobseal_status usable(const struct blobseal_writer *w, struct blobseal_error *err)
+{
+    if (w->failed != BLOBSEAL_OK && err != NULL)
+        *err = w->error;
+    if (w->failed == BLOBSEAL_OK && w->finished)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "write to a blob that is finished");
+    return w->failed;
+}
+
+enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const struct blobseal_sink *sink,
+                                          struct blobseal_kek *const *keks, size_t num_keks,
+                                          const struct blobseal_seal_options *options, struct blobseal_error *err)
+{
+    struct blobseal_seal_options o = {.size = sizeof o};
+    struct blobseal_writer *w;
+    enum blobseal_status st;
+
+    *writer = NULL;
+    if (!blobseal_struct_import(&o, sizeof o, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size, or newer than the library");
+    w = aligned_alloc(_Alignof(struct blobseal_writer), sizeof *w);
+    if (w == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
+    *w = (struct blobseal_writer){.sink = *sink};
+    st = bs_new_blob_start(&w->blob, &w->sink, BLOBSEAL_SIZE_UNKNOWN, (struct bs_keks){keks, num_keks}, &o, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_payload_start(&w->payload, &w->blob, &w->sink, err);
+    if (st == BLOBSEAL_OK && o.zstd && (w->zstd = bs_zstd_writer_new(o.zstd_level)) == NULL)
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
+    if (st == BLOBSEAL_OK)
+        *writer = w;
+    else
+        blobseal_writer_close(w);
+    return st;
+}
+
+enum blobseal_status blobseal_writer_write(struct blobseal_writer *w, const void *buf, size_t len,
+                                           struct blobseal_error *err)
+{
+    enum blobseal_status st = usable(w, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    w->plain_bytes += len;
+    st = w->zstd != NULL ? bs_zstd_writer_add(w->zstd, &w->payload, buf, len, &w->error)
+                         : bs_payload_add(&w->payload, buf, len, &w->error);
+    return ended(w, st, err);
+}
+
+enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct blobseal_seal_result *result,
+                                            struct blobseal_error *err)
+{
+    struct blobseal_seal_result none = {.size = sizeof none};
+    enum blobseal_status st;
+
+    if (!bs_struct_export(result, &none, sizeof none))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
+    st = usable(w, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (result == NULL && w->blob.layout == BLOBSEAL_LAYOUT_DETACHED)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no place for the detached envelope");
+    if (w->zstd != NULL)
+        st = bs_zstd_writer_end(w->zstd, &w->payload, &w->error);
+    if (st == BLOBSEAL_OK)
+        st = bs_payload_end(&w->payload, &w->error);
+    if (st == BLOBSEAL_OK)
+        st = bs_new_blob_report(&w->blob, w->plain_bytes, w->payload.total, result, &w->error);
+    w->finished = true;
+    return ended(w, st, err);
+}
+
+void blobseal_writer_close(struct blobseal_writer *w)
+{
+    if (w == NULL)
+        return;
+    bs_zstd_writer_free(w->zstd);
+    bs_payload_clear(&w->payload);
+    bs_new_blob_clear(&w->blob);
+    free(w);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the slots while somebody else changes them: locks, and looking again. Section 5. */
+#define _GNU_SOURCE /* F_OFD_SETLK */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/support/blobs.h"
+#include "tests/support/vectors.h"
+
+#define PLAIN "some plaintext"
+
+/* What a source shows at each reading of its slots: a view a letter, the last one from then on. */
+struct changing {
+    const char *views; /* o: the old generation in both slots. n: new and old. x: none is valid. t: a tie. c: a cut
+                          file. e: an error */
+    unsigned busy;     /* the lock is somebody else's for so many calls */
+    /* What was done. */
+    unsigned readings, locks, unlocks;
+    bool held, read_without; /* the lock; whether slots were read without it */
+};
+
+static struct recipe recipe;
+static struct fake_kek fake = {.kid = "a"};
+static struct blobseal_kek *kek;
+static char *old_text, *new_text, *other_text;
+static uint8_t *core, *views['z' + 1];
+static size_t core_len, len;
+
+static void make_view(char name, struct slot_text a, struct slot_text b)
+{
+    views[(int)name] = put_in_frame(&recipe.core, BLOBSEAL_LAYOUT_AB, a, b, core, core_len, &len);
+}
+
+static void start(void)
+{
+    recipe_make(&recipe, 3, 1);
+    kek = fake_kek_open(&fake);
+    old_text = recipe_envelope(&recipe, 1, &kek, 1);
+    new_text = recipe_envelope(&recipe, 2, &kek, 1);
+    other_text = recipe_envelope(&recipe, 2, &kek, 1); /* another CEK */
+    core = recipe_core(&recipe, PLAIN, strlen(PLAIN), &core_len);
+    make_view('o', (struct slot_text){old_text, 1}, (struct slot_text){old_text, 1});
+    make_view('n', (struct slot_text){old_text, 1}, (struct slot_text){new_text, 2});
+    make_view('t', (struct slot_text){new_text, 2}, (struct slot_text){other_text, 2});
+    make_view('x', (struct slot_text){new_text, 2}, (struct slot_text){new_text, 2});
+    views['x'][4096 + 300] ^= 1;
+    views['x'][2 * 4096 + 300] ^= 1;
+}
+
+static void stop(void)
+{
+    for (size_t i = 0; i < COUNT(views); i++)
+        free(views[i]);
+    free(core);
+    free(old_text);
+    free(new_text);
+    free(other_text);
+    blobseal_kek_close(kek);
+    vec_no_leaks();
+}
+
+TestSuite(front_changes, .init = start, .fini = stop);
+
+static enum blobseal_status changing_pread(void *ctx, void *buf, size_t n, uint64_t off, size_t *nread,
+                                           struct blobseal_error *err)
+{
+    struct changing *c = ctx;
+    size_t at = c->readings, end = len;
+
+    *nread = 0;
+    if (off == BS_FRAME_HEADER_LEN) { /* where the slots are read from */
+        c->readings++;
+        c->read_without = c->read_without || !c->held;
+    } else if (at > 0) {
+        at--;
+    }
+    if (at >= strlen(c->views))
+        at = strlen(c->views) - 1;
+    if (c->views[at] == 'e')
+        return blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "the fault that was asked for");
+    if (c->views[at] == 'c')
+        end = 4096;
+    if (off < end) {
+        *nread = n < end - off ? n : (size_t)(end - off);
+        memcpy(buf, views[c->views[at] == 'c' ? 'o' : (int)c->views[at]] + off, *nread);
+    }
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status changing_read(void *ctx, void *buf, size_t n, size_t *nread, struct blobseal_error *err)
+{
+    struct changing *c = ctx;
+    static size_t pos;
+
+    if (n == BS_FRAME_HEADER_LEN && c->readings == 0)
+        pos = 0;
+    if (changing_pread(ctx, buf, n, pos, nread, err) == BLOBSEAL_OK)
+        pos += *nread;
+    return BLOBSEAL_OK;
+}
+
+static bool changing_lock(void *ctx, bool on)
+{
+    struct changing *c = ctx;
+
+    if (!on) {
+        cr_assert(c->held);
+        c->unlocks++;
+    } else {
+        c->locks++;
+        cr_assert_not(c->held);
+        if (c->locks <= c->busy)
+            return false;
+    }
+    c->held = on;
+    return true;
+}
+
+static struct blobseal_source source_of(struct changing *c)
+{
+    return (struct blobseal_source){
+        .ctx = c, .size = len, .name = "changing", .pread = changing_pread, .lock = changing_lock};
+}
+
+static enum blobseal_status read_it(struct changing *c, const struct blobseal_source *source, struct bs_preamble *f)
+{
+    struct bs_input in = {source, 0};
+    struct blobseal_error err = {0};
+    enum blobseal_status st = bs_preamble_read(f, &in, NULL, 0, &err);
+
+    cr_assert_eq(st, err.status, "%s: %s", c->views, err.text);
+    cr_assert_not(c->held, "%s: the lock is given back", c->views);
+    if (st == BLOBSEAL_OK)
+        cr_assert_eq(in.pos, len - core_len + BS_CORE_HEADER_LEN, "%s: the input stands at the payload", c->views);
+    return st;
+}
+
+/* Read the front of a source with these views; after @readings of the slots it has the newest @generation, or fails
+ * with @want. */
+static void expect(const char *shown, enum blobseal_status want, unsigned readings, uint64_t generation, uint32_t notes)
+{
+    struct changing c = {.views = shown};
+    const struct blobseal_source source = source_of(&c);
+    struct bs_preamble f;
+
+    cr_expect_eq(read_it(&c, &source, &f), want, "%s", shown);
+    cr_expect_eq(c.readings, readings, "%s: %u readings", shown, c.readings);
+    cr_expect(c.locks == 1 && c.unlocks == 1 && !c.read_without, "%s: all of them under the lock", shown);
+    if (want == BLOBSEAL_OK) {
+        cr_expect_eq(f.notes, notes, "%s: notes %x", shown, f.notes);
+        cr_expect_eq(f.num_candidates, (notes & BLOBSEAL_NOTE_TIE) != 0 ? 2 : 1, "%s", shown);
+        cr_expect_eq(f.candidates[0].generation, generation, "%s", shown);
+    }
+    bs_preamble_clear(&f);
+}
+
+Test(front_changes, a_valid_slot_is_enough)
+{
+    expect("ox", BLOBSEAL_OK, 1, 1, 0);
+    expect("nx", BLOBSEAL_OK, 1, 2, BLOBSEAL_NOTE_UNFINISHED);
+}
+
+Test(front_changes, torn_slots_are_read_again_up_to_five_times)
+{
+    char shown[8] = "";
+
+    for (unsigned torn = 1; torn <= 6; torn++) {
+        memset(shown, 'x', torn);
+        shown[torn] = 'n';
+        if (torn <= 5)
+            expect(shown, BLOBSEAL_OK, torn + 1, 2, BLOBSEAL_NOTE_UNFINISHED);
+        else
+            expect(shown, BLOBSEAL_E_DAMAGED, 6, 0, 0);
+    }
+}
+
+Test(front_changes, a_tie_is_looked_at_again_and_may_be_one)
+{
+    expect("to", BLOBSEAL_OK, 2, 1, 0);
+    expect("txtn", BLOBSEAL_OK, 4, 2, BLOBSEAL_NOTE_UNFINISHED);
+    expect("t", BLOBSEAL_OK, 6, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
+    expect("xxxxxt", BLOBSEAL_OK, 6, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
+}
+
+Test(front_changes, an_error_while_looking_again_counts)
+{
+    expect("xe", BLOBSEAL_E_UNAVAILABLE, 2, 0, 0);
+    expect("xc", BLOBSEAL_E_DAMAGED, 2, 0, 0);
+    expect("xxec", BLOBSEAL_E_UNAVAILABLE, 3, 0, 0);
+}
+
+Test(front_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for_long)
+{
+    for (unsigned busy = 0; busy < 7; busy++) {
+        struct changing c = {.views = "xn", .busy = busy};
+        const struct blobseal_source source = source_of(&c);
+        struct bs_preamble f;
+
+        cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_OK);
+        cr_expect_eq(f.candidates[0].generation, 2);
+        cr_expect_eq(c.locks, busy < 5 ? busy + 1 : 5, "asked %u times", c.locks);
+        cr_expect_eq(c.unlocks, busy < 5 ? 1 : 0, "what is not held is not given back");
+        cr_expect_eq(c.read_without, busy >= 5);
+        bs_preamble_clear(&f);
+    }
+}
+
+/* What is seen beside somebody who holds the lock for long is no rotation that did not finish. */
+Test(front_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
+{
+    static const struct {
+        const char *views;
+        unsigned readings;
+        uint32_t notes;
+    } cases[] = {{"o", 1, 0}, {"nno", 3, 0}, {"nxtno", 5, 0}, {"n", 6, BLOBSEAL_NOTE_UNFINISHED}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct changing c = {.views = cases[i].views, .busy = 99};
+        const struct blobseal_source source = source_of(&c);
+        struct bs_preamble f;
+
+        cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_OK);
+        cr_expect_eq(f.notes, cases[i].notes, "%s: notes %x", c.views, f.notes);
+        cr_expect_eq(c.readings, cases[i].readings, "%s: %u readings", c.views, c.readings);
+        bs_preamble_clear(&f);
+    }
+}
+
+/* Without a lock nobody changes it, and a stream is read once whatever it claims. */
+Test(front_changes, what_nobody_changes_is_read_once)
+{
+    for (int sequential = 0; sequential <= 1; sequential++) {
+        struct changing c = {.views = "xn"};
+        struct blobseal_source source = source_of(&c);
+        struct bs_preamble f;
+
+        if (sequential == 0) {
+            source.lock = NULL;
+        } else {
+            source.pread = NULL;
+            source.read = changing_read;
+        }
+        cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_E_DAMAGED);
+        cr_expect_eq(c.readings, 1);
+        cr_expect_eq(c.locks, 0);
+        bs_preamble_clear(&f);
+    }
+}
+
+Test(front_changes, slots_that_do_not_count_are_read_once)
+{
+    struct changing c = {.views = "xn"};
+    const struct blobseal_source source = source_of(&c);
+    struct bs_input in = {&source, 0};
+    struct blobseal_error err;
+    struct bs_preamble f;
+
+    cr_expect_eq(bs_preamble_read(&f, &in, old_text, strlen(old_text), &err), BLOBSEAL_OK, "an envelope was named");
+    cr_expect(c.readings == 1 && c.locks == 0);
+    bs_preamble_clear(&f);
+
+    c = (struct changing){.views = "x"};
+    in.pos = 0;
+    free(views['x']);
+    views['x'] = put_in_frame(&recipe.core, BLOBSEAL_LAYOUT_COMPACT, (struct slot_text){old_text, 1},
+                              (struct slot_text){0}, core, core_len, &len);
+    views['x'][300] ^= 1;
+    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_E_DAMAGED, "one slot is never changed in place");
+    cr_expect(c.readings == 1 && c.locks == 0);
+    bs_preamble_clear(&f);
+}
+
+/* ---- Locks of files ---------------------------------------------------------------------------------------------- */
+
+static bool lock_fd(int fd, short type)
+{
+    struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_SETLK, &whole) == 0;
+}
+
+/* A file with some bytes, opened three times. */
+static void open_file(int fds[3])
+{
+    char path[VEC_PATH];
+
+    vec_temp_file(path, views['o'], len, 0600);
+    fds[0] = open(path, O_RDONLY | O_CLOEXEC);
+    fds[1] = open(path, O_RDWR | O_CLOEXEC);
+    fds[2] = open(path, O_WRONLY | O_CLOEXEC);
+    (void)unlink(path);
+    cr_assert(fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0);
+}
+
+static void close_file(const int fds[3])
+{
+    for (unsigned i = 0; i < 3; i++)
+        (void)close(fds[i]);
+}
+
+Test(front_changes, a_file_is_locked_against_changes_only)
+{
+    struct blobseal_source source, other;
+    struct blobseal_fd state, other_state;
+    struct blobseal_error err;
+    int fds[3];
+
+    open_file(fds);
+    cr_assert_eq(blobseal_source_fd(&source, &state, fds[0], NULL, &err), BLOBSEAL_OK);
+    cr_assert_eq(blobseal_source_fd(&other, &other_state, fds[1], NULL, &err), BLOBSEAL_OK);
+    cr_expect(source.lock(source.ctx, true));
+    cr_expect(other.lock(other.ctx, true), "readers do not exclude each other");
+    cr_expect(other.lock(other.ctx, false));
+    cr_expect_not(lock_fd(fds[1], F_WRLCK), "but a change");
+    cr_expect(source.lock(source.ctx, false));
+    cr_expect(lock_fd(fds[1], F_WRLCK));
+    cr_expect_not(source.lock(source.ctx, true));
+    cr_expect(lock_fd(fds[1], F_UNLCK));
+    cr_expect(source.lock(source.ctx, true));
+    close_file(fds);
+}
+
+Test(front_changes, a_lock_that_does_not_work_is_none)
+{
+    struct blobseal_source source;
+    struct blobseal_fd state;
+    struct blobseal_error err;
+    int fds[3];
+
+    open_file(fds);
+    cr_assert_eq(blobseal_source_fd(&source, &state, fds[2], NULL, &err), BLOBSEAL_OK);
+    cr_expect(source.lock(source.ctx, true), "a descriptor that cannot read cannot carry a shared lock: EBADF");
+    close_file(fds);
+    cr_expect(source.lock(source.ctx, true), "nor can one that is closed");
+}
+
+Test(front_changes, a_change_keeps_its_lock_while_it_reads)
+{
+    struct blobseal_target target;
+    struct blobseal_source source;
+    struct blobseal_fd state, source_state;
+    struct blobseal_error err;
+    struct bs_preamble f;
+    struct bs_input in;
+    int fds[3];
+
+    open_file(fds);
+    cr_assert_eq(blobseal_target_fd(&target, &state, fds[1], NULL, &err), BLOBSEAL_OK);
+    cr_assert_eq(blobseal_source_fd(&source, &source_state, fds[0], NULL, &err), BLOBSEAL_OK);
+    cr_assert_eq(target.lock(target.ctx, true, &err), BLOBSEAL_OK);
+    in = (struct bs_input){&target.source, 0};
+    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK);
+    bs_preamble_clear(&f);
+    cr_expect_not(source.lock(source.ctx, true), "it is exclusive still");
+    in = (struct bs_input){&source, 0};
+    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK, "a reader goes on without one");
+    bs_preamble_clear(&f);
+    cr_expect_eq(target.lock(target.ctx, false, &err), BLOBSEAL_OK);
+    close_file(fds);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Repairing what stands before the payload: every byte of it may decay, and comes back as it was. */
+#include <criterion/criterion.h>
+
+#include "tests/support/blobs.h"
+
+#define FRONT (4096 + 2 * 8192)
+
+/* A blob in memory that is changed in place. */
+struct memory_target {
+    uint8_t *data;
+    size_t len;
+    unsigned writes;
+};
+
+static enum blobseal_status target_pread(void *ctx, void *buf, size_t len, uint64_t off, size_t *n,
+                                         struct blobseal_error *err)
+{
+    const struct memory_target *t = ctx;
+
+    (void)err;
+    *n = off >= t->len ? 0 : len < t->len - off ? len : t->len - (size_t)off;
+    memcpy(buf, t->data + off, *n);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status target_write(void *ctx, const void *buf, size_t len, uint64_t off,
+                                         struct blobseal_error *err)
+{
+    struct memory_target *t = ctx;
+
+    (void)err;
+    cr_assert(off + len <= t->len);
+    memcpy(t->data + off, buf, len);
+    t->writes++;
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status target_sync(void *ctx, uint64_t off, uint64_t len, struct blobseal_error *err)
+{
+    (void)ctx, (void)off, (void)len, (void)err;
+    return BLOBSEAL_OK;
+}
+
+static struct fake_kek fake = {.kid = "somebody"};
+
+static struct blobseal_kek *make_blob(struct sealed *s)
+{
+    struct blobseal_seal_options o = {.size = sizeof o, .threads = 1, .layout = BLOBSEAL_LAYOUT_AB};
+    struct blobseal_kek *kek = fake_kek_open(&fake);
+    uint8_t plain[30000];
+    struct blobseal_error err;
+
+    fill_random(plain, sizeof plain, 3);
+    cr_assert_eq(seal_bytes(s, plain, sizeof plain, &kek, 1, &o, &err), BLOBSEAL_OK, "%s", err.text);
+    return kek;
+}
+
+static enum blobseal_status repair(struct memory_target *m, struct blobseal_kek *kek, bool dry_run, bool *finished,
+                                   struct blobseal_error *err)
+{
+    const struct blobseal_change change = {.size = sizeof change, .repair = true, .dry_run = dry_run};
+    const struct blobseal_target target = {
+        .ctx = m,
+        .source = {.ctx = m, .size = m->len, .name = "blob", .pread = target_pread},
+        .write = target_write,
+        .sync = target_sync,
+    };
+    struct blobseal_change_result *result;
+    enum blobseal_status st = blobseal_change_in_place(&result, &target, &kek, 1, &change, err);
+
+    if (st == BLOBSEAL_OK) {
+        cr_expect(!result->changed && result->verified);
+        *finished = result->finished;
+    }
+    blobseal_change_result_free(result);
+    return st;
+}
+
+/* What a scrub says of that, without the key. */
+static bool scrub_says_curable(const struct memory_target *m)
+{
+    struct blobseal_scrub_result result = {.size = sizeof result};
+    struct blobseal_memory state;
+    struct blobseal_source source;
+
+    blobseal_source_memory(&source, &state, m->data, m->len);
+    cr_assert_eq(blobseal_scrub(&source, NULL, &result, NULL), BLOBSEAL_OK);
+    cr_assert_not(result.ok);
+    return result.repairable;
+}
+
+Test(salvage, every_byte_in_front_of_the_payload_comes_back)
+{
+    struct blobseal_error err;
+    struct memory_target m;
+    struct blobseal_kek *kek;
+    struct sealed s;
+    bool finished;
+
+    kek = make_blob(&s);
+    m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
+    for (size_t i = 0; i < FRONT + 96; i++) {
+        if (i == 8 || i == FRONT + 8)
+            continue; /* a version that is not known is somebody else's */
+        m.data[i] ^= (uint8_t)(1 + i % 255);
+        m.writes = 0;
+        cr_assert(i % 64 != 0 || scrub_says_curable(&m), "byte %zu", i);
+        cr_assert_eq(repair(&m, kek, true, &finished, &err), BLOBSEAL_OK, "byte %zu: %s", i, err.text);
+        cr_assert(finished && m.writes == 0, "a dry run tells and writes nothing: byte %zu", i);
+        cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "byte %zu: %s", i, err.text);
+        cr_assert(finished);
+        cr_assert_arr_eq(m.data, s.data, s.len, "byte %zu", i);
+    }
+    cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK);
+    cr_expect(!finished, "nothing to repair");
+    free(m.data);
+    sealed_clear(&s);
+    blobseal_kek_close(kek);
+}
+
+Test(salvage, several_faults_at_once)
+{
+    struct blobseal_error err;
+    struct memory_target m;
+    struct blobseal_kek *kek;
+    struct sealed s;
+    bool finished;
+
+    kek = make_blob(&s);
+    m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
+    memset(m.data, 0xEE, 4096 + 8192); /* all of the head and one slot */
+    cr_expect(scrub_says_curable(&m));
+    cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_arr_eq(m.data, s.data, s.len);
+    m.data[5000] ^= 1; /* one slot, and the core header */
+    m.data[FRONT + 40] ^= 1;
+    cr_expect(scrub_says_curable(&m));
+    cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_arr_eq(m.data, s.data, s.len);
+    free(m.data);
+    sealed_clear(&s);
+    blobseal_kek_close(kek);
+}
+
+Test(salvage, what_cannot_be_repaired_stays_as_it_is)
+{
+    static const struct {
+        size_t off[2];
+        enum blobseal_status want;
+    } cases[] = {
+        {{20, FRONT + 40}, BLOBSEAL_E_DAMAGED},              /* both headers: nothing says where the core is */
+        {{4096 + 30, 4096 + 8192 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots                            */
+        {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                    /* a frame of another version                   */
+        {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                 /* and a slot                                   */
+        {{FRONT + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},         /* a core of another version                    */
+        {{0, FRONT}, BLOBSEAL_E_FORMAT},                     /* both magics                                  */
+        {{1000, FRONT + 40}, BLOBSEAL_E_FORMAT},             /* padding, and a core header                   */
+    };
+    struct blobseal_error err;
+    struct memory_target m;
+    struct blobseal_kek *kek;
+    struct sealed s;
+    bool finished;
+
+    kek = make_blob(&s);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        uint8_t *before;
+
+        m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
+        m.data[cases[i].off[0]] ^= 0x10;
+        m.data[cases[i].off[1]] ^= 0x20;
+        before = must_copy(m.data, m.len);
+        cr_expect_not(scrub_says_curable(&m), "case %zu", i);
+        cr_expect_eq(repair(&m, kek, false, &finished, &err), cases[i].want, "case %zu: %s", i, err.text);
+        cr_expect_arr_eq(m.data, before, m.len);
+        cr_expect_eq(m.writes, 0);
+        free(before);
+        free(m.data);
+    }
+    sealed_clear(&s);
+    blobseal_kek_close(kek);
+}
+
+/* A core header that somebody put in the place of ours is not that of the envelope: what the envelope says comes back.
+ */
+Test(salvage, a_core_of_another_blob_is_not_believed)
+{
+    struct blobseal_error err;
+    struct memory_target m;
+    struct blobseal_kek *kek, *other;
+    struct sealed s, t;
+    bool finished;
+
+    kek = make_blob(&s);
+    other = make_blob(&t);
+    m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
+    memcpy(m.data + FRONT, t.data + FRONT, 96);
+    cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_FORMAT, "%s", err.text);
+    memcpy(m.data, t.data, 64); /* and a frame that goes with it */
+    cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_FORMAT, "%s", err.text);
+    cr_expect_eq(m.writes, 0);
+    free(m.data);
+    sealed_clear(&s);
+    sealed_clear(&t);
+    blobseal_kek_close(kek);
+    blobseal_kek_close(other);
+}

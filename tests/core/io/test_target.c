@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A blob in a real file that is changed where it is: which descriptors will do, the lock, and what the system may
+ * answer. */
+#define _GNU_SOURCE /* F_OFD_GETLK */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/support/changes.h"
+#include "tests/support/vectors.h"
+
+/* ---- System calls that fail on demand: these take the place of those of the C library ---------------------------- */
+
+static int write_errno, sync_errno, read_errno;
+static size_t most_at_once; /* that a write takes; 0: all   */
+static unsigned interrupts; /* EINTR so often before it works */
+static unsigned syncs;
+
+static bool interrupted(void)
+{
+    if (interrupts == 0)
+        return false;
+    interrupts--;
+    errno = EINTR;
+    return true;
+}
+
+ssize_t pwrite64(int fd, const void *p, size_t len, off64_t off); /* what pwrite() is where files are large */
+ssize_t pread64(int fd, void *p, size_t len, off64_t off);
+
+ssize_t pwrite64(int fd, const void *p, size_t len, off64_t off)
+{
+    if (interrupted())
+        return -1;
+    if (write_errno != 0) {
+        errno = write_errno;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, p, most_at_once != 0 && len > most_at_once ? most_at_once : len, off);
+}
+
+ssize_t pread64(int fd, void *p, size_t len, off64_t off)
+{
+    if (interrupted())
+        return -1;
+    if (read_errno != 0) {
+        errno = read_errno;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, p, len, off);
+}
+
+int fdatasync(int fd)
+{
+    syncs++;
+    if (sync_errno != 0) {
+        errno = sync_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
+
+static struct kept kept;
+static char path[VEC_PATH];
+
+static void start(void)
+{
+    keys_start();
+    kept_make(&kept, WAY_AB, 2);
+    vec_temp_file(path, kept.blob, kept.len, 0600);
+}
+
+static void stop(void)
+{
+    (void)unlink(path);
+    kept_clear(&kept);
+    keys_end();
+    vec_no_leaks();
+}
+
+TestSuite(target, .init = start, .fini = stop);
+
+#define ADD                                                                                                            \
+    (&(const struct blobseal_change){.size = sizeof(struct blobseal_change), .add = &public_keys[5], .num_add = 1})
+
+/* One opening of the file, as a target. */
+struct opening {
+    int fd;
+    struct blobseal_fd state;
+    struct blobseal_target target;
+};
+
+static enum blobseal_status open_target(struct opening *o, int flags, struct blobseal_error *err)
+{
+    o->fd = open(path, flags | O_CLOEXEC);
+    cr_assert_geq(o->fd, 0);
+    return blobseal_target_fd(&o->target, &o->state, o->fd, "the file", err);
+}
+
+static enum blobseal_status change(struct opening *o, struct blobseal_error *err)
+{
+    struct blobseal_change_result *r;
+    enum blobseal_status st = blobseal_change_in_place(&r, &o->target, keys, 2, ADD, err);
+
+    cr_expect_eq(st == BLOBSEAL_OK, r != NULL);
+    blobseal_change_result_free(r);
+    return st;
+}
+
+/* The file as it was at first. */
+static void restore(void)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    cr_assert_eq(write(fd, kept.blob, kept.len), (ssize_t)kept.len);
+    (void)close(fd);
+}
+
+/* The blob in the file opens with key @i. */
+static enum blobseal_status opens(size_t i)
+{
+    struct kept now = {.way = WAY_AB, .len = kept.len, .blob = must_alloc(kept.len)};
+    enum blobseal_status st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    cr_assert_eq(syscall(SYS_pread64, fd, now.blob, now.len, (off64_t)0), (long)now.len);
+    (void)close(fd);
+    st = kept_open(&now, keys[i]);
+    kept_clear(&now);
+    return st;
+}
+
+Test(target, changes_a_file)
+{
+    struct blobseal_error err;
+    struct opening o;
+
+    cr_assert_eq(open_target(&o, O_RDWR, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect_eq(change(&o, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect_eq(syncs, 2);
+    cr_expect_eq(opens(5), BLOBSEAL_OK);
+    cr_expect_eq(lseek(o.fd, 0, SEEK_CUR), 0, "the offset does not move");
+    (void)close(o.fd);
+}
+
+Test(target, needs_a_file_to_read_and_write)
+{
+    static const int flags[] = {O_RDONLY, O_WRONLY, O_RDWR | O_APPEND};
+    struct blobseal_error err;
+    struct opening o;
+    int ends[2];
+
+    for (size_t i = 0; i < COUNT(flags); i++) {
+        cr_expect_eq(open_target(&o, flags[i], &err), BLOBSEAL_E_ARG, "flags %x", flags[i]);
+        cr_expect_not_null(strstr(err.text, "the file"), "%s", err.text);
+        (void)close(o.fd);
+    }
+    cr_assert_eq(pipe(ends), 0);
+    for (size_t i = 0; i < 2; i++) {
+        cr_expect_eq(blobseal_target_fd(&o.target, &o.state, ends[i], "a pipe", &err), BLOBSEAL_E_ARG);
+        (void)close(ends[i]);
+        cr_expect_neq(blobseal_target_fd(&o.target, &o.state, ends[i], "closed", NULL), BLOBSEAL_OK);
+    }
+    cr_expect_neq(blobseal_target_fd(&o.target, &o.state, -1, NULL, &err), BLOBSEAL_OK);
+    cr_expect_eq(open_target(&o, O_RDWR | O_TRUNC, &err), BLOBSEAL_E_ARG, "an empty file has no slots");
+    (void)close(o.fd);
+}
+
+/* ---- The lock ---------------------------------------------------------------------------------------------------- */
+
+/* Whether somebody else holds a lock that keeps this opening from one of @type. */
+static bool is_locked(const struct opening *o, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+
+    cr_assert_eq(fcntl(o->fd, F_OFD_GETLK, &lock), 0);
+    return lock.l_type != F_UNLCK;
+}
+
+Test(target, the_lock_excludes_others_until_it_is_given_back)
+{
+    struct opening a, b;
+    struct blobseal_error err;
+
+    cr_assert_eq(open_target(&a, O_RDWR, NULL), BLOBSEAL_OK);
+    cr_assert_eq(open_target(&b, O_RDWR, NULL), BLOBSEAL_OK);
+    cr_expect_null(a.target.source.lock, "a reader's lock would take its place");
+    cr_assert_eq(a.target.lock(a.target.ctx, true, NULL), BLOBSEAL_OK);
+    cr_expect(is_locked(&b, F_RDLCK) && is_locked(&b, F_WRLCK));
+    cr_expect_eq(change(&b, &err), BLOBSEAL_E_EXISTS, "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "busy"), "%s", err.text);
+    cr_expect_eq(opens(5), BLOBSEAL_E_NO_KEY, "nothing was written");
+    cr_assert_eq(a.target.lock(a.target.ctx, false, NULL), BLOBSEAL_OK);
+    cr_expect_eq(change(&b, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect_not(is_locked(&a, F_WRLCK), "a change gives it back");
+    sync_errno = EIO;
+    cr_expect_eq(change(&a, NULL), BLOBSEAL_OK, "nothing to do, so no sync");
+    sync_errno = 0;
+    cr_assert_eq(b.target.lock(b.target.ctx, true, NULL), BLOBSEAL_OK);
+    cr_expect(is_locked(&a, F_WRLCK));
+    (void)close(b.fd);
+    cr_expect_not(is_locked(&a, F_WRLCK), "so does closing the file");
+    (void)close(a.fd);
+}
+
+Test(target, the_lock_excludes_another_process)
+{
+    struct opening a;
+    int status, ends[2];
+    char c;
+    pid_t child;
+
+    cr_assert_eq(open_target(&a, O_RDWR, NULL), BLOBSEAL_OK);
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(a.target.lock(a.target.ctx, true, NULL), BLOBSEAL_OK);
+    child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        struct opening b;
+        enum blobseal_status st;
+
+        (void)close(a.fd); /* the copy of the descriptor would keep the lock */
+        if (open_target(&b, O_RDWR, NULL) != BLOBSEAL_OK)
+            _exit(1);
+        if (b.target.lock(b.target.ctx, true, NULL) != BLOBSEAL_E_EXISTS || write(ends[1], "x", 1) != 1)
+            _exit(2);
+        do
+            st = b.target.lock(b.target.ctx, true, NULL);
+        while (st == BLOBSEAL_E_EXISTS); /* until the other one is done */
+        _exit(st == BLOBSEAL_OK ? 0 : 3);
+    }
+    cr_assert_eq(read(ends[0], &c, 1), 1);
+    cr_assert_eq(a.target.lock(a.target.ctx, false, NULL), BLOBSEAL_OK);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0, "status %d", status);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    (void)close(a.fd);
+}
+
+/* A reader holds its lock for a moment: a change waits for it. */
+Test(target, a_change_waits_for_readers)
+{
+    struct opening o;
+    struct blobseal_error err;
+    struct flock shared = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = open(path, O_RDONLY | O_CLOEXEC), status;
+    pid_t child;
+
+    cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
+    cr_assert_eq(fcntl(fd, F_OFD_SETLK, &shared), 0);
+    cr_expect(is_locked(&o, F_WRLCK));
+    child = fork(); /* shares the lock of @fd, and ends it 100 ms later */
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        const struct timespec t = {.tv_nsec = 100000000};
+
+        (void)nanosleep(&t, NULL);
+        _exit(0);
+    }
+    (void)close(fd);
+    cr_expect_eq(change(&o, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    (void)close(o.fd);
+}
+
+/* ---- What the system answers ------------------------------------------------------------------------------------- */
+
+Test(target, errors_of_the_system_are_passed_on)
+{
+    static const int errnos[] = {EIO, ENOSPC, EDQUOT, EFBIG};
+    struct blobseal_error err;
+    struct opening o;
+
+    for (size_t i = 0; i < COUNT(errnos); i++) {
+        cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
+        restore();
+        write_errno = errnos[i];
+        syncs = 0;
+        cr_expect_eq(change(&o, &err), BLOBSEAL_E_OUTPUT);
+        cr_expect(err.sys_errno == errnos[i] && strstr(err.text, "the file") != NULL, "%s", err.text);
+        cr_expect_eq(syncs, 0);
+        write_errno = 0;
+        cr_expect_eq(opens(0), BLOBSEAL_OK);
+
+        restore();
+        sync_errno = errnos[i];
+        cr_expect_eq(change(&o, &err), BLOBSEAL_E_OUTPUT);
+        cr_expect(err.sys_errno == errnos[i] && strstr(err.text, "sync the file") != NULL, "%s", err.text);
+        cr_expect_eq(syncs, 1, "one error ends it");
+        sync_errno = 0;
+        cr_expect_eq(opens(0), BLOBSEAL_OK);
+
+        restore();
+        read_errno = errnos[i];
+        cr_expect_eq(change(&o, &err), BLOBSEAL_E_INPUT);
+        cr_expect(err.sys_errno == errnos[i] && strstr(err.text, "the file") != NULL, "%s", err.text);
+        read_errno = 0;
+        (void)close(o.fd);
+    }
+}
+
+Test(target, a_descriptor_that_is_gone)
+{
+    struct blobseal_error err;
+    struct opening o;
+
+    cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
+    (void)close(o.fd);
+    cr_expect_eq(change(&o, &err), BLOBSEAL_E_OUTPUT);
+    cr_expect(err.sys_errno == EBADF && strstr(err.text, "lock the file") != NULL, "%s", err.text);
+    cr_expect_eq(o.target.sync(o.target.ctx, 0, 1, &err), BLOBSEAL_E_OUTPUT);
+    cr_expect_eq(o.target.write(o.target.ctx, "x", 1, 0, &err), BLOBSEAL_E_OUTPUT);
+}
+
+Test(target, short_writes_and_interrupts_are_no_errors)
+{
+    struct blobseal_error err;
+    struct opening o;
+
+    cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
+    most_at_once = 100;
+    interrupts = 5;
+    cr_expect_eq(change(&o, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect_eq(interrupts, 0);
+    cr_expect(opens(0) == BLOBSEAL_OK && opens(5) == BLOBSEAL_OK);
+    (void)close(o.fd);
+}

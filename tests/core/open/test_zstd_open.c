@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compressed blobs of seekable sources: reading at offsets, raw, limits, and that every byte is checked. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "tests/support/stored.h"
+#include "tests/support/vectors.h"
+
+#define MIB ((size_t)1 << 20)
+#define LEN (3 * MIB + 777)
+
+static uint8_t *plain, *dst;
+static struct fake_kek fake = {.kid = "a-key"};
+static struct blobseal_kek *kek;
+
+static void start(void)
+{
+    plain = must_alloc(LEN);
+    dst = must_alloc(LEN + 1);
+    fill_random(plain, LEN, 8);
+    kek = fake_kek_open(&fake);
+}
+
+static void stop(void)
+{
+    blobseal_kek_close(kek);
+    free(plain);
+    free(dst);
+    vec_no_leaks();
+}
+
+TestSuite(zstd_open, .init = start, .fini = stop);
+
+/* A blob, and a reader of it. */
+struct scene {
+    uint8_t *blob;
+    size_t len;
+    struct test_source from;
+    struct blobseal_source source;
+    struct blobseal_reader *reader;
+    struct blobseal_error err;
+};
+
+/* Of frames of @frame_len bytes of plain. */
+static void scene_make(struct scene *c, size_t len, size_t frame_len, unsigned segments)
+{
+    struct stored b = stored_make(plain, len, frame_len);
+
+    *c = (struct scene){0};
+    c->blob = stored_blob(&b, segments, kek, &c->len);
+    free(b.p);
+}
+
+static enum blobseal_status scene_open(struct scene *c, bool pipe, const struct blobseal_reader_options *o)
+{
+    c->from = (struct test_source){.data = c->blob, .len = c->len, .seekable = !pipe};
+    test_source_start(&c->source, &c->from);
+    return blobseal_reader_open(&c->reader, &c->source, &kek, 1, o, &c->err);
+}
+
+static void scene_close(struct scene *c)
+{
+    blobseal_reader_close(c->reader);
+    test_source_end(&c->from);
+}
+
+static void expect_range(struct scene *c, size_t off, size_t len)
+{
+    size_t n, want = len < LEN - off ? len : LEN - off;
+
+    memset(dst, 0xEE, LEN + 1);
+    cr_assert_eq(blobseal_reader_pread(c->reader, dst, len, off, &n, &c->err), BLOBSEAL_OK, "%s", c->err.text);
+    cr_assert_eq(n, want, "%zu bytes at %zu", len, off);
+    cr_assert(want == 0 || memcmp(dst, plain + off, want) == 0, "%zu bytes at %zu", len, off);
+    cr_assert_eq(dst[want], 0xEE, "nothing is written behind them");
+}
+
+/* ---- Reading at offsets ------------------------------------------------------------------------------------------ */
+
+Test(zstd_open, ranges)
+{
+    static const size_t frame_lens[] = {MIB, MIB - 1, 70001, 100000};
+
+    for (size_t k = 0; k < COUNT(frame_lens); k++) {
+        struct scene c;
+        uint64_t random = k;
+
+        scene_make(&c, LEN, frame_lens[k], k % 2);
+        cr_assert_eq(scene_open(&c, false, NULL), BLOBSEAL_OK, "%s", c.err.text);
+        cr_assert_eq(blobseal_reader_size(c.reader), LEN);
+        cr_assert_eq(blobseal_reader_info(c.reader)->plain_bytes, LEN);
+        for (size_t at = frame_lens[k]; at <= LEN; at += frame_lens[k]) {
+            expect_range(&c, at - 1, 1);
+            expect_range(&c, at - 1, 2);
+            expect_range(&c, at, 1);
+            if (at + frame_lens[k] < LEN)
+                expect_range(&c, at, frame_lens[k]); /* exactly a frame */
+        }
+        for (unsigned i = 0; i < 100; i++)
+            expect_range(&c, (size_t)random_below(&random, LEN + 1), (size_t)random_below(&random, 200000));
+        expect_range(&c, 0, LEN);
+        expect_range(&c, LEN - 1, 100);
+        expect_range(&c, LEN, 100);
+        scene_close(&c);
+        free(c.blob);
+    }
+}
+
+/* Reads in a row decompress, and read, each frame once. */
+Test(zstd_open, small_reads_in_a_row_cost_one_frame)
+{
+    struct scene c;
+    uint64_t calls;
+    size_t n;
+
+    scene_make(&c, LEN, MIB, 1);
+    cr_assert_eq(scene_open(&c, false, NULL), BLOBSEAL_OK);
+    expect_range(&c, MIB + 5, 1);
+    calls = c.from.calls;
+    for (size_t off = MIB; off < 2 * MIB; off += 4096)
+        cr_assert_eq(blobseal_reader_pread(c.reader, dst, 4096, off, &n, NULL), BLOBSEAL_OK);
+    cr_expect_eq(c.from.calls, calls);
+    expect_range(&c, 2 * MIB, 1);
+    cr_expect_gt(c.from.calls, calls);
+    scene_close(&c);
+    free(c.blob);
+}
+
+Test(zstd_open, beyond_the_end)
+{
+    static const uint64_t offsets[] = {101, 1000, (uint64_t)1 << 48, (uint64_t)1 << 63, UINT64_MAX};
+    struct scene c;
+    size_t n;
+
+    scene_make(&c, 100, 40, 1);
+    cr_assert_eq(scene_open(&c, false, NULL), BLOBSEAL_OK);
+    for (size_t i = 0; i < COUNT(offsets); i++)
+        cr_expect_eq(blobseal_reader_pread(c.reader, dst, 10, offsets[i], &n, NULL), BLOBSEAL_E_ARG);
+    cr_expect_eq(blobseal_reader_pread(c.reader, dst, 10, 100, &n, NULL), BLOBSEAL_OK);
+    cr_expect_eq(n, 0);
+    scene_close(&c);
+    free(c.blob);
+}
+
+Test(zstd_open, an_empty_content_has_nothing_to_read)
+{
+    struct scene c;
+    size_t n;
+
+    scene_make(&c, 0, MIB, 1);
+    cr_assert_eq(scene_open(&c, false, NULL), BLOBSEAL_OK, "%s", c.err.text);
+    cr_expect_eq(blobseal_reader_size(c.reader), 0);
+    cr_expect_eq(blobseal_reader_pread(c.reader, dst, 10, 0, &n, NULL), BLOBSEAL_OK);
+    cr_expect_eq(n, 0);
+    cr_expect_eq(blobseal_reader_pread(c.reader, dst, 10, 1, &n, NULL), BLOBSEAL_E_ARG);
+    cr_expect_eq(blobseal_reader_verify(c.reader, NULL, &c.err), BLOBSEAL_OK);
+    scene_close(&c);
+    free(c.blob);
+}
+
+/* ---- Raw --------------------------------------------------------------------------------------------------------- */
+
+Test(zstd_open, raw_is_what_was_sealed)
+{
+    const struct blobseal_reader_options o = {.size = sizeof o, .raw = true, .threads = 2};
+    struct stored b = stored_make(plain, LEN, 300000);
+
+    for (int pipe = 0; pipe <= 1; pipe++) {
+        struct scene c = {0};
+        struct test_sink to = {.cap = b.len};
+        struct blobseal_sink sink;
+        uint64_t n;
+        size_t got;
+
+        c.blob = stored_blob(&b, 1, kek, &c.len);
+        cr_assert_eq(scene_open(&c, pipe == 1, &o), BLOBSEAL_OK);
+        cr_expect_eq(blobseal_reader_size(c.reader), pipe == 1 ? BLOBSEAL_SIZE_UNKNOWN : b.len);
+        if (pipe == 0) {
+            cr_assert_eq(blobseal_reader_pread(c.reader, dst, 17, b.len - 17, &got, NULL), BLOBSEAL_OK);
+            cr_expect_eq(memcmp(dst, b.p + b.len - 17, 17), 0);
+        }
+        test_sink_start(&sink, &to);
+        cr_assert_eq(blobseal_reader_stream(c.reader, &sink, &n, &c.err), BLOBSEAL_OK, "%s", c.err.text);
+        cr_expect(n == b.len && test_sink_is(&to, b.p, b.len));
+        cr_expect_eq(blobseal_reader_info(c.reader)->stored_bytes, pipe == 1 ? BLOBSEAL_SIZE_UNKNOWN : b.len);
+        cr_expect_eq(blobseal_reader_info(c.reader)->plain_bytes, BLOBSEAL_SIZE_UNKNOWN);
+        test_sink_end(&to);
+        scene_close(&c);
+        free(c.blob);
+    }
+    free(b.p);
+}
+
+/* What was sealed comes out of a blob even where it is no zstd file: for whoever wants to repair it. */
+Test(zstd_open, raw_does_not_look_at_what_it_is)
+{
+    const struct blobseal_reader_options o = {.size = sizeof o, .raw = true};
+    struct stored b = {0};
+    struct scene c = {0};
+    size_t n;
+
+    stored_add(&b, "no zstd file", 12);
+    c.blob = stored_blob(&b, 1, kek, &c.len);
+    cr_expect_eq(scene_open(&c, false, NULL), BLOBSEAL_E_FORMAT);
+    scene_close(&c);
+    cr_assert_eq(scene_open(&c, false, &o), BLOBSEAL_OK);
+    cr_expect_eq(blobseal_reader_pread(c.reader, dst, 100, 0, &n, NULL), BLOBSEAL_OK);
+    cr_expect(n == 12 && memcmp(dst, b.p, 12) == 0);
+    scene_close(&c);
+    free(c.blob);
+    free(b.p);
+}
+
+/* ---- Limits ------------------------------------------------------------------------------------------------------ */
+
+Test(zstd_open, the_number_of_frames_is_limited)
+{
+    for (uint32_t limit = 98; limit <= 102; limit++) {
+        for (int pipe = 0; pipe <= 1; pipe++) {
+            const struct blobseal_reader_options o = {.size = sizeof o, .max_frames = limit, .threads = 1};
+            enum blobseal_status st;
+            struct scene c;
+
+            scene_make(&c, 1000, 10, 1);
+            st = scene_open(&c, pipe == 1, &o);
+            if (pipe == 1 && st == BLOBSEAL_OK)
+                st = blobseal_reader_verify(c.reader, NULL, &c.err);
+            cr_expect_eq(st, limit >= 100 ? BLOBSEAL_OK : BLOBSEAL_E_POLICY, "%u: %s", limit, c.err.text);
+            scene_close(&c);
+            free(c.blob);
+        }
+    }
+}
+
+/* ---- Every byte is checked --------------------------------------------------------------------------------------- */
+
+/* The status of streaming from a file or a pipe, into one of each kind; what came out is right. */
+static enum blobseal_status stream(struct scene *c, bool pipe, bool to_file)
+{
+    const struct blobseal_reader_options o = {.size = sizeof o, .threads = 2};
+    struct test_sink to = {.seekable = to_file, .cap = LEN};
+    struct blobseal_sink sink;
+    enum blobseal_status st = scene_open(c, pipe, &o);
+
+    test_sink_start(&sink, &to);
+    if (st == BLOBSEAL_OK)
+        st = blobseal_reader_stream(c->reader, &sink, NULL, &c->err);
+    cr_assert(test_sink_is_part_of(&to, plain, LEN), "what comes out is plaintext, in its place");
+    test_sink_end(&to);
+    scene_close(c);
+    return st;
+}
+
+/* Flip a bit somewhere in each segment, its sum, and the table. */
+static void flip_everywhere(size_t frame_len, unsigned segments)
+{
+    struct scene c;
+    size_t core, step = 90001;
+
+    scene_make(&c, LEN, frame_len, segments);
+    core = core_offset_of(c.blob, c.len);
+    for (size_t at = core + 96; at < c.len; at += c.len - at <= step && at != c.len - 1 ? c.len - 1 - at : step) {
+        size_t in_segment = (at - core - 96) % (BS_SEALED_SEGMENT_LEN + 8);
+        unsigned way = (unsigned)(at / step) % 4;
+        enum blobseal_status st;
+
+        c.blob[at] ^= 4;
+        st = stream(&c, way % 2 == 1, way / 2 == 1);
+        cr_expect(st == BLOBSEAL_E_AUTH || (segments == 1 && st == BLOBSEAL_E_DAMAGED), "byte %zu (%zu): %s", at,
+                  in_segment, blobseal_status_code(st));
+        c.blob[at] ^= 4;
+    }
+    cr_expect_eq(stream(&c, false, true), BLOBSEAL_OK);
+    free(c.blob);
+}
+
+Test(zstd_open, a_bit_anywhere_is_found)
+{
+    flip_everywhere(MIB, 1);
+    flip_everywhere(MIB, 0);
+    flip_everywhere(70001, 1);
+    flip_everywhere(5000, 1);
+}
+
+/* Each sum by itself: no tag tells. */
+Test(zstd_open, every_sum_is_checked)
+{
+    static const size_t frame_lens[] = {MIB, 70001, 5000};
+
+    for (size_t k = 0; k < COUNT(frame_lens); k++) {
+        struct scene c;
+        size_t core, unit = BS_SEALED_SEGMENT_LEN + 8, num;
+
+        scene_make(&c, LEN, frame_lens[k], 1);
+        core = core_offset_of(c.blob, c.len);
+        num = (c.len - core - 96 + unit - 1) / unit;
+        cr_assert_geq(num, 4);
+        for (size_t i = 0; i < num; i++) {
+            size_t at = i + 1 < num ? core + 96 + (i + 1) * unit - 3 : c.len - 3;
+
+            c.blob[at] ^= 1;
+            for (unsigned way = 0; way < 4; way++)
+                cr_expect_eq(stream(&c, way % 2 == 1, way / 2 == 1), BLOBSEAL_E_DAMAGED, "sum %zu", i);
+            c.blob[at] ^= 1;
+        }
+        free(c.blob);
+    }
+}
+
+/* A table much longer than its frames, behind them in the last segment: the sum of that counts as well. */
+Test(zstd_open, segments_of_the_table_are_checked)
+{
+    size_t num = (2 * MIB - 17) / (8 + 17); /* frames of one byte: 17 bytes and an entry of 8 */
+    struct scene c = {0};
+    struct stored b;
+    size_t core, unit = BS_SEALED_SEGMENT_LEN + 8;
+
+    b = stored_make(plain, num / 8, 1); /* an eighth: adding piece by piece takes its time */
+    c.blob = stored_blob(&b, 1, kek, &c.len);
+    core = core_offset_of(c.blob, c.len);
+    cr_expect_eq(stream(&c, false, false), BLOBSEAL_OK, "%s", c.err.text);
+    cr_expect_eq(stream(&c, true, false), BLOBSEAL_OK, "%s", c.err.text);
+    c.blob[c.len - 1] ^= 1;
+    cr_expect_eq(stream(&c, false, false), BLOBSEAL_E_DAMAGED);
+    cr_expect_lt(c.len - core, unit, "one segment");
+    free(b.p);
+    free(c.blob);
+}
+
+/* ---- Failures ---------------------------------------------------------------------------------------------------- */
+
+Test(zstd_open, a_source_that_fails_is_an_input_error)
+{
+    struct scene c;
+    size_t n;
+
+    scene_make(&c, LEN, MIB, 1);
+    cr_assert_eq(scene_open(&c, false, NULL), BLOBSEAL_OK);
+    expect_range(&c, 5, 10);
+    c.from.fault = (struct fault){.at_call = c.from.calls + 3, .status = BLOBSEAL_E_INPUT, .once = true};
+    memset(dst, 0xEE, 100);
+    cr_expect_eq(blobseal_reader_pread(c.reader, dst, 100, MIB + 7, &n, &c.err), BLOBSEAL_E_INPUT);
+    cr_expect(n == 0 && bs_all_zero(dst, 100));
+    expect_range(&c, MIB + 7, 100); /* the reader stays usable, and the frame that failed is not taken for good */
+    expect_range(&c, 5, 10);
+    scene_close(&c);
+    free(c.blob);
+}
+
+/* Scrubbing needs no key, and does not know how long the content is. */
+Test(zstd_open, decay_is_found_without_a_key)
+{
+    struct blobseal_scrub_result r = {.size = sizeof r};
+    struct blobseal_memory memory;
+    struct blobseal_source source;
+    struct scene c;
+
+    scene_make(&c, LEN, MIB, 1);
+    blobseal_source_memory(&source, &memory, c.blob, c.len);
+    cr_assert_eq(blobseal_scrub(&source, NULL, &r, &c.err), BLOBSEAL_OK, "%s", c.err.text);
+    cr_expect(r.ok && r.payload_checked && r.plain_bytes == BLOBSEAL_SIZE_UNKNOWN);
+    c.blob[c.len / 2] ^= 1;
+    cr_assert_eq(blobseal_scrub(&source, NULL, &r, &c.err), BLOBSEAL_OK);
+    cr_expect_eq(r.damaged, 1);
+    free(c.blob);
+}
