@@ -138,7 +138,7 @@ expect_code 0
 expect_stdout "envelope +kept elsewhere"
 
 title="one key twice"
-refused 2 E-ARG "given twice" seal -f -k "$seal_key" -k "$open_key" f
+refused 2 E-ARG "appears twice" seal -f -k "$seal_key" -k "$open_key" f
 
 title="folders"
 refused 2 E-CONFIG "d is a folder" seal -k "$seal_key" d

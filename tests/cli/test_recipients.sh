@@ -97,7 +97,7 @@ for shape in ab compact detached; do
     expect_error 10 E-POLICY "$file.*too old: generation 2, and at least 3 is asked for"
     recipients add -k "$keys/ann.pem" --to "$keys/dan.pub.pem" --to "$keys/dan.pem" "$file"
     expect_code 2
-    expect_stderr "$(kid dan) is given twice"
+    expect_stderr "$(kid dan) appears twice"
     untouched "$file"
     title="a new recipient whose private key was named opens it too, $shape"
     recipients add -k "$keys/ann.pub.pem" --to "$keys/bob.pem" --to "$keys/dan.pub.pem" "$file"
