@@ -170,7 +170,7 @@ static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_er
         s->result.plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
         s->result.notes |= s->unsure ? 0 : BLOBSEAL_NOTE_LENGTH;
     }
-    if (s->preamble.core.content == BS_CONTENT_ZSTD)
+    if (s->preamble.core.content == BLOBSEAL_CONTENT_ZSTD)
         s->result.plain_bytes = BLOBSEAL_SIZE_UNKNOWN; /* the length tells how long the content is when compressed */
     return st;
 }

@@ -51,7 +51,7 @@ static void describe_preamble(struct blobseal_info *info, const struct bs_preamb
         info->stored_bytes = BLOBSEAL_SIZE_UNKNOWN;
         info->notes |= BLOBSEAL_NOTE_LENGTH;
     }
-    if (f->core.content == BS_CONTENT_AS_GIVEN)
+    if (f->core.content == BLOBSEAL_CONTENT_AS_GIVEN)
         info->plain_bytes = info->stored_bytes;
 }
 

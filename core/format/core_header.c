@@ -69,7 +69,7 @@ enum blobseal_status bs_core_decode(struct bs_core_header *h, const uint8_t *p, 
     if (h->suite != BS_SUITE_COBBLESTONE_256)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "cipher suite %u is not supported%s", h->suite,
                              h->suite == 2 ? " (double encryption)" : "");
-    if (h->content > BS_CONTENT_ZSTD)
+    if (h->content > BLOBSEAL_CONTENT_ZSTD)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "content kind %u is not supported", h->content);
     if (h->segments > BS_SEGMENTS_CHECKSUMMED)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "segment kind %u is not supported", h->segments);

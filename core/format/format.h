@@ -25,7 +25,6 @@
 #define BS_MAX_PLAIN          (BS_MAX_CHUNKS * BS_CHUNK_LEN - 1)
 
 enum { BS_SUITE_COBBLESTONE_256 = 1 };
-enum { BS_CONTENT_AS_GIVEN = 0, BS_CONTENT_ZSTD = 1 };
 enum { BS_SEGMENTS_BARE = 0, BS_SEGMENTS_CHECKSUMMED = 1 };
 
 struct bs_core_header {

@@ -67,7 +67,7 @@ static enum blobseal_status open_blob(struct blobseal_reader *r, struct bs_keks 
     if (st == BLOBSEAL_OK) {
         s->core = preamble.core;
         s->core_offset = preamble.core_offset;
-        r->content.decompress = preamble.core.content == BS_CONTENT_ZSTD && !o->raw;
+        r->content.decompress = preamble.core.content == BLOBSEAL_CONTENT_ZSTD && !o->raw;
         st = unlock(r, &preamble, keks, err);
     }
     if (st == BLOBSEAL_OK)

@@ -18,7 +18,7 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_sec
     *core = (struct bs_core_header){
         .version = 1,
         .suite = BS_SUITE_COBBLESTONE_256,
-        .content = o->zstd ? BS_CONTENT_ZSTD : BS_CONTENT_AS_GIVEN,
+        .content = o->zstd ? BLOBSEAL_CONTENT_ZSTD : BLOBSEAL_CONTENT_AS_GIVEN,
         .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
     };
     if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(public, sizeof public, false))

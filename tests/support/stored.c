@@ -109,7 +109,7 @@ uint8_t *stored_blob(const struct stored *b, unsigned segments, struct blobseal_
     char *envelope;
 
     recipe_make(&r, 77, segments);
-    r.core.content = BS_CONTENT_ZSTD;
+    r.core.content = BLOBSEAL_CONTENT_ZSTD;
     recipe_derive(&r);
     core = recipe_core(&r, b->p, b->len, &core_len);
     slot.text = envelope = recipe_envelope(&r, 1, &kek, 1);
