@@ -6,9 +6,9 @@
 #include "core/seal/seal.h"
 
 struct compressing {
-    struct bs_sealing *sealing;
     struct bs_payload payload;
     struct bs_seek_table table;
+    struct bs_sealing *sealing;
 };
 
 static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
