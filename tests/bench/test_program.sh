@@ -41,7 +41,7 @@ for x in one:
     assert ("p50_us" in x and x["p50_us"] <= x["p99_us"]) == n.startswith("blob/"), x
     assert n.endswith("/real_time") == n.startswith(("blob/", "pipeline/", "pread/")), x
 END
-check "says what is expected" python3 look.py "$out"
+check "says what is expected" "$python" look.py "$out"
 check "tells how far it is" grep -qE '^blobseal-bench: [0-9]+/[0-9]+ [a-z0-9-]+/' "$err"
 
 fresh "a part of it"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What the scripts of this folder share. Anybody may run them: `bash tests/cli/test_x.sh`. BLOBSEAL names the program.
-# Exit code of a script: 0 all passed, 1 something failed, 77 skipped.
+# What the scripts of this folder share. Anybody may run them: `bash tests/cli/test_x.sh`. BLOBSEAL names the program, and
+# BLOBSEAL_TEST_TIER how much is run: see tier_has(). Exit code of a script: 0 all passed, 1 something failed, 77 skipped.
 set -u
 export LC_ALL=C
 unset POSIXLY_CORRECT BLOBSEAL_CONFIG
@@ -24,9 +24,11 @@ err=$tmp/err # and to stderr
 mkdir "$keys"
 cd "$tmp" || exit 1
 folders=0
+helper= # whether the Python helper runs: see ask()
 
 cleanup() {
     local id
+    [ -z "$helper" ] || exec {to_helper}>&- {from_helper}<&- # at the end of its input it exits
     for id in $(jobs -p); do
         kill -KILL "$id" 2>/dev/null
     done
@@ -44,6 +46,25 @@ if grep -qE '__(asan|tsan)_init' "$blobseal"; then
     sanitized=yes
     [ "$(id -u)" = 0 ] || export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 fi
+
+# ---- How much is run ----
+
+# Time limits only end what hangs. They are long because a busy machine can be ten times slower than an idle one.
+hang_limit=300
+
+# tier_has TIER: whether BLOBSEAL_TEST_TIER asks for what belongs to this tier. `quick` (the default) checks every feature at
+# least once, `all` adds full cross products and 4096-bit keys, `campaign` adds what takes many minutes.
+tier_has() {
+    case ${BLOBSEAL_TEST_TIER:=quick} in
+    quick) [ "$1" = quick ] ;;
+    all) [ "$1" != campaign ] ;;
+    campaign) true ;;
+    *)
+        echo "BLOBSEAL_TEST_TIER is quick, all or campaign, not $BLOBSEAL_TEST_TIER" >&2
+        exit 1
+        ;;
+    esac
+}
 
 # ---- Counting ----
 
@@ -118,7 +139,7 @@ fresh() { # fresh [TITLE]: an empty folder for the next checks
 
 try() { # try COMMAND...: its exit code in $code, its output in the files $out and $err; 124 where it hangs
     printf -v last ' %q' "$@"
-    timeout --foreground -k 5 60 "$@" >"$out" 2>"$err"
+    timeout --foreground -k 5 $hang_limit "$@" >"$out" 2>"$err"
     code=$?
 }
 
@@ -127,7 +148,7 @@ run() { # run ARGUMENT...: the program
 }
 
 pipe() { # pipe ARGUMENT...: the program in a pipeline; its stdout goes on, its exit code lands in the file $tmp/pipe
-    timeout --foreground -k 5 60 "$blobseal" "$@" 2>"$err"
+    timeout --foreground -k 5 $hang_limit "$blobseal" "$@" 2>"$err"
     echo $? >"$tmp/pipe"
 }
 
@@ -146,7 +167,7 @@ start() {
 
 ended() { # wait for what was started last; 137 where it hangs
     {
-        timeout 60 tail --pid="$pid" -s 0.02 -f /dev/null || kill -KILL "$pid"
+        timeout $hang_limit tail --pid="$pid" -s 0.02 -f /dev/null || kill -KILL "$pid"
         wait "$pid"
         code=$?
     } 2>/dev/null
@@ -157,9 +178,9 @@ empty() { # empty FIFO: forget what nobody read from the fifo on descriptor 7
     exec 7<>"$1"
 }
 
-wait_until() { # wait_until COMMAND...: up to 20 seconds
+wait_until() { # wait_until COMMAND...: up to two minutes
     local i
-    for ((i = 0; i < 400; i++)); do
+    for ((i = 0; i < 2400; i++)); do
         "$@" >/dev/null 2>&1 && return 0
         sleep 0.05
     done
@@ -191,9 +212,34 @@ run_as_user() { # run_as_user ARGUMENT...
 
 # ---- Data and keys ----
 
+# Making an RSA key takes half a second, so the scripts share keys that are made once. A pool key is a folder with key.pem and
+# key.pub.pem. A folder is renamed when it is complete, so that scripts that run at the same time need no lock.
+key_pool=$root/build/test-keys
+declare -A pool_used # how many keys of each size this script has taken
+
+# pool_key BITS: let $REPLY be the folder of a key that this script has not taken yet. False: there can be no pool.
+pool_key() {
+    local bits=$1 new
+    pool_used[$bits]=$((${pool_used[$bits]:-0} + 1))
+    REPLY=$key_pool/$bits-${pool_used[$bits]}
+    [ ! -e "$REPLY/key.pub.pem" ] || return 0
+    new=$(umask 077 && mkdir -p "$key_pool" && mktemp -d "$key_pool/.new.XXXXXX") 2>/dev/null || return 1
+    "$blobseal" keygen -q --rsa "$bits" -o "$new/key.pem" --pub "$new/key.pub.pem" >"$out" 2>"$err" || return 1
+    mv -T "$new" "$REPLY" 2>/dev/null || rm -rf "$new" # another script was faster
+    [ -e "$REPLY/key.pub.pem" ]
+}
+
 make_key() { # make_key NAME [OPTION]...: $keys/NAME.pem and $keys/NAME.pub.pem
-    local name=$1
+    local name=$1 bits=
     shift
+    case $* in
+    "") bits=2048 ;;
+    "--rsa 2048" | "--rsa 3072" | "--rsa 4096") bits=$2 ;;
+    esac
+    if [ -n "$bits" ] && pool_key "$bits" && cp "$REPLY/key.pem" "$keys/$name.pem" &&
+        cp "$REPLY/key.pub.pem" "$keys/$name.pub.pem"; then
+        return
+    fi
     if ! "$blobseal" keygen --rsa 2048 "$@" -o "$keys/$name.pem" --pub "$keys/$name.pub.pem" >"$out" 2>"$err"; then
         echo "FAIL keygen does not work:"
         cat "$err"
@@ -218,9 +264,20 @@ expect_code() { # expect_code N
     if [ "$code" = "$1" ]; then pass; else fail "the exit code should be $1"; fi
 }
 
+# A line of FILE matches the extended regular expression PATTERN. Starting grep takes longer than a program takes to answer, so
+# bash looks at the first lines, and grep only where they do not match.
+has_line() { # has_line FILE PATTERN
+    local line lines
+    mapfile -t -n 200 lines <"$1" 2>/dev/null
+    for line in "${lines[@]}"; do
+        if [[ $line =~ $2 ]]; then return 0; fi
+    done
+    grep -qE -e "$2" "$1"
+}
+
 expect_stderr() { # expect_stderr PATTERN: an extended regular expression; empty: nothing at all
     if [ -n "$1" ]; then
-        if grep -qE -e "$1" "$err"; then pass; else fail "stderr should have: $1"; fi
+        if has_line "$err" "$1"; then pass; else fail "stderr should have: $1"; fi
     elif [ -s "$err" ]; then
         fail "stderr should be empty"
     else
@@ -230,7 +287,7 @@ expect_stderr() { # expect_stderr PATTERN: an extended regular expression; empty
 
 expect_stdout() { # expect_stdout PATTERN: likewise
     if [ -n "$1" ]; then
-        if grep -qE -e "$1" "$out"; then pass; else fail "stdout should have: $1"; fi
+        if has_line "$out" "$1"; then pass; else fail "stdout should have: $1"; fi
     elif [ -s "$out" ]; then
         fail "stdout should be empty, not: $(head -c 200 "$out" | tr -cd '[:print:]')"
     else
@@ -266,37 +323,45 @@ expect_same() { # expect_same FILE FILE
 }
 
 no_leftovers() { # no_leftovers NAME...: nothing else is in this folder
-    local have want
-    have=$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)
-    want=$(printf '%s\n' "$@" | sort)
-    if [ "$have" = "$want" ]; then pass; else fail "here should be {${want//$'\n'/, }}, not {${have//$'\n'/, }}"; fi
+    local have name missing='' more=''
+    local -A wanted=()
+    shopt -s nullglob dotglob
+    have=(*)
+    shopt -u nullglob dotglob
+    for name; do
+        wanted[$name]=yes
+        [ -e "$name" ] || [ -L "$name" ] || missing="$missing $name"
+    done
+    for name in "${have[@]}"; do
+        [ -n "${wanted[$name]-}" ] || more="$more $name"
+    done
+    if [ -z "$missing$more" ]; then pass; else fail "here should be {$*}; missing:${missing:- none}; too many:${more:- none}"; fi
 }
 
 # ---- Python, for JSON and terminals ----
 
+# /usr/bin is asked first, because a python3 of a version manager can take ten times as long to start.
+python=/usr/bin/python3
+[ -x "$python" ] || python=$(command -v python3)
+
+# ask COMMAND ARGUMENT...: let the Python helper do something, its answer in $REPLY. It is started once for a script, because
+# starting Python takes longer than what it is asked for. Arguments end in a zero byte; the argument newline ends a request.
+ask() {
+    if [ -z "$helper" ]; then
+        mkfifo "$tmp/to_helper" "$tmp/from_helper"
+        # In a shell of its own, so that `wait` does not wait for it.
+        ("$python" "$root/tests/cli/helper.py" <"$tmp/to_helper" >"$tmp/from_helper" 2>"$tmp/helper.log" 7>&- &)
+        exec {to_helper}>"$tmp/to_helper" {from_helper}<"$tmp/from_helper"
+        helper=yes
+    fi
+    printf '%s\0' "$PWD" "$@" $'\n' >&"$to_helper"
+    IFS= read -r -t $hang_limit -u "$from_helper" || REPLY="the helper does not answer: $(tail -n 1 "$tmp/helper.log")"
+}
+
 # json_is FILE EXPRESSION...: the file is one JSON object on one line, `d`, without equal names; each expression is true.
 json_is() {
-    if python3 - "$@" >"$tmp/json.log" 2>&1 <<'END'; then
-import json
-import sys
-
-
-def members(pairs):
-    assert len(pairs) == len({name for name, _ in pairs}), "two members of one name"
-    return dict(pairs)
-
-
-text = open(sys.argv[1], "rb").read().decode("utf-8", "strict")
-assert text.endswith("\n") and text.count("\n") == 1, "not one line"
-d = json.loads(text, object_pairs_hook=members)
-assert isinstance(d, dict), "not an object"
-for expression in sys.argv[2:]:
-    assert eval(expression), f"not so: {expression}"
-END
-        pass
-    else
-        fail "JSON: $(tail -n 1 "$tmp/json.log"): $(head -c 300 "$1")"
-    fi
+    ask json "$@"
+    if [ "$REPLY" = yes ]; then pass; else fail "JSON: $REPLY: $(head -c 300 "$1")"; fi
 }
 
 # on_terminal STEP... -- COMMAND...: run it on a terminal of its own. What the terminal shows lands in $out, the state of
@@ -365,12 +430,12 @@ for step in steps:
     if kind == "send":
         os.write(fd, value.encode().decode("unicode_escape").encode("latin-1"))
     elif kind in ("expect", "echo"):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not done(kind, value):
             if time.monotonic() > end:
-                give_up(f"\n[no {step} within 20 seconds]\n")
+                give_up(f"\n[no {step} within two minutes]\n")
             pump(0.05)
-end = time.monotonic() + 60
+end = time.monotonic() + 300
 while pump(1):
     if time.monotonic() > end:
         give_up("\n[it hangs]\n")
@@ -379,6 +444,6 @@ open(sys.argv[1], "w").write("on\n" if echoes() else "off\n")
 sys.stdout.buffer.write(shown)
 sys.exit(status if status >= 0 else 128 - status)
 END
-    timeout --foreground -k 5 120 python3 "$tmp/terminal.py" "$tmp/echo" "$@" >"$out" 2>"$err"
+    timeout --foreground -k 5 600 "$python" "$tmp/terminal.py" "$tmp/echo" "$@" >"$out" 2>"$err"
     code=$?
 }

@@ -26,7 +26,7 @@ export BLOBSEAL_BENCH=$tmp/good
 
 # changed FILE EXPRESSION...: the recorded run with Python statements applied: d, context c, benchmarks b; scale(NAME, FACTOR)
 changed() {
-    python3 - "$recorded" "$@" <<'END'
+    "$python" - "$recorded" "$@" <<'END'
 import json
 import sys
 
@@ -182,7 +182,7 @@ no_leftovers f.json
 # ---- The page ----
 
 page_is() { # page_is FILE TEXT...: the page is well-formed, alone, and has these texts, as text
-    if python3 - "$@" >"$tmp/page.log" 2>&1 <<'END'; then
+    if "$python" - "$@" >"$tmp/page.log" 2>&1 <<'END'; then
 import html.parser
 import sys
 

@@ -254,7 +254,7 @@ fi
 
 # For each blob: file.CODE.CASE, made from a good one. XXH3 is here so that a header can be changed with the right sum.
 forge() {
-    python3 - "$@" <<'END'
+    "$python" - "$@" <<'END'
 import random
 import struct
 import sys

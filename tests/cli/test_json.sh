@@ -53,7 +53,7 @@ def b64(data):
 jwk = '{"e":"AQAB","kty":"RSA","n":"' + b64(n) + '"}'
 print("urn:ietf:params:oauth:jwk-thumbprint:sha-256:" + b64(hashlib.sha256(jwk.encode()).digest()))
 END
-    check "as another program computes it" test "$(python3 thumb.py k2.pem)" = "$kid"
+    check "as another program computes it" test "$("$python" thumb.py k2.pem)" = "$kid"
 fi
 
 for size in 0 1 16384 1048576 4194304 5000000; do
@@ -175,7 +175,7 @@ if part "file names" python3; then
         note 2
     done
     title="JSON with file names"
-    python3 - "$tmp/objects" $objects >"$tmp/json.log" 2>&1 <<'END'
+    "$python" - "$tmp/objects" $objects >"$tmp/json.log" 2>&1 <<'END'
 import json
 import sys
 

@@ -25,7 +25,7 @@ peak() {
     local from=$1 to=$2
     shift 2
     printf -v last ' %q' "$@"
-    python3 - "$from" "$to" "$blobseal" "$@" -j 2 >"$tmp/peak" 2>"$err" <<'END'
+    "$python" - "$from" "$to" "$blobseal" "$@" -j 2 >"$tmp/peak" 2>"$err" <<'END'
 import os
 import subprocess
 import sys

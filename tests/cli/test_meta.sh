@@ -97,7 +97,7 @@ json_is "$out" "d['meta']['annotations'] == {'k': 'v \"w\"'}"
 run recipients add -q -k "$open_key" --to "$keys/other.pub.pem" f.sealed
 expect_ok
 run recipients remove -q -k "$keys/other.pem" --kid "$("$blobseal" seal -k "$seal_key" f -o one && "$blobseal" inspect --json one |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["recipients"][0]["kid"])')" f.sealed
+    "$python" -c 'import json, sys; print(json.load(sys.stdin)["recipients"][0]["kid"])')" f.sealed
 expect_ok
 run inspect --json -k "$keys/other.pem" f.sealed
 json_is "$out" "d['meta'] == {'name': 'keep', 'type': None, 'annotations': {'k': 'v \"w\"'}}" "d['generation'] == 3"
@@ -128,7 +128,7 @@ for arguments in "inspect" "inspect --json" "verify --json" "open --json -f -o b
     run $arguments -k "$open_key" f.sealed
     expect_code 0
     check "$arguments prints no control character" \
-        python3 -c 'import sys; sys.exit(any(c < " " and c != "\n" or "\x7f" <= c < "\xa0" for c in sys.stdin.read()))' <"$out"
+        "$python" -c 'import sys; sys.exit(any(c < " " and c != "\n" or "\x7f" <= c < "\xa0" for c in sys.stdin.read()))' <"$out"
 done
 run inspect --json -k "$open_key" f.sealed
 json_is "$out" "d['meta']['name'] == '\x1b[31mred\x07\r\n\x7f\x9b2J\x85'" "d['meta']['annotations'] == {d['meta']['name']: d['meta']['name']}"

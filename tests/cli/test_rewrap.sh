@@ -19,7 +19,8 @@ make_key locked --passphrase-file <(echo secret)
 for shape in ab compact detached; do
     fresh "rewrap, $shape"
     make_blob $shape -k "$keys/old.pub.pem" -k "$keys/other.pub.pem"
-    payload=$(core_sum)
+    core_sum
+    payload=$REPLY
     keys_of "$file" >before
     mark=$(stat -c '%a %u %g' "$file")
     opens_with old
@@ -30,7 +31,7 @@ for shape in ab compact detached; do
     opens_with new
     opens_with other
     refuses old
-    check "the core is as it was" test "$payload" = "$(core_sum)"
+    same_core
     check "mode and owner are as they were" test "$mark" = "$(stat -c '%a %u %g' "$file")"
     check "no old wrapped key is left" none_inside before "$file"
     no_leftovers "${here[@]}" back before
@@ -112,7 +113,7 @@ for shape in ab compact detached; do
     expect_code 0
     expect_stderr "^blobseal: warning: $file: no recipient has the key id nobody$"
     opens_with old
-    check "the core is as it was" test "$payload" = "$(core_sum)"
+    same_core
 
     title="passphrases, $shape"
     remember "$file"
@@ -189,7 +190,8 @@ done
 sample f 50000
 "$blobseal" seal -k "$keys/old.pub.pem" --slot-size 4096 -o blob f
 file=blob with=()
-payload=$(core_sum)
+core_sum
+payload=$REPLY
 remember blob
 run rewrap -k "$keys/old.pem" "${many[@]}" blob
 expect_error 10 E-POLICY "blob: .*does not fit a slot of 4096 bytes"
@@ -205,7 +207,7 @@ expect_code 0
 expect_stdout "generation 2: 7 added, 1 removed, 0 kept$"
 opens_with many7
 refuses old
-check "the core is as it was" test "$payload" = "$(core_sum)"
+same_core
 run inspect --json blob
 json_is "$out" 'd["layout"] == "ab"' 'd["slot_capacity"] == 8192'
 run rewrap --slot-size 16384 -k "$keys/many1.pem" --to "$keys/new.pub.pem" --only blob
@@ -213,7 +215,7 @@ expect_code 0
 run inspect --json blob
 json_is "$out" 'd["layout"] == "ab"' 'd["slot_capacity"] == 16384' 'd["generation"] == 3'
 opens_with new
-check "the core is as it was" test "$payload" = "$(core_sum)"
+same_core
 title="the same size again"
 remember blob
 run rewrap --slot-size 16384 -k "$keys/new.pem" --to "$keys/new.pub.pem" blob
@@ -367,7 +369,7 @@ for shape in ab compact detached; do
     make_blob $shape -k "$keys/old.pub.pem"
     remember "$file"
     mkfifo ready
-    python3 -c '
+    "$python" -c '
 import fcntl, sys, time
 f = open(sys.argv[1], "rb+")
 fcntl.lockf(f, fcntl.LOCK_EX)
@@ -392,7 +394,7 @@ for shape in ab compact detached; do
     make_blob $shape -k "$keys/old.pub.pem"
     cp "$file" copy
     mkfifo ready
-    python3 -c '
+    "$python" -c '
 import fcntl, os, sys, time
 f = open(sys.argv[1], "rb+")
 fcntl.lockf(f, fcntl.LOCK_EX)

@@ -99,7 +99,7 @@ run open -q -k "$keys/old.pem" -k "$keys/new.pem" --envelope d/e.jwe -o back blo
 expect_code 0
 
 acl() { # acl get|set FILE: print its access control list, or let nobody of its group in, but the user 65534
-    python3 - "$@" <<'END'
+    "$python" - "$@" <<'END'
 import os
 import struct
 import sys

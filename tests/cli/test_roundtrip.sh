@@ -141,7 +141,7 @@ done
 make_key many63
 # Public keys that nobody has the private half of: any odd number of 2048 bits will do as a modulus.
 if part "64 recipients" python3; then
-    python3 - "$keys" <<'END'
+    "$python" - "$keys" <<'END'
 import base64
 import os
 import sys
@@ -249,7 +249,7 @@ expect_ok
 check "/dev/null is still one" test -c /dev/null
 
 if part "pipes that do not block" python3; then
-    python3 - "$blobseal" "$seal_key" "$open_key" f h <<'END'
+    "$python" - "$blobseal" "$seal_key" "$open_key" f h <<'END'
 import os
 import subprocess
 import sys

@@ -140,7 +140,7 @@ done
 
 title="swapped segments"
 cp good b
-python3 - b $payload $stride <<'END2'
+"$python" - b $payload $stride <<'END2'
 import sys
 
 name, payload, stride = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -213,7 +213,7 @@ title="a lot of damage"
 head -c $((130 << 20)) /dev/zero >zeros
 "$blobseal" seal -q -k "$seal_key" --slot-size 8192 -f -o b zeros
 rm zeros
-python3 - b $payload $stride <<'END2'
+"$python" - b $payload $stride <<'END2'
 import sys
 
 with open(sys.argv[1], "r+b") as f:

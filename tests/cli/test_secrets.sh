@@ -199,7 +199,7 @@ else
     empty in
 fi
 if [ $sanitized = no ] && part "no core file, as the kernel says it" python3; then
-    python3 - "$blobseal" "$open_key" >"$out" 2>"$err" <<'END'
+    "$python" - "$blobseal" "$open_key" >"$out" 2>"$err" <<'END'
 import os
 import subprocess
 import sys
@@ -255,7 +255,7 @@ for file in cmdline environ; do
 done
 if [ "$(id -u)" = 0 ] && [ $sanitized = no ] && part "what is left in memory" python3; then
     # While it works, the passphrase and the text of the key file are no longer needed.
-    python3 - "$pid" "$keys/pw" "$keys/locked.pem" >"$tmp/memory" 2>&1 <<'END'
+    "$python" - "$pid" "$keys/pw" "$keys/locked.pem" >"$tmp/memory" 2>&1 <<'END'
 import sys
 
 pid, passphrase, pem = sys.argv[1:]
