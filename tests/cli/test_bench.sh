@@ -426,7 +426,7 @@ is_gone() { # is_gone ID: a process has ended, even if nobody has asked how
 }
 
 fresh "a signal while it measures"
-stand_in slow <<<"echo \$\$ >'$tmp/id'; exec sleep 60"
+stand_in slow <<<"echo \$\$ >'$tmp/id'; exec sleep 600"
 export BLOBSEAL_BENCH=$tmp/slow
 for signal in INT TERM KILL; do
     rm -f "$tmp/id"

@@ -165,12 +165,15 @@ try "$root/bench/compare-peers" --help
 expect_ok
 expect_stdout '^Peers: .* cp age '
 
+# shellcheck disable=SC2317 # wait_until calls it
+has_samples() { compgen -G 'room/blobseal-peers.*/samples' >/dev/null && test -s room/blobseal-peers.*/samples; }
+
 fresh "interrupted"
 mkdir room
 env --default-signal=INT,TERM "$root/bench/compare-peers" --size 16M --rounds 99 --only cp room >"$out" 2>"$err" &
 pid=$!
 last=" compare-peers, and SIGTERM"
-wait_until test -s room/blobseal-peers.*/samples
+check "it has begun" wait_until has_samples
 kill -TERM $pid
 ended
 expect_code 143

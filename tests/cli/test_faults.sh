@@ -39,7 +39,7 @@ for verb in seal open verify inspect keygen; do
     open) run open -k "$open_key" -o /dev/full f.sealed ;;
     keygen) run keygen --rsa 2048 -o /dev/full ;;
     *)
-        timeout 60 "$blobseal" $verb -k "$open_key" f.sealed >/dev/full 2>"$err"
+        timeout $hang_limit "$blobseal" $verb -k "$open_key" f.sealed >/dev/full 2>"$err"
         code=$?
         : >"$out"
         ;;
@@ -158,9 +158,9 @@ for command in "seal -k $seal_key" "open -k $open_key"; do
     [[ $command != open* ]] || data=b
     for jobs in 1 2 5; do
         # shellcheck disable=SC2086
-        timeout 30 "$blobseal" $command -j $jobs -o - <in >/dev/full 2>"$err" 7>&- &
+        timeout $hang_limit "$blobseal" $command -j $jobs -o - <in >/dev/full 2>"$err" 7>&- &
         pid=$!
-        timeout 30 head -c 2900000 $data >in &
+        timeout $hang_limit head -c 2900000 $data >in &
         feeder=$!
         ended
         kill $feeder 2>/dev/null
@@ -178,7 +178,7 @@ exec 7>&-
 # begin COMMAND...: start it on a pipe that stays open, with so much data in it that it works and has an output.
 begin() {
     start "$@" <in
-    timeout 30 head -c 2900000 "$data" >in
+    timeout $hang_limit head -c 2900000 "$data" >in
 }
 
 fresh "signals"
@@ -236,7 +236,7 @@ if [ $named = yes ]; then
         "${isolated[@]}" env --default-signal=INT,HUP sh -c 'mount -t tmpfs none /proc && exec "$@"' sh \
             "$blobseal" seal -k "$seal_key" -o new <in2 >"$out" 2>"$err" 7>&- &
         pid=$!
-        timeout 30 head -c 2900000 f >in2
+        timeout $hang_limit head -c 2900000 f >in2
         check "the temporary name is hidden" compgen -G '.new.*.partial' >/dev/null
         kill -"${signal%:*}" "$pid"
         ended
@@ -255,7 +255,7 @@ inject() {
     local what=$1
     shift
     printf -v last ' %q' inject "$what" "$@"
-    ASAN_OPTIONS=detect_leaks=0 timeout 60 strace -f -qq -o "$tmp/trace" -e trace="${what%%:*}" -e inject="$what" \
+    ASAN_OPTIONS=detect_leaks=0 timeout $hang_limit strace -f -qq -o "$tmp/trace" -e trace="${what%%:*}" -e inject="$what" \
         "$blobseal" "$@" >"$out" 2>"$err"
     code=$?
 }
@@ -330,16 +330,16 @@ if [ $strace_works = yes ]; then
     done
     title="keygen with a fault"
     for fault in write:error=EIO fsync:error=EIO linkat:error=EIO fchmod:error=EIO; do
-        for n in 1 2 3 4; do
+        for n in 1 2 3 4 5; do
             inject "$fault:when=$n" keygen -q --rsa 2048 -o k.pem --pub p.pem
             if [ $code = 0 ]; then
                 no_leftovers b f k.pem p.pem
-            else
-                expect_error 8 E-OUTPUT "Input/output error"
-                no_leftovers b f
+                break # there are fewer calls than that
             fi
-            rm -f k.pem p.pem
+            expect_error 8 E-OUTPUT "Input/output error"
+            no_leftovers b f
         done
+        rm -f k.pem p.pem
     done
 
     title="interrupted calls are made again"
@@ -383,7 +383,7 @@ if [ $strace_works = yes ] && [ $named = yes ]; then
     inject_named() { # inject_named FAULT ARGUMENT...
         printf -v last ' %q' with-a-temporary-name "$@"
         # shellcheck disable=SC2016
-        timeout 60 "${isolated[@]}" sh -c 'mount -t tmpfs none /proc && exec "$@"' sh \
+        timeout $hang_limit "${isolated[@]}" sh -c 'mount -t tmpfs none /proc && exec "$@"' sh \
             strace -f -qq -o "$tmp/trace" -e inject="$1" "$blobseal" "${@:2}" >"$out" 2>"$err"
         code=$?
     }

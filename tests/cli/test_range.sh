@@ -257,7 +257,7 @@ mkfifo fifo
 exec 7<>fifo
 start open -k "$open_key" -o fifo f.sealed
 head -c 1 <&7 >first
-if timeout 60 "$blobseal" recipients add -q -k "$open_key" --to "$keys/other.pub.pem" f.sealed; then
+if timeout $hang_limit "$blobseal" recipients add -q -k "$open_key" --to "$keys/other.pub.pem" f.sealed; then
     pass
 else
     fail "recipients add"

@@ -35,7 +35,7 @@ slowly() {
     shift
     printf -v last ' %q' "$@"
     # shellcheck disable=SC2086 # a list of words
-    ASAN_OPTIONS=detect_leaks=0 timeout 30 strace -f -qq -o "$tmp/trace" $options "$blobseal" "$@" >"$out" 2>"$err" &
+    ASAN_OPTIONS=detect_leaks=0 timeout $hang_limit strace -f -qq -o "$tmp/trace" $options "$blobseal" "$@" >"$out" 2>"$err" &
     slow=$!
 }
 

@@ -173,7 +173,7 @@ exec 7<>in
 
 waiting() { # waiting ARGUMENT...: the program, with its keys open and waiting for more input
     start "$@" <in
-    timeout 30 head -c 2900000 f.sealed >in
+    timeout $hang_limit head -c 2900000 f.sealed >in
 }
 
 stop() {
@@ -224,7 +224,7 @@ if have_user && [ "$(id -u)" = 0 ]; then
     chmod 666 in
     "${ordinary[@]}" verify -k mine.pem <in >"$out" 2>"$err" 7>&- &
     pid=$!
-    timeout 30 head -c 2900000 f.sealed >in
+    timeout $hang_limit head -c 2900000 f.sealed >in
     wait_until test "$(stat -c %u "/proc/$pid")" = 65534
     for file in environ mem maps fd/0; do
         check "it cannot read $file" \

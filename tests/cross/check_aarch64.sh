@@ -9,7 +9,7 @@ need qemu-aarch64
 
 other() { # other ARGUMENT...: the program in the emulator, which takes ten times as long
     printf -v last ' %q' qemu-aarch64 "$there" "$@"
-    timeout --foreground -k 5 600 qemu-aarch64 -L "$root/build/sysroot-arm64" "$there" "$@" >"$out" 2>"$err"
+    timeout --foreground -k 5 1800 qemu-aarch64 -L "$root/build/sysroot-arm64" "$there" "$@" >"$out" 2>"$err"
     code=$?
 }
 

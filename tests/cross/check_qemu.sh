@@ -11,7 +11,7 @@ need qemu-x86_64
 
 on() { # on CPU COMMAND...: run it on an emulated CPU, which takes ten times as long
     printf -v last ' %q' qemu-x86_64 -cpu "$@"
-    { timeout --foreground -k 5 600 qemu-x86_64 -cpu "$@" >"$out" 2>"$err"; } 2>/dev/null
+    { timeout --foreground -k 5 1800 qemu-x86_64 -cpu "$@" >"$out" 2>"$err"; } 2>/dev/null
     code=$?
 }
 
@@ -28,14 +28,19 @@ expect_code 132
 on max,-vpclmulqdq "$kernels" vaes256
 expect_code 132
 
-# All vectors, runs and forgeries: with AES instructions and AVX2, with them and no AVX, without any of them.
+# All vectors, runs and forgeries: with AES instructions and AVX2, with them and no AVX, without any of them. On the entry that a
+# key takes there, in the tier `all` on every entry that runs there.
 for cpu in "max aesni" "Westmere aesni" "qemu64 openssl"; do
     title="all checks on ${cpu% *}"
-    on "${cpu% *}" "$kernels" all
-    expect_auto "${cpu#* }"
+    if tier_has all; then
+        on "${cpu% *}" "$kernels" all
+        expect_auto "${cpu#* }"
+        expect_stdout "^proved: openssl \("
+    else
+        on "${cpu% *}" "$kernels" "${cpu#* }"
+        expect_code 0
+    fi
     expect_stdout "^proved: ${cpu#* } \("
-    expect_stdout "^proved: openssl \("
-    expect_stdout "^NOT PROVED HERE: vaes512 \("
 done
 
 # The program itself: what one CPU seals another opens, and so does this one.
@@ -47,6 +52,7 @@ for cpu in "max aesni" "max,-vaes aesni" "max,-avx aesni" "Westmere aesni" "max,
     title="the program on ${cpu% *}"
     on "${cpu% *}" "$kernels"
     expect_auto "${cpu#* }"
+    expect_stdout "^NOT PROVED HERE: vaes512 \("
     on "${cpu% *}" "$blobseal" doctor
     expect_stdout "aes-256-gcm  *${cpu#* }"
     on "${cpu% *}" "$blobseal" seal -f --no-checksums -k "$keys/kek.pub.pem" -o there.sealed plain
