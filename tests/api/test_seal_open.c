@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tests/support/blobs.h"
+#include "tests/support/tier.h"
 #include "tests/support/vectors.h"
 
 #define KIB       ((size_t)1024)
@@ -109,7 +110,8 @@ Test(seal_open, round_trips)
 {
     for (size_t i = 0; i < COUNT(sizes); i++)
         for (unsigned how = 0; how < 72; how++)
-            round_trip(how, sizes[i]);
+            if (tier_has_all() || (how + i) % 3 == 0) /* every way, and every size, but not each with each */
+                round_trip(how, sizes[i]);
 }
 
 Test(seal_open, every_way_of_opening_meets_every_way_of_sealing)

@@ -91,9 +91,28 @@ finish() {
     exit
 }
 
-skip() { # skip WHY: end the script without a verdict
+skip() { # skip WHY: end the script without a verdict, where it has no meaning
     echo "skipped: $*"
     exit 77
+}
+
+# What a test needs and a machine lacks is an error in continuous integration (CI=true); elsewhere a line says what was skipped.
+lacks() { # lacks WHAT...: for the whole script
+    if [ "${CI:-}" = true ]; then
+        echo "FAIL ${0##*/}: needs $*"
+        exit 1
+    fi
+    skip "needs $*"
+}
+
+part_lacks() { # part_lacks WHAT...: for the part of a script whose title is $title; always false
+    if [ "${CI:-}" = true ]; then
+        last=
+        fail "needs $*"
+    else
+        echo "skipped: $title needs $*"
+    fi
+    return 1
 }
 
 missing() { # print the tools that are not here; false: all are
@@ -107,11 +126,7 @@ missing() { # print the tools that are not here; false: all are
 need() { # need TOOL...: for the whole script
     local list
     list=$(missing "$@") || return 0
-    if [ "${CI:-}" = true ]; then
-        echo "FAIL ${0##*/}: needs $list"
-        exit 1
-    fi
-    skip "needs $list"
+    lacks "$list"
 }
 
 part() { # part TITLE TOOL...: whether the part of a script that needs these tools can run
@@ -119,13 +134,11 @@ part() { # part TITLE TOOL...: whether the part of a script that needs these too
     title=$1
     shift
     list=$(missing "$@") || return 0
-    if [ "${CI:-}" = true ]; then
-        last=
-        fail "needs $list"
-    else
-        echo "skipped: $title needs $list"
-    fi
-    return 1
+    part_lacks "$list"
+}
+
+strace_works() { # whether strace is here and may trace
+    command -v strace >/dev/null && strace -f -o /dev/null true 2>/dev/null
 }
 
 # ---- Running ----

@@ -76,7 +76,7 @@ mounts=no
 ways="tmpfile named"
 [ $sanitized = no ] || ways=tmpfile # a sanitizer needs /proc
 if part "a small disk" unshare mount; then
-    if can_mount; then mounts=yes; else echo "skipped: a small disk: no right to mount"; fi
+    if can_mount; then mounts=yes; else part_lacks "the right to mount"; fi
 fi
 named=$mounts
 [ $sanitized = no ] || named=no
@@ -281,11 +281,10 @@ sweep() { # sweep EXIT-CODES CALL:FAULT ARGUMENT...
     done
 }
 
-strace_works=no
-if part "failing system calls" strace; then
-    if strace -f -o /dev/null true 2>/dev/null; then strace_works=yes; else echo "skipped: strace may not trace"; fi
-fi
-if [ $strace_works = yes ]; then
+traces=no
+title="failing system calls"
+if strace_works; then traces=yes; else part_lacks "a strace that may trace"; fi
+if [ $traces = yes ]; then
     fresh "failing system calls"
     sample f 3000000
     "$blobseal" seal -k "$seal_key" -o b f
@@ -378,7 +377,7 @@ if [ $strace_works = yes ]; then
 fi
 
 # Without /proc it needs a temporary name from the start, and strace is free for another fault.
-if [ $strace_works = yes ] && [ $named = yes ]; then
+if [ $traces = yes ] && [ $named = yes ]; then
     rm -f new
     inject_named() { # inject_named FAULT ARGUMENT...
         printf -v last ' %q' with-a-temporary-name "$@"
@@ -416,7 +415,7 @@ if [ $strace_works = yes ] && [ $named = yes ]; then
 fi
 
 # SIGTERM while two outputs get on the disk and get their names: strace holds up one sync after the other.
-if [ $strace_works = yes ]; then
+if [ $traces = yes ]; then
     fresh "a signal between two outputs"
     sample f 3000000
     # shellcheck disable=SC2317 # wait_until calls it

@@ -118,7 +118,7 @@ room() { # room FILE: KiB that it takes on the disk
 fresh "holes"
 truncate -s 3M probe
 if [ "$(room probe)" -gt 64 ]; then
-    echo "skipped: the file system of $tmp makes no holes"
+    part_lacks "a file system with holes at $tmp"
 else
     rm probe
     # Data at the start; a zero or two that are no block; across borders of writes (256 KiB) and windows (1 MiB); a hole at the end.
@@ -189,7 +189,7 @@ fresh "1 GiB of zeros"
 truncate -s 1G f
 available=$(df --output=avail -B1 "$tmp" | tail -n 1)
 if [ "$(room f)" -gt 64 ] || [ "$available" -lt $((3 << 30)) ]; then
-    echo "skipped: little room in $tmp, or no holes"
+    part_lacks "more room in $tmp, and holes"
 else
     run seal -k "$seal_key" f
     expect_ok

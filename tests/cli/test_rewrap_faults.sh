@@ -8,7 +8,7 @@
 . "$root/tests/cli/envelopes.sh"
 
 need strace
-strace -f -o /dev/null true 2>/dev/null || skip "strace may not trace"
+strace_works || lacks "a strace that may trace"
 
 for name in old new bob; do make_key $name; done
 calls="write pwrite64 fdatasync fsync linkat renameat unlinkat fchmod fchown"

@@ -8,12 +8,12 @@
 . "$root/tests/cli/envelopes.sh"
 
 need strace
-strace -f -o /dev/null true 2>/dev/null || skip "strace may not trace"
+strace_works || lacks "a strace that may trace"
 
 for name in old new; do make_key $name; done
 
-until_true() { # until_true COMMAND...: wait for it, at most 20 s
-    for ((tries = 0; tries < 400; tries++)); do
+until_true() { # until_true COMMAND...: wait for it, at most two minutes
+    for ((tries = 0; tries < 2400; tries++)); do
         "$@" 2>/dev/null && return
         sleep 0.05
     done
@@ -29,7 +29,7 @@ has_open() { # has_open PATTERN: the program has a file open whose path matches
     return 1
 }
 
-# slowly OPTIONS ARGUMENT...: the program in the background, under strace with OPTIONS, which make it pause for two seconds at times.
+# slowly OPTIONS ARGUMENT...: the program in the background, under strace with OPTIONS, which make it pause for three seconds at times.
 slowly() {
     local options=$1
     shift
@@ -44,7 +44,7 @@ ended() { # the code of slowly()
     code=$?
 }
 
-pause=delay_enter=2000000
+pause=delay_enter=3000000
 echo "root:x:0:0" >"$tmp/secret" # what is not to be written to
 
 for shape in compact detached; do
@@ -73,9 +73,9 @@ cp "$tmp/secret" other
 slowly "-P $PWD/d/blob -e inject=pread64:$pause:when=5 -e inject=openat:$pause:when=2" \
     rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/blob
 check "it reads the file" until_true has_open "/d/blob\$"
-sleep 1 # it has the lock now
+sleep 1.5 # it has the lock now
 mkfifo pipe && mv pipe d/blob
-sleep 2
+sleep 3
 ln -s ../other link && mv link d/blob
 ended
 check "what the link leads to is as it was" cmp -s other "$tmp/secret"
@@ -90,9 +90,9 @@ mv e.jwe d/
 slowly "-P $PWD/d/e.jwe -P $PWD/away -e inject=openat:$pause:when=2 -e inject=fcntl:$pause:when=3" \
     rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/e.jwe
 check "it reads the file" until_true has_open "/d/e.jwe\$"
-sleep 1
+sleep 1.5
 mv d/e.jwe away && ln -s ../other/e.jwe d/e.jwe
-sleep 2
+sleep 3
 mv -T away d/e.jwe
 ended
 run open -q -k "$keys/old.pem" -k "$keys/new.pem" --envelope d/e.jwe -o back blob

@@ -405,7 +405,7 @@ if [ "$(id -u)" = 0 ] && part "a block device" losetup; then
         expect_error 2 E-CONFIG "block device"
         losetup -d "$device"
     else
-        echo "skipped: no loop device to be had"
+        part_lacks "a loop device"
     fi
 fi
 

@@ -29,10 +29,12 @@ on max,-vpclmulqdq "$kernels" vaes256
 expect_code 132
 
 # All vectors, runs and forgeries: with AES instructions and AVX2, with them and no AVX, without any of them. On the entry that a
-# key takes there, in the tier `all` on every entry that runs there.
+# key takes there, in the tier `all` on every entry that runs there. Without AES instructions it is OpenSSL that computes.
 for cpu in "max aesni" "Westmere aesni" "qemu64 openssl"; do
     title="all checks on ${cpu% *}"
-    if tier_has all; then
+    if [ "$cpu" = "qemu64 openssl" ] && ! tier_has all; then
+        continue
+    elif tier_has all; then
         on "${cpu% *}" "$kernels" all
         expect_auto "${cpu#* }"
         expect_stdout "^proved: openssl \("
@@ -43,7 +45,8 @@ for cpu in "max aesni" "Westmere aesni" "qemu64 openssl"; do
     expect_stdout "^proved: ${cpu#* } \("
 done
 
-# The program itself: what one CPU seals another opens, and so does this one.
+# The program itself: what one CPU seals another opens, and so does this one. A CPU that lacks a single feature only seals, but in
+# the tier `all`.
 make_key kek
 sample plain $((3 * 1024 * 1024 + 4321))
 "$blobseal" seal -k "$keys/kek.pub.pem" -o native.sealed plain
@@ -60,6 +63,7 @@ for cpu in "max aesni" "max,-vaes aesni" "max,-avx aesni" "Westmere aesni" "max,
     run open -f -k "$keys/kek.pem" -o back there.sealed
     expect_ok
     expect_same plain back
+    tier_has all || [[ $cpu != *,* ]] || continue
     on "${cpu% *}" "$blobseal" open -f -k "$keys/kek.pem" -o back native.sealed
     expect_ok
     expect_same plain back

@@ -7,11 +7,10 @@
 . "$(dirname "$0")/../cli/lib.sh"
 need strace sha256sum
 store=${STORE:-$root/build/release/tests/example_store}
-[ -x "$store" ] || skip "there is no $store"
+[ -x "$store" ] || lacks "the program $store"
 make_key kek
 key=$keys/kek.pem
-try strace -o /dev/null -e trace=none true
-[ "$code" = 0 ] || skip "strace may not trace here"
+strace_works || lacks "a strace that may trace"
 
 # What changes something, and what stands between: a kill before the N-th call of a kind is one after all calls before it.
 calls="openat mkdirat flock getdents64 read pwrite64 fsync renameat unlinkat close write"

@@ -12,6 +12,7 @@ import functools
 import glob
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from ref_files import plain_fields, read_file, read_vector, write_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 VECTORS = os.path.join(HERE, "..", "vectors", "format")
 BLOBSEAL = os.environ.get("BLOBSEAL")
+ALL = os.environ.get("BLOBSEAL_TEST_TIER", "quick") != "quick"
 EXIT_CODES = {"success": 0, **blobseal_ref.EXIT_CODES}
 SIZES = (0, 1, 16383, 16384, 16385, 1048575, 1048576, 1048577, 5000000)
 LONGEST = hashlib.shake_128(b"check_format").digest(max(SIZES))
@@ -171,14 +173,15 @@ def vector_checks(paths, work):
     """Give (name, function) for each check."""
     vectors = [UnpackedVector(path, work) for path in paths]
     assert RECOVERED_BY_PROGRAM <= {vector.name for vector in vectors}
-    for vector in vectors:
+    for number, vector in enumerate(vectors):
         yield f"reference reader, {vector.name}", vector.open_with_reference
         if vector.expect == "success":
             yield f"recover.py, {vector.name}", vector.recover
             if BLOBSEAL:
                 yield f"metadata, {vector.name}", vector.compare_meta
-        if BLOBSEAL:
+        if BLOBSEAL and (ALL or number % 2 == 0 or vector.expect == "success"):
             yield f"blobseal, {vector.name}", vector.open_with_blobseal
+        if BLOBSEAL and (ALL or number % 2 == 1 or vector.expect == "success"):
             yield f"blobseal from a pipe, {vector.name}", vector.open_with_blobseal_piped
 
 
@@ -289,18 +292,18 @@ def meta_checks(work):
 
 
 def exchange_checks(work):
-    """Give (name, function) for each check."""
-    for size in SIZES:
-        for payload in ("checksummed", "bare"):
-            for recipients, zstd in ((1, False), (2, False), (1, True)):
-                exchange = Exchange(work, size, payload, recipients, zstd)
-                case = f"{payload}, {recipients} recipients{', zstd' if zstd else ''}"
-                for layout in ("compact", "ab", "detached"):
-                    run = functools.partial(exchange.reference_to_blobseal, layout)
-                    yield f"reference to blobseal: {size} bytes, {layout}, {case}", run
-                for source in ("file", "pipe", "detached"):
-                    run = functools.partial(exchange.blobseal_to_others, source)
-                    yield f"blobseal to reference: {size} bytes, {source}, {case}", run
+    """Give (name, function) for each check: of all combinations one in three, and in the tier `all` each."""
+    cases = itertools.product(enumerate(SIZES), enumerate(("checksummed", "bare")), enumerate(((1, False), (2, False), (1, True))))
+    for (i, size), (j, payload), (k, (recipients, zstd)) in cases:
+        exchange = Exchange(work, size, payload, recipients, zstd)
+        case = f"{payload}, {recipients} recipients{', zstd' if zstd else ''}"
+        for m, (layout, source) in enumerate((("compact", "file"), ("ab", "pipe"), ("detached", "detached"))):
+            if not ALL and (i + j + k + m) % 3 != 0:
+                continue
+            run = functools.partial(exchange.reference_to_blobseal, layout)
+            yield f"reference to blobseal: {size} bytes, {layout}, {case}", run
+            run = functools.partial(exchange.blobseal_to_others, source)
+            yield f"blobseal to reference: {size} bytes, {source}, {case}", run
 
 
 # ---- All ---------------------------------------------------------

@@ -5,6 +5,8 @@
 # Usage: check_format.sh
 #   Without BLOBSEAL: the test vectors, opened by blobseal_ref.py; the golden ones also by recover.py.
 #   With BLOBSEAL=PROGRAM as well: the test vectors opened by that program, blobs of each opened by the others.
+# A refused vector is opened by that program from a file or from a pipe, and one in three combinations of size, payload,
+# recipients and layout is tried; BLOBSEAL_TEST_TIER=all does both, and all of them.
 # The last line says how many checks passed and failed. Exit code 77: skipped, because a Python module is missing.
 set -u
 export LC_ALL=C

@@ -9,7 +9,7 @@
 #include "tests/support/blobs.h"
 #include "tests/support/vectors.h"
 
-TestSuite(scrub, .fini = vec_no_leaks, .timeout = 300);
+TestSuite(scrub, .fini = vec_no_leaks, .timeout = 3600);
 
 #define STRIDE (BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN)
 

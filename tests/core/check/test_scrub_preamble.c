@@ -8,7 +8,7 @@
 #include "tests/support/blobs.h"
 #include "tests/support/vectors.h"
 
-TestSuite(scrub_front, .fini = vec_no_leaks, .timeout = 120);
+TestSuite(scrub_front, .fini = vec_no_leaks, .timeout = 3600);
 
 #define PLAIN_LEN (BS_SEGMENT_LEN + 100)
 

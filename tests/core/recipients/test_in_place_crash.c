@@ -24,7 +24,7 @@ static void stop(void)
     vec_no_leaks();
 }
 
-TestSuite(rewrap_crash, .init = start, .fini = stop, .timeout = 500);
+TestSuite(rewrap_crash, .init = start, .fini = stop, .timeout = 3600);
 
 /* One change of one blob that is interrupted. */
 struct scene {
