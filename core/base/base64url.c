@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * base64url without padding (RFC 4648 section 5), strict, and without tables or branches on the characters: data keys
- * pass through it.
+ * Strict base64url without padding (RFC 4648 section 5). Neither table lookups nor branches depend on the characters,
+ * because data keys are encoded and decoded here.
  */
 #include "core/base/base.h"
 
-/* 0xFF where lo <= c <= hi, else 0. All values are below 256, so the differences' sign bits tell. */
+/* Return 0xFF if lo <= c <= hi, otherwise 0. All values are below 256, so the sign bits of the differences show it. */
 static unsigned in_range(unsigned c, unsigned lo, unsigned hi)
 {
     return (((lo - 1 - c) & (c - hi - 1)) >> 8) & 0xFF;
 }
 
 /*
- * Values 0 to 63 become characters. The alphabet has four gaps: a value beyond one takes its width. Simple enough for a
- * compiler to do 16 at a time.
+ * Replace @len values from 0 to 63 by their characters. ASCII has four gaps between the ranges of the alphabet; each
+ * value is shifted by the gaps before it. The loop is simple enough for compilers to process 16 values at a time.
  */
 static void to_alphabet(char *text, size_t len)
 {
@@ -26,7 +26,7 @@ static void to_alphabet(char *text, size_t len)
     }
 }
 
-/* The value of a character; bit 8 is set for one outside the alphabet. */
+/* Return the value of a character. Bits 8 to 15 are set if it is outside the alphabet. */
 static unsigned decode6(unsigned c)
 {
     unsigned upper = in_range(c, 'A', 'Z'), lower = in_range(c, 'a', 'z'), digit = in_range(c, '0', '9');
@@ -83,7 +83,7 @@ bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const 
         out[0] = (uint8_t)(a << 2 | (b & 63) >> 4);
         if (rest == 3)
             out[1] = (uint8_t)(b << 4 | (c & 63) >> 2);
-        bad |= (rest == 3 ? c & 3 : b & 15) << 8; /* stray bits: a second text for the same bytes */
+        bad |= (rest == 3 ? c & 3 : b & 15) << 8; /* unused bits must be 0, so that the text is unique */
     }
     if ((bad >> 8) != 0)
         return false;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bounded cursors over bytes. Every parser and every builder of binary structures in core goes through them.
+ * A bounded parser and a bounded builder for binary structures in little-endian byte order. Core reads and writes all
+ * such structures through them.
  *
- * Both are sticky: after the first access beyond the end `ok` is false, reads yield zero and writes do nothing, so a
- * parser reads like the table in FORMAT.md and checks once.
+ * Errors are sticky: after the first access beyond the end, `ok` is false, reads return zero and writes do nothing.
+ * Code can therefore follow the tables in FORMAT.md field by field and check for an error once, at the end.
  */
 #ifndef BLOBSEAL_BYTES_H
 #define BLOBSEAL_BYTES_H
@@ -13,12 +14,13 @@
 #include <stdint.h>
 #include <string.h>
 
-/* A borrowed range of bytes. */
+/* A range of bytes, which the slice does not own. */
 struct bs_slice {
     const uint8_t *p;
     size_t len;
 };
 
+/* Return true if the bytes of @s are exactly @text. */
 static inline bool bs_slice_is(struct bs_slice s, const char *text)
 {
     return s.len == strlen(text) && memcmp(s.p, text, s.len) == 0;
@@ -53,9 +55,9 @@ static inline uint64_t bs_load64(const uint8_t *p)
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 struct bs_parser {
-    const uint8_t *p;
-    size_t left;
-    bool ok;
+    const uint8_t *p; /* the next byte to read             */
+    size_t left;      /* bytes not yet read                */
+    bool ok;          /* no read went beyond the last byte */
 };
 
 static inline struct bs_parser bs_parser_start(const uint8_t *p, size_t len)
@@ -63,7 +65,7 @@ static inline struct bs_parser bs_parser_start(const uint8_t *p, size_t len)
     return (struct bs_parser){p, len, true};
 }
 
-/* The next @len bytes, or NULL. */
+/* Return the next @len bytes and advance past them. Return NULL if there are fewer. */
 static inline const uint8_t *bs_take(struct bs_parser *c, size_t len)
 {
     const uint8_t *p = c->p;
@@ -98,6 +100,7 @@ static inline uint64_t bs_take64(struct bs_parser *c)
     return p != NULL ? bs_load64(p) : 0;
 }
 
+/* Copy the next @len bytes to @out, or fill @out with zeros if there are fewer. */
 static inline void bs_take_copy(struct bs_parser *c, uint8_t *out, size_t len)
 {
     const uint8_t *p = bs_take(c, len);
@@ -108,6 +111,7 @@ static inline void bs_take_copy(struct bs_parser *c, uint8_t *out, size_t len)
         memset(out, 0, len);
 }
 
+/* Return true if all @len bytes are zero. Takes the same time for all values. */
 static inline bool bs_all_zero(const uint8_t *p, size_t len)
 {
     uint8_t any = 0;
@@ -117,6 +121,7 @@ static inline bool bs_all_zero(const uint8_t *p, size_t len)
     return any == 0;
 }
 
+/* Read the next @len bytes. Return true if there are as many and all are zero. */
 static inline bool bs_take_zeros(struct bs_parser *c, size_t len)
 {
     const uint8_t *p = bs_take(c, len);
@@ -128,9 +133,9 @@ static inline bool bs_take_zeros(struct bs_parser *c, size_t len)
 
 struct bs_builder {
     uint8_t *p;
-    size_t len; /* written so far */
-    size_t cap;
-    bool ok;
+    size_t len; /* bytes written so far               */
+    size_t cap; /* bytes that fit at p                */
+    bool ok;    /* no write went beyond the last byte */
 };
 
 static inline struct bs_builder bs_builder_start(uint8_t *p, size_t cap)
@@ -138,7 +143,7 @@ static inline struct bs_builder bs_builder_start(uint8_t *p, size_t cap)
     return (struct bs_builder){p, 0, cap, true};
 }
 
-/* Room for @len bytes that the caller fills, or NULL. */
+/* Append @len bytes, which the caller must fill, and return a pointer to them. Return NULL if they do not fit. */
 static inline uint8_t *bs_room(struct bs_builder *w, size_t len)
 {
     uint8_t *p = w->p + w->len;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The version of the library, the names of statuses, and filling a struct blobseal_error. */
+/* The library version, the names of the statuses, and the functions that fill a struct blobseal_error. */
 #define _GNU_SOURCE /* strerror_r */
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A strict JSON reader for envelopes (FORMAT.md section 4.1). It allocates nothing and keeps nothing: it walks a buffer
- * that the caller can wipe, and unescapes strings in place. Sticky: after the first fault every call answers false, and
- * bs_json_end() tells.
+ * A strict JSON parser for envelopes (FORMAT.md section 4.1). It neither allocates memory nor copies text: it walks
+ * through a buffer that the caller can wipe, and unescapes strings in place. Errors are sticky: after the first one
+ * every call returns false, including bs_json_end().
  */
 #include "core/base/base.h"
 
@@ -26,7 +26,7 @@ static void skip_space(struct bs_json *j)
         j->p++;
 }
 
-/* Consume @c if it is next. */
+/* Skip white space, and consume @c if it comes next. Return true if it did. */
 static bool next_is(struct bs_json *j, char c)
 {
     skip_space(j);
@@ -54,8 +54,8 @@ bool bs_json_array(struct bs_json *j)
     return open_container(j, '[');
 }
 
-/* True if another entry follows in a container that ends in @close. */
-static bool another(struct bs_json *j, char close)
+/* Return true if another element or member follows in the current container, which ends in @close. */
+static bool has_next(struct bs_json *j, char close)
 {
     bool first = j->first;
 
@@ -72,19 +72,20 @@ static bool another(struct bs_json *j, char close)
 bool bs_json_member(struct bs_json *j, struct bs_slice *name)
 {
     *name = (struct bs_slice){(const uint8_t *)"", 0};
-    if (!another(j, '}') || !bs_json_string(j, name))
+    if (!has_next(j, '}') || !bs_json_string(j, name))
         return false;
     return next_is(j, ':') || fault(j);
 }
 
 bool bs_json_element(struct bs_json *j)
 {
-    return another(j, ']');
+    return has_next(j, ']');
 }
 
 /* ---- Strings ----------------------------------------------------------------------------------------------------- */
 
-static bool hex4(struct bs_json *j, uint32_t *out)
+/* Read four hexadecimal digits. */
+static bool read_hex4(struct bs_json *j, uint32_t *out)
 {
     uint32_t v = 0;
 
@@ -104,6 +105,7 @@ static bool hex4(struct bs_json *j, uint32_t *out)
     return true;
 }
 
+/* Write code point @c in UTF-8 at @w. Return the end of the written bytes. */
 static uint8_t *put_utf8(uint8_t *w, uint32_t c)
 {
     if (c < 0x80) {
@@ -124,7 +126,10 @@ static uint8_t *put_utf8(uint8_t *w, uint32_t c)
     return w;
 }
 
-/* Behind a backslash. No escape is shorter than the UTF-8 that it stands for, so @w never overtakes j->p. */
+/*
+ * Decode the escape sequence whose backslash has just been read, and write it in UTF-8 at *@w. No escape sequence is
+ * shorter than the UTF-8 that it represents, so *@w never overtakes j->p.
+ */
 static bool unescape(struct bs_json *j, uint8_t **w)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -141,10 +146,11 @@ static bool unescape(struct bs_json *j, uint8_t **w)
         *(*w)++ = (uint8_t)to[at - from];
         return true;
     }
-    if (!hex4(j, &c) || (c >= 0xDC00 && c < 0xE000))
+    if (!read_hex4(j, &c) || (c >= 0xDC00 && c < 0xE000))
         return fault(j);
     if (c >= 0xD800 && c < 0xDC00) { /* the first half of a surrogate pair */
-        if (j->end - j->p < 2 || *j->p++ != '\\' || *j->p++ != 'u' || !hex4(j, &low) || low < 0xDC00 || low >= 0xE000)
+        if (j->end - j->p < 2 || *j->p++ != '\\' || *j->p++ != 'u' || !read_hex4(j, &low) || low < 0xDC00 ||
+            low >= 0xE000)
             return fault(j);
         c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
     }
@@ -180,7 +186,7 @@ bool bs_json_string(struct bs_json *j, struct bs_slice *out)
         }
     }
     j->p++;
-    *w = '\0'; /* at the closing quote or before it: the string can be used as a C string */
+    *w = '\0'; /* overwrites the closing quote or a byte before it, so that the result is also a C string */
     *out = (struct bs_slice){start, (size_t)(w - start)};
     return true;
 }

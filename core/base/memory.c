@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory for plaintext, wiping, comparing in constant time, and random bytes. */
+/* Memory for plaintext, wiping, comparison in constant time, and random bytes. */
 #define _DEFAULT_SOURCE /* MADV_DONTDUMP, MAP_ANONYMOUS */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -14,7 +14,7 @@ void blobseal_free(void *p)
     free(p);
 }
 
-/* Below this a mapping costs more than what is done in it, and the heap has to do. */
+/* For smaller blocks, creating and releasing a mapping would cost more than processing the data in it. */
 #define MAP_FROM ((size_t)128 << 10)
 
 void *bs_map(size_t len)

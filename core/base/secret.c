@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory for secrets: [guard page][header | secret ...][guard page], locked, out of core files, emptied in a forked
- * child.
+ * Memory for secrets: [guard page][header | secret ...][guard page]. The pages are locked, excluded from core dumps and
+ * cleared in a forked child.
  *
- * Such a mapping takes six system calls to make and to give back. Sealing a small blob takes four of them, which cost
- * more than its RSA. So the first few that are given back are kept, wiped, for the next one who asks: the only thing of
- * the library that is shared by its callers.
+ * Creating and releasing such a mapping takes six system calls. Sealing a small blob needs four mappings, whose system
+ * calls together cost more than its RSA operation. A few released mappings are therefore wiped and kept for later
+ * allocations. This cache is the only state that the library shares between its callers.
  */
 #define _GNU_SOURCE /* MADV_* */
 #include <stdatomic.h>
@@ -14,16 +14,17 @@
 
 #include "core/base/base.h"
 
-/* At the front of the first inner page. Zero in a forked child. */
+/* Stored at the start of the first inner page. All zero in a forked child. */
 struct secret_header {
     size_t inner_len; /* bytes between the guard pages */
-    uint8_t pad[56];  /* keeps the secret aligned to 64 */
+    uint8_t pad[56];  /* aligns the secret to 64 bytes  */
 };
 
-#define KEPT_PAGES 3 /* at most, of one that is kept: what holds no text fits into one, an envelope into three */
-#define KEPT_EACH  8
+/* Mappings of up to three inner pages are cached: a secret without text fits into one page, an envelope into three. */
+#define CACHED_PAGES 3
+#define CACHED_EACH  8 /* cached mappings of each size */
 
-static _Atomic(struct secret_header *) kept[KEPT_PAGES][KEPT_EACH];
+static _Atomic(struct secret_header *) cached[CACHED_PAGES][CACHED_EACH];
 
 static size_t page_len(void)
 {
@@ -46,20 +47,23 @@ static struct secret_header *map(size_t inner)
         (void)munmap(p, inner + 2 * page);
         return NULL;
     }
-    /* RLIMIT_MEMLOCK can be tiny and old kernels lack an advice: neither is worth a failure. */
+    /* Failures are ignored: RLIMIT_MEMLOCK can be tiny, and old kernels do not know every advice. */
     (void)mlock(p + page, inner);
     (void)madvise(p + page, inner, MADV_DONTDUMP);
     (void)madvise(p + page, inner, MADV_WIPEONFORK);
     return (void *)(p + page);
 }
 
-/* One that was kept. In a forked child those of the parent are empty, and no longer locked: not worth having. */
-static struct secret_header *take_kept(size_t inner)
+/*
+ * Take a mapping of @inner bytes from the cache. Return NULL if there is none. In a forked child, the mappings that the
+ * parent cached have a zero length and are no longer locked, so they are released instead.
+ */
+static struct secret_header *take_cached(size_t inner)
 {
     size_t pages = inner / page_len();
 
-    for (size_t i = 0; pages <= KEPT_PAGES && i < KEPT_EACH; i++) {
-        struct secret_header *h = atomic_exchange(&kept[pages - 1][i], NULL);
+    for (size_t i = 0; pages <= CACHED_PAGES && i < CACHED_EACH; i++) {
+        struct secret_header *h = atomic_exchange(&cached[pages - 1][i], NULL);
 
         if (h != NULL && h->inner_len == inner)
             return h;
@@ -69,14 +73,15 @@ static struct secret_header *take_kept(size_t inner)
     return NULL;
 }
 
-static bool keep(struct secret_header *h, size_t inner)
+/* Put a wiped mapping into the cache. Return false if it is too large, or if the cache is full. */
+static bool add_to_cache(struct secret_header *h, size_t inner)
 {
     size_t pages = inner / page_len();
 
-    for (size_t i = 0; pages <= KEPT_PAGES && i < KEPT_EACH; i++) {
+    for (size_t i = 0; pages <= CACHED_PAGES && i < CACHED_EACH; i++) {
         struct secret_header *none = NULL;
 
-        if (atomic_compare_exchange_strong(&kept[pages - 1][i], &none, h))
+        if (atomic_compare_exchange_strong(&cached[pages - 1][i], &none, h))
             return true;
     }
     return false;
@@ -90,7 +95,7 @@ void *blobseal_secret_alloc(size_t len)
     if (len > SIZE_MAX / 2)
         return NULL;
     inner = (len + sizeof *h + page - 1) / page * page;
-    h = take_kept(inner);
+    h = take_cached(inner);
     if (h == NULL)
         h = map(inner);
     if (h == NULL)
@@ -108,10 +113,10 @@ void blobseal_secret_free(void *p)
         return;
     h--;
     inner = h->inner_len;
-    if (inner == 0) /* a forked child sees emptied pages: nothing to wipe, and no length to unmap by */
+    if (inner == 0) /* in a forked child the pages are cleared: nothing to wipe, and no length to unmap */
         return;
     blobseal_wipe(h, inner);
     h->inner_len = inner;
-    if (!keep(h, inner))
+    if (!add_to_cache(h, inner))
         unmap(h, inner);
 }

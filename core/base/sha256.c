@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 (FIPS 180-4) through OpenSSL, for the `rcpt` digest. */
+/* SHA-256 (FIPS 180-4), computed by OpenSSL, for the `rcpt` digest. */
 #include <openssl/evp.h>
 
 #include "core/base/base.h"
@@ -10,7 +10,7 @@ struct bs_sha256 bs_sha256_start(void)
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     struct bs_sha256 h = {ctx, md != NULL && ctx != NULL && EVP_DigestInit_ex2(ctx, md, NULL) == 1};
 
-    EVP_MD_free(md); /* the context has a reference of its own */
+    EVP_MD_free(md); /* the context holds its own reference */
     return h;
 }
 

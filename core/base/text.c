@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8, text that is safe on a terminal, and strings packed after the struct that points to them. */
+/* UTF-8 validation, making text safe for a terminal, and packing strings after the struct that points to them. */
 #include "core/base/base.h"
 
 size_t blobseal_utf8_len(const uint8_t *p, size_t left)
 {
-    /* The second byte decides about overlong forms, surrogates and what lies beyond U+10FFFF. */
+    /* The range of the second byte excludes overlong forms, surrogates and code points above U+10FFFF. */
     uint8_t low = p[0] == 0xE0   ? 0xA0
                   : p[0] == 0xF0 ? 0x90
                                  : 0x80,
@@ -23,6 +23,7 @@ size_t blobseal_utf8_len(const uint8_t *p, size_t left)
     return len;
 }
 
+/* Return true if the UTF-8 character at @p is a control character (C0, DEL or C1). */
 static bool is_control(const uint8_t *p)
 {
     return p[0] < ' ' || p[0] == 0x7F || (p[0] == 0xC2 && p[1] < 0xA0);
