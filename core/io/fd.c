@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sources and sinks over file descriptors: files, block devices, pipes and terminals. */
+/* Sources and sinks on file descriptors: files, block devices, pipes and terminals. */
 #define _GNU_SOURCE /* F_SETPIPE_SZ, F_OFD_SETLK */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,17 +12,17 @@
 #include "core/io/io.h"
 
 /*
- * Linux lets one thread at a time write to a file. One more may wait for that in the kernel, and goes on without a
- * pause. All others would only spin there: they wait here. Of 16 CPUs this takes four fifths off the CPU time of
- * sealing a file.
+ * Linux lets only one thread at a time write to a file. A second thread may wait for its turn in the kernel and then
+ * continues without a pause. Any further threads would only spin there, so they wait on a semaphore instead. With 16
+ * CPUs this reduces the CPU time of sealing a file by four fifths.
  */
 #define MAX_WRITERS 2
 
-/* For a source as well: who reads and writes one file may have one state for both. */
+/* Initialise the state, including the semaphore for writers: a source and a sink on the same file may share a state. */
 static void fd_start(struct blobseal_fd *f, int fd, const char *name)
 {
     *f = (struct blobseal_fd){.fd = fd, .name = name};
-    (void)sem_init(&f->turns, 0, MAX_WRITERS); /* fails for values and kinds that this is not */
+    (void)sem_init(&f->turns, 0, MAX_WRITERS); /* cannot fail: the value is small and the semaphore is not shared */
 }
 
 static enum blobseal_status fd_pread(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
@@ -44,8 +44,8 @@ static enum blobseal_status fd_pread(void *ctx, void *buf, size_t len, uint64_t 
 #define CANCEL_POLL_MS 200
 
 /*
- * A read of a pipe or terminal can block for ever while another worker has already failed, so it waits with a limit and
- * looks at `canceled` in between.
+ * Read from a pipe, a terminal or any other descriptor. Such a read can block for ever although another worker has
+ * already failed. So wait for input with poll() and a time limit, and check `canceled` each time the limit expires.
  */
 static enum blobseal_status fd_read(void *ctx, void *buf, size_t len, size_t *nread, struct blobseal_error *err)
 {
@@ -59,7 +59,7 @@ static enum blobseal_status fd_read(void *ctx, void *buf, size_t len, size_t *nr
             return blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "read %s: canceled", f->name);
         n = poll(&wait, 1, CANCEL_POLL_MS);
         if (n == 0 || (n < 0 && errno == EINTR))
-            continue; /* after a signal too: a read() here could block for ever */
+            continue; /* also after a signal, because read() could block for ever */
         n = read(f->fd, buf, len);
         if (n >= 0)
             break;
@@ -78,7 +78,8 @@ static void fd_cancel(void *ctx)
     __atomic_store_n(&f->canceled, 1, __ATOMIC_RELAXED);
 }
 
-/* The counterpart of the lock in target.c. Where locks do not work that is no reason not to read. */
+/* Take or release a shared lock, the counterpart of the exclusive lock in target.c. Return false if another process
+ * holds that one. On a file system without locks, return true: reading must work there too. */
 static bool fd_lock(void *ctx, bool on)
 {
     const struct blobseal_fd *f = ctx;
@@ -103,15 +104,14 @@ enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct b
         return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "find the size of %s", state->name);
     source->read = fd_read;
     source->cancel = fd_cancel;
-    if (size > 0 &&
-        lseek(fd, 0, SEEK_CUR) == 0) { /* files in /proc say 0 and have content: those are read to their end */
+    if (size > 0 && lseek(fd, 0, SEEK_CUR) == 0) {
         source->size = size;
         source->pread = fd_pread;
         source->lock = fd_lock;
     } else if (S_ISREG(st.st_mode) && size == 0) {
-        source->size = 0; /* a hint: nearly always true */
+        source->size = 0; /* only a hint: files in /proc have size 0 and content, so read until the end of the file */
     } else {
-        (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20); /* fewer, larger reads; fails harmlessly on what is no pipe */
+        (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20); /* for fewer, larger reads; fails harmlessly if this is not a pipe */
     }
     return BLOBSEAL_OK;
 }
@@ -143,7 +143,7 @@ static enum blobseal_status fd_pwrite(void *ctx, const void *buf, size_t len, ui
     struct blobseal_fd *f = ctx;
     enum blobseal_status st;
 
-    while (sem_wait(&f->turns) != 0) /* a signal came */
+    while (sem_wait(&f->turns) != 0) /* interrupted by a signal */
         ;
     st = write_at(f, buf, len, off, err);
     (void)sem_post(&f->turns);

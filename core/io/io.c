@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loops with which the library reads from any source and writes to any sink. */
+/* Functions that read from any source and write to any sink. */
 #include "core/io/io.h"
 
 enum blobseal_status bs_read(struct bs_input *in, void *buf, size_t len, size_t *nread, struct blobseal_error *err)
@@ -32,7 +32,7 @@ enum blobseal_status bs_pread(const struct blobseal_source *source, void *buf, s
     enum blobseal_status st = bs_read(&in, buf, len, &n, err);
 
     if (st == BLOBSEAL_OK && n < len)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: it became shorter while it was read",
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: the input became shorter while it was being read",
                              bs_source_name(source));
     return st;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sources and sinks over memory. */
+/* Sources and sinks in memory. */
 #include <stdlib.h>
 
 #include "core/io/io.h"
@@ -32,7 +32,7 @@ enum blobseal_status bs_borrow(const struct blobseal_source *source, void *buf, 
 
 void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state, const void *data, size_t len)
 {
-    *state = (struct blobseal_memory){.data = (uint8_t *)data, .len = len}; /* only ever read */
+    *state = (struct blobseal_memory){.data = (uint8_t *)data, .len = len}; /* a source never writes */
     *source = (struct blobseal_source){.ctx = state, .size = len, .name = "memory", .pread = memory_pread};
 }
 
@@ -46,7 +46,7 @@ static enum blobseal_status memory_write(void *ctx, const void *buf, size_t len,
 
         while (cap - m->len < len) {
             if (cap > SIZE_MAX / 2)
-                return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: too large");
+                return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: the output is too large");
             cap *= 2;
         }
         p = realloc(m->data, cap);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The only file of the library that starts threads. It moves segments through take (in order), work (in parallel) and
- * put (in order). It knows neither formats nor keys: callbacks do all of that.
+ * The pipeline, the only file of the library that starts threads. Segments pass through take (in order), work (in
+ * parallel) and put (in order). The pipeline knows neither formats nor keys; callbacks do the actual work.
  *
- * There is no queue. Every worker owns its memory and carries one segment at a time from start to end: it waits for its
- * turn to take, works, and waits for its turn to put. So memory is bounded by the number of workers, a slow side holds
- * the others back, and nothing is handed from thread to thread. Where a side is sequential there are more workers than
- * CPUs, so that some can wait in a read or write while the others compute.
+ * There is no queue. Each worker owns its memory and processes one segment at a time from start to end: it waits for
+ * its turn to take, works, and waits for its turn to put. Memory use is therefore bounded by the number of workers, a
+ * slow side slows down the other steps, and no data passes between threads. In addition to one worker per CPU there is
+ * one for each sequential side that may block, so that the CPUs stay busy while a worker waits in a read or write.
  */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include <pthread.h>
@@ -21,12 +21,12 @@ struct run {
     const struct bs_pipeline *p;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    /* The lock protects all members below. */
+    /* All members below are protected by the lock. */
     uint64_t next;   /* the segment to take next                           */
     uint64_t turn;   /* the segment to put next                            */
     bool taking;     /* a worker is in take()                              */
     bool ended;      /* no segment is left to take                         */
-    bool canceled;   /* source->cancel() was called                        */
+    bool canceled;   /* source->cancel() has been called                   */
     uint64_t failed; /* the lowest segment with an error, or UINT64_MAX    */
     uint64_t done;   /* sum of worker->done                                */
     struct blobseal_error error;
@@ -35,9 +35,9 @@ struct run {
 /* ---- The memory of a worker -------------------------------------------------------------------------------------- */
 
 /*
- * Offset of the output buffer in its page. Zen 3 copies (rep movsb) four times as slowly if the target lies up to 63
- * bytes further into its page than the source lies in its own, and malloc() returns large areas that start 16 bytes
- * into a page.
+ * Offset of the output buffer in its page. On Zen 3, copying with rep movsb takes four times as long if the page offset
+ * of the destination exceeds that of the source by up to 63 bytes. Large blocks from malloc() start 16 bytes into a
+ * page, so output that is copied to one must not start at the beginning of a page.
  */
 #define OUT_SHIFT 64
 
@@ -50,7 +50,7 @@ enum blobseal_status bs_worker_init(struct bs_worker *worker, size_t in_size, si
     worker->in = in_size > 0 ? bs_map(in_size) : NULL;
     worker->out = out != NULL ? out + OUT_SHIFT : NULL;
     if ((worker->in == NULL && in_size > 0) || (worker->out == NULL && out_size > 0))
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "no memory for a worker");
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "start a worker: no memory");
     return BLOBSEAL_OK;
 }
 
@@ -64,13 +64,14 @@ void bs_worker_clear(struct bs_worker *worker)
 
 /* ---- One worker -------------------------------------------------------------------------------------------------- */
 
-/* Record an error of segment @index. The lowest segment wins, whatever the order in which errors come. */
+/* Record an error of segment @index, and cancel a take() that blocks. The error of the lowest segment is kept, in
+ * whatever order errors occur. Called with the lock held. */
 static void note_failure(struct run *r, uint64_t index, enum blobseal_status st, const struct blobseal_error *e)
 {
     if (index < r->failed) {
         r->failed = index;
         r->error = *e;
-        r->error.status = st; /* a callback of the caller may not have set it */
+        r->error.status = st; /* the callback may not have set it */
     }
     if (r->taking && !r->canceled && r->p->source->cancel != NULL) {
         r->canceled = true;
@@ -79,12 +80,13 @@ static void note_failure(struct run *r, uint64_t index, enum blobseal_status st,
     pthread_cond_broadcast(&r->changed);
 }
 
+/* Return true if no more segments will be taken. */
 static bool none_left(const struct run *r)
 {
     return r->ended || r->failed != UINT64_MAX;
 }
 
-/* Take the next segment. Return false if there is none. Called with the lock held, and returns with it held. */
+/* Take the next segment. Return false if there is none. The lock is held on entry and on return, but not in take(). */
 static bool take_next(struct run *r, struct bs_worker *worker, uint64_t *index, bool *last)
 {
     const struct bs_pipeline *p = r->p;
@@ -112,8 +114,8 @@ static bool take_next(struct run *r, struct bs_worker *worker, uint64_t *index, 
     return st == BLOBSEAL_OK;
 }
 
-/* Put the segment when its turn comes. Return false if it never will. Called with the lock held, and returns with it
- * held. */
+/* Wait until it is the segment's turn, and put it. Return false if its turn will not come, because an earlier segment
+ * failed, or if put() failed. The lock is held on entry and on return, but not in put(). */
 static bool put_in_turn(struct run *r, struct bs_worker *worker, uint64_t index)
 {
     struct blobseal_error e = {0};
@@ -135,8 +137,8 @@ static bool put_in_turn(struct run *r, struct bs_worker *worker, uint64_t index)
     return true;
 }
 
-/* Add up progress and report it. */
-static void count(struct run *r, const struct bs_worker *worker, uint64_t index)
+/* Add the progress of a finished segment and report the total. Called with the lock held. */
+static void report_progress(struct run *r, const struct bs_worker *worker, uint64_t index)
 {
     struct blobseal_error e = {0};
 
@@ -162,7 +164,7 @@ static void work_segments(struct run *r, struct bs_worker *worker)
         if (st != BLOBSEAL_OK)
             note_failure(r, index, st, &e);
         else if (p->put == NULL || put_in_turn(r, worker, index))
-            count(r, worker, index);
+            report_progress(r, worker, index);
     }
     pthread_mutex_unlock(&r->lock);
 }
@@ -184,7 +186,7 @@ static void *run_worker(void *arg)
         work_segments(r, &worker);
     } else {
         pthread_mutex_lock(&r->lock);
-        if (!r->ended) /* otherwise the other workers have taken every segment */
+        if (!r->ended) /* otherwise other workers have taken all segments, and this worker is not needed */
             note_failure(r, r->next, st, &e);
         pthread_mutex_unlock(&r->lock);
     }
@@ -214,8 +216,8 @@ static unsigned count_workers(const struct bs_pipeline *p)
     return n;
 }
 
-/* Start up to @n threads that take no signals, because signals belong to the host program. Fewer than @n is no error.
- */
+/* Start up to @n threads with all signals blocked, because signals are for the host program. Return the number of
+ * threads started; fewer than @n is not an error. */
 static unsigned start_threads(pthread_t *threads, unsigned n, struct run *r)
 {
     sigset_t all, before;
@@ -236,7 +238,7 @@ enum blobseal_status bs_pipeline_run(const struct bs_pipeline *p, uint64_t *done
     pthread_t threads[MAX_THREADS + 2];
     unsigned started = start_threads(threads, count_workers(p) - 1, &r);
 
-    (void)run_worker(&r); /* the caller works as well, so one segment needs no thread at all */
+    (void)run_worker(&r); /* the calling thread is a worker too, so a single segment needs no other thread */
     for (unsigned i = 0; i < started; i++)
         (void)pthread_join(threads[i], NULL);
     pthread_cond_destroy(&r.changed);

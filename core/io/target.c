@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A blob in a file that is changed where it is: positioned writes, syncing, and a lock against other changes. */
+/* A blob file that is changed in place: positioned writes, syncing, and a lock against concurrent changes. */
 #define _GNU_SOURCE /* F_OFD_SETLK */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,16 +14,18 @@ static enum blobseal_status fd_sync(void *ctx, uint64_t off, uint64_t len, struc
 
     if (fdatasync(f->fd) != 0)
         return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "sync %s", f->name);
-    (void)posix_fadvise(f->fd, (off_t)off, (off_t)len,
-                        POSIX_FADV_DONTNEED); /* clean now: the next read asks the disk */
+    /* The pages are clean now. Drop them, so that the next read comes from the disk. */
+    (void)posix_fadvise(f->fd, (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);
     return BLOBSEAL_OK;
 }
 
-/* Readers hold their lock for a moment, another change for a few milliseconds; a hung one for ever. */
+/* A reader holds its lock only briefly, and a change takes a few milliseconds, but a process that hangs holds it for
+ * ever. Wait for at most two seconds: 200 attempts, 10 ms apart. */
 #define LOCK_TRIES    200
 #define LOCK_PAUSE_NS 10000000L
 
-/* Locks of the open file description: they hold among threads, across hosts where the file system passes them on. */
+/* Take or release an exclusive lock of the open file description (OFD). Such a lock also excludes other threads of the
+ * process, and other hosts if the file system supports that. */
 static enum blobseal_status fd_lock(void *ctx, bool on, struct blobseal_error *err)
 {
     const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
@@ -36,8 +38,8 @@ static enum blobseal_status fd_lock(void *ctx, bool on, struct blobseal_error *e
         if (errno != EAGAIN && errno != EACCES)
             return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "lock %s", f->name);
         if (i >= LOCK_TRIES) {
-            (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "%s is busy: somebody else is changing it", f->name);
-            blobseal_hint(err, "try again when that is done");
+            (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "%s is busy: another change is in progress", f->name);
+            blobseal_hint(err, "try again when that change is complete");
             return BLOBSEAL_E_EXISTS;
         }
         (void)nanosleep(&pause, NULL);
@@ -55,9 +57,9 @@ enum blobseal_status blobseal_target_fd(struct blobseal_target *target, struct b
     *target = (struct blobseal_target){.ctx = state, .write = sink.pwrite, .sync = fd_sync, .lock = fd_lock};
     if (st == BLOBSEAL_OK)
         st = blobseal_source_fd(&target->source, state, fd, name, err);
-    target->source.lock = NULL; /* a shared lock on this description would take the place of the exclusive one */
+    target->source.lock = NULL; /* a shared lock on the same file description would replace the exclusive lock */
     if (st == BLOBSEAL_OK && ((flags & O_ACCMODE) != O_RDWR || target->write == NULL || target->source.pread == NULL))
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change %s: not a file that is open for reading and writing",
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change %s: it is not a regular file opened for reading and writing",
                            state->name);
     return st;
 }
