@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * C2SP chunked-encryption, instantiation Cobblestone-256: derivation, commitment, and runs of chunks from any start.
+ * C2SP chunked-encryption, instantiation Cobblestone-256: key derivation, commitment, and sealing and opening of runs
+ * of chunks that may start at any chunk.
  *
- * A whole message is one run with `last`. A stream is a sequence of runs. Random access is a run that starts at the
- * chunk wanted; opening the last chunk authenticates the length. It knows nothing of blob headers and segments; the
- * C2SP vectors test exactly this file.
+ * A message can be processed as a single run with `last`, or as a sequence of runs. For random access, a run starts at
+ * the first chunk needed; opening the last chunk authenticates the length of the message. This file depends on neither
+ * core headers nor segments, so the C2SP test vectors apply to it directly.
  */
 #include <stdlib.h>
 
@@ -14,9 +15,9 @@
 
 #include "core/format/format.h"
 
-static const char label[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM"; /* its zero byte belongs to it */
+static const char label[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM"; /* includes the terminating zero byte */
 
-_Static_assert(sizeof(struct bs_chunked_keys) == 76, "HKDF fills the struct in one piece");
+_Static_assert(sizeof(struct bs_chunked_keys) == 76, "HKDF fills the whole struct, so it must have no padding");
 
 bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secret32 *dek,
                        const uint8_t salt[BS_SALT_LEN], const uint8_t *context, size_t context_len)
@@ -24,7 +25,7 @@ bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secre
     int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
     EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
     EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
-    /* OpenSSL joins several info parameters in order. It takes non-const pointers and does not write to them. */
+    /* OpenSSL concatenates info parameters in order. The pointers are not const, but OpenSSL does not write to them. */
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA512", 0),
@@ -43,8 +44,8 @@ bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secre
     return ok;
 }
 
-/* Say why there is no keyed kernel. */
-static enum blobseal_status no_kernel(enum bs_gcm_status why, const char *name, struct blobseal_error *err)
+/* Fill @err with the reason @why the kernel of implementation @name could not be initialised. Return the status. */
+static enum blobseal_status report_no_kernel(enum bs_gcm_status why, const char *name, struct blobseal_error *err)
 {
     enum blobseal_status st;
 
@@ -52,11 +53,11 @@ static enum blobseal_status no_kernel(enum bs_gcm_status why, const char *name, 
     case BS_GCM_BROKEN:
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "prepare AES-256-GCM: the self-test of %s failed", name);
         blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL,
-                        "the CPU, its microcode or a library computes wrong results");
+                        "the CPU, its microcode or a library produces wrong results");
         return st;
     case BS_GCM_NO_CIPHER:
-        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "prepare AES-256-GCM: no provider of OpenSSL has it");
-        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode OpenSSL's FIPS provider must be loaded");
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "prepare AES-256-GCM: no OpenSSL provider implements it");
+        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode, OpenSSL's FIPS provider must be loaded");
         return st;
     default:
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "prepare AES-256-GCM: no memory");
@@ -71,9 +72,9 @@ enum blobseal_status bs_chunked_init(struct bs_chunked *c, const struct bs_chunk
     memcpy(c->nonce, keys->nonce, sizeof c->nonce);
     c->gcm = blobseal_secret_alloc(sizeof *c->gcm);
     if (c->gcm == NULL)
-        return no_kernel(BS_GCM_NO_MEMORY, "", err);
+        return report_no_kernel(BS_GCM_NO_MEMORY, "", err);
     st = bs_gcm_init(c->gcm, keys->key);
-    return st == BS_GCM_OK ? BLOBSEAL_OK : no_kernel(st, c->gcm->impl->name, err);
+    return st == BS_GCM_OK ? BLOBSEAL_OK : report_no_kernel(st, c->gcm->impl->name, err);
 }
 
 void bs_chunked_clear(struct bs_chunked *c)
@@ -91,7 +92,7 @@ enum blobseal_status bs_chunked_new(struct bs_chunked **c, const struct bs_chunk
 
     *c = calloc(1, sizeof **c);
     if (*c == NULL)
-        return no_kernel(BS_GCM_NO_MEMORY, "", err);
+        return report_no_kernel(BS_GCM_NO_MEMORY, "", err);
     st = bs_chunked_init(*c, keys, err);
     if (st != BLOBSEAL_OK) {
         bs_chunked_free(*c);
@@ -110,15 +111,14 @@ void bs_chunked_free(struct bs_chunked *c)
 
 size_t bs_segment_buffer_size(bool sequential, size_t plain_len)
 {
-    /* One more chunk than a run has: the last run may be full, and then the short chunk that ends the message follows.
-     */
+    /* There is room for one additional chunk, because the short chunk that ends the message may follow a full run. */
     size_t most = (sequential ? BS_SEALED_SEGMENT_LEN : BS_SEALED_RUN_LEN) + BS_SEALED_CHUNK_LEN + BS_CHECKSUM_LEN;
     size_t needed = bs_sealed_tail_len(plain_len) + BS_CHECKSUM_LEN;
 
     return plain_len > 0 && needed < most ? needed : most;
 }
 
-/* The run of chunks that @plain_len bytes make. False: an impossible length or counter. */
+/* Describe the run of chunks for @plain_len bytes. Return false if the length or a chunk number is impossible. */
 static bool make_run(struct bs_gcm_run *run, const struct bs_chunked *c, uint64_t first, bool last, size_t plain_len)
 {
     size_t rest = plain_len % BS_CHUNK_LEN;

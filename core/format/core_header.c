@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core header and the arithmetic of chunks and segments: pure, no key, no I/O. FORMAT.md sections 2 and 3. */
+/* The core header, and the lengths and offsets of chunks and segments. FORMAT.md sections 2 and 3. */
 #include "core/format/format.h"
 
 static const uint8_t core_magic[8] = {0x89, 'B', 'S', 'C', '\r', '\n', 0x1A, '\n'};
 
-#define SUM_OFFSET (BS_CORE_HEADER_LEN - BS_CHECKSUM_LEN)
+#define CHECKSUM_OFFSET (BS_CORE_HEADER_LEN - BS_CHECKSUM_LEN)
 
 bool bs_core_magic(const uint8_t *p, size_t len)
 {
@@ -36,7 +36,7 @@ void bs_core_encode(struct bs_core_header *h)
     put_context(&w, h);
     bs_put(&w, h->salt, sizeof h->salt);
     bs_put(&w, h->commitment, sizeof h->commitment);
-    bs_put64(&w, bs_xxh3(0, h->raw, SUM_OFFSET));
+    bs_put64(&w, bs_xxh3(0, h->raw, CHECKSUM_OFFSET));
 }
 
 enum blobseal_status bs_core_decode(struct bs_core_header *h, const uint8_t *p, size_t len, struct blobseal_error *err)
@@ -48,7 +48,7 @@ enum blobseal_status bs_core_decode(struct bs_core_header *h, const uint8_t *p, 
     if (len < BS_CORE_HEADER_LEN)
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its core header");
     if (!bs_core_magic(p, len))
-        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "not a sealed blob: no core header where one belongs");
+        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "not a sealed blob: no core header at the expected position");
     (void)bs_take(&c, sizeof core_magic);
     h->version = bs_take8(&c);
     h->suite = bs_take8(&c);
@@ -62,7 +62,7 @@ enum blobseal_status bs_core_decode(struct bs_core_header *h, const uint8_t *p, 
 
     if (h->version != 1)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "blob format version %u is not supported", h->version);
-    if (bs_take64(&c) != bs_xxh3(0, p, SUM_OFFSET))
+    if (bs_take64(&c) != bs_xxh3(0, p, CHECKSUM_OFFSET))
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the core header is damaged: its checksum does not match");
     if (!zero)
         return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed core header: reserved bytes are not zero");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The envelope frame and its slots, as bytes. FORMAT.md section 5. */
+/* Encoding and decoding of the envelope frame and its slots. FORMAT.md section 5. */
 #include "core/format/format.h"
 
 static const uint8_t frame_magic[8] = {0x89, 'B', 'S', 'K', '\r', '\n', 0x1A, '\n'};
 static const uint8_t slot_magic[4] = {'B', 'S', 'K', 'S'};
 
-#define SUM_OFFSET (BS_FRAME_HEADER_LEN - BS_CHECKSUM_LEN)
+#define CHECKSUM_OFFSET (BS_FRAME_HEADER_LEN - BS_CHECKSUM_LEN)
 
 bool bs_frame_magic(const uint8_t *p, size_t len)
 {
@@ -19,7 +19,7 @@ static bool capacity_is_valid(unsigned slots, uint32_t capacity)
     return capacity >= 4096 && capacity <= BS_MAX_SLOT_CAPACITY && capacity % 4096 == 0;
 }
 
-/* As much as is usual, or as the envelope needs. */
+/* Return the default slot capacity, or the next multiple of 4096 bytes that holds the envelope if that is larger. */
 static uint32_t default_capacity(size_t jwe_len)
 {
     uint32_t needed = ((uint32_t)jwe_len + BS_SLOT_HEADER_LEN + 4095) / 4096 * 4096;
@@ -33,8 +33,7 @@ enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layo
     bool ab = layout == BLOBSEAL_LAYOUT_AB;
 
     if (jwe_len > BLOBSEAL_MAX_ENVELOPE)
-        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "an envelope of %zu bytes is more than any slot holds",
-                             jwe_len);
+        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "an envelope of %zu bytes is larger than any slot", jwe_len);
     *f = (struct bs_frame){.slots = ab ? 2 : 1, .slot_offset = ab ? BS_AB_SLOT_OFFSET : BS_FRAME_HEADER_LEN};
     if (!ab)
         f->slot_capacity = (uint32_t)jwe_len + BS_SLOT_HEADER_LEN;
@@ -44,11 +43,12 @@ enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layo
         f->slot_capacity = default_capacity(jwe_len);
     if (!capacity_is_valid(f->slots, f->slot_capacity))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "a slot of %u bytes is not possible: a multiple of 4096 up to 65536", f->slot_capacity);
+                             "a slot cannot have %u bytes: its size is a multiple of 4096, up to 65536",
+                             f->slot_capacity);
     if (jwe_len > f->slot_capacity - BS_SLOT_HEADER_LEN) {
         (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope of %zu bytes does not fit a slot of %u bytes",
                             jwe_len, f->slot_capacity);
-        blobseal_hint(err, "choose a larger slot, up to 65536 bytes, fewer recipients, or less metadata");
+        blobseal_hint(err, "use larger slots (up to 65536 bytes), fewer recipients, or less metadata");
         return BLOBSEAL_E_POLICY;
     }
     f->frame_len = f->slot_offset + f->slots * f->slot_capacity;
@@ -82,7 +82,7 @@ void bs_frame_encode_head(const struct bs_frame *f, uint8_t *out)
     bs_put32(&w, f->frame_len);
     bs_put(&w, f->blob_id, sizeof f->blob_id);
     bs_put_zeros(&w, 16);
-    bs_put64(&w, bs_xxh3(0, out, SUM_OFFSET));
+    bs_put64(&w, bs_xxh3(0, out, CHECKSUM_OFFSET));
     bs_put_zeros(&w, f->slot_offset - BS_FRAME_HEADER_LEN);
 }
 
@@ -115,7 +115,7 @@ enum blobseal_status bs_frame_decode(struct bs_frame *f, const uint8_t *p, size_
 
     if (version != 1)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope frame version %u is not supported", version);
-    if (bs_take64(&c) != bs_xxh3(0, p, SUM_OFFSET))
+    if (bs_take64(&c) != bs_xxh3(0, p, CHECKSUM_OFFSET))
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the frame header is damaged: its checksum does not match");
     if (layer == 2)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "layer 2 (double encryption) is not supported");
@@ -133,12 +133,12 @@ struct bs_slot bs_slot_decode(const struct bs_frame *f, const uint8_t *frame, un
     const uint8_t *magic = bs_take(&c, sizeof slot_magic);
     uint32_t jwe_len = bs_take32(&c);
     struct bs_slot s = {.generation = bs_take64(&c)};
-    uint64_t sum = bs_take64(&c);
+    uint64_t checksum = bs_take64(&c);
 
     if (memcmp(magic, slot_magic, sizeof slot_magic) != 0 || jwe_len == 0 || jwe_len > room ||
         (f->slots == 1 && jwe_len != room) || s.generation == 0 || s.generation > BS_MAX_GENERATION)
         return s;
     s.jwe = (struct bs_slice){bs_take(&c, jwe_len), jwe_len};
-    s.valid = bs_take_zeros(&c, c.left) && sum == bs_xxh3(s.generation, s.jwe.p, jwe_len);
+    s.valid = bs_take_zeros(&c, c.left) && checksum == bs_xxh3(s.generation, s.jwe.p, jwe_len);
     return s;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seek table of zstd content: where each frame starts, in what is sealed and in the original. FORMAT.md
+/* The seek table of zstd content, with the offset of each frame in the zstd file and in the original content. FORMAT.md
  * section 3.1. */
 #include <stdlib.h>
 
 #include "core/format/format.h"
 
-#define SKIPPABLE 0x184D2A5Eu
-#define SEEKABLE  0x8F92EAB1u
+#define SKIPPABLE 0x184D2A5Eu /* magic number of the skippable frame that contains the table */
+#define SEEKABLE  0x8F92EAB1u /* magic number at the end of the table's footer               */
 #define FIRST_CAP ((size_t)16)
 
 static struct bs_seek_point end_of(const struct bs_seek_table *t)
@@ -24,7 +24,7 @@ uint64_t bs_seek_plain(const struct bs_seek_table *t)
     return end_of(t).plain;
 }
 
-/* Room for one frame more and the end behind it. */
+/* Make sure that there is room for one more frame and the end point after it. Return false if there is no memory. */
 static bool grow(struct bs_seek_table *t)
 {
     size_t cap = t->cap == 0 ? FIRST_CAP : 2 * t->cap;
@@ -73,7 +73,7 @@ size_t bs_seek_find(const struct bs_seek_table *t, uint64_t plain)
     return low;
 }
 
-/* ---- Its bytes --------------------------------------------------------------------------------------------------- */
+/* ---- Encoding and decoding --------------------------------------------------------------------------------------- */
 
 size_t bs_seek_encoded_len(size_t num)
 {
@@ -95,7 +95,7 @@ void bs_seek_put_entry(struct bs_builder *w, const struct bs_seek_table *t, size
 void bs_seek_put_footer(struct bs_builder *w, size_t num)
 {
     bs_put32(w, (uint32_t)num);
-    bs_put8(w, 0); /* no checksums; the other bits are reserved */
+    bs_put8(w, 0); /* descriptor: no checksums, reserved bits 0 */
     bs_put32(w, SEEKABLE);
 }
 
@@ -119,9 +119,9 @@ enum blobseal_status bs_seek_footer(const uint8_t *p, uint64_t stored, size_t *n
     if (bs_take32(&c) != SEEKABLE)
         return bs_bad_table(err, "it does not end in a seek table");
     if (descriptor != 0)
-        return bs_bad_table(err, "its seek table has checksums, or a reserved bit of it is set");
+        return bs_bad_table(err, "its seek table has checksums or a reserved bit set");
     if (stored < bs_seek_encoded_len(0) || n > (stored - bs_seek_encoded_len(0)) / BS_SEEK_ENTRY_LEN)
-        return bs_bad_table(err, "its seek table has more entries than there is room for");
+        return bs_bad_table(err, "its seek table states more entries than fit into the file");
     *num = n;
     return BLOBSEAL_OK;
 }
@@ -133,7 +133,7 @@ enum blobseal_status bs_seek_decode(struct bs_seek_table *t, size_t num, const u
     struct bs_parser c = bs_parser_start(p, len);
 
     if (bs_take32(&c) != SKIPPABLE || bs_take32(&c) != len - BS_SEEK_HEADER_LEN)
-        return bs_bad_table(err, "its seek table does not start where it must");
+        return bs_bad_table(err, "its seek table does not start at the expected position");
     for (size_t i = 0; i < num; i++) {
         uint32_t frame = bs_take32(&c), plain = bs_take32(&c);
 
@@ -143,7 +143,7 @@ enum blobseal_status bs_seek_decode(struct bs_seek_table *t, size_t num, const u
             return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the seek table: no memory");
     }
     return bs_seek_stored(t) == stored - len ? BLOBSEAL_OK
-                                             : bs_bad_table(err, "the frames of its seek table do not fill it");
+                                             : bs_bad_table(err, "the frame lengths in its seek table do not add up");
 }
 
 enum blobseal_status bs_seek_limit(uint64_t num, uint32_t limit, struct blobseal_error *err)
@@ -151,6 +151,7 @@ enum blobseal_status bs_seek_limit(uint64_t num, uint32_t limit, struct blobseal
     if (num <= limit)
         return BLOBSEAL_OK;
     (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "zstd content has more than %u frames of up to 1 MiB", limit);
-    blobseal_hint(err, "what is larger can be sealed without compression; a reader's limit is its option max_frames");
+    blobseal_hint(err, "larger content can be sealed without compression; the reader option max_frames sets the limit "
+                       "for reading");
     return BLOBSEAL_E_POLICY;
 }

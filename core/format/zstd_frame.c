@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One zstd frame in and out. The header and the chain of blocks are looked at here, before libzstd sees a byte: so what
- * is refused does not depend on the version of a library, and a frame's end is known while it still comes. FORMAT.md
- * section 3.1; RFC 8878 section 3.1.1.
+ * Compression and decompression of one zstd frame. The frame header and the block headers are checked here before
+ * libzstd reads the frame. Which frames are refused therefore does not depend on the version of libzstd, and the end of
+ * a frame can be found while the frame is still being received. FORMAT.md section 3.1; RFC 8878 section 3.1.1.
  */
 #include <stdlib.h>
 #include <zstd.h>
@@ -10,14 +10,15 @@
 #include "core/format/format.h"
 
 #define MAGIC            0xFD2FB528u
-#define START_LEN        ((size_t)5) /* magic and descriptor     */
+#define START_LEN        ((size_t)5) /* magic number and descriptor */
 #define BLOCK_HEADER_LEN ((size_t)3)
 #define MAX_WINDOW       ((uint64_t)8 << 20)
 
 _Static_assert(ZSTD_COMPRESSBOUND(BS_ZFRAME_PLAIN_LEN) == BS_ZFRAME_MAX_LEN, "a full frame always fits");
 
-/* ---- What a frame says ------------------------------------------------------------------------------------------- */
+/* ---- The structure of a frame ------------------------------------------------------------------------------------ */
 
+/* Return the length of the field with the size of the content. */
 static size_t size_field_len(uint8_t descriptor)
 {
     static const size_t lengths[4] = {0, 2, 4, 8};
@@ -26,7 +27,7 @@ static size_t size_field_len(uint8_t descriptor)
     return descriptor >> 6 == 0 && single_segment ? 1 : lengths[descriptor >> 6];
 }
 
-/* Length of the header, from its first START_LEN bytes. */
+/* Return the length of the frame header. */
 static size_t header_len(uint8_t descriptor)
 {
     size_t window_len = (descriptor & 0x20) != 0 ? 0 : 1;
@@ -34,31 +35,33 @@ static size_t header_len(uint8_t descriptor)
     return START_LEN + window_len + size_field_len(descriptor);
 }
 
+/* Check the magic number and the descriptor. Return NULL, or why the frame is refused. */
 static const char *check_start(const uint8_t *p)
 {
     if (bs_load32(p) != MAGIC)
-        return "neither a zstd frame nor the seek table";
+        return "it is neither a zstd frame nor the seek table";
     if ((p[4] & 0x03) != 0)
-        return "it asks for a dictionary";
+        return "it requires a dictionary";
     if ((p[4] & 0x04) != 0)
         return "it has a checksum of its own";
     if ((p[4] & 0x08) != 0)
         return "a reserved bit of its header is set";
-    return size_field_len(p[4]) == 0 ? "it does not say how long its content is" : NULL;
+    return size_field_len(p[4]) == 0 ? "its header does not state the size of its content" : NULL;
 }
 
-static uint64_t window_of(uint8_t byte)
+/* Decode the window descriptor. Return the window size in bytes. */
+static uint64_t window_size(uint8_t byte)
 {
     uint64_t base = (uint64_t)1 << (10 + (byte >> 3));
 
     return base + base / 8 * (byte & 7);
 }
 
-/* Read the rest of the header: window and size of the content. */
+/* Check the window size and the content size in the header. Return NULL, or why the frame is refused. */
 static const char *check_header(struct bs_zframe *f, const uint8_t *p)
 {
     struct bs_parser c = bs_parser_start(p + START_LEN, header_len(p[4]) - START_LEN);
-    uint64_t window = (p[4] & 0x20) != 0 ? 0 : window_of(bs_take8(&c)), size = 0;
+    uint64_t window = (p[4] & 0x20) != 0 ? 0 : window_size(bs_take8(&c)), size = 0;
     size_t n = c.left;
 
     for (size_t i = 0; i < n; i++)
@@ -68,12 +71,13 @@ static const char *check_header(struct bs_zframe *f, const uint8_t *p)
     if (window > MAX_WINDOW)
         return "its window is larger than 8 MiB";
     if (size == 0 || size > BS_ZFRAME_PLAIN_LEN)
-        return "it says that its content is empty or larger than 1 MiB";
+        return "its header states empty content or more than 1 MiB";
     f->plain_len = (size_t)size;
     return NULL;
 }
 
-/* Follow the chain: @p is the header of a block, whose end or whose follower's header is what is needed next. */
+/* Check the block header at @p, and set f->need to the end of the next block header, or of the frame if this is the
+ * last block. Return NULL, or why the frame is refused. */
 static const char *check_block(struct bs_zframe *f, const uint8_t *p)
 {
     unsigned header = p[0] | (unsigned)p[1] << 8 | (unsigned)p[2] << 16, type = header >> 1 & 3;
@@ -82,7 +86,7 @@ static const char *check_block(struct bs_zframe *f, const uint8_t *p)
     if (type == 3)
         return "it has a block of a reserved type";
     f->need += (type == 1 ? 1 : header >> 3) + (f->last ? 0 : BLOCK_HEADER_LEN);
-    return f->need > BS_ZFRAME_MAX_LEN ? "it is longer than any frame of 1 MiB needs to be" : NULL;
+    return f->need > BS_ZFRAME_MAX_LEN ? "it is longer than 1 MiB of content can require" : NULL;
 }
 
 void bs_zframe_start(struct bs_zframe *f)
@@ -104,7 +108,7 @@ const char *bs_zframe_step(struct bs_zframe *f, const uint8_t *p)
     return fault != NULL ? fault : check_block(f, p + f->need - BLOCK_HEADER_LEN);
 }
 
-/* ---- In and out -------------------------------------------------------------------------------------------------- */
+/* ---- Compression and decompression ------------------------------------------------------------------------------- */
 
 enum blobseal_status bs_bad_frame(struct blobseal_error *err, uint64_t index, const char *what)
 {
@@ -122,9 +126,9 @@ enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uin
     while (fault == NULL && !f.last && f.need <= frame.len)
         fault = bs_zframe_step(&f, frame.p);
     if (fault == NULL && (!f.last || f.need != frame.len))
-        fault = "it is not as long as its entry in the seek table says";
+        fault = "its length differs from that in the seek table";
     if (fault == NULL && f.plain_len != plain_len)
-        fault = "its content is not as long as its entry in the seek table says";
+        fault = "the length of its content differs from that in the seek table";
     if (fault != NULL)
         return bs_bad_frame(err, index, fault);
     if (z->d == NULL)
@@ -132,7 +136,7 @@ enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uin
     if (z->d == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
     if (ZSTD_decompressDCtx(z->d, plain, plain_len, frame.p, frame.len) != plain_len)
-        return bs_bad_frame(err, index, "it does not decompress");
+        return bs_bad_frame(err, index, "decompression failed");
     return BLOBSEAL_OK;
 }
 
@@ -165,7 +169,7 @@ void bs_zstd_clear(struct bs_zstd *z)
 enum blobseal_status bs_zstd_new(struct bs_zstd **z, struct blobseal_error *err)
 {
     *z = calloc(1, sizeof **z);
-    return *z != NULL ? BLOBSEAL_OK : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
+    return *z != NULL ? BLOBSEAL_OK : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "start a worker: no memory");
 }
 
 void bs_zstd_free(struct bs_zstd *z)
