@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The providers that the library brings. A new one is declared and listed here, and nowhere else. */
+/* The list of built-in providers. A new provider is declared and listed here, and nowhere else. */
 #include "kek/kek.h"
 
 extern const struct blobseal_provider bs_pem_provider; /* kek/pem.c */

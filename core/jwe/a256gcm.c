@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AES-256-GCM for the content of a JWE, through OpenSSL. RFC 7518 section 5.3. */
+/* AES-256-GCM for the content of a JWE, computed by OpenSSL. RFC 7518 section 5.3. */
 #include <openssl/evp.h>
 
 #include "core/jwe/jwe.h"
@@ -9,13 +9,13 @@ static bool crypt_content(const struct bs_a256gcm *g, bool encrypt, uint8_t *out
 {
     EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    uint8_t none[BS_JWE_TAG_LEN];
+    uint8_t unused[BS_JWE_TAG_LEN]; /* the final call requires a buffer but writes nothing in GCM mode */
     int n = 0;
     bool ok = gcm != NULL && ctx != NULL && EVP_CipherInit_ex2(ctx, gcm, g->cek->b, g->iv, encrypt, NULL) == 1 &&
               (encrypt || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, BS_JWE_TAG_LEN, tag) == 1) &&
               EVP_CipherUpdate(ctx, NULL, &n, g->aad.p, (int)g->aad.len) == 1 &&
               (in.len == 0 || EVP_CipherUpdate(ctx, out, &n, in.p, (int)in.len) == 1) &&
-              EVP_CipherFinal_ex(ctx, none, &n) == 1 &&
+              EVP_CipherFinal_ex(ctx, unused, &n) == 1 &&
               (!encrypt || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, BS_JWE_TAG_LEN, tag) == 1);
 
     EVP_CIPHER_CTX_free(ctx);
@@ -32,7 +32,7 @@ bool bs_a256gcm_encrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slic
 
 bool bs_a256gcm_decrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in, const uint8_t tag[BS_JWE_TAG_LEN])
 {
-    uint8_t copy[BS_JWE_TAG_LEN]; /* OpenSSL takes a pointer to memory that it may write */
+    uint8_t copy[BS_JWE_TAG_LEN]; /* because OpenSSL's parameter is not const */
 
     memcpy(copy, tag, sizeof copy);
     return crypt_content(g, false, out, in, copy);

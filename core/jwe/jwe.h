@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jwe: JWE in JSON serialization (RFC 7516), parsed, opened and written. FORMAT.md section 4.2. */
+/* jwe: parsing, opening and writing of JWEs in JSON serialization (RFC 7516). Section numbers refer to FORMAT.md; the
+ * JWE format is specified in section 4.2. */
 #ifndef BLOBSEAL_JWE_H
 #define BLOBSEAL_JWE_H
 
@@ -8,19 +9,19 @@
 
 #define BS_JWE_IV_LEN      12
 #define BS_JWE_TAG_LEN     16
-#define BS_JWE_MAX_CONTENT 8192 /* of an envelope: a JWK of a few hundred bytes, and metadata of at most 4 KiB */
+#define BS_JWE_MAX_CONTENT 8192 /* for envelopes: a JWK of a few hundred bytes, and metadata of at most 4 KiB */
 
 struct bs_jwe_recipient {
     const char *alg;
-    const char *kid;    /* NULL if absent, which only a bare JWE may have */
-    const char *region; /* NULL if absent                                 */
-    const uint8_t *key;
+    const char *kid;    /* NULL if absent, which is allowed in a bare JWE only */
+    const char *region; /* NULL if absent                                      */
+    const uint8_t *key; /* the wrapped CEK                                     */
     size_t key_len;
 };
 
 struct bs_jwe {
-    uint8_t *buf; /* the one allocation that everything below points into */
-    struct bs_slice protected_text;
+    uint8_t *buf;                   /* the single allocation that all pointers below point into    */
+    struct bs_slice protected_text; /* the protected header in base64url, which is the AAD as well */
     uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN];
     struct bs_slice ciphertext;
     size_t num;
@@ -30,69 +31,72 @@ struct bs_jwe {
 /* ---- jwe_parse.c ------------------------------------------------------------------------------------------------- */
 
 /*
- * What a use of JWE allows beyond the common core. Envelopes name keys in the headers of recipients and nowhere else. A
- * bare JWE (RFC 7516 as libraries write it) may name them in the protected header, or not at all.
+ * The rules of a JWE that depend on its use. In an envelope, `alg` and `kid` appear in the headers of recipients only.
+ * In a bare JWE, as written by common libraries, they may also appear in the protected header, and `kid` may be absent.
  */
 struct bs_jwe_profile {
     bool bare;
-    /* Read the value of a protected header member other than `enc` (and `alg`, `kid` if bare). NULL: refuse all of
-     * them. */
+    /* Read the value of any other member of the protected header than `enc` (and, if bare, `alg` and `kid`). NULL:
+     * refuse any other member. */
     enum blobseal_status (*member)(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err);
     void *ctx;
 };
 
-/* Parse. Release with bs_jwe_clear(), also after a failure. Errors: E_FORMAT, E_UNSUPPORTED, E_NOMEM. */
+/* Parse the JWE in @len bytes of @text. Call bs_jwe_clear() also after a failure. Errors: E_FORMAT, E_UNSUPPORTED,
+ * E_NOMEM, those of profile->member(). */
 BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_parse(struct bs_jwe *jwe, const char *text, size_t len,
                                                     const struct bs_jwe_profile *profile, struct blobseal_error *err);
 void bs_jwe_clear(struct bs_jwe *jwe);
 
-/* Report an envelope that breaks a rule of section 4. Return E_FORMAT. */
+/* Fill @err for an envelope that violates section 4. Return E_FORMAT. */
 enum blobseal_status bs_malformed(struct blobseal_error *err, const char *what);
 
 /* ---- jwe_open.c -------------------------------------------------------------------------------------------------- */
 
-/* The recipient that opened a JWE, and the content key (CEK). Secret memory. */
+/* The index of the recipient that opened a JWE, and the content encryption key (CEK). To be stored in secret memory. */
 struct bs_jwe_opener {
     size_t recipient;
     struct blobseal_secret32 cek;
 };
 
 /*
- * Find a recipient and a KEK that open @jwe, and decrypt its content into @content, secret memory of
- * jwe->ciphertext.len bytes. A @bare JWE may have recipients without a kid. @by may be NULL. Errors: E_NO_KEY, E_AUTH,
- * those of providers. Source: section 4.6, steps 2 and 3.
+ * Find a recipient and a KEK that open @jwe, and decrypt its content into @content, which must be secret memory of
+ * jwe->ciphertext.len bytes. At most 8 unwraps are attempted. For a @bare JWE key ids are not compared, so each KEK is
+ * tried with each recipient. @by may be NULL. Errors: E_NO_KEY, E_AUTH, E_NOMEM, E_INTERNAL, those of providers.
+ * Source: section 4.6, steps 2 and 3.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct bs_keks keks,
                                                    uint8_t *content, struct bs_jwe_opener *by,
                                                    struct blobseal_error *err);
 
-/* Report that the blob is not authentic, always in the same words. Return E_AUTH. */
+/* Fill @err with the one text that is used for all authentication failures. Return E_AUTH. */
 enum blobseal_status bs_not_authentic(struct blobseal_error *err);
 
 /* ---- jwe_write.c ------------------------------------------------------------------------------------------------- */
 
 /*
- * Encrypt @content with @cek under the protected header @header (JSON), for the recipients of @jwe, whose `num` and
- * `recipients` are set. Writes the flattened form for one recipient, the general form for more. Errors: E_POLICY if
- * @out is too small.
+ * Encrypt @content with @cek, and append the JWE to @out: with the protected header @header (JSON), and with
+ * jwe->recipients, of which there are jwe->num and whose keys are already wrapped. A JWE with one recipient has the
+ * flattened form, any other the general form. Errors: E_POLICY if @out is too small; E_ARG if @content is too long;
+ * E_INTERNAL if OpenSSL failed.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *jwe,
                                                     struct bs_slice header, const struct blobseal_secret32 *cek,
                                                     struct bs_slice content, struct blobseal_error *err);
 
-/* Compute SHA-256 over the recipients (section 4.3). Return false without memory. */
+/* Compute the SHA-256 digest of the recipients, in their order (section 4.3). Return false if there is no memory. */
 BLOBSEAL_MUST_USE bool bs_jwe_recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *jwe);
 
 /* ---- a256gcm.c --------------------------------------------------------------------------------------------------- */
 
 /*
- * Encrypt @in to @out and set @tag, or decrypt it and check @tag, with @aad as additional data. Return false if OpenSSL
- * failed or the tag is wrong; @out is then wiped. Source: RFC 7518 section 5.3.
+ * Encrypt @in to @out and write @tag, or decrypt @in to @out and verify @tag. @out has in.len bytes. Return false if
+ * OpenSSL failed or the tag is wrong; @out is then wiped. Source: RFC 7518 section 5.3.
  */
 struct bs_a256gcm {
     const struct blobseal_secret32 *cek;
-    const uint8_t *iv; /* BS_JWE_IV_LEN bytes */
-    struct bs_slice aad;
+    const uint8_t *iv;   /* BS_JWE_IV_LEN bytes           */
+    struct bs_slice aad; /* additional authenticated data */
 };
 bool bs_a256gcm_encrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in, uint8_t tag[BS_JWE_TAG_LEN]);
 bool bs_a256gcm_decrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in,

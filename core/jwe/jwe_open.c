@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening a JWE: which recipient and which KEK, and what is reported if none opens it. FORMAT.md section 4.6. */
+/* Opening a JWE: the search for a recipient and a KEK, and the error if there is none. FORMAT.md section 4.6. */
 #include "core/jwe/jwe.h"
 
-#define MAX_ATTEMPTS 8
+#define MAX_ATTEMPTS 8 /* unwraps for one JWE */
 
 enum blobseal_status bs_not_authentic(struct blobseal_error *err)
 {
     enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "the blob is not authentic");
 
-    blobseal_hint(err, "it was changed, or sealed for another key of the same name; fetch it again from its source");
+    blobseal_hint(err, "it was modified, or sealed for another key with the same key id; "
+                       "fetch it again from its source");
     return st;
 }
 
-/* A search for the recipient and the KEK that open a JWE. */
+/* The state of a search for the recipient and the KEK that open a JWE. */
 struct search {
     const struct bs_jwe *jwe;
     bool bare;
     uint8_t *content;
-    struct blobseal_secret32 *cek; /* two of them: what was unwrapped, and a random one in its place */
+    struct blobseal_secret32 *cek; /* [0]: the unwrapped CEK; [1]: a random CEK that replaces it after a failure */
     unsigned attempts;
 };
 
 /*
- * Unwrap and decrypt once. A key that does not unwrap is replaced by a random one, so that the path is the same as for
- * a wrong key (RFC 7516 section 11.5).
+ * Unwrap the CEK of one recipient with one KEK, and decrypt the content. If unwrapping fails, decrypt with a random
+ * CEK, so that the failure cannot be distinguished from a wrong CEK (RFC 7516 section 11.5).
  */
 static enum blobseal_status attempt(const struct search *s, const struct bs_jwe_recipient *r, struct blobseal_kek *kek,
                                     struct blobseal_error *err)
@@ -43,11 +44,12 @@ static enum blobseal_status attempt(const struct search *s, const struct bs_jwe_
     return bs_a256gcm_decrypt(&gcm, s->content, jwe->ciphertext, jwe->tag) ? BLOBSEAL_OK : BLOBSEAL_E_AUTH;
 }
 
-static enum blobseal_status no_key(const struct bs_jwe *jwe, struct blobseal_error *err)
+/* Fill @err for a JWE with no recipient for any of the given keys. Return E_NO_KEY. */
+static enum blobseal_status report_no_key(const struct bs_jwe *jwe, struct blobseal_error *err)
 {
     const char *kid = jwe->recipients[0].kid != NULL ? jwe->recipients[0].kid : "not named";
     enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_NO_KEY, 0,
-                                            "no key fits: none of the keys given is for a "
+                                            "no key fits: none of the given keys belongs to a "
                                             "recipient of this blob");
 
     if (jwe->num == 1)
@@ -57,11 +59,13 @@ static enum blobseal_status no_key(const struct bs_jwe *jwe, struct blobseal_err
     return st;
 }
 
-/* Try recipients and keys until one opens, or an error ends the search. s->cek[0] and *@recipient are then what opened
- * it. */
+/*
+ * Try each recipient with each key until one combination opens the JWE, an error ends the search, or MAX_ATTEMPTS is
+ * reached. After success, *@recipient is the index of the recipient, and s->cek[0] its CEK.
+ */
 static enum blobseal_status search(struct search *s, struct bs_keks keks, size_t *recipient, struct blobseal_error *err)
 {
-    struct blobseal_error unavailable = {0}; /* the first provider that was not available or denied */
+    struct blobseal_error unavailable = {0}; /* the first E_UNAVAILABLE or E_DENIED that a provider returned */
 
     for (*recipient = 0; *recipient < s->jwe->num; ++*recipient) {
         for (size_t k = 0; k < keks.num && s->attempts < MAX_ATTEMPTS; k++) {
@@ -77,7 +81,7 @@ static enum blobseal_status search(struct search *s, struct bs_keks keks, size_t
         }
     }
     if (unavailable.status == BLOBSEAL_OK)
-        return s->attempts > 0 ? bs_not_authentic(err) : no_key(s->jwe, err);
+        return s->attempts > 0 ? bs_not_authentic(err) : report_no_key(s->jwe, err);
     *err = unavailable;
     return unavailable.status;
 }

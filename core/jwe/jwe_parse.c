@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a JWE in JSON serialization (RFC 7516 section 7.2), flattened and general, strict and bounded. Strings are
- * decoded where they stand, in one copy of the text. What the protected header says beyond `enc` is the profile's
- * affair. FORMAT.md section 4.2.
+ * Strict parsing of a JWE of limited size in JSON serialization (RFC 7516 section 7.2), flattened or general. The text
+ * is copied once; its strings are decoded in place in that copy. Which members the protected header may have besides
+ * `enc` is defined by the profile. FORMAT.md section 4.2.
  */
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@ enum blobseal_status bs_malformed(struct blobseal_error *err, const char *what)
 /* Decode a base64url string in place. */
 static bool decode_base64url(struct bs_slice *s)
 {
-    uint8_t *p = (uint8_t *)s->p; /* points into jwe->buf, which is ours */
+    uint8_t *p = (uint8_t *)s->p; /* points into jwe->buf, which may be written */
     size_t len;
 
     if (!blobseal_base64url_decode(p, s->len, &len, (const char *)s->p, s->len))
@@ -25,7 +25,7 @@ static bool decode_base64url(struct bs_slice *s)
     return true;
 }
 
-/* A key id or hint: visible ASCII, of limited length. */
+/* Return true if @s, a key id or a region, is 1 to @max characters of visible ASCII. */
 static bool is_token(struct bs_slice s, size_t max)
 {
     if (s.len == 0 || s.len > max)
@@ -36,6 +36,7 @@ static bool is_token(struct bs_slice s, size_t max)
     return true;
 }
 
+/* Set *@alg to @s, or report why that algorithm is not supported. */
 static enum blobseal_status set_alg(const char **alg, struct bs_slice s, struct blobseal_error *err)
 {
     if (*alg != NULL)
@@ -46,10 +47,10 @@ static enum blobseal_status set_alg(const char **alg, struct bs_slice s, struct 
     }
     if (bs_slice_is(s, "A256KW"))
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0,
-                             "key algorithm A256KW (a key of an encryption set) is not supported");
+                             "key algorithm A256KW (the key of an encryption set) is not supported");
     if (bs_slice_is(s, "RSA1_5"))
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0,
-                             "key algorithm RSA1_5 (PKCS #1 v1.5 padding) is refused: its padding is unsafe");
+                             "key algorithm RSA1_5 (PKCS #1 v1.5) is refused: its padding is unsafe");
     if (bs_slice_is(s, "dir"))
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "key algorithm dir (a shared key) is refused");
     if (s.len > 6 && memcmp(s.p, "PBES2-", 6) == 0)
@@ -66,12 +67,12 @@ static enum blobseal_status set_kid(const char **kid, struct bs_slice s, struct 
     if (*kid != NULL)
         return bs_malformed(err, "`kid` appears twice");
     if (!is_token(s, BLOBSEAL_MAX_KID))
-        return bs_malformed(err, "a `kid` is empty, too long, or has characters that none has");
+        return bs_malformed(err, "a `kid` is empty, too long, or not visible ASCII");
     *kid = (const char *)s.p;
     return BLOBSEAL_OK;
 }
 
-/* The `header` of one recipient. */
+/* Parse the `header` of one recipient. */
 static enum blobseal_status parse_recipient_header(struct bs_json *j, struct bs_jwe_recipient *r,
                                                    struct blobseal_error *err)
 {
@@ -88,10 +89,10 @@ static enum blobseal_status parse_recipient_header(struct bs_json *j, struct bs_
             st = set_kid(&r->kid, value, err);
         } else if (bs_slice_is(name, "region")) {
             if (r->region != NULL || !is_token(value, BLOBSEAL_MAX_REGION))
-                return bs_malformed(err, "a `region` is not a short word, or appears twice");
+                return bs_malformed(err, "a `region` is empty, too long, not visible ASCII, or appears twice");
             r->region = (const char *)value.p;
         } else {
-            return bs_malformed(err, "a member of a recipient's header is not known");
+            return bs_malformed(err, "the header of a recipient has an unknown member");
         }
     }
     return st;
@@ -102,15 +103,16 @@ static enum blobseal_status set_encrypted_key(struct bs_json *j, struct bs_jwe_r
     struct bs_slice s;
 
     if (!bs_json_string(j, &s))
-        return BLOBSEAL_OK; /* the fault is in @j */
+        return BLOBSEAL_OK; /* bs_json_end() reports the error */
     if (r->key != NULL || !decode_base64url(&s))
-        return bs_malformed(err, "an `encrypted_key` is not one value in base64url");
+        return bs_malformed(err, "an `encrypted_key` is not base64url, or appears twice");
     r->key = s.p;
     r->key_len = s.len;
     return BLOBSEAL_OK;
 }
 
-/* Both forms have `header` and `encrypted_key`: in the JWE itself, or in each element of `recipients`. */
+/* The members of the JWE that were seen. `header` and `encrypted_key` are members of the JWE itself in the flattened
+ * form, and of each element of `recipients` in the general form. */
 enum {
     SEEN_PROTECTED = 1,
     SEEN_IV = 2,
@@ -121,6 +123,7 @@ enum {
     SEEN_LIST = 32
 };
 
+/* Parse the array `recipients` of the general form. */
 static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *jwe, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
@@ -132,7 +135,7 @@ static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *j
         bool header = false;
 
         if (jwe->num == BLOBSEAL_MAX_RECIPIENTS)
-            return bs_malformed(err, "more than 64 recipients");
+            return bs_malformed(err, "it has more than 64 recipients");
         r = &jwe->recipients[jwe->num++];
         bs_json_object(j);
         while (st == BLOBSEAL_OK && bs_json_member(j, &name)) {
@@ -142,7 +145,7 @@ static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *j
             } else if (bs_slice_is(name, "encrypted_key")) {
                 st = set_encrypted_key(j, r, err);
             } else {
-                return bs_malformed(err, "a member of a recipient is not known, or appears twice");
+                return bs_malformed(err, "a recipient has an unknown member, or one that appears twice");
             }
         }
     }
@@ -151,10 +154,10 @@ static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *j
     return st;
 }
 
-/* What is read from the object and judged when the algorithms are known. */
+/* Members that are checked after the whole JWE has been parsed. */
 struct object {
-    unsigned seen;
-    struct bs_jwe_recipient one; /* of the flattened form */
+    unsigned seen;               /* SEEN_ flags                            */
+    struct bs_jwe_recipient one; /* the only recipient of a flattened JWE */
     struct bs_slice iv, tag;
 };
 
@@ -165,7 +168,7 @@ static enum blobseal_status set_bytes(struct bs_json *j, struct bs_slice *out, s
     return BLOBSEAL_OK;
 }
 
-/* One member of the JWE. */
+/* Parse one member of the JWE. */
 static enum blobseal_status parse_member(struct bs_json *j, struct bs_slice name, struct bs_jwe *jwe, struct object *o,
                                          struct blobseal_error *err)
 {
@@ -184,7 +187,7 @@ static enum blobseal_status parse_member(struct bs_json *j, struct bs_slice name
         if (bs_slice_is(name, members[i].name))
             bit = members[i].bit;
     if (bit == 0 || (o->seen & bit) != 0)
-        return bs_malformed(err, "a member is not known, or appears twice");
+        return bs_malformed(err, "a member is unknown, or appears twice");
     o->seen |= bit;
     switch (bit) {
     case SEEN_PROTECTED:
@@ -203,7 +206,7 @@ static enum blobseal_status parse_member(struct bs_json *j, struct bs_slice name
     }
 }
 
-/* The JWE object, without a look into the protected header. */
+/* Parse the JWE object except the contents of its protected header. */
 static enum blobseal_status parse_object(struct object *o, struct bs_jwe *jwe, size_t len, bool bare,
                                          struct blobseal_error *err)
 {
@@ -217,12 +220,12 @@ static enum blobseal_status parse_object(struct object *o, struct bs_jwe *jwe, s
     if (st != BLOBSEAL_OK)
         return st;
     if (!bs_json_end(&j))
-        return bs_malformed(err, "not one JSON object of strict form");
+        return bs_malformed(err, "it is not a single JSON object in strict form");
     if ((o->seen & SEEN_ALL) != SEEN_ALL)
         return bs_malformed(err, "`protected`, `iv`, `ciphertext` or `tag` is missing");
     if ((o->seen & SEEN_LIST) != 0)
         return (o->seen & SEEN_HEADER) != 0 || o->one.key != NULL
-                   ? bs_malformed(err, "it is flattened and general at once")
+                   ? bs_malformed(err, "it mixes the flattened and the general form")
                    : BLOBSEAL_OK;
     if (!bare && (o->seen & SEEN_HEADER) == 0)
         return bs_malformed(err, "`header` is missing");
@@ -230,11 +233,12 @@ static enum blobseal_status parse_object(struct object *o, struct bs_jwe *jwe, s
     return BLOBSEAL_OK;
 }
 
-/* What a bare JWE may say of its keys in the protected header. */
+/* The `alg` and `kid` that a bare JWE may have in its protected header, for all recipients. */
 struct shared_names {
     const char *alg, *kid;
 };
 
+/* Parse one member of the protected header. */
 static enum blobseal_status parse_protected_member(struct bs_json *j, struct bs_slice name, bool *enc,
                                                    struct shared_names *shared, const struct bs_jwe_profile *profile,
                                                    struct blobseal_error *err)
@@ -254,10 +258,12 @@ static enum blobseal_status parse_protected_member(struct bs_json *j, struct bs_
         return bs_json_string(j, &value) ? set_kid(&shared->kid, value, err) : BLOBSEAL_OK;
     if (profile->member != NULL)
         return profile->member(profile->ctx, name, j, err);
-    return bs_malformed(err, "a member of the protected header is not known, or appears twice");
+    return bs_malformed(err, "a member of the protected header is unknown, or appears twice");
 }
 
-static enum blobseal_status spread(struct bs_jwe *jwe, const struct shared_names *shared, struct blobseal_error *err)
+/* Copy `alg` and `kid` from the protected header to all recipients. */
+static enum blobseal_status apply_shared_names(struct bs_jwe *jwe, const struct shared_names *shared,
+                                               struct blobseal_error *err)
 {
     for (size_t i = 0; i < jwe->num; i++) {
         struct bs_jwe_recipient *r = &jwe->recipients[i];
@@ -270,7 +276,7 @@ static enum blobseal_status spread(struct bs_jwe *jwe, const struct shared_names
     return BLOBSEAL_OK;
 }
 
-/* The protected header, decoded into @header. */
+/* Decode the protected header into @header, and parse it. */
 static enum blobseal_status parse_protected(struct bs_jwe *jwe, uint8_t *header, size_t cap,
                                             const struct bs_jwe_profile *profile, struct blobseal_error *err)
 {
@@ -290,8 +296,8 @@ static enum blobseal_status parse_protected(struct bs_jwe *jwe, uint8_t *header,
     if (st != BLOBSEAL_OK)
         return st;
     if (!bs_json_end(&j) || !enc)
-        return bs_malformed(err, "the protected header is not a JSON object of strict form with `enc`");
-    return spread(jwe, &shared, err);
+        return bs_malformed(err, "the protected header is not a JSON object in strict form with `enc`");
+    return apply_shared_names(jwe, &shared, err);
 }
 
 static enum blobseal_status check_recipients(const struct bs_jwe *jwe, bool bare, struct blobseal_error *err)
@@ -302,10 +308,10 @@ static enum blobseal_status check_recipients(const struct bs_jwe *jwe, bool bare
         if (r->alg == NULL || (r->kid == NULL && !bare))
             return bs_malformed(err, "a recipient lacks `alg` or `kid`");
         if (!bs_key_algorithm_wraps_to(bs_key_algorithm(r->alg, strlen(r->alg)), r->key_len))
-            return bs_malformed(err, "an `encrypted_key` is missing or does not have the length of an RSA modulus");
+            return bs_malformed(err, "an `encrypted_key` is missing, or its length is not that of an RSA modulus");
         for (size_t k = 0; k < i && r->kid != NULL && !bare; k++)
             if (strcmp(r->kid, jwe->recipients[k].kid) == 0)
-                return bs_malformed(err, "two recipients have one `kid`");
+                return bs_malformed(err, "two recipients have the same `kid`");
     }
     return BLOBSEAL_OK;
 }
@@ -313,7 +319,7 @@ static enum blobseal_status check_recipients(const struct bs_jwe *jwe, bool bare
 static enum blobseal_status set_iv_and_tag(struct bs_jwe *jwe, const struct object *o, struct blobseal_error *err)
 {
     if (o->iv.len != sizeof jwe->iv || o->tag.len != sizeof jwe->tag)
-        return bs_malformed(err, "`iv` is not 12 or `tag` not 16 bytes");
+        return bs_malformed(err, "`iv` must have 12 bytes, and `tag` 16");
     memcpy(jwe->iv, o->iv.p, sizeof jwe->iv);
     memcpy(jwe->tag, o->tag.p, sizeof jwe->tag);
     return BLOBSEAL_OK;
@@ -327,8 +333,8 @@ enum blobseal_status bs_jwe_parse(struct bs_jwe *jwe, const char *text, size_t l
 
     *jwe = (struct bs_jwe){0};
     if (len > BLOBSEAL_MAX_ENVELOPE)
-        return bs_malformed(err, "more than 65,512 bytes");
-    /* The text, which is unescaped and decoded in place, and behind it room for the protected header. */
+        return bs_malformed(err, "it is longer than 65512 bytes");
+    /* The buffer contains the text, which is decoded in place, and after it room for the decoded protected header. */
     jwe->buf = malloc(2 * len + 1);
     if (jwe->buf == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "parse the envelope: no memory");

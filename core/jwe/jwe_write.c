@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a JWE: recipients whose keys are wrapped already, and the encrypted content. FORMAT.md sections 4.2 and 4.3.
- */
+/* Writing a JWE from the wrapped keys of its recipients and its content. FORMAT.md sections 4.2 and 4.3. */
 #include "core/jwe/jwe.h"
 
 bool bs_jwe_recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *jwe)
@@ -91,5 +90,5 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
     put_member(out, "tag", tag, sizeof tag);
     bs_put_text(out, "}");
     return out->ok ? BLOBSEAL_OK
-                   : blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope does not fit: too many recipients");
+                   : blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope is too large: too many recipients");
 }

@@ -167,8 +167,8 @@ static void expect(const struct parts *p, enum blobseal_status want, const char 
     cr_expect_eq(err.status, st, "%s: the error says %s", what, blobseal_status_code(err.status));
     if (st == BLOBSEAL_E_AUTH) {
         cr_expect_str_eq(err.text, "the blob is not authentic", "%s", what);
-        cr_expect_str_eq(err.hint,
-                         "it was changed, or sealed for another key of the same name; fetch it again from its source");
+        cr_expect_str_eq(err.hint, "it was modified, or sealed for another key with the same key id; "
+                                   "fetch it again from its source");
     }
 }
 
