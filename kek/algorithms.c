@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The key algorithms that recipients may have: the one place that knows their names and lengths. FORMAT.md section 4.2.
- */
+/* The table of the key algorithms that recipients may have, with their names and lengths. FORMAT.md section 4.2. */
 #include <string.h>
 
 #include "kek/kek.h"
 
 static const struct bs_key_algorithm algorithms[] = {
-    {"RSA-OAEP-256", {256, 384, 512}}, /* RFC 7518 section 4.3, a modulus of 2048, 3072 or 4096 bits */
-    {"RSA-OAEP", {256, 384, 512}},     /* the same with SHA-1                                        */
+    {"RSA-OAEP-256", {256, 384, 512}}, /* RFC 7518 section 4.3, with a modulus of 2048, 3072 or 4096 bits */
+    {"RSA-OAEP", {256, 384, 512}},     /* the same with SHA-1                                             */
 };
 
 const struct bs_key_algorithm *bs_key_algorithm(const char *name, size_t len)

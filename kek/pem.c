@@ -2,10 +2,11 @@
 /*
  * The provider for keys in PEM files.
  *
- * Private: PKCS#8 ("PRIVATE KEY"), encrypted PKCS#8 ("ENCRYPTED PRIVATE KEY"), PKCS#1 ("RSA PRIVATE KEY"), and refused
- * if others than the owner may read the file, for root too. Public: SPKI ("PUBLIC KEY"), PKCS#1 ("RSA PUBLIC KEY"), or
- * the key of an X.509 certificate, whose dates and signatures nobody looks at: it only carries the key. A file with
- * several of these is its first private key, or without one its first public key.
+ * Private keys are PKCS#8 ("PRIVATE KEY"), encrypted PKCS#8 ("ENCRYPTED PRIVATE KEY") or PKCS#1 ("RSA PRIVATE KEY"). A
+ * private key is refused if the file's mode gives any permission to users other than its owner, even if the caller is
+ * root. Public keys are SPKI ("PUBLIC KEY"), PKCS#1 ("RSA PUBLIC KEY") or the key of an X.509 certificate. The
+ * certificate only serves as a container of the key: its dates and signatures are not checked. Of several keys in a
+ * file, the first private key is used, or the first public key if there is no private key.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,13 +33,14 @@ struct pem_key {
     char kid[BS_RSA_KID_LEN];
 };
 
-/* One block of a PEM file, decoded. */
+/* A decoded block of a PEM file. */
 struct block {
     char *name, *header;
     uint8_t *data;
     long len;
 };
 
+/* Fill @err for a key file that cannot be used. Return E_CONFIG. */
 static enum blobseal_status bad_key(const char *path, struct blobseal_error *err, const char *why)
 {
     return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: %s", path, why);
@@ -46,7 +48,7 @@ static enum blobseal_status bad_key(const char *path, struct blobseal_error *err
 
 /* ---- The file ---------------------------------------------------------------------------------------------------- */
 
-/* Read all of @path into secret memory. */
+/* Read the whole file @path into secret memory, and get its mode. The caller frees *@text also after a failure. */
 static enum blobseal_status read_file(const char *path, char **text, size_t *len, mode_t *mode,
                                       struct blobseal_error *err)
 {
@@ -78,7 +80,7 @@ static enum blobseal_status read_file(const char *path, char **text, size_t *len
         *len += (size_t)n;
     }
     if (st == BLOBSEAL_OK && *len > MAX_FILE)
-        st = bad_key(path, err, "larger than 64 KiB, so not a PEM file with a key");
+        st = bad_key(path, err, "the file is larger than 64 KiB, so it is not a key file");
 out:
     if (fd >= 0)
         (void)close(fd);
@@ -109,7 +111,7 @@ static bool is_key(const struct block *b)
            name_is(b, "X509 CERTIFICATE") || name_is(b, "TRUSTED CERTIFICATE");
 }
 
-/* The first private key of the text, or else the first public one. */
+/* Find the first private key in the text, or the first public key if there is no private key. */
 static enum blobseal_status find_key(struct block *found, const char *path, char *text, size_t len,
                                      struct blobseal_error *err)
 {
@@ -131,20 +133,20 @@ static enum blobseal_status find_key(struct block *found, const char *path, char
     ERR_clear_error();
     if (found->name != NULL)
         return BLOBSEAL_OK;
-    (void)bad_key(path, err, "no PEM block with a key or certificate in it");
-    blobseal_hint(err, "a key file starts with a line like -----BEGIN PRIVATE KEY-----");
+    (void)bad_key(path, err, "no PEM block with a key or certificate found");
+    blobseal_hint(err, "a key file starts with a line such as -----BEGIN PRIVATE KEY-----");
     return BLOBSEAL_E_CONFIG;
 }
 
-/* ---- From block to key ------------------------------------------------------------------------------------------- */
+/* ---- Decoding ---------------------------------------------------------------------------------------------------- */
 
 static bool fips_is_on(void)
 {
     return EVP_default_properties_is_fips_enabled(NULL) == 1;
 }
 
-/* Whether OpenSSL can use RSA keys at all: not in FIPS mode without a FIPS provider. */
-static bool rsa_is_there(void)
+/* Return true if OpenSSL can use RSA keys. It cannot in FIPS mode without a FIPS provider. */
+static bool rsa_is_available(void)
 {
     EVP_KEYMGMT *rsa = EVP_KEYMGMT_fetch(NULL, "RSA", NULL);
 
@@ -152,6 +154,7 @@ static bool rsa_is_there(void)
     return rsa != NULL;
 }
 
+/* Decrypt an encrypted PKCS#8 structure. Return NULL if that fails. */
 static EVP_PKEY *decrypt_pkcs8(const X509_SIG *sealed, const char *passphrase, size_t len)
 {
     PKCS8_PRIV_KEY_INFO *plain = PKCS8_decrypt(sealed, passphrase, (int)len);
@@ -161,6 +164,7 @@ static EVP_PKEY *decrypt_pkcs8(const X509_SIG *sealed, const char *passphrase, s
     return key;
 }
 
+/* Ask for the passphrase of an encrypted private key, and decrypt the key. */
 static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const char *path,
                                     const struct blobseal_kek_options *o, struct blobseal_error *err)
 {
@@ -171,22 +175,23 @@ static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const
     size_t len = 0;
 
     if (sealed == NULL) {
-        st = bad_key(path, err, "malformed encrypted private key");
+        st = bad_key(path, err, "the encrypted private key is malformed");
     } else if (passphrase == NULL) {
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
     } else if (o->passphrase == NULL) {
         st = bad_key(path, err, "it is encrypted and no passphrase was given");
-        blobseal_advise(err, BLOBSEAL_ADVICE_PASSPHRASE, NULL, "supply the passphrase of the key");
+        blobseal_advise(err, BLOBSEAL_ADVICE_PASSPHRASE, NULL, "provide the passphrase of the key");
     } else {
         st = o->passphrase(o->passphrase_ctx, passphrase, MAX_PASSPHRASE, &len, err);
         if (st == BLOBSEAL_OK) {
             *key = decrypt_pkcs8(sealed, passphrase, len < MAX_PASSPHRASE ? len : 0);
             if (*key == NULL) {
-                st = bad_key(path, err, "wrong passphrase, or a kind of encryption that is not supported");
+                st = bad_key(path, err, "wrong passphrase, or an unsupported kind of encryption");
                 blobseal_hint(err, "%s",
-                              fips_is_on() ? "check the passphrase; FIPS mode needs PBES2 with PBKDF2: openssl pkcs8 "
-                                             "-topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW"
-                                           : "check the passphrase; to try it elsewhere: openssl pkey -noout -in FILE");
+                              fips_is_on()
+                                  ? "check the passphrase; FIPS mode requires PBES2 with PBKDF2: openssl pkcs8 "
+                                    "-topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW"
+                                  : "check the passphrase, for example with: openssl pkey -noout -in FILE");
             }
         }
     }
@@ -195,6 +200,7 @@ static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const
     return st;
 }
 
+/* Return the public key of a certificate, or NULL. */
 static EVP_PKEY *decode_certificate(const uint8_t *p, long len)
 {
     X509 *cert = d2i_X509(NULL, &p, len);
@@ -204,25 +210,26 @@ static EVP_PKEY *decode_certificate(const uint8_t *p, long len)
     return key;
 }
 
+/* Decode the key in a PEM block. */
 static enum blobseal_status decode(EVP_PKEY **key, const struct block *b, const char *path,
                                    const struct blobseal_kek_options *o, struct blobseal_error *err)
 {
     const uint8_t *p = b->data;
 
     *key = NULL;
-    if (!rsa_is_there()) {
-        (void)bad_key(path, err, "no provider of OpenSSL has RSA");
-        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode OpenSSL's FIPS provider must be loaded");
+    if (!rsa_is_available()) {
+        (void)bad_key(path, err, "no OpenSSL provider implements RSA");
+        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode, OpenSSL's FIPS provider must be loaded");
         return BLOBSEAL_E_CONFIG;
     }
     if (b->header[0] != '\0') {
-        (void)bad_key(path, err, "encrypted in the old way of OpenSSL (Proc-Type), which is unsafe");
+        (void)bad_key(path, err, "it is encrypted in OpenSSL's legacy format (Proc-Type), which is unsafe");
         blobseal_hint(err, "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW");
         return BLOBSEAL_E_CONFIG;
     }
     if (name_is(b, "ENCRYPTED PRIVATE KEY"))
         return decrypt(key, b, path, o, err);
-    if (is_private(b)) /* also "EC PRIVATE KEY" and the like, so that the message can name the kind */
+    if (is_private(b)) /* also "EC PRIVATE KEY" and similar, so that the message can name the type of the key */
         *key = d2i_AutoPrivateKey_ex(NULL, &p, b->len, NULL, NULL);
     else if (name_is(b, "RSA PUBLIC KEY"))
         *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, b->len);
@@ -230,9 +237,10 @@ static enum blobseal_status decode(EVP_PKEY **key, const struct block *b, const 
         *key = d2i_PUBKEY_ex(NULL, &p, b->len, NULL, NULL);
     else
         *key = decode_certificate(p, b->len);
-    return *key != NULL ? BLOBSEAL_OK : bad_key(path, err, "malformed key");
+    return *key != NULL ? BLOBSEAL_OK : bad_key(path, err, "the key is malformed");
 }
 
+/* Refuse a private key if others than the owner have any permission for its file. */
 static enum blobseal_status check_mode(const char *path, mode_t mode, struct blobseal_error *err)
 {
     if ((mode & (S_IRWXG | S_IRWXO)) == 0)
@@ -304,7 +312,7 @@ static enum blobseal_status pem_wrap(void *state, uint8_t *out, const struct blo
     size_t len;
 
     if (!bs_rsa_oaep_wrap(k->key, k->oaep, out, &len, secret->b, sizeof secret->b))
-        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "wrap for %s: OpenSSL failed", k->kid);
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "wrap for the key %s: OpenSSL failed", k->kid);
     return BLOBSEAL_OK;
 }
 
@@ -319,7 +327,7 @@ static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *se
         return BLOBSEAL_E_NOT_MINE;
     if (!bs_rsa_oaep_unwrap(k->key, oaep, secret->b, sizeof secret->b, &len, wrapped->key, wrapped->key_len) ||
         len != sizeof secret->b)
-        return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "it does not unwrap");
+        return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
     return BLOBSEAL_OK;
 }
 

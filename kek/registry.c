@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a key reference to a provider, and the KEK object that core works with. */
+/* The registry, which finds the provider for a key reference, and the KEK objects that core uses. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #define MAX_SCHEME    31
 #define MAX_PROVIDERS 32
 
-/* Schemes of providers that a build of this library may lack. A reference with one of them is never a path. */
+/* Schemes of providers that a build of this library may lack. A reference with such a scheme is never a path. */
 static const char *const reserved[] = {"pkcs11", "https", "http", "set"};
 
 struct blobseal_registry {
@@ -31,7 +31,7 @@ enum blobseal_status blobseal_registry_new(struct blobseal_registry **registry, 
 
     *registry = r;
     if (r == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make a registry of providers: no memory");
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "create the provider registry: no memory");
     for (; bs_builtin_providers[r->num] != NULL; r->num++)
         r->providers[r->num] = bs_builtin_providers[r->num];
     return BLOBSEAL_OK;
@@ -42,6 +42,7 @@ void blobseal_registry_free(struct blobseal_registry *registry)
     free(registry);
 }
 
+/* Return true if @s matches [a-z][a-z0-9+.-]{0,30}. */
 static bool scheme_is_valid(const char *s)
 {
     size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
@@ -53,7 +54,7 @@ static enum blobseal_status check_provider(const struct blobseal_provider *p, st
 {
     if (p == NULL || p->abi != BLOBSEAL_PROVIDER_ABI || p->scheme == NULL || p->open == NULL || p->wrap == NULL ||
         p->unwrap == NULL || !scheme_is_valid(p->scheme))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a provider lacks a function, or has another abi or a bad scheme");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a provider lacks a function, or its abi or scheme is not valid");
     return BLOBSEAL_OK;
 }
 
@@ -74,6 +75,7 @@ enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry, c
     return BLOBSEAL_OK;
 }
 
+/* Make sure that @err is filled if a provider failed without filling it. Return @st. */
 static enum blobseal_status checked(enum blobseal_status st, const struct blobseal_provider *provider, const char *key,
                                     struct blobseal_error *err)
 {
@@ -96,7 +98,7 @@ enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct bl
         if (info->kid[i] < '!' || info->kid[i] > '~')
             kid_len = 0;
     if (kid_len == 0 || kid_len > BLOBSEAL_MAX_KID || alg == NULL || !bs_key_algorithm_wraps_to(alg, info->wrapped_len))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "provider %s describes a key that no envelope can name",
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "provider %s describes a key that is not possible in an envelope",
                              provider->scheme);
     *kek = malloc(sizeof **kek);
     if (*kek == NULL)
@@ -105,7 +107,7 @@ enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct bl
     return BLOBSEAL_OK;
 }
 
-/* The length of the scheme of @ref if it is @scheme, else 0. */
+/* Return the length of @scheme if it is the scheme of @ref, otherwise 0. */
 static size_t scheme_len(const char *ref, const char *scheme)
 {
     size_t len = strlen(scheme);
@@ -113,7 +115,10 @@ static size_t scheme_len(const char *ref, const char *scheme)
     return strncmp(ref, scheme, len) == 0 && ref[len] == ':' ? len : 0;
 }
 
-/* The provider for @ref, and in *@rest what is behind the scheme. What has no known scheme is a path. NULL: CONFIG. */
+/*
+ * Find the provider for @ref, and set *@rest to the part of @ref after the scheme. A reference without a known scheme
+ * is a path. Return NULL if there is no provider. Errors: E_CONFIG.
+ */
 static const struct blobseal_provider *resolve(const char **rest, const struct blobseal_registry *registry,
                                                const char *ref, struct blobseal_error *err)
 {
@@ -126,7 +131,7 @@ static const struct blobseal_provider *resolve(const char **rest, const struct b
         *rest = ref + len + 1;
         if (len > 0)
             return list[i];
-        if (strcmp(list[i]->scheme, "file") == 0) /* an embedder may have put another one in the place of ours */
+        if (strcmp(list[i]->scheme, "file") == 0) /* not always bs_pem_provider: programs may replace it */
             files = list[i];
     }
     *rest = ref;
@@ -134,7 +139,7 @@ static const struct blobseal_provider *resolve(const char **rest, const struct b
         if (scheme_len(ref, reserved[i]) > 0) {
             (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "this build has no provider for keys of the form %s:...",
                                 reserved[i]);
-            blobseal_hint(err, "in this version a key is a PEM file; one whose name starts like that is file:NAME");
+            blobseal_hint(err, "this version supports keys in PEM files; if this is the name of a file, use file:NAME");
             return NULL;
         }
     return files;
@@ -152,7 +157,7 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
     void *state = NULL;
 
     *kek = NULL;
-    if (!blobseal_struct_import(&o, sizeof o, options)) /* the provider sees every member of this version */
+    if (!blobseal_struct_import(&o, sizeof o, options)) /* so the provider gets all members of this version */
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "open a key: options without their size, or newer than the library");
     provider = resolve(&rest, registry, ref, err);

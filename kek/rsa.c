@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RSA keys as KEKs: which ones are accepted, their key id, RSAES-OAEP, and making new ones. */
+/* RSA keys as KEKs: checking them, computing their key ids, RSAES-OAEP, and generating new ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 
 #include "kek/rsa.h"
 
-/* OWASP's figure for PBKDF2-HMAC-SHA-256 (Password Storage Cheat Sheet, 2023). OpenSSL's own default is 2048. */
+/* As recommended by OWASP for PBKDF2-HMAC-SHA-256 (Password Storage Cheat Sheet, 2023). OpenSSL's default is 2048. */
 #define PBKDF2_ITERATIONS 600000
 
 static bool size_is_accepted(int bits)
@@ -36,17 +36,17 @@ enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobse
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s %s key: an RSA key is needed", what,
                             type != NULL && strchr("AEIOU", type[0]) != NULL ? "an" : "a",
                             type != NULL ? type : "unknown");
-        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "make or choose an RSA key of 2048, 3072 or 4096 bits");
+        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key of 2048, 3072 or 4096 bits");
         return BLOBSEAL_E_CONFIG;
     }
     if (!size_is_accepted(EVP_PKEY_get_bits(key))) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
                             "%s has %d bits: RSA keys of 2048, 3072 or 4096 bits are accepted", what,
                             EVP_PKEY_get_bits(key));
-        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "make or choose an RSA key of 2048, 3072 or 4096 bits");
+        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key of 2048, 3072 or 4096 bits");
         return BLOBSEAL_E_CONFIG;
     }
-    /* FIPS 186-5 A.1.1: odd, above 2^16, below 2^256. */
+    /* FIPS 186-5 A.1.1: the public exponent is odd, above 2^16 and below 2^256. */
     sound = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) && BN_num_bits(e) > 16 &&
             BN_num_bits(e) <= 256;
     BN_free(e);
@@ -55,7 +55,7 @@ enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobse
     return BLOBSEAL_OK;
 }
 
-/* Append the base64url text of a number, big-endian without leading zeros. */
+/* Append a parameter of the key in base64url: an unsigned big-endian number without leading zeros. */
 static bool append_number(char *json, size_t cap, size_t *len, EVP_PKEY *key, const char *param)
 {
     uint8_t bytes[512];
@@ -106,8 +106,9 @@ bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key)
 
 /* ---- OAEP -------------------------------------------------------------------------------------------------------- */
 
-/* All that OAEP needs in one call: setters would each look up the digest on their own. */
-static EVP_PKEY_CTX *oaep_start(EVP_PKEY *key, enum blobseal_oaep oaep, bool wrap)
+/* Create a context for OAEP. All parameters are passed in one call, because each setter would look up the digest again.
+ * Return NULL if OpenSSL failed. */
+static EVP_PKEY_CTX *start_oaep(EVP_PKEY *key, enum blobseal_oaep oaep, bool wrap)
 {
     char *md = oaep == BLOBSEAL_OAEP_SHA1 ? OSSL_DIGEST_NAME_SHA1 : OSSL_DIGEST_NAME_SHA2_256;
     const OSSL_PARAM params[] = {
@@ -127,7 +128,7 @@ static EVP_PKEY_CTX *oaep_start(EVP_PKEY *key, enum blobseal_oaep oaep, bool wra
 bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, const uint8_t *in,
                       size_t len)
 {
-    EVP_PKEY_CTX *ctx = oaep_start(key, oaep, true);
+    EVP_PKEY_CTX *ctx = start_oaep(key, oaep, true);
     bool ok;
 
     *out_len = (size_t)EVP_PKEY_get_size(key);
@@ -141,7 +142,7 @@ bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size
 bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap, size_t *out_len,
                         const uint8_t *in, size_t len)
 {
-    EVP_PKEY_CTX *ctx = oaep_start(key, oaep, false);
+    EVP_PKEY_CTX *ctx = start_oaep(key, oaep, false);
     uint8_t block[BLOBSEAL_MAX_WRAPPED];
     size_t n = sizeof block;
     bool ok = ctx != NULL && len == (size_t)EVP_PKEY_get_size(key) && EVP_PKEY_decrypt(ctx, block, &n, in, len) == 1 &&
@@ -158,9 +159,9 @@ bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, si
     return ok;
 }
 
-/* ---- New keys ---------------------------------------------------------------------------------------------------- */
+/* ---- Generating keys --------------------------------------------------------------------------------------------- */
 
-/* PKCS#8, encrypted where there is a passphrase: PBES2 with PBKDF2-HMAC-SHA-256 and AES-256-CBC. */
+/* Write the private key in PKCS#8. If there is a passphrase, encrypt with PBES2 (PBKDF2-HMAC-SHA-256, AES-256-CBC). */
 static bool write_private(BIO *bio, EVP_PKEY *key, const char *passphrase)
 {
     PKCS8_PRIV_KEY_INFO *plain = NULL;
@@ -177,7 +178,7 @@ static bool write_private(BIO *bio, EVP_PKEY *key, const char *passphrase)
     sealed = PKCS8_set0_pbe(passphrase, (int)strlen(passphrase), plain, pbe);
     if (sealed == NULL)
         goto out;
-    pbe = NULL; /* now part of @sealed */
+    pbe = NULL; /* owned by @sealed now */
     ok = PEM_write_bio_PKCS8(bio, sealed) == 1;
 out:
     X509_SIG_free(sealed);
@@ -186,8 +187,8 @@ out:
     return ok;
 }
 
-/* Copy what @bio holds, with a zero byte behind it. */
-static char *bio_text(BIO *bio, size_t *len, bool secret)
+/* Copy the contents of @bio and append a zero byte. Return NULL if there is no memory. */
+static char *copy_text(BIO *bio, size_t *len, bool secret)
 {
     char *data, *copy;
 
@@ -215,13 +216,13 @@ enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned
     key = private != NULL && public != NULL ? EVP_RSA_gen(bits) : NULL;
     if (key == NULL || !write_private(private, key, passphrase) || PEM_write_bio_PUBKEY(public, key) != 1 ||
         !bs_rsa_kid(pair->kid, key)) {
-        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "make an RSA key: OpenSSL failed");
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "generate an RSA key: OpenSSL failed");
         goto out;
     }
-    pair->private_pem = bio_text(private, &pair->private_len, true);
-    pair->public_pem = bio_text(public, &pair->public_len, false);
+    pair->private_pem = copy_text(private, &pair->private_len, true);
+    pair->public_pem = copy_text(public, &pair->public_len, false);
     if (pair->private_pem == NULL || pair->public_pem == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make an RSA key: no memory");
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "generate an RSA key: no memory");
 out:
     if (st != BLOBSEAL_OK)
         blobseal_keypair_clear(pair);

@@ -175,7 +175,7 @@ key_refused 7 E-INPUT "Is a directory" -k .
 key_refused 2 E-CONFIG "empty.pem: no PEM block" -k empty.pem
 key_refused 2 E-CONFIG "f: no PEM block" -k f
 key_refused 2 E-CONFIG "larger than 64 KiB" -k big.pem
-key_refused 2 E-CONFIG "malformed key" -k bad.pem
+key_refused 2 E-CONFIG "the key is malformed" -k bad.pem
 
 title="private keys that others can read"
 for mode in 0644 0640 0604 0660 0602 0610; do
@@ -236,7 +236,7 @@ if part "keys of other kinds" openssl; then
     key_refused 2 E-CONFIG "small.pem has 1024 bits" -k small.pem
     key_refused 2 E-CONFIG "odd.pem has 2056 bits" -k odd.pem
     key_refused 2 E-CONFIG "three.pem has an unsafe public exponent" -k three.pem
-    key_refused 2 E-CONFIG "old way of OpenSSL" -k old.pem
+    key_refused 2 E-CONFIG "OpenSSL's legacy format" -k old.pem
     title="passphrases"
     key_refused 2 E-CONFIG "locked.pem is encrypted, and there is no terminal" -k locked.pem
     (umask 077 && echo wrong >wrong && : >empty && head -c 2000 /dev/zero | tr '\0' a >long)

@@ -118,8 +118,8 @@ refuses() { # what the mode does not know
     run doctor -q -k scrypt.pem --passphrase-file "$keys/passphrase"
     expect_code 0
     run_in_fips doctor -q -k scrypt.pem --passphrase-file "$keys/passphrase"
-    expect_error 2 E-CONFIG "wrong passphrase, or a kind of encryption that is not supported"
-    expect_stderr "hint: .*FIPS mode needs PBES2 with PBKDF2"
+    expect_error 2 E-CONFIG "wrong passphrase, or an unsupported kind of encryption"
+    expect_stderr "hint: .*FIPS mode requires PBES2 with PBKDF2"
 }
 
 fresh "a stand-in for the FIPS provider"
