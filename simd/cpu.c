@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this CPU can do, as far as the operating system keeps the registers for it. Source: Intel SDM, CPUID and XGETBV.
- */
+/* Detecting CPU features whose registers the operating system has enabled. Source: Intel SDM, CPUID and XGETBV. */
 #include "simd/simd.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -16,11 +15,12 @@ const char *bs_cpu_feature_name(unsigned bit)
     return bit < sizeof names / sizeof names[0] ? names[bit] : NULL;
 }
 
-static bool has(uint32_t word, unsigned bit)
+static bool has_bit(uint32_t word, unsigned bit)
 {
     return (word >> bit & 1) != 0;
 }
 
+/* Return @feature if @condition is true, otherwise 0. */
 static uint32_t when(bool condition, uint32_t feature)
 {
     return condition ? feature : 0;
@@ -28,16 +28,17 @@ static uint32_t when(bool condition, uint32_t feature)
 
 uint32_t bs_cpu_decode(const struct bs_cpu_words *w)
 {
-    bool os = has(w->leaf1_ecx, 27); /* the system uses XSAVE, so that XCR0 says something */
-    bool ymm = os && (w->xcr0 & 0x06) == 0x06 && has(w->leaf1_ecx, 28);
-    bool zmm = ymm && (w->xcr0 & 0xE0) == 0xE0 && has(w->leaf7_ebx, 16);
-    uint32_t f = when(has(w->leaf1_ecx, 19), BS_CPU_SSE41) | when(has(w->leaf1_ecx, 25), BS_CPU_AES) |
-                 when(has(w->leaf1_ecx, 1), BS_CPU_PCLMUL) | when(has(w->leaf7_ebx, 29), BS_CPU_SHA);
+    bool os = has_bit(w->leaf1_ecx, 27); /* the operating system uses XSAVE, so XCR0 is valid */
+    bool ymm = os && (w->xcr0 & 0x06) == 0x06 && has_bit(w->leaf1_ecx, 28);
+    bool zmm = ymm && (w->xcr0 & 0xE0) == 0xE0 && has_bit(w->leaf7_ebx, 16);
+    uint32_t f = when(has_bit(w->leaf1_ecx, 19), BS_CPU_SSE41) | when(has_bit(w->leaf1_ecx, 25), BS_CPU_AES) |
+                 when(has_bit(w->leaf1_ecx, 1), BS_CPU_PCLMUL) | when(has_bit(w->leaf7_ebx, 29), BS_CPU_SHA);
 
-    f |= when(ymm, BS_CPU_AVX) | when(ymm && has(w->leaf7_ebx, 5), BS_CPU_AVX2) |
-         when(ymm && has(w->leaf7_ecx, 9), BS_CPU_VAES) | when(ymm && has(w->leaf7_ecx, 10), BS_CPU_VPCLMULQDQ);
-    f |= when(zmm, BS_CPU_AVX512F) | when(zmm && has(w->leaf7_ebx, 17), BS_CPU_AVX512DQ) |
-         when(zmm && has(w->leaf7_ebx, 30), BS_CPU_AVX512BW) | when(zmm && has(w->leaf7_ebx, 31), BS_CPU_AVX512VL);
+    f |= when(ymm, BS_CPU_AVX) | when(ymm && has_bit(w->leaf7_ebx, 5), BS_CPU_AVX2) |
+         when(ymm && has_bit(w->leaf7_ecx, 9), BS_CPU_VAES) | when(ymm && has_bit(w->leaf7_ecx, 10), BS_CPU_VPCLMULQDQ);
+    f |= when(zmm, BS_CPU_AVX512F) | when(zmm && has_bit(w->leaf7_ebx, 17), BS_CPU_AVX512DQ) |
+         when(zmm && has_bit(w->leaf7_ebx, 30), BS_CPU_AVX512BW) |
+         when(zmm && has_bit(w->leaf7_ebx, 31), BS_CPU_AVX512VL);
     if ((f & BS_CPU_FOR_WIDE) == BS_CPU_FOR_WIDE)
         f |= BS_CPU_WIDE;
     return f;
@@ -55,7 +56,7 @@ uint32_t bs_cpu_features(void)
         w.leaf7_ebx = ebx;
         w.leaf7_ecx = ecx;
     }
-    if (has(w.leaf1_ecx, 27)) {
+    if (has_bit(w.leaf1_ecx, 27)) {
         __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
         w.xcr0 = (uint64_t)high << 32 | low;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of AES-256-GCM implementations and the choice from it, which a key keeps for its life. */
+/* The table of AES-256-GCM implementations. One is chosen when a key is initialised, and the key keeps it. */
 #include <stdatomic.h>
 
 #include <openssl/evp.h>
@@ -17,30 +17,31 @@ const struct bs_gcm_impl *const bs_gcm_impls[] = {
 #endif
     &bs_gcm_openssl, NULL};
 
-/* The place in the table. */
-static size_t pick(uint32_t features)
+/* Return the index of the first entry that runs on a CPU with these features. */
+static size_t find_entry(uint32_t features)
 {
     size_t i = 0;
 
-    while ((bs_gcm_impls[i]->needs & features) != bs_gcm_impls[i]->needs) /* the last one needs nothing */
+    while ((bs_gcm_impls[i]->needs & features) != bs_gcm_impls[i]->needs) /* the last entry needs none */
         i++;
     return i;
 }
 
 const struct bs_gcm_impl *bs_gcm_pick(uint32_t features)
 {
-    return bs_gcm_impls[pick(features)];
+    return bs_gcm_impls[find_entry(features)];
 }
 
-/* Asked for once a process: CPUID is slow in a virtual machine, and the answer is the same for every thread. */
-static uint32_t features(void)
+/* Return the features of this CPU. They are determined once per process, because CPUID is slow in a virtual machine and
+ * its result is the same in every thread. */
+static uint32_t cpu_features(void)
 {
     static _Atomic uint32_t known;
-    static const uint32_t asked = (uint32_t)1 << 31;
+    static const uint32_t valid = (uint32_t)1 << 31; /* set once the features are known */
     uint32_t f = atomic_load_explicit(&known, memory_order_relaxed);
 
     if (f == 0) {
-        f = bs_cpu_features() | asked;
+        f = bs_cpu_features() | valid;
         atomic_store_explicit(&known, f, memory_order_relaxed);
     }
     return f;
@@ -48,14 +49,16 @@ static uint32_t features(void)
 
 bool bs_gcm_runs_here(const struct bs_gcm_impl *impl)
 {
-    return (impl->needs & features()) == impl->needs;
+    return (impl->needs & cpu_features()) == impl->needs;
 }
 
-/* Our kernels are no validated modules: in FIPS mode the CPU has no say. Asked anew for each key, for it can be
- * switched on. */
+/*
+ * Choose an entry for a new key. Our kernels are not FIPS-validated, so FIPS mode always selects OpenSSL. The mode is
+ * checked for each key, because a program can enable it at any time.
+ */
 static size_t choose(void)
 {
-    return pick(EVP_default_properties_is_fips_enabled(NULL) == 1 ? 0 : features());
+    return find_entry(EVP_default_properties_is_fips_enabled(NULL) == 1 ? 0 : cpu_features());
 }
 
 const struct bs_gcm_impl *bs_gcm_choose(void)
@@ -63,7 +66,10 @@ const struct bs_gcm_impl *bs_gcm_choose(void)
     return bs_gcm_impls[choose()];
 }
 
-/* Once a process for each entry; threads that come first together may all run it. What has failed is tried again. */
+/*
+ * Run the self-test of entry @i, unless it has already passed in this process. Threads that need the entry at the same
+ * time may all run it. A self-test that failed runs again for the next key.
+ */
 static enum bs_gcm_status test_once(size_t i)
 {
     static _Atomic uint32_t passed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AES-256-GCM through OpenSSL's EVP: needs no CPU feature of its own, and is what other entries are tested against. */
+/* AES-256-GCM with OpenSSL's EVP. It requires no CPU features, and the other entries are tested against it. */
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -8,7 +8,7 @@
 
 #include "simd/simd.h"
 
-/* The default properties of the default context decide which provider serves. */
+/* Fetch the cipher and set the key. The default properties of OpenSSL's default library context select the provider. */
 static enum bs_gcm_status openssl_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
 {
     EVP_CIPHER *gcm;
@@ -17,7 +17,7 @@ static enum bs_gcm_status openssl_init(struct bs_gcm_key *key, const uint8_t raw
 
     (void)ERR_set_mark();
     gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    (void)ERR_pop_to_mark(); /* what is missing is no news to the program's own uses of OpenSSL */
+    (void)ERR_pop_to_mark(); /* a missing cipher must leave no errors in the queue, which the host program shares */
     if (gcm == NULL)
         st = BS_GCM_NO_CIPHER;
     else if (ctx == NULL || EVP_CipherInit_ex2(ctx, gcm, raw, NULL, 1, NULL) != 1 ||
@@ -37,16 +37,20 @@ static void openssl_clear(struct bs_gcm_key *key)
     EVP_CIPHER_CTX_free(key->state);
 }
 
-/* NIST SP 800-38D section 8.2.1 with C2SP's counter: the last 8 of 12 bytes take BE64(index). */
-static void nonce_at(uint8_t out[BS_GCM_NONCE_LEN], const uint8_t *base, uint64_t index)
+/* Compute the nonce of message @index: XOR the last 8 of the 12 bytes of @base with BE64(index). Source: NIST SP
+ * 800-38D section 8.2.1, with C2SP's counter. */
+static void make_nonce(uint8_t out[BS_GCM_NONCE_LEN], const uint8_t *base, uint64_t index)
 {
     memcpy(out, base, BS_GCM_NONCE_LEN);
     for (unsigned i = 0; i < 8; i++)
         out[BS_GCM_NONCE_LEN - 1 - i] ^= (uint8_t)(index >> (8 * i));
 }
 
-/* EVP takes bytes that lie exactly where they go to, or apart from it: others move there first. */
-static const uint8_t *settled(uint8_t *to, const uint8_t *from, size_t len)
+/*
+ * Return a pointer to @len input bytes that EVP may process into @to. EVP requires that input and output are identical
+ * or do not overlap. If @from and @to overlap partially, the input is moved to @to first.
+ */
+static const uint8_t *avoid_overlap(uint8_t *to, const uint8_t *from, size_t len)
 {
     uintptr_t a = (uintptr_t)to, b = (uintptr_t)from;
 
@@ -65,10 +69,10 @@ static bool openssl_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, u
         size_t len = bs_gcm_message_len(run, i);
         int n = 0;
 
-        nonce_at(nonce, run->nonce, run->first + i);
+        make_nonce(nonce, run->nonce, run->first + i);
         if (EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, 1, NULL) != 1 ||
-            (len > 0 &&
-             (EVP_CipherUpdate(ctx, sealed, &n, settled(sealed, plain, len), (int)len) != 1 || (size_t)n != len)) ||
+            (len > 0 && (EVP_CipherUpdate(ctx, sealed, &n, avoid_overlap(sealed, plain, len), (int)len) != 1 ||
+                         (size_t)n != len)) ||
             EVP_CipherFinal_ex(ctx, sealed + len, &n) != 1 ||
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, BS_GCM_TAG_LEN, sealed + len) != 1)
             return false;
@@ -78,19 +82,20 @@ static bool openssl_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, u
     return true;
 }
 
-/* The tag is set before anything is decrypted and only Final's answer counts: the order that EVP documents. */
+/* Open one message, in the order that EVP documents: the tag is set before decryption, and only the result of the final
+ * call decides. */
 static bool open_message(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *plain, const uint8_t *sealed, size_t len)
 {
     uint8_t tag[BS_GCM_TAG_LEN];
-    uint8_t none[BS_GCM_TAG_LEN]; /* GCM's Final yields no bytes; it still wants a place for them */
+    uint8_t unused[BS_GCM_TAG_LEN]; /* the final call requires a buffer but writes nothing in GCM mode */
     int n = 0;
 
     memcpy(tag, sealed + len, sizeof tag);
     return EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, 0, NULL) == 1 &&
            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) == 1 &&
            (len == 0 ||
-            (EVP_CipherUpdate(ctx, plain, &n, settled(plain, sealed, len), (int)len) == 1 && (size_t)n == len)) &&
-           EVP_CipherFinal_ex(ctx, none, &n) == 1;
+            (EVP_CipherUpdate(ctx, plain, &n, avoid_overlap(plain, sealed, len), (int)len) == 1 && (size_t)n == len)) &&
+           EVP_CipherFinal_ex(ctx, unused, &n) == 1;
 }
 
 static bool openssl_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed)
@@ -101,7 +106,7 @@ static bool openssl_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, u
     for (size_t i = 0; i < run->num; i++) {
         size_t len = bs_gcm_message_len(run, i);
 
-        nonce_at(nonce, run->nonce, run->first + i);
+        make_nonce(nonce, run->nonce, run->first + i);
         if (!open_message(key->state, nonce, plain, sealed, len)) {
             OPENSSL_cleanse(plain, left);
             return false;

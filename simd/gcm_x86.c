@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AES-256-GCM by the instructions of x86 CPUs, in three widths from one body, gcm_x86_template.h: here is what does not
- * depend on the width. A key schedule and the powers of H lie in the struct bs_gcm_key itself.
+ * AES-256-GCM with the AES and carry-less multiplication instructions of x86 CPUs, for three vector widths. This file
+ * contains the code that does not depend on the width, and includes gcm_x86_template.h once per width. The key schedule
+ * and the powers of the hash key H are stored in the struct bs_gcm_key.
  */
 #ifdef __x86_64__
 #    include <immintrin.h>
@@ -14,20 +15,24 @@
 #    define BASE        __attribute__((target("aes,pclmul,ssse3,sse4.1")))
 #    define MAX_LANES   4
 #    define MAX_STEP    (8 * MAX_LANES)
-#    define MAX_POWERS  (MAX_STEP + 1)               /* of a step of the widest vectors, and the length block */
-#    define LANE_POWERS (MAX_POWERS + 2 * MAX_LANES) /* where those start that are the same in all lanes      */
+#    define MAX_POWERS  (MAX_STEP + 1)               /* for a step of the widest vectors and the length block */
+#    define LANE_POWERS (MAX_POWERS + 2 * MAX_LANES) /* index of the powers that are the same in all lanes    */
 #    define NUM_POWERS  (LANE_POWERS + MAX_STEP)
 
+/*
+ * The expanded key. `powers` contains H^33 ... H, each divided by x, then zeros, then one power for each vector of a
+ * step, repeated in every lane. `folded` contains the XOR of the halves of each power, for Karatsuba's method.
+ */
 struct key {
     __m128i rounds[15];
-    __m128i powers[NUM_POWERS]; /* H^33 ... H, each divided by x; zeros; one for each vector of a step, in every lane */
-    __m128i folded[NUM_POWERS]; /* of each the sum of its halves */
+    __m128i powers[NUM_POWERS];
+    __m128i folded[NUM_POWERS];
 };
 
-/* How far a folded power stands behind its power. */
+/* Offset from a power to the same power in `folded`. */
 #    define FOLDED (offsetof(struct key, folded) - offsetof(struct key, powers))
 
-_Static_assert(sizeof(struct key) <= sizeof(((struct bs_gcm_key *)NULL)->schedule), "the schedule has room");
+_Static_assert(sizeof(struct key) <= sizeof(((struct bs_gcm_key *)NULL)->schedule), "the expanded key fits");
 
 static INLINE struct key *key_of(struct bs_gcm_key *key)
 {
@@ -36,12 +41,13 @@ static INLINE struct key *key_of(struct bs_gcm_key *key)
 
 static const uint8_t zeros[MAX_STEP * 16];
 
-/* Blocks are numbers with the first byte on top; counters are such numbers in the last four bytes. */
+/* In GCM, the first byte of a block is the most significant one. The counter is in the last four bytes, also
+ * big-endian. Arithmetic requires the bytes in reverse order. COUNTER(n) is n as a counter in that order. */
 #    define REVERSE_BYTES   _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 #    define REVERSE_COUNTER _mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #    define COUNTER(n)      _mm_set_epi32(n, 0, 0, 0)
 
-/* The compiler must not drop it. */
+/* Clear @len bytes in a way that the compiler does not optimise away. */
 static void wipe(void *p, size_t len)
 {
     memset(p, 0, len);
@@ -50,6 +56,7 @@ static void wipe(void *p, size_t len)
 
 /* ---- AES --------------------------------------------------------------------------------------------------------- */
 
+/* Encrypt one block. */
 static INLINE BASE __m128i encrypt(const struct key *k, __m128i block)
 {
     block = _mm_xor_si128(block, k->rounds[0]);
@@ -58,12 +65,13 @@ static INLINE BASE __m128i encrypt(const struct key *k, __m128i block)
     return _mm_aesenclast_si128(block, k->rounds[14]);
 }
 
-/* The next round key from the one two before, @t being made of the one before. FIPS 197 section 5.2. */
-static INLINE BASE __m128i next_round(__m128i before, __m128i t)
+/* Compute round key i from round key i - 2, @key, and from @t, which is derived from round key i - 1. FIPS 197 section
+ * 5.2. */
+static INLINE BASE __m128i next_round(__m128i key, __m128i t)
 {
-    before = _mm_xor_si128(before, _mm_slli_si128(before, 4));
-    before = _mm_xor_si128(before, _mm_slli_si128(before, 8));
-    return _mm_xor_si128(before, t);
+    key = _mm_xor_si128(key, _mm_slli_si128(key, 4));
+    key = _mm_xor_si128(key, _mm_slli_si128(key, 8));
+    return _mm_xor_si128(key, t);
 }
 
 #    define EVEN(i, rcon)                                                                                              \
@@ -73,6 +81,7 @@ static INLINE BASE __m128i next_round(__m128i before, __m128i t)
         k->rounds[i] =                                                                                                 \
             next_round(k->rounds[(i)-2], _mm_shuffle_epi32(_mm_aeskeygenassist_si128(k->rounds[(i)-1], 0), 0xAA))
 
+/* Compute the round keys of AES-256. */
 static BASE void expand(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN])
 {
     k->rounds[0] = _mm_loadu_si128((const void *)raw);
@@ -95,8 +104,9 @@ static BASE void expand(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN])
 /* ---- GHASH ------------------------------------------------------------------------------------------------------- */
 
 /*
- * A product of byte-reversed blocks, 256 bits in three parts, modulo the polynomial. In reversed order the bits to fold
- * away are the low ones; each step takes 64 of them off by adding a multiple of the polynomial that ends in them.
+ * Reduce a product of byte-reversed blocks, 256 bits in three parts, modulo the polynomial of GHASH. In reversed order,
+ * the low bits are to be eliminated. Each of the two steps eliminates 64 bits by adding the multiple of the polynomial
+ * that has the same low bits.
  */
 #    define POLYNOMIAL _mm_cvtsi64_si128((long long)0xC200000000000000)
 
@@ -111,6 +121,7 @@ static INLINE BASE __m128i reduce(__m128i lo, __m128i mid, __m128i hi)
     return _mm_xor_si128(hi, lo);
 }
 
+/* Multiply in GHASH's field, where one factor has been divided by x. */
 static INLINE BASE __m128i multiply(__m128i a, __m128i b)
 {
     return reduce(_mm_clmulepi64_si128(a, b, 0x00),
@@ -118,7 +129,8 @@ static INLINE BASE __m128i multiply(__m128i a, __m128i b)
                   _mm_clmulepi64_si128(a, b, 0x11));
 }
 
-/* H divided by x: a shift in reversed order, so that products of it need none. In constant time. */
+/* Divide H by x, in constant time. In reversed order this is a shift by one bit. Doing it once for H makes such a shift
+ * of every product unnecessary. */
 static BASE __m128i divide_by_x(__m128i h)
 {
     uint64_t low = (uint64_t)_mm_cvtsi128_si64(h), high = (uint64_t)_mm_extract_epi64(h, 1);
@@ -128,9 +140,10 @@ static BASE __m128i divide_by_x(__m128i h)
                           (long long)((low << 1) ^ (carry & 1)));
 }
 
-static BASE void key_setup(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int workers)
+/* Expand the key for vectors of @lanes blocks. */
+static BASE void expand_key(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int lanes)
 {
-    const int step = 8 * workers;
+    const int step = 8 * lanes;
     __m128i h;
 
     memset(k, 0, sizeof *k);
@@ -140,7 +153,7 @@ static BASE void key_setup(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], int
     for (int i = 2; i <= step + 1; i++)
         k->powers[MAX_POWERS - i] = multiply(k->powers[MAX_POWERS - i + 1], h);
     for (int i = 0; i < step; i++)
-        k->powers[LANE_POWERS + i] = k->powers[MAX_POWERS - step + i / workers * workers];
+        k->powers[LANE_POWERS + i] = k->powers[MAX_POWERS - step + i / lanes * lanes];
     for (int i = 0; i < NUM_POWERS; i++)
         k->folded[i] = _mm_xor_si128(k->powers[i], _mm_shuffle_epi32(k->powers[i], 0x4E));
 }
@@ -152,7 +165,7 @@ static void clear(struct bs_gcm_key *key)
 
 /* ---- Messages ---------------------------------------------------------------------------------------------------- */
 
-/* The first counter block of message @i (that of its tag), with the counter in the order that adds. */
+/* Return the first counter block of message @i, which encrypts the tag, with the counter in native byte order. */
 static INLINE BASE __m128i nonce_of(const struct bs_gcm_run *run, size_t i)
 {
     uint64_t index = __builtin_bswap64(run->first + i), tail;
@@ -164,27 +177,30 @@ static INLINE BASE __m128i nonce_of(const struct bs_gcm_run *run, size_t i)
     return _mm_set_epi32(1, (int)(tail >> 32), (int)tail, (int)head);
 }
 
+/* Encrypt a counter block whose counter is in native byte order. */
 static INLINE BASE __m128i encrypt_block(const struct key *k, __m128i nonce)
 {
     return encrypt(k, _mm_shuffle_epi8(nonce, REVERSE_COUNTER));
 }
 
-static INLINE BASE __m128i tag_of(__m128i sum, __m128i mask)
+/* Return the tag for a GHASH value. @mask is the encrypted first counter block. */
+static INLINE BASE __m128i tag_of(__m128i hash, __m128i mask)
 {
-    return _mm_xor_si128(_mm_shuffle_epi8(sum, REVERSE_BYTES), mask);
+    return _mm_xor_si128(_mm_shuffle_epi8(hash, REVERSE_BYTES), mask);
 }
 
-/* In constant time. */
-static INLINE BASE bool tag_is(const uint8_t *tag, __m128i sum, __m128i mask)
+/* Compare @tag with the tag for a GHASH value, in constant time. */
+static INLINE BASE bool tag_is(const uint8_t *tag, __m128i hash, __m128i mask)
 {
     __m128i given = _mm_loadu_si128((const void *)tag);
 
-    return _mm_movemask_epi8(_mm_cmpeq_epi8(given, tag_of(sum, mask))) == 0xFFFF;
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(given, tag_of(hash, mask))) == 0xFFFF;
 }
 
 /*
- * Where a step of ciphertext stands in its message. Another step takes up the sum of each lane, over every LANES-th
- * block; a tail and a tag take a sum in the first lane.
+ * The position of a step of ciphertext in its message, which determines the form of the hash after the step. If another
+ * step follows, each lane keeps its own hash, over every LANES-th block. Before a tail and at the end of the message,
+ * the lanes are combined into one hash in the first lane.
  */
 enum place {
     WITHIN,
@@ -192,19 +208,19 @@ enum place {
     AT_END,
 };
 
-/* That of the step which starts @left bytes before the end. */
+/* Return the position of the step that starts @left bytes before the end of its message. */
 static INLINE enum place place_of(size_t left, size_t step_len)
 {
     return left == step_len ? AT_END : left < 2 * step_len ? BEFORE_TAIL : WITHIN;
 }
 
-/* A step that sealing has not summed yet. */
-struct behind {
+/* A step of ciphertext that has been written by sealing but not hashed yet. */
+struct pending {
     const uint8_t *step;
     enum place place;
-    uint64_t bits; /* length of its message, for AT_END */
-    uint8_t *tag;  /* where its tag belongs             */
-    __m128i mask;
+    uint64_t bits; /* length of its message in bits, for AT_END */
+    uint8_t *tag;  /* where to write the tag, for AT_END        */
+    __m128i mask;  /* for the tag                               */
 };
 
 static INLINE BASE void store(uint8_t *to, __m128i block)
@@ -212,37 +228,40 @@ static INLINE BASE void store(uint8_t *to, __m128i block)
     _mm_storeu_si128((void *)to, block);
 }
 
-static INLINE BASE void put_tag(const struct behind *b, __m128i sum)
+static INLINE BASE void put_tag(const struct pending *p, __m128i hash)
 {
-    store(b->tag, tag_of(sum, b->mask));
+    store(p->tag, tag_of(hash, p->mask));
 }
 
 /* ---- Counter-mode caching ---------------------------------------------------------------------------------------- */
 
 /*
- * Two rounds of AES bring together bytes 0, 5, 10 and 15 of a block, and three more groups of four; what comes of the
- * groups is added up. So two rounds of counter blocks that differ in their last byte alone differ in one of 256 terms,
- * and messages whose nonces agree in bytes 0, 5 and 10 share these terms. Of 14 rounds they save two. To make them
- * takes the rounds that 4 KiB save, to store and to wipe them as long again. A term is found by its counter, which is
- * no secret.
+ * The result of two rounds of AES is the XOR of four terms. One of them depends on bytes 0, 5, 10 and 15 of the block
+ * only, each of the others on four other bytes. Counter blocks that differ only in their last byte, byte 15, therefore
+ * differ in one term, which has 256 possible values. These values are cached. They are the same for all messages whose
+ * nonces agree in bytes 0, 5 and 10.
+ *
+ * The cache saves two of the 14 rounds. Computing the values costs as many rounds as are saved in 4 KiB, and storing
+ * and wiping them takes the same time again. The index of a value is the last byte of the counter, which is not secret.
  *
  * Source: Park and Lee, "FACE: Fast AES CTR mode Encryption Techniques based on the Reuse of Repetitive Data", CHES
  * 2018.
  */
-#    define CACHE_NUM  256
-#    define CACHE_PAYS ((size_t)20480)       /* bytes of a run                                     */
-#    define CACHE_FOR  0x00FF00000000FF00ULL /* what bytes 5 and 10 of a nonce have of its number */
+#    define CACHE_NUM     256
+#    define CACHE_MIN_LEN ((size_t)20480)       /* bytes of the shortest run for which it saves time           */
+#    define CACHE_MASK    0x00FF00000000FF00ULL /* the bits of a message number in bytes 5 and 10 of its nonce */
 
 struct cache {
-    _Alignas(64) __m128i unused[2]; /* counters start at 2: so is the first of them aligned */
+    _Alignas(64) __m128i unused[2]; /* aligns terms[2], the first one that is used, because counters start at 2 */
     __m128i terms[CACHE_NUM];
-    uint64_t number; /* what CACHE_FOR leaves of those of its messages */
-    unsigned num;    /* CACHE_NUM, or 0 while there are no terms       */
+    uint64_t number; /* number of a message that the terms are valid for, masked with CACHE_MASK */
+    unsigned num;    /* CACHE_NUM, or 0 while there are no terms                                 */
 };
 
+/* Return true if the terms are valid for message @number. */
 static INLINE bool cache_fits(const struct cache *c, uint64_t number)
 {
-    return c->num != 0 && c->number == (number & CACHE_FOR);
+    return c->num != 0 && c->number == (number & CACHE_MASK);
 }
 
 static INLINE void cache_wipe(struct cache *c)
@@ -251,7 +270,7 @@ static INLINE void cache_wipe(struct cache *c)
         wipe(c->terms, sizeof c->terms);
 }
 
-/* Two rounds of @block, its counter in the order that adds, with 0 for the last byte of the counter. */
+/* Encrypt @block, whose counter is in native byte order, for two rounds, with 0 as the last byte of the counter. */
 static INLINE BASE __m128i two_rounds(const struct key *k, __m128i block)
 {
     block = _mm_shuffle_epi8(_mm_andnot_si128(COUNTER(255), block), REVERSE_COUNTER);
@@ -259,19 +278,21 @@ static INLINE BASE __m128i two_rounds(const struct key *k, __m128i block)
     return _mm_aesenc_si128(block, k->rounds[2]);
 }
 
-/* ---- What stays behind ------------------------------------------------------------------------------------------- */
+/* ---- Sealing and opening ----------------------------------------------------------------------------------------- */
 
-/* The inside of `seal` and `open`. */
+/* The function that does the work of `seal` or `open`. */
 typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *to, const uint8_t *from,
                     struct cache *c);
 
-/* More than the frames of a run_fn and what it calls: compilers put powers of H there, and blocks after two rounds. */
+/* Bytes of stack to wipe: more than the frames of a run_fn and its callees have. Compilers store powers of H there, and
+ * blocks after two rounds. */
 #    define FRAMES 2560
 
 /*
- * Karatsuba's method saves one of four products for a shuffle and an addition. CPUs with 128 or 256 bits gain: on Zen 3
- * a product takes the ports of four AES rounds. With 512 bits products have a port that AES leaves alone, but shuffles
- * take it too: there sealing lost a twentieth.
+ * Karatsuba's method saves one of four products, at the cost of a shuffle and an addition. Below, KARATSUBA selects it
+ * for vectors of 128 and 256 bits, where it is faster: on Zen 3, a product occupies the ports of four AES rounds. It is
+ * not used for 512 bits, where products have a port that AES does not use but shuffles do: it made sealing slower by a
+ * twentieth.
  */
 
 /* ---- Three widths ------------------------------------------------------------------------------------------------ */

@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AES-256-GCM over a run of messages, for one vector width. gcm_x86.c includes this once for each width and defines:
+ * AES-256-GCM over a run of messages, for one vector width. gcm_x86.c includes this file once for each width, and
+ * defines before:
  *
- *   V, LANES    a vector, and how many blocks of 16 bytes it holds
- *   TARGET      the attribute that lets the compiler use the instructions
- *   NAME(x)     x with the implementation's name in it
- *   LOAD STORE XOR XOR3 ADD SHUFFLE AES AESLAST CLMUL    on vectors
- *   SWAP UP DOWN       the halves of each lane swapped; its low half moved up, its high half moved down
- *   KARATSUBA          where three products are better than four
- *   BROADCAST WIDEN FIRST NARROW LANE_NUMBERS    a block in every lane; in the first; the first; the XOR of all; 0, 1,
- * 2 ...
+ *   V, LANES       the type of a vector, and the number of 16-byte blocks (lanes) in it
+ *   TARGET         the attribute with which the compiler may use the instructions
+ *   NAME(x)        x, prefixed with the name of the implementation
+ *   LOAD STORE XOR XOR3 ADD SHUFFLE AES AESLAST CLMUL    operations on vectors
+ *   SWAP           swap the halves of each lane
+ *   UP, DOWN       move the low half of each lane to the high half, or the high half to the low half; the rest is zero
+ *   KARATSUBA      defined if three products are faster than four
+ *   BROADCAST      copy a block to every lane
+ *   WIDEN          copy a block to the first lane; the others are zero
+ *   FIRST          the first lane
+ *   NARROW         the XOR of all lanes
+ *   LANE_NUMBERS   the counters 0, 1, 2 ..., one in each lane
  *
- * A step is eight vectors: so many AES rounds are in flight at once, which hides their latency. GHASH of one step runs
- * beside the AES rounds of another, because the two use different ports of the CPU; there is one reduction a step, and
- * the lanes come together once a message. The messages of a run follow each other without a pause: what is left of the
- * sum of one, and its tag, is done beside the first step of the next. A long run has the first two rounds of AES from a
- * cache.
+ * A step is eight vectors. Their AES rounds run in parallel, which hides the latency of the instructions. The hash
+ * (GHASH) of a step is computed between the AES rounds of the same step when opening, and of the next step when
+ * sealing, because the two use different ports of the CPU. There is one reduction per step, and the lanes are combined
+ * once per message. There is no pause between the messages of a run: when sealing, the last step of a message is
+ * hashed, and its tag computed, during the first step of the next message. In a long run, the results of the first two
+ * AES rounds come from a cache.
  *
- * It works in place as simd.h allows: output is never ahead of the input that it is made from, a step is summed before
- * it is opened, a vector is read before it is written, and a tag ends where the next plaintext begins, or in front of
- * it.
+ * Working in place as simd.h allows is possible because output is never ahead of the input that it is computed from, a
+ * step is hashed before it is decrypted, a vector is read before it is written, and a tag ends at or before the start
+ * of the next plaintext.
  *
  * Source: NIST SP 800-38D.
  */
@@ -29,7 +35,7 @@
 #define VECTOR_LEN  ((size_t)LANES * 16)
 #define ZERO        BROADCAST(_mm_setzero_si128())
 
-/* Statements, one for each vector of a step. */
+/* Repeat a statement for each vector of a step. */
 #define EACH(F)                                                                                                        \
     F(0);                                                                                                              \
     F(1);                                                                                                              \
@@ -42,15 +48,15 @@
 
 /* ---- GHASH ------------------------------------------------------------------------------------------------------- */
 
-/* Where the powers of H start for a sum of @n factors: from H^n down to H. */
+/* The address of the powers of H for @n blocks, from H^n down to H. */
 #define POWERS(k, n) ((const uint8_t *)&(k)->powers[MAX_POWERS - (n)])
 
-/* Products that are not reduced yet. With Karatsuba's method `mid` lacks the other two. */
+/* The sum of products before reduction. With Karatsuba's method, `lo` and `hi` must still be added to `mid`. */
 struct NAME(sum) {
     V lo, mid, hi;
 };
 
-/* Two vectors, times the powers that start at @powers. */
+/* Multiply two vectors by the powers that start at @powers, and add the products. */
 static INLINE TARGET void NAME(add)(struct NAME(sum) * s, V x, V y, const uint8_t *powers)
 {
     V h = LOAD(powers), g = LOAD(powers + VECTOR_LEN);
@@ -67,7 +73,7 @@ static INLINE TARGET void NAME(add)(struct NAME(sum) * s, V x, V y, const uint8_
 #endif
 }
 
-/* reduce() in each lane. */
+/* Reduce each lane, as reduce() does. */
 static INLINE TARGET V NAME(reduce_lanes)(V lo, V mid, V hi)
 {
     const V poly = BROADCAST(POLYNOMIAL);
@@ -77,7 +83,8 @@ static INLINE TARGET V NAME(reduce_lanes)(V lo, V mid, V hi)
     return XOR3(XOR(hi, DOWN(mid)), SWAP(lo), CLMUL(lo, poly, 0x00));
 }
 
-/* The sum of a message so far; where it ends, its length in bits is the last factor. */
+/* Reduce the sum to the hash of the message so far. For AT_END, include the length of the message, @bits, as the last
+ * block. */
 static INLINE TARGET V NAME(end)(const struct NAME(sum) * s, const struct key *k, enum place place, uint64_t bits)
 {
     V both = s->mid;
@@ -100,19 +107,19 @@ static INLINE TARGET V NAME(end)(const struct NAME(sum) * s, const struct key *k
     return WIDEN(reduce(lo, mid, hi));
 }
 
-/* Two vectors of the ciphertext at `hashed`; the first two also take what was summed before. */
+/* Multiply two vectors of the ciphertext at `hashed`. SUM_FIRST() adds the previous hash to the first vector. */
 #define X(i)        SHUFFLE(LOAD(hashed + (i)*VECTOR_LEN), reverse)
 #define SUM_TWO(i)  NAME(add)(&s, X(i), X((i) + 1), powers + (i)*VECTOR_LEN)
 #define SUM_FIRST() NAME(add)(&s, XOR(X(0), acc), X(1), powers)
 
-/* Where the powers for a step start. */
+/* Return the address of the powers for a step. */
 static INLINE const uint8_t *NAME(powers)(const struct key *k, enum place place)
 {
     return place == WITHIN ? (const uint8_t *)&k->powers[LANE_POWERS]
                            : POWERS(k, STEP_BLOCKS + (place == AT_END ? 1 : 0));
 }
 
-/* Add a step of ciphertext at @hashed to @acc; @bits is the length of its message, for its last step. */
+/* Add the step of ciphertext at @hashed to the hash @acc. @bits is the length of its message, for AT_END. */
 static TARGET V NAME(hash_step)(const struct key *k, const uint8_t *hashed, V acc, enum place place, uint64_t bits)
 {
     const uint8_t *powers = NAME(powers)(k, place);
@@ -126,7 +133,8 @@ static TARGET V NAME(hash_step)(const struct key *k, const uint8_t *hashed, V ac
     return NAME(end)(&s, k, place, bits);
 }
 
-/* Add the last @len bytes of a message, at least one, with zeros behind them up to two vectors, and its length. */
+/* Add the last @len bytes of a message, at least one, and its length to the hash @acc. The bytes are followed by zeros
+ * up to a multiple of two vectors. */
 static TARGET V NAME(hash_tail)(const struct key *k, const uint8_t *hashed, size_t len, V acc, uint64_t bits)
 {
     const uint8_t *powers = POWERS(k, (len + 15) / 16 + 1);
@@ -134,20 +142,21 @@ static TARGET V NAME(hash_tail)(const struct key *k, const uint8_t *hashed, size
     struct NAME(sum) s = {0};
 
     SUM_FIRST();
-    for (size_t i = 2; i * VECTOR_LEN < len; i += 2) /* powers behind the last meet zeros */
+    for (size_t i = 2; i * VECTOR_LEN < len; i += 2) /* powers after the last are multiplied by zeros */
         SUM_TWO(i);
     return NAME(end)(&s, k, AT_END, bits);
 }
 
 /* ---- Counters ---------------------------------------------------------------------------------------------------- */
 
-/* Of one step. */
+/* The counter blocks of a step. */
 struct NAME(counters) {
-    V next;       /* of its first vector, in the order that adds                 */
-    V others;     /* two rounds of all but the last byte, where there is a cache */
-    unsigned low; /* the last byte of the first                                  */
+    V next;       /* those of its first vector, with counters in native byte order                   */
+    V others;     /* two_rounds() of these, to be combined with terms of the cache, if there are any */
+    unsigned low; /* the last byte of the first counter                                              */
 };
 
+/* Compute the terms of the cache for message @number. */
 static TARGET void NAME(fill)(struct cache *c, const struct key *k, __m128i nonce, uint64_t number)
 {
     const V swap = BROADCAST(REVERSE_COUNTER), zero = BROADCAST(two_rounds(k, nonce));
@@ -160,17 +169,17 @@ static TARGET void NAME(fill)(struct cache *c, const struct key *k, __m128i nonc
         STORE(&c->terms[i], XOR(block, zero));
         counter = ADD(counter, BROADCAST(COUNTER(LANES)));
     }
-    c->number = number & CACHE_FOR;
+    c->number = number & CACHE_MASK;
     c->num = CACHE_NUM;
 }
 
-/* Those of a message's first step. */
+/* Return the counter blocks of the first step of message @i, and fill the cache if that saves time. */
 static INLINE TARGET struct NAME(counters)
     NAME(start)(struct cache *c, const struct key *k, const struct bs_gcm_run *run, size_t i, __m128i nonce)
 {
     struct NAME(counters) n = {.next = ADD(BROADCAST(_mm_add_epi32(nonce, COUNTER(1))), LANE_NUMBERS), .low = 2};
 
-    if (bs_gcm_sealed_len(run) >= CACHE_PAYS) {
+    if (bs_gcm_sealed_len(run) >= CACHE_MIN_LEN) {
         if (!cache_fits(c, run->first + i))
             NAME(fill)(c, k, nonce, run->first + i);
         n.others = BROADCAST(two_rounds(k, nonce));
@@ -178,6 +187,7 @@ static INLINE TARGET struct NAME(counters)
     return n;
 }
 
+/* Advance to the next step. */
 static INLINE TARGET void NAME(advance)(struct NAME(counters) * n, const struct key *k)
 {
     n->next = ADD(n->next, BROADCAST(COUNTER(STEP_BLOCKS)));
@@ -198,7 +208,7 @@ static INLINE TARGET void NAME(advance)(struct NAME(counters) * n, const struct 
     rk = BROADCAST(k->rounds[r]);                                                                                      \
     EACH(ROUND_ONE)
 
-/* Encrypt or decrypt a step; beside it, NAME(hash_step)(). */
+/* Encrypt or decrypt a step, and do at the same time what NAME(hash_step)() does. */
 static INLINE TARGET V NAME(step)(const struct key *k, const struct cache *c, const struct NAME(counters) * n,
                                   const uint8_t *in, uint8_t *out, const uint8_t *hashed, V acc, enum place place,
                                   uint64_t bits)
@@ -219,7 +229,7 @@ static INLINE TARGET V NAME(step)(const struct key *k, const struct cache *c, co
         ROUND(1);
         ROUND(2);
     }
-    SUM_TWO(6); /* the first vectors last: they wait for @acc */
+    SUM_TWO(6); /* the first vectors come last, because they depend on @acc */
     ROUND(3);
     ROUND(4);
     SUM_TWO(4);
@@ -240,13 +250,13 @@ static INLINE TARGET V NAME(step)(const struct key *k, const struct cache *c, co
     return acc;
 }
 
-/* The last @len bytes of a message, less than a step; answers the sum of the message. */
+/* Encrypt or decrypt the last @len bytes of a message, less than a step. Return the hash of the message. */
 static TARGET __m128i NAME(tail)(const struct key *k, const struct cache *c, const struct NAME(counters) * n,
                                  const uint8_t *in, uint8_t *out, size_t len, bool open, V acc, uint64_t bits)
 {
     uint8_t from[STEP_LEN], to[STEP_LEN];
 
-    if (len == 0) /* an empty message: nothing, and 0 for its length */
+    if (len == 0) /* the hash of an empty message is 0, because its only block is the length 0 */
         return _mm_setzero_si128();
     memset(from, 0, sizeof from);
     memcpy(from, in, len);
@@ -261,12 +271,12 @@ static TARGET __m128i NAME(tail)(const struct key *k, const struct cache *c, con
 
 /* ---- Runs -------------------------------------------------------------------------------------------------------- */
 
-/* The sum stays one step behind, for only then its ciphertext is there. */
+/* Seal a run. Hashing is one step later than encryption, because it needs the ciphertext. */
 static TARGET NOINLINE bool NAME(seal_run)(const struct key *k, const struct bs_gcm_run *run, uint8_t *sealed,
                                            const uint8_t *plain, struct cache *c)
 {
-    struct behind b = {.step = zeros};
-    V sum = ZERO;
+    struct pending p = {.step = zeros};
+    V hash = ZERO;
 
     for (size_t i = 0; i < run->num; i++) {
         size_t len = bs_gcm_message_len(run, i), left = len;
@@ -274,35 +284,37 @@ static TARGET NOINLINE bool NAME(seal_run)(const struct key *k, const struct bs_
         struct NAME(counters) n = NAME(start)(c, k, run, i, nonce);
 
         for (; left >= STEP_LEN; left -= STEP_LEN) {
-            sum = NAME(step)(k, c, &n, plain, sealed, b.step, sum, b.place, b.bits);
-            if (b.place == AT_END) {
-                put_tag(&b, FIRST(sum));
-                sum = ZERO;
+            hash = NAME(step)(k, c, &n, plain, sealed, p.step, hash, p.place, p.bits);
+            if (p.place == AT_END) {
+                put_tag(&p, FIRST(hash));
+                hash = ZERO;
             }
-            b = (struct behind){sealed, place_of(left, STEP_LEN), len * 8, sealed + STEP_LEN, mask};
+            p = (struct pending){sealed, place_of(left, STEP_LEN), len * 8, sealed + STEP_LEN, mask};
             NAME(advance)(&n, k);
             plain += STEP_LEN;
             sealed += STEP_LEN;
         }
         if (left > 0 || len == 0) {
-            sum = NAME(hash_step)(k, b.step, sum, b.place, b.bits);
-            if (b.place == AT_END) {
-                put_tag(&b, FIRST(sum));
-                sum = ZERO;
+            hash = NAME(hash_step)(k, p.step, hash, p.place, p.bits);
+            if (p.place == AT_END) {
+                put_tag(&p, FIRST(hash));
+                hash = ZERO;
             }
-            store(sealed + left, tag_of(NAME(tail)(k, c, &n, plain, sealed, left, false, sum, len * 8), mask));
+            store(sealed + left, tag_of(NAME(tail)(k, c, &n, plain, sealed, left, false, hash, len * 8), mask));
             plain += left;
             sealed += left;
-            b = (struct behind){.step = zeros};
-            sum = ZERO;
+            p = (struct pending){.step = zeros};
+            hash = ZERO;
         }
         sealed += BS_GCM_TAG_LEN;
     }
-    if (b.place == AT_END)
-        put_tag(&b, FIRST(NAME(hash_step)(k, b.step, sum, b.place, b.bits)));
+    if (p.place == AT_END)
+        put_tag(&p, FIRST(NAME(hash_step)(k, p.step, hash, p.place, p.bits)));
     return true;
 }
 
+/* Open a run. Each step is hashed and decrypted together. If a tag is wrong, that message and all later ones are wiped.
+ */
 static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_gcm_run *run, uint8_t *plain,
                                            const uint8_t *sealed, struct cache *c)
 {
@@ -314,17 +326,17 @@ static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_
         __m128i nonce = nonce_of(run, i), mask = encrypt_block(k, nonce), end;
         struct NAME(counters) n = NAME(start)(c, k, run, i, nonce);
         uint8_t *start = plain;
-        V sum = ZERO;
+        V hash = ZERO;
 
         for (; left >= STEP_LEN; left -= STEP_LEN) {
-            sum = NAME(step)(k, c, &n, sealed, plain, sealed, sum, place_of(left, STEP_LEN), len * 8);
+            hash = NAME(step)(k, c, &n, sealed, plain, sealed, hash, place_of(left, STEP_LEN), len * 8);
             NAME(advance)(&n, k);
             plain += STEP_LEN;
             sealed += STEP_LEN;
         }
-        end = FIRST(sum);
+        end = FIRST(hash);
         if (left > 0 || len == 0)
-            end = NAME(tail)(k, c, &n, sealed, plain, left, true, sum, len * 8);
+            end = NAME(tail)(k, c, &n, sealed, plain, left, true, hash, len * 8);
         authentic = tag_is(sealed + left, end, mask);
         if (!authentic)
             wipe(start, rest);
@@ -335,7 +347,7 @@ static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_
     return authentic;
 }
 
-/* Where the frames of a run_fn were. No memset(): for so little it is slow to start. */
+/* Wipe the part of the stack where the frames of a run_fn were, without memset(), which is slow to start. */
 static TARGET NOINLINE void NAME(wipe_frames)(void)
 {
     V frames[FRAMES / sizeof(V)];
@@ -371,7 +383,7 @@ static bool NAME(open)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uin
 
 static TARGET enum bs_gcm_status NAME(init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN])
 {
-    key_setup(key_of(key), raw, LANES);
+    expand_key(key_of(key), raw, LANES);
     return BS_GCM_OK;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tests that a program can make of what it runs on: the same answers as other implementations give, and no forgery
- * taken. The known answers were computed with OpenSSL's AES-GCM one message at a time, and with xxhsum.
+ * Self-tests at run time: the kernels must produce known answers and refuse forgeries on this machine. The known
+ * answers were computed with OpenSSL's AES-GCM, one message at a time, and with xxhsum.
  */
 #include <string.h>
 
@@ -15,9 +15,9 @@
 static const uint8_t nonce[BS_GCM_NONCE_LEN] = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xAB};
 
 /*
- * Messages whose numbers carry from the fourth to the fifth byte, and whose lengths are full steps of every entry, and
- * full steps with a tail; together just long enough for what long runs do. No more of them: this runs at the start of
- * every program that seals.
+ * The message numbers carry from the fourth into the fifth byte. The message lengths are a multiple of the step of
+ * every entry, and such a multiple with a tail. The run is just long enough for the code that only long runs use, and
+ * no longer, because this test runs in every program that seals.
  */
 static const struct bs_gcm_run run = {
     .nonce = nonce, .first = 0xFFFFFFFE, .num = NUM, .msg_len = MSG_LEN, .last_len = LAST_LEN};
@@ -27,7 +27,7 @@ static const struct bs_gcm_run empty_run = {.nonce = nonce, .first = 0xFFFFFFFE,
 static const uint8_t empty_tag[BS_GCM_TAG_LEN] = {0x5C, 0x6E, 0x23, 0x3C, 0xA2, 0xE7, 0x64, 0xC5,
                                                   0xAB, 0x05, 0x84, 0x3E, 0x16, 0xA7, 0xE7, 0xCB};
 
-/* What one test works on. */
+/* The key and buffers of one self-test. */
 struct trial {
     struct bs_gcm_key key;
     uint8_t plain[LEN], back[LEN];
@@ -40,6 +40,7 @@ static void fill(uint8_t *p)
         p[i] = (uint8_t)(i * 7 + (i >> 8));
 }
 
+/* Initialise a fixed test key with @impl, without the self-test. */
 static enum bs_gcm_status init(struct bs_gcm_key *key, const struct bs_gcm_impl *impl)
 {
     uint8_t raw[BS_GCM_KEY_LEN];
@@ -50,8 +51,8 @@ static enum bs_gcm_status init(struct bs_gcm_key *key, const struct bs_gcm_impl 
     return impl->init(key, raw);
 }
 
-/* Leaves in t->sealed what t->plain gives. */
-static bool knows_answers(struct trial *t)
+/* Return true if sealing and opening produce the known answers. Afterwards t->sealed is t->plain sealed. */
+static bool matches_answers(struct trial *t)
 {
     const struct bs_gcm_impl *impl = t->key.impl;
 
@@ -67,7 +68,8 @@ static bool all_zero(const uint8_t *p, size_t len)
     return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
 }
 
-/* A bit of the tag or the text of each message: what is in front is released, the rest is zero. */
+/* Return true if a flipped bit in the ciphertext or tag of any message is detected. Messages before the changed one
+ * must be opened, and the rest of the output must be zero. */
 static bool refuses_changes(struct trial *t)
 {
     const size_t stride = MSG_LEN + BS_GCM_TAG_LEN;
@@ -75,32 +77,35 @@ static bool refuses_changes(struct trial *t)
     for (size_t m = 0; m < NUM; m++)
         for (unsigned in_tag = 0; in_tag < 2; in_tag++) {
             size_t at = m * stride + (in_tag != 0 ? (m + 1 < NUM ? MSG_LEN : LAST_LEN) + 3 : 500);
-            bool taken;
+            bool accepted;
 
             t->sealed[at] ^= 1;
             memset(t->back, 0xEE, LEN);
-            taken = t->key.impl->open(&t->key, &run, t->back, t->sealed);
+            accepted = t->key.impl->open(&t->key, &run, t->back, t->sealed);
             t->sealed[at] ^= 1;
-            if (taken || memcmp(t->back, t->plain, m * MSG_LEN) != 0 ||
+            if (accepted || memcmp(t->back, t->plain, m * MSG_LEN) != 0 ||
                 !all_zero(t->back + m * MSG_LEN, LEN - m * MSG_LEN))
                 return false;
         }
     return true;
 }
 
-/* A message without text is all tag: interfaces have taken any for it. Each byte of the tag counts. */
+/*
+ * Return true if an empty message with a wrong tag is refused. Such a message consists of its tag alone, and there have
+ * been interfaces that accepted any tag for it. Every byte of the tag is changed in turn, and an all-zero tag is tried.
+ */
 static bool refuses_empty_forgery(struct trial *t)
 {
-    uint8_t tag[BS_GCM_TAG_LEN], none[1];
+    uint8_t tag[BS_GCM_TAG_LEN], unused[1];
 
     for (unsigned i = 0; i < BS_GCM_TAG_LEN; i++) {
         memcpy(tag, empty_tag, sizeof tag);
         tag[i] ^= (uint8_t)(1U << i % 8);
-        if (t->key.impl->open(&t->key, &empty_run, none, tag))
+        if (t->key.impl->open(&t->key, &empty_run, unused, tag))
             return false;
     }
     memset(tag, 0, sizeof tag);
-    return !t->key.impl->open(&t->key, &empty_run, none, tag);
+    return !t->key.impl->open(&t->key, &empty_run, unused, tag);
 }
 
 enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl)
@@ -109,16 +114,16 @@ enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl)
     enum bs_gcm_status st = init(&t.key, impl);
 
     fill(t.plain);
-    if (st == BS_GCM_OK && !(knows_answers(&t) && refuses_changes(&t) && refuses_empty_forgery(&t)))
+    if (st == BS_GCM_OK && !(matches_answers(&t) && refuses_changes(&t) && refuses_empty_forgery(&t)))
         st = BS_GCM_BROKEN;
     bs_gcm_clear(&t.key);
     return st;
 }
 
-bool bs_xxh3_selftest(uint64_t (*sum)(uint64_t seed, const void *p, size_t len))
+bool bs_xxh3_selftest(uint64_t (*hash)(uint64_t seed, const void *p, size_t len))
 {
     uint8_t p[LEN];
 
     fill(p);
-    return sum(0, NULL, 0) == 0x2D06800538D394C2 && sum(0, p, LEN) == 0x4DF66331F3BD343E;
+    return hash(0, NULL, 0) == 0x2D06800538D394C2 && hash(0, p, LEN) == 0x4DF66331F3BD343E;
 }

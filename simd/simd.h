@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * simd: AES-256-GCM over runs of equal messages, and XXH3-64, at the speed of the CPU.
+ * simd: AES-256-GCM over runs of messages of equal length, and XXH3-64, optimised for the features of the CPU.
  *
- * This layer knows bytes and lengths. It does not know what a key is for, allocates nothing but in the constructor of
- * a key that is backed by OpenSSL, and reports success as true, or as BS_GCM_OK where it can fail in several ways.
+ * This layer handles bytes and lengths, and does not know what keys are used for. It allocates memory only when a key
+ * for the OpenSSL implementation is initialised. Functions that can fail return true for success, or a bs_gcm_status.
  */
 #ifndef BLOBSEAL_SIMD_H
 #define BLOBSEAL_SIMD_H
@@ -17,13 +17,13 @@
 #define BS_GCM_TAG_LEN   16
 
 /*
- * A run: @num messages of @msg_len bytes of plaintext each but the last, which has @last_len (at most @msg_len).
- * The plaintexts stand one after another, and so do the sealed messages, each with its tag behind it.
- * The nonce of message i is @nonce XOR (@first + i) as a 12-byte big-endian integer. No additional data.
+ * A run of @num messages. Each has @msg_len bytes of plaintext, except the last, which has @last_len (at most
+ * @msg_len). The plaintexts are stored one after another, and so are the sealed messages, each followed by its tag. The
+ * nonce of message i is @nonce XOR (@first + i) as a 12-byte big-endian integer. There is no additional data.
  *
- * Plain and sealed bytes must not overlap, but for two ways to work in place:
- *   to open,  @plain == @sealed: the plaintexts end up one after another from there on;
- *   to seal,  @plain == @sealed + @num * BS_GCM_TAG_LEN: both end at the same place.
+ * Plaintexts and sealed messages must not overlap, with two exceptions for working in place:
+ *   opening with @plain == @sealed: the plaintexts are written one after another, starting there;
+ *   sealing with @plain == @sealed + @num * BS_GCM_TAG_LEN: both ranges end at the same address.
  */
 struct bs_gcm_run {
     const uint8_t *nonce; /* BS_GCM_NONCE_LEN bytes */
@@ -33,74 +33,76 @@ struct bs_gcm_run {
     size_t last_len;
 };
 
-/* What came of making a key. */
+/* The result of initialising a key. */
 enum bs_gcm_status {
     BS_GCM_OK = 0,
     BS_GCM_NO_MEMORY,
-    BS_GCM_NO_CIPHER, /* OpenSSL has none with its default properties: FIPS mode without a FIPS provider */
-    BS_GCM_BROKEN,    /* the self-test found wrong answers, or a forgery that was taken                   */
+    BS_GCM_NO_CIPHER, /* OpenSSL's default properties match no AES-256-GCM: FIPS mode without FIPS provider */
+    BS_GCM_BROKEN,    /* in the self-test, a result was wrong or a forgery was accepted                     */
 };
 
-/* One keyed implementation. Used by one thread at a time: each worker has its own. Secret, but for its first member. */
+/* A key and the implementation that uses it. Used by one thread at a time, so each worker has its own. All members but
+ * the first are secret. */
 struct bs_gcm_key {
     const struct bs_gcm_impl *impl;
-    void *state;                         /* of an implementation that has its key elsewhere */
-    _Alignas(16) uint8_t schedule[2576]; /* of the others                                   */
+    void *state;                         /* of an implementation that stores its key elsewhere */
+    _Alignas(16) uint8_t schedule[2576]; /* of all other implementations                       */
 };
 
 /*
- * An entry of the dispatch table. `open` verifies each tag in constant time and answers false at the first message
- * that is not genuine; everything in @plain from that message on is then zero. In place this takes the sealed bytes
- * there with it, and what stands behind the plaintexts (@num tags' worth) is as sealed as before. Source: NIST SP
- * 800-38D.
+ * An entry of the dispatch table. `open` verifies each tag in constant time and returns false at the first message that
+ * is not authentic; the plaintexts of that message and of all later ones are then zero. When opening in place, these
+ * zeros overwrite sealed bytes, but the bytes after the last plaintext, as many as @num tags have, remain as they were.
+ * Source: NIST SP 800-38D.
  */
 struct bs_gcm_impl {
     const char *name;
-    uint32_t needs; /* BS_CPU_ features */
+    uint32_t needs; /* the BS_CPU_ features that it requires */
     enum bs_gcm_status (*init)(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
     void (*clear)(struct bs_gcm_key *key);
     bool (*seal)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
     bool (*open)(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed);
 };
 
-/* The table, best first, ended by NULL. The last entry runs on every CPU. */
+/* The dispatch table, fastest entry first, with NULL after the last. The last entry runs on every CPU. */
 extern const struct bs_gcm_impl *const bs_gcm_impls[];
 
-/* The best entry for a CPU with these features. */
+/* Return the fastest entry for a CPU with these features. */
 const struct bs_gcm_impl *bs_gcm_pick(uint32_t features);
 
-/* Whether this CPU can run an entry. */
+/* Return true if this CPU can run an entry. */
 bool bs_gcm_runs_here(const struct bs_gcm_impl *impl);
 
 /*
- * The entry that a key made now takes: the best for this CPU, but that of OpenSSL where its default properties ask for
- * FIPS (EVP_default_properties_enable_fips(), or `default_properties` in its configuration).
+ * Return the entry that bs_gcm_init() would choose now: the fastest for this CPU, or OpenSSL if OpenSSL's default
+ * properties require FIPS (EVP_default_properties_enable_fips(), or `default_properties` in its configuration).
  */
 const struct bs_gcm_impl *bs_gcm_choose(void);
 
 /*
- * Key @key with that entry, which key->impl names also after a failure. Before the first key of a process an entry
- * passes its self-test. Undo with bs_gcm_clear(), also after a failure and for a zero key.
+ * Initialise @key with the entry that bs_gcm_choose() returns; key->impl is that entry also after a failure. The first
+ * use of an entry in a process runs its self-test. Call bs_gcm_clear() also after a failure; it may be called on an
+ * all-zero key as well.
  */
 enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
 void bs_gcm_clear(struct bs_gcm_key *key);
 
-/* Bytes of plaintext of message @i of a run. */
+/* Return the length of the plaintext of message @i of a run. */
 static inline size_t bs_gcm_message_len(const struct bs_gcm_run *run, size_t i)
 {
     return i + 1 == run->num ? run->last_len : run->msg_len;
 }
 
-/* Bytes that a run takes when sealed. */
+/* Return the length of the sealed messages of a run. */
 static inline size_t bs_gcm_sealed_len(const struct bs_gcm_run *run)
 {
     return (run->num - 1) * (run->msg_len + BS_GCM_TAG_LEN) + run->last_len + BS_GCM_TAG_LEN;
 }
 
-/* XXH3-64 of @len bytes. */
+/* Return the XXH3-64 hash of @len bytes. */
 uint64_t bs_xxh3(uint64_t seed, const void *p, size_t len);
 
-/* The same over pieces. The state is plain memory: no need to clear it. */
+/* Compute XXH3-64 over data that is added in pieces. The state owns no memory and need not be released. */
 struct bs_xxh3_state {
     _Alignas(64) unsigned char opaque[704];
 };
@@ -110,7 +112,7 @@ uint64_t bs_xxh3_end(const struct bs_xxh3_state *s);
 
 /* ---- cpu.c ------------------------------------------------------------------------------------------------------- */
 
-/* Features of the CPU. The system may keep registers from programs: what needs those is then missing here as well. */
+/* Features of the CPU. Features whose registers are not enabled by the operating system count as missing. */
 enum {
     BS_CPU_SSE41 = 1 << 0,
     BS_CPU_AES = 1 << 1,
@@ -118,42 +120,42 @@ enum {
     BS_CPU_SHA = 1 << 3,
     BS_CPU_AVX = 1 << 4,
     BS_CPU_AVX2 = 1 << 5,
-    BS_CPU_VAES = 1 << 6, /* on 256 bits; on 512 with AVX512F, too */
+    BS_CPU_VAES = 1 << 6, /* for 256-bit registers, and with AVX512F also for 512-bit registers */
     BS_CPU_VPCLMULQDQ = 1 << 7,
     BS_CPU_AVX512F = 1 << 8,
     BS_CPU_AVX512DQ = 1 << 9,
     BS_CPU_AVX512BW = 1 << 10,
     BS_CPU_AVX512VL = 1 << 11,
-    BS_CPU_WIDE = 1 << 12, /* 512-bit registers are wise: CPUs before VAES pay for them with their clock */
+    BS_CPU_WIDE = 1 << 12, /* 512-bit registers are worth using: CPUs without VAES reduce their clock for them */
 };
 
 #define BS_CPU_FOR_WIDE                                                                                                \
     (BS_CPU_AVX512F | BS_CPU_AVX512DQ | BS_CPU_AVX512BW | BS_CPU_AVX512VL | BS_CPU_VAES | BS_CPU_VPCLMULQDQ)
 
-/* The registers that the features are read from. */
+/* The values of CPUID and XGETBV that contain the features. */
 struct bs_cpu_words {
     uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx;
     uint64_t xcr0;
 };
 
 /*
- * What this CPU has; none where it is no x86. Asks the CPU anew each time, which traps in a virtual machine and costs
- * microseconds: ask once for a blob, not once for a chunk.
+ * Return the features of this CPU, or 0 if it is not an x86 CPU. Each call executes CPUID, which traps in a virtual
+ * machine and takes microseconds: call it once for a blob, not once for a chunk.
  */
 uint32_t bs_cpu_features(void);
 
-/* The same from given words. */
+/* Return the features that @words contain. */
 uint32_t bs_cpu_decode(const struct bs_cpu_words *words);
 
-/* The name of bit @bit, as Linux writes it where it has one; NULL behind the last. */
+/* Return the name of feature bit @bit, which is Linux's name if Linux has one, or NULL after the last. */
 const char *bs_cpu_feature_name(unsigned bit);
 
 /* ---- selftest.c -------------------------------------------------------------------------------------------------- */
 
-/* Known answers, and forgeries that must be refused. Takes tens of microseconds. */
+/* Check known answers of an entry, and that it refuses forgeries. Takes tens of microseconds. */
 enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl);
 
-/* Known answers of a function such as bs_xxh3(). */
-bool bs_xxh3_selftest(uint64_t (*sum)(uint64_t seed, const void *p, size_t len));
+/* Check known answers of an XXH3-64 function with the interface of bs_xxh3(). */
+bool bs_xxh3_selftest(uint64_t (*hash)(uint64_t seed, const void *p, size_t len));
 
 #endif

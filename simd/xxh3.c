@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * XXH3-64 through libxxhash. Its run-time dispatch picks SSE2, AVX2 or AVX-512 where the library has it (Debian's
- * shared library does, the static archive does not). CMake probes for the header; the functions are weak references, so
- * that a program that is linked with the archive does without them.
+ * XXH3-64 with libxxhash. If the library has run-time dispatch, it selects SSE2, AVX2 or AVX-512. Debian's shared
+ * library has run-time dispatch, its static archive does not. CMake checks for the header. The functions are weak
+ * references, so that a program can also be linked with the archive.
  */
-#define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t: no allocation here */
+#define XXH_STATIC_LINKING_ONLY /* for the size of XXH3_state_t, so that no allocation is needed */
 #include <xxhash.h>
 #ifdef BS_HAVE_XXH_DISPATCH
-#    define XXH_DISPATCH_DISABLE_REPLACE /* no macros over the names of xxhash.h */
+#    define XXH_DISPATCH_DISABLE_REPLACE /* do not redefine the names of xxhash.h as macros */
 #    include <xxh_x86dispatch.h>
 #    pragma weak XXH3_64bits_withSeed_dispatch
 #    pragma weak XXH3_64bits_update_dispatch
@@ -27,9 +27,12 @@ uint64_t bs_xxh3(uint64_t seed, const void *p, size_t len)
     return XXH3_64bits_withSeed(p, len, seed);
 }
 
-/* Resetting an aligned state with a seed and adding to it cannot fail: the error codes are for NULL pointers. */
+/* The return values below are ignored, because these calls fail only for NULL pointers. */
 
-/* A state that says it has this seed already keeps its secret: what lies on a stack may say so, and have none. */
+/*
+ * Start a hash with @seed. XXH3_64bits_reset_withSeed() does not derive the secret again if the state already contains
+ * this seed. Uninitialised memory may contain the seed by chance, but not the secret, so initialise the state first.
+ */
 void bs_xxh3_start(struct bs_xxh3_state *s, uint64_t seed)
 {
     XXH3_state_t *state = (XXH3_state_t *)(void *)s;
