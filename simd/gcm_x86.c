@@ -291,8 +291,8 @@ typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *
 /*
  * Karatsuba's method saves one of four products, at the cost of a shuffle and an addition. Below, KARATSUBA selects it
  * for vectors of 128 and 256 bits, where it is faster: on Zen 3, a product occupies the ports of four AES rounds. It is
- * not used for 512 bits, where products have a port that AES does not use but shuffles do: it made sealing slower by a
- * twentieth.
+ * not used for 512 bits: there, products have a port that AES does not use, but that shuffles use as well, and sealing
+ * became a twentieth slower.
  */
 
 /* ---- Three widths ------------------------------------------------------------------------------------------------ */

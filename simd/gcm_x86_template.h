@@ -208,7 +208,7 @@ static INLINE TARGET void NAME(advance)(struct NAME(counters) * n, const struct 
     rk = BROADCAST(k->rounds[r]);                                                                                      \
     EACH(ROUND_ONE)
 
-/* Encrypt or decrypt a step, and do at the same time what NAME(hash_step)() does. */
+/* Encrypt or decrypt a step, and interleave with that the work of NAME(hash_step)(). */
 static INLINE TARGET V NAME(step)(const struct key *k, const struct cache *c, const struct NAME(counters) * n,
                                   const uint8_t *in, uint8_t *out, const uint8_t *hashed, V acc, enum place place,
                                   uint64_t bits)
@@ -313,8 +313,7 @@ static TARGET NOINLINE bool NAME(seal_run)(const struct key *k, const struct bs_
     return true;
 }
 
-/* Open a run. Each step is hashed and decrypted together. If a tag is wrong, that message and all later ones are wiped.
- */
+/* Open a run. Each step is hashed and decrypted together. If a tag is wrong, wipe its message and all later ones. */
 static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_gcm_run *run, uint8_t *plain,
                                            const uint8_t *sealed, struct cache *c)
 {

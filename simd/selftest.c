@@ -16,7 +16,7 @@ static const uint8_t nonce[BS_GCM_NONCE_LEN] = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0x
 
 /*
  * The message numbers carry from the fourth into the fifth byte. The message lengths are a multiple of the step of
- * every entry, and such a multiple with a tail. The run is just long enough for the code that only long runs use, and
+ * every entry, or such a multiple and a tail. The run is just long enough for the code that only long runs use, and
  * no longer, because this test runs in every program that seals.
  */
 static const struct bs_gcm_run run = {
@@ -51,7 +51,7 @@ static enum bs_gcm_status init(struct bs_gcm_key *key, const struct bs_gcm_impl 
     return impl->init(key, raw);
 }
 
-/* Return true if sealing and opening produce the known answers. Afterwards t->sealed is t->plain sealed. */
+/* Return true if sealing and opening produce the known answers. Afterwards, t->sealed contains the sealed t->plain. */
 static bool matches_answers(struct trial *t)
 {
     const struct bs_gcm_impl *impl = t->key.impl;

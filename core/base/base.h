@@ -51,7 +51,7 @@ size_t bs_packed_len(const char *s);
  * nothing and return NULL. */
 const char *bs_pack_string(char **at, const char *s);
 
-/* Do the same for all strings of a recipient. */
+/* Like the two functions above, but for all strings of a recipient. */
 size_t bs_packed_recipient_len(const struct blobseal_recipient *r);
 struct blobseal_recipient bs_pack_recipient(char **at, const struct blobseal_recipient *r);
 

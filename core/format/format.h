@@ -126,8 +126,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_chunked_init(struct bs_chunked *c, con
                                                        struct blobseal_error *err);
 void bs_chunked_clear(struct bs_chunked *c);
 
-/* Allocate and initialise the same state, for a worker that seals or opens chunks. *@c is NULL after a failure, and
- * bs_chunked_free() ignores NULL. Errors: those of bs_chunked_init(). */
+/* Allocate a struct bs_chunked for a worker, and initialise it. *@c is NULL after a failure, and bs_chunked_free()
+ * ignores NULL. Errors: those of bs_chunked_init(). */
 BLOBSEAL_MUST_USE enum blobseal_status bs_chunked_new(struct bs_chunked **c, const struct bs_chunked_keys *keys,
                                                       struct blobseal_error *err);
 void bs_chunked_free(struct bs_chunked *c);
@@ -211,7 +211,7 @@ struct bs_zstd {
 
 void bs_zstd_clear(struct bs_zstd *z);
 
-/* Allocate the same state for a worker. bs_zstd_free() ignores NULL. Errors: E_NOMEM. */
+/* Allocate a struct bs_zstd for a worker. bs_zstd_free() ignores NULL. Errors: E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_new(struct bs_zstd **z, struct blobseal_error *err);
 void bs_zstd_free(struct bs_zstd *z);
 
