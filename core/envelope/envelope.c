@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The envelope of a blob: a JWE with a protected header that names blob, generation and recipients, and a JWK with the
- * DEK as its content. FORMAT.md sections 4.3 to 4.6.
+ * The envelope of a blob: a JWE whose protected header names the blob, the generation and the recipients, and whose
+ * content is a JWK with the DEK. FORMAT.md sections 4.3 to 4.6.
  */
 #include <stdio.h>
 
@@ -21,8 +21,8 @@ enum {
 };
 #define SEEN_ALL 255u
 
-/* Note that a member was seen; false if it was before. */
-static bool once(struct bs_envelope *e, unsigned bit)
+/* Mark a member of the protected header as seen. Return false if it was seen before. */
+static bool mark_seen(struct bs_envelope *e, unsigned bit)
 {
     bool first = (e->seen & bit) == 0;
 
@@ -35,21 +35,21 @@ static enum blobseal_status read_bs_member(struct bs_envelope *e, struct bs_slic
 {
     uint64_t n;
 
-    if (bs_slice_is(name, "v") && once(e, SEEN_V)) {
+    if (bs_slice_is(name, "v") && mark_seen(e, SEEN_V)) {
         if (bs_json_uint(j, &n) && n != 1)
             return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope version %llu is not supported",
                                  (unsigned long long)n);
-    } else if (bs_slice_is(name, "layer") && once(e, SEEN_LAYER)) {
+    } else if (bs_slice_is(name, "layer") && mark_seen(e, SEEN_LAYER)) {
         if (bs_json_uint(j, &n) && n != 1)
             return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope layer %llu is not supported",
                                  (unsigned long long)n);
-    } else if (bs_slice_is(name, "gen") && once(e, SEEN_GEN)) {
+    } else if (bs_slice_is(name, "gen") && mark_seen(e, SEEN_GEN)) {
         if (bs_json_uint(j, &e->generation) && e->generation == 0)
             return bs_malformed(err, "generation 0");
-    } else if (bs_slice_is(name, "blob") && once(e, SEEN_BLOB)) {
+    } else if (bs_slice_is(name, "blob") && mark_seen(e, SEEN_BLOB)) {
         if (!bs_json_fixed(j, e->blob_id, sizeof e->blob_id))
             return bs_malformed(err, "`blob` is not 16 bytes in base64url");
-    } else if (bs_slice_is(name, "rcpt") && once(e, SEEN_RCPT)) {
+    } else if (bs_slice_is(name, "rcpt") && mark_seen(e, SEEN_RCPT)) {
         if (!bs_json_fixed(j, e->rcpt, sizeof e->rcpt))
             return bs_malformed(err, "`rcpt` is not 32 bytes in base64url");
     } else {
@@ -64,13 +64,13 @@ static enum blobseal_status read_member(void *ctx, struct bs_slice name, struct 
     enum blobseal_status st = BLOBSEAL_OK;
     struct bs_slice value;
 
-    if (bs_slice_is(name, "cty") && once(e, SEEN_CTY)) {
+    if (bs_slice_is(name, "cty") && mark_seen(e, SEEN_CTY)) {
         if (bs_json_string(j, &value) && !bs_slice_is(value, "jwk+json"))
             return bs_malformed(err, "`cty` is not jwk+json");
-    } else if (bs_slice_is(name, "typ") && once(e, SEEN_TYP)) {
+    } else if (bs_slice_is(name, "typ") && mark_seen(e, SEEN_TYP)) {
         if (bs_json_string(j, &value) && !bs_slice_is(value, "blobseal"))
-            return bs_malformed(err, "`typ` is not blobseal: it is the envelope of something else");
-    } else if (bs_slice_is(name, "bs") && once(e, SEEN_BS)) {
+            return bs_malformed(err, "`typ` is not blobseal: this is not the envelope of a blob");
+    } else if (bs_slice_is(name, "bs") && mark_seen(e, SEEN_BS)) {
         bs_json_object(j);
         while (st == BLOBSEAL_OK && bs_json_member(j, &name))
             st = read_bs_member(e, name, j, err);
@@ -99,17 +99,17 @@ void bs_envelope_clear(struct bs_envelope *e)
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* The core header from the copy in the JWK. What it says is checked by the commitment like any other. */
-static enum blobseal_status header_copy(struct bs_core_header *core, const struct bs_jwk *jwk, const uint8_t *blob_id,
-                                        struct blobseal_error *err)
+/* Decode the copy of the core header in the JWK. Its commitment is checked later, like that of any core header. */
+static enum blobseal_status decode_header_copy(struct bs_core_header *core, const struct bs_jwk *jwk,
+                                               const uint8_t *blob_id, struct blobseal_error *err)
 {
     if (bs_core_decode(core, jwk->hdr, sizeof jwk->hdr, NULL) != BLOBSEAL_OK ||
         memcmp(core->blob_id, blob_id, sizeof core->blob_id) != 0)
-        return bs_malformed(err, "its copy of the core header is not that of a blob of this version");
+        return bs_malformed(err, "its copy of the core header is not valid for this blob");
     return BLOBSEAL_OK;
 }
 
-/* The content is that of this blob, and the DEK is the one that the core header commits to. */
+/* Check that the JWK belongs to this blob and that the core header commits to its DEK, and derive the keys. */
 static enum blobseal_status check_binding(const struct bs_envelope *e, const struct bs_core_header *core,
                                           struct bs_unlocked *u, struct blobseal_error *err)
 {
@@ -126,7 +126,7 @@ static enum blobseal_status check_binding(const struct bs_envelope *e, const str
         memcmp(u->jwk.kid, e->blob_id, sizeof u->jwk.kid) != 0)
         return bs_malformed(err, "its content is not the key of this blob");
     if (core == NULL) {
-        st = header_copy(&copy, &u->jwk, e->blob_id, err);
+        st = decode_header_copy(&copy, &u->jwk, e->blob_id, err);
         if (st != BLOBSEAL_OK)
             return st;
         core = &copy;
@@ -184,11 +184,11 @@ static size_t write_header(char *out, size_t cap, const uint8_t blob_id[BLOBSEAL
 enum blobseal_status bs_duplicate_key(const char *kid, struct blobseal_error *err)
 {
     (void)blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the key %.160s appears twice", kid);
-    blobseal_hint(err, "name each key once: the two halves of a pair are the same key");
+    blobseal_hint(err, "pass each key once: the public and the private key of a pair are the same key");
     return BLOBSEAL_E_ARG;
 }
 
-/* Wrap @cek for each KEK into @keys, and describe the recipients in @jwe. */
+/* Wrap @cek with each KEK into @keys, and add a recipient to @jwe for each. */
 static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEAL_MAX_WRAPPED], struct bs_keks keks,
                                      const struct blobseal_secret32 *cek, struct blobseal_error *err)
 {

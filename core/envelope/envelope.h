@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * envelope: JWE, JWK and frame as one thing. What stands before the payload of a blob, what its envelope contains, and
- * what of it is shown to callers. FORMAT.md sections 1, 4 and 5.
+ * envelope: everything before the payload of a blob. Reads frame and core header, parses, opens and writes the
+ * envelope, and describes a blob to callers. FORMAT.md sections 1, 4 and 5.
  */
 #ifndef BLOBSEAL_ENVELOPE_H
 #define BLOBSEAL_ENVELOPE_H
@@ -14,19 +14,23 @@
 /* ---- metadata.c: name, type and annotations that are sealed with a blob (section 4.4) ---------------------------- */
 
 struct bs_metadata {
-    struct blobseal_metadata shown; /* its `annotations` are those below */
+    struct blobseal_metadata shown; /* what callers get; its `annotations` points to the array below */
     struct blobseal_annotation annotations[BLOBSEAL_MAX_ANNOTATIONS];
 };
 
 /*
- * Check @metadata (NULL: none) and write it as JSON into @buf. @text receives what was written, which may be empty.
+ * Check @metadata (NULL: none) and write it as JSON into @buf. @text receives the part of @buf that was written, which
+ * is empty if there is no metadata.
  * Errors: E_ARG, E_POLICY.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_metadata_write(struct bs_slice *text, uint8_t buf[BLOBSEAL_MAX_METADATA],
                                                          const struct blobseal_metadata *metadata,
                                                          struct blobseal_error *err);
 
-/* Read the object that comes next. The strings of @m point into the text of @j. Return false if it breaks a rule. */
+/*
+ * Read the next value of @j, which must be a metadata object. The strings of @m point into the text of @j. Return false
+ * if the object breaks a rule of section 4.4.
+ */
 BLOBSEAL_MUST_USE bool bs_metadata_read(struct bs_metadata *m, struct bs_json *j);
 
 /* ---- jwk.c: the content of an envelope (section 4.4) ------------------------------------------------------------- */
@@ -36,15 +40,15 @@ struct bs_jwk {
     uint8_t kid[BLOBSEAL_BLOB_ID_LEN];
     uint8_t hdr[BS_CORE_HEADER_LEN];
     bool has_metadata;
-    struct bs_metadata metadata; /* points into the text */
+    struct bs_metadata metadata; /* points into the text that was parsed */
 };
 
-/* Parse @text in place. Both are secret memory. */
+/* Parse @text in place. Return false if it breaks a rule of section 4.4. @jwk and @text are in secret memory. */
 BLOBSEAL_MUST_USE bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len);
 
 /*
- * Write a JWK into secret memory, with the JSON text @metadata as it is (empty: none). Return its length, or 0 if @cap
- * is too small.
+ * Write a JWK into @out, which is secret memory. The JSON text @metadata (empty: none) is copied into it unchanged.
+ * Return the length, or 0 if @cap is too small.
  */
 size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek,
                     struct bs_slice metadata);
@@ -56,12 +60,12 @@ struct bs_envelope {
     uint64_t generation;
     uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
     uint8_t rcpt[BS_SHA256_LEN];
-    unsigned seen; /* members of the protected header */
+    unsigned seen; /* bit mask of the members found in the protected header */
 };
 
 /*
- * Parse. Nothing is authentic yet. Release with bs_envelope_clear(), also after a failure. Errors: E_FORMAT,
- * E_UNSUPPORTED, E_NOMEM.
+ * Parse an envelope, without checking that it is authentic. Release @e with bs_envelope_clear(), also after a failure.
+ * Errors: E_FORMAT, E_UNSUPPORTED, E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_parse(struct bs_envelope *e, const char *text, size_t len,
                                                          struct blobseal_error *err);
@@ -72,28 +76,28 @@ struct bs_unlocked {
     struct bs_jwe_opener by;
     struct bs_chunked_keys keys;
     struct bs_jwk jwk;
-    struct bs_slice content; /* the text of the JWK: a rewritten envelope keeps every byte of it */
-    uint8_t text[];          /* two copies of it, one of which bs_jwk_read() works in            */
+    struct bs_slice content; /* the text of the JWK, in `text`; a rewritten envelope keeps every byte of it */
+    uint8_t text[];          /* two copies of the JWK; bs_jwk_read() parses the second one in place         */
 };
 
 /*
- * Unwrap the DEK, check everything that binds envelope and blob, and derive the keys. If @core is NULL, the copy of the
- * core header in the envelope is used. Release *@u with blobseal_secret_free(). Errors: E_FORMAT, E_NO_KEY, E_AUTH,
- * those of providers.
+ * Unwrap the DEK, check that envelope and core header belong together, and derive the keys. If @core is NULL, the copy
+ * of the core header in the envelope is used. Release *@u with blobseal_secret_free(). Errors: E_FORMAT, E_NO_KEY,
+ * E_AUTH, E_NOMEM, those of providers.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_unlock(struct bs_unlocked **u, const struct bs_envelope *e,
                                                           const struct bs_core_header *core, struct bs_keks keks,
                                                           struct blobseal_error *err);
 
 /*
- * Write an envelope with the JWK @content under @cek. Of @e the blob id, the generation and the recipients of the JWE
- * are used. Errors: E_POLICY if it does not fit.
+ * Write an envelope that contains the JWK @content, encrypted with @cek. Blob id, generation and recipients are taken
+ * from @e, nothing else of which is used. Errors: E_POLICY if it does not fit, E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_encode(struct bs_builder *out, const struct bs_envelope *e,
                                                           const struct blobseal_secret32 *cek, struct bs_slice content,
                                                           struct blobseal_error *err);
 
-/* What a new envelope is to contain. */
+/* What to write into a new envelope. */
 struct bs_envelope_plan {
     const struct bs_core_header *core;
     uint64_t generation;
@@ -102,8 +106,8 @@ struct bs_envelope_plan {
 };
 
 /*
- * Wrap a fresh CEK for @keks and write the envelope into @out. Errors: E_POLICY if it does not fit; E_ARG for no
- * recipients, too many, or the same key twice; those of providers.
+ * Generate a CEK, wrap it for each of @keks, and write the envelope into @out. Errors: E_POLICY if it does not fit;
+ * E_ARG if there are no recipients or too many, or if a key appears twice; E_NOMEM; those of providers.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan,
                                                          struct bs_keks keks, struct blobseal_error *err);
@@ -111,48 +115,57 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_builder *out,
 /* Report a key that was passed twice. Return E_ARG. */
 enum blobseal_status bs_duplicate_key(const char *kid, struct blobseal_error *err);
 
-/* ---- preamble.c: frame, slots and core header, and which envelope counts (sections 1 and 5) ---------------------- */
+/* ---- preamble.c: frame, slots and core header, and the choice of the current envelope (sections 1 and 5) --------- */
 
 struct bs_preamble {
     struct bs_core_header core;
-    bool core_damaged;  /* only core.blob_id is valid, taken from the frame                  */
-    bool frame_damaged; /* the frame header was derived from the position of the core        */
+    bool core_damaged;  /* only core.blob_id is valid, taken from the frame                                    */
+    bool frame_damaged; /* the frame header was derived from the position of the core                          */
     uint64_t core_offset;
     enum blobseal_layout layout;
-    uint32_t notes;         /* BLOBSEAL_NOTE_                                                */
-    struct bs_frame header; /* of the frame; all zero if detached                            */
+    uint32_t notes;         /* BLOBSEAL_NOTE_ flags                                                            */
+    struct bs_frame header; /* of the frame; all zero if detached                                              */
     struct bs_slot slots[2];
-    uint8_t *frame; /* its bytes, which slots and candidates point into; NULL if detached    */
+    uint8_t *frame; /* all bytes of the frame, which slots and candidates point into; NULL if detached         */
     size_t num_candidates;
     struct {
         const char *text;
         size_t len;
-        uint64_t generation; /* of the slot; 0 for an envelope that was passed               */
-    } candidates[2];         /* envelopes to try, in order; two only if generations tie      */
+        uint64_t generation; /* of the slot; 0 for an envelope that the caller passed                          */
+    } candidates[2];         /* envelopes to try, in order; two only if different slots have the same generation */
 };
 
 /*
- * Read frame, slots and core header. If @envelope is passed, it is borrowed, and the slots are ignored. If the source
- * has a lock, slots are read under it, and read again while they look like a change in progress, which can take 90 ms.
- * Release with bs_preamble_clear(), also after a failure. Errors: E_FORMAT, E_DAMAGED, E_UNSUPPORTED, E_INPUT, E_NOMEM.
+ * Read frame, slots and core header. If @envelope is passed, it is borrowed, and the slots are ignored. Slots of a
+ * seekable source that has a lock are read under its lock, and read again while they look like a change in progress,
+ * which can take 90 ms. Release @f with bs_preamble_clear(), also after a failure. Errors: E_FORMAT, E_DAMAGED,
+ * E_UNSUPPORTED, E_INPUT, E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in,
                                                         const char *envelope, size_t envelope_len,
                                                         struct blobseal_error *err);
 void bs_preamble_clear(struct bs_preamble *f);
 
-/* Find out which slots of f->frame count, and set the candidates and notes. No candidate: no slot is valid. */
+/*
+ * Decode the slots in f->frame, and set candidates and notes: the valid slot with the highest generation is the
+ * candidate, or both slots if they have the same generation but different bytes. Without a valid slot there is none.
+ */
 void bs_preamble_choose(struct bs_preamble *f);
 
-/* Take the shared lock of a source that has one, to exclude changes while slots are read. Return false after 40 ms
- * without it. */
+/*
+ * Take the shared lock of a source, which must have one, to exclude changes while slots are read. Return false if it
+ * was not granted within 40 ms.
+ */
 bool bs_preamble_lock(const struct blobseal_source *source);
 
-/* Parse candidate @i and check what can be checked without a key: generation and blob id. Clear @e in any case. */
+/*
+ * Parse candidate @i and check what can be checked without a key: generation and blob id. Release @e with
+ * bs_envelope_clear(), also after a failure. Errors: E_FORMAT, E_UNSUPPORTED, E_NOMEM.
+ */
 BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_envelope(const struct bs_preamble *f, size_t i,
                                                             struct bs_envelope *e, struct blobseal_error *err);
 
-/* The candidate that counts. */
+/* The candidate that was chosen. */
 struct bs_opened_envelope {
     size_t candidate;
     struct bs_envelope envelope;
@@ -160,31 +173,31 @@ struct bs_opened_envelope {
 };
 
 /*
- * Open the candidates in order. The first that opens counts; if none does, the error of the first is reported. Release
- * with bs_opened_envelope_clear(), also after a failure. @name is that of the blob, for messages. Errors: E_CONFIG if
- * there is no envelope; those of bs_preamble_envelope() and bs_envelope_unlock().
+ * Open the candidates in order and choose the first that opens. If none does, the error of the first is reported. @name
+ * is the name of the blob, for messages. Release @opened with bs_opened_envelope_clear(), also after a failure. Errors:
+ * E_CONFIG if there is no envelope; those of bs_preamble_envelope() and bs_envelope_unlock().
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_unlock(const struct bs_preamble *f, const char *name,
                                                           struct bs_keks keks, struct bs_opened_envelope *opened,
                                                           struct blobseal_error *err);
 
-/* The same without keys: parse the candidates only. */
+/* Do the same without keys: choose the first candidate that can be parsed. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_parse(const struct bs_preamble *f, const char *name,
                                                          struct bs_opened_envelope *opened, struct blobseal_error *err);
 void bs_opened_envelope_clear(struct bs_opened_envelope *opened);
 
 /*
- * Compare @generation with the lowest that the caller accepts: a blob opens as well if an old envelope was put back.
- * Errors: E_POLICY if it is below @min. Source: section 6.
+ * Check that @generation is at least @min, the lowest that the caller accepts. This detects an old envelope that was
+ * put back, which opens like the current one. Errors: E_POLICY. Source: section 6.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_check_generation(const char *name, uint64_t generation, uint64_t min,
                                                            struct blobseal_error *err);
 
-/* ---- salvage.c --------------------------------------------------------------------------------------------------- */
+/* ---- salvage.c: reading a damaged preamble for a repair (section 5.1) -------------------------------------------- */
 
 /*
- * Read as bs_preamble_read() does, for a repair: a damaged frame header or core header of a blob with two slots is no
- * error.
+ * Read a preamble as bs_preamble_read() does, but accept a damaged frame header or core header if the blob has two
+ * slots.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_salvage(struct bs_preamble *f, struct bs_input *in,
                                                            struct blobseal_error *err);
@@ -192,8 +205,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_salvage(struct bs_preamble *f
 /* ---- info.c: blobseal_info --------------------------------------------------------------------------------------- */
 
 /*
- * Describe @f and @opened (NULL: no envelope), with the metadata if it was unlocked. Sizes are set if @source, which
- * may be NULL, is seekable. Errors: E_NOMEM.
+ * Describe @f and @opened (NULL: no envelope), including the metadata if the envelope was unlocked. Sizes are known
+ * only if @source, which may be NULL, is seekable. Errors: E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_preamble *f,
                                                     const struct bs_opened_envelope *opened,

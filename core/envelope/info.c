@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a blob says about itself: struct blobseal_info, made from its preamble and an envelope. */
+/* Describing a blob: struct blobseal_info, made from its preamble and an envelope. */
 #include <stdlib.h>
 
 #include "core/envelope/envelope.h"
@@ -18,7 +18,7 @@ const char *blobseal_layout_name(enum blobseal_layout layout)
     }
 }
 
-/* Make an info with room for @more bytes of what it points to. */
+/* Allocate an info with @more bytes after it, for the data that it points to. */
 static struct blobseal_info *info_new(size_t more)
 {
     struct blobseal_info *info = malloc(sizeof *info + more);
@@ -30,7 +30,7 @@ static struct blobseal_info *info_new(size_t more)
     return info;
 }
 
-/* What the frame and the core header say. */
+/* Fill in the members that come from frame and core header, and the sizes. */
 static void describe_preamble(struct blobseal_info *info, const struct bs_preamble *f,
                               const struct blobseal_source *source)
 {
@@ -55,28 +55,28 @@ static void describe_preamble(struct blobseal_info *info, const struct bs_preamb
         info->plain_bytes = info->stored_bytes;
 }
 
-/* The strings of a recipient of a JWE, as the public struct has them. */
-static struct blobseal_recipient shown(const struct bs_jwe_recipient *r)
+/* Return @r as the public struct, which points to the same strings. */
+static struct blobseal_recipient to_public(const struct bs_jwe_recipient *r)
 {
     return (struct blobseal_recipient){.alg = r->alg, .kid = r->kid, .region = r->region};
 }
 
-/* The envelope that is described: its text, and what was parsed from it. */
+/* The envelope to describe: its text, and what was parsed from it. */
 struct described {
     const struct bs_envelope *envelope;
-    const struct blobseal_metadata *metadata; /* NULL if there is none, or if it was not unlocked */
+    const struct blobseal_metadata *metadata; /* NULL if there is none, or if the envelope was not unlocked */
     const char *jwe;
     size_t jwe_len;
 };
 
-/* Copy recipients and JWE text to the end of @info, strings to *@at. */
+/* Copy the recipients to the memory after @info, and their strings and the text of the JWE to *@at. */
 static void copy_envelope(struct blobseal_info *info, const struct described *d, char **at)
 {
     struct blobseal_recipient *r = (struct blobseal_recipient *)(info + 1);
     const struct bs_jwe *jwe = &d->envelope->jwe;
 
     for (size_t i = 0; i < jwe->num; i++) {
-        const struct blobseal_recipient from = shown(&jwe->recipients[i]);
+        const struct blobseal_recipient from = to_public(&jwe->recipients[i]);
 
         r[i] = bs_pack_recipient(at, &from);
     }
@@ -90,7 +90,7 @@ static void copy_envelope(struct blobseal_info *info, const struct described *d,
     *at += d->jwe_len + 1;
 }
 
-/* Copy @metadata to @own and its annotations right after it, strings to *@at. */
+/* Copy @metadata to @own, its annotations to the memory after @own, and all strings to *@at. */
 static void copy_metadata(struct blobseal_metadata *own, const struct blobseal_metadata *metadata, char **at)
 {
     struct blobseal_annotation *list = (struct blobseal_annotation *)(own + 1);
@@ -106,14 +106,14 @@ static void copy_metadata(struct blobseal_metadata *own, const struct blobseal_m
     }
 }
 
-/* Return the length of all strings that are copied. */
+/* Return the total length of the strings to copy, each with its zero byte. */
 static size_t strings_len(const struct described *d)
 {
     const struct blobseal_metadata *m = d->metadata;
     size_t len = d->jwe_len + 1;
 
     for (size_t i = 0; i < d->envelope->jwe.num; i++) {
-        const struct blobseal_recipient from = shown(&d->envelope->jwe.recipients[i]);
+        const struct blobseal_recipient from = to_public(&d->envelope->jwe.recipients[i]);
 
         len += bs_packed_recipient_len(&from);
     }
@@ -124,7 +124,7 @@ static size_t strings_len(const struct described *d)
     return len + bs_packed_len(m->name) + bs_packed_len(m->type);
 }
 
-/* Make an info: the struct, recipients, metadata, annotations, and then all strings, in one allocation. */
+/* Make an info in one allocation: the struct, then recipients, metadata, annotations, and all strings. */
 static struct blobseal_info *info_of(const struct described *d)
 {
     size_t recipients = d->envelope->jwe.num * sizeof(struct blobseal_recipient), metadata = 0;
@@ -214,8 +214,9 @@ enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct 
 
     *info = NULL;
     if (source == NULL)
-        return envelope != NULL ? describe_envelope(info, envelope, envelope_len, err)
-                                : blobseal_fail(err, BLOBSEAL_E_ARG, 0, "inspect: neither a blob nor an envelope");
+        return envelope != NULL
+                   ? describe_envelope(info, envelope, envelope_len, err)
+                   : blobseal_fail(err, BLOBSEAL_E_ARG, 0, "inspect: neither a blob nor an envelope was passed");
     st = bs_preamble_read(&f, &in, envelope, envelope_len, err);
     if (st == BLOBSEAL_OK)
         st = describe(info, &f, source, err);

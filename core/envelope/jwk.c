@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content of an envelope: a JWK with the DEK, a copy of the core header, and what the sealer said of the blob.
- * FORMAT.md 4.4. */
+/* The content of an envelope: a JWK with the DEK, a copy of the core header, and the metadata. FORMAT.md section 4.4.
+ */
 #include "core/envelope/envelope.h"
 
 bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the sealer says of a blob, sealed with its key: name, media type, annotations. Checked and written as the text
- * that stands in the JWK, and read back from there. FORMAT.md section 4.4.
+ * Metadata that is sealed with a blob: name, media type, annotations. Checks them, writes them as the JSON object that
+ * becomes a member of the JWK, and reads that object. FORMAT.md section 4.4.
  */
 #include "core/envelope/envelope.h"
 
@@ -20,8 +20,11 @@ static bool is_utf8(const char *text)
     return true;
 }
 
-/* One half of a media type: RFC 6838 section 4.2, `restricted-name`. Answers its length, 0 where it is none. */
-static size_t restricted_name(const char *p)
+/*
+ * Return the length of the `restricted-name` (RFC 6838 section 4.2) at @p, which is one half of a media type, or 0 if
+ * there is none.
+ */
+static size_t restricted_name_len(const char *p)
 {
     static const char letters_and_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&-^_.+";
@@ -32,12 +35,12 @@ static size_t restricted_name(const char *p)
 
 static bool is_media_type(const char *p)
 {
-    size_t type = restricted_name(p), subtype = type > 0 && p[type] == '/' ? restricted_name(p + type + 1) : 0;
+    size_t type = restricted_name_len(p), subtype = type > 0 && p[type] == '/' ? restricted_name_len(p + type + 1) : 0;
 
     return subtype > 0 && p[type + 1 + subtype] == '\0';
 }
 
-static enum blobseal_status refuse(struct blobseal_error *err, const char *what, const char *text)
+static enum blobseal_status reject(struct blobseal_error *err, const char *what, const char *text)
 {
     return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata: %s: %.120s", what, text);
 }
@@ -46,16 +49,16 @@ static enum blobseal_status check_annotations(const struct blobseal_annotation *
                                               struct blobseal_error *err)
 {
     if (num > BLOBSEAL_MAX_ANNOTATIONS)
-        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "metadata: %zu annotations, but a blob has at most %d", num,
+        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "metadata: %zu annotations, but at most %d are allowed", num,
                              BLOBSEAL_MAX_ANNOTATIONS);
     for (size_t i = 0; i < num; i++) {
         if (list[i].name == NULL || list[i].value == NULL || list[i].name[0] == '\0')
-            return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata: an annotation has a name and a value");
+            return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata: an annotation lacks its name or its value");
         if (!is_utf8(list[i].name) || !is_utf8(list[i].value))
-            return refuse(err, "an annotation is not UTF-8", list[i].name);
+            return reject(err, "an annotation is not UTF-8", list[i].name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(list[i].name, list[k].name) == 0)
-                return refuse(err, "two annotations of one name", list[i].name);
+                return reject(err, "two annotations have the same name", list[i].name);
     }
     return BLOBSEAL_OK;
 }
@@ -63,16 +66,16 @@ static enum blobseal_status check_annotations(const struct blobseal_annotation *
 static enum blobseal_status check(const struct blobseal_metadata *m, struct blobseal_error *err)
 {
     if (m->name != NULL && (m->name[0] == '\0' || !is_utf8(m->name)))
-        return refuse(err, "a name is not empty, and UTF-8", m->name);
+        return reject(err, "the name is empty or not UTF-8", m->name);
     if (m->type != NULL && !is_media_type(m->type)) {
-        (void)refuse(err, "not a media type", m->type);
-        blobseal_hint(err, "a media type is TYPE/SUBTYPE without parameters, for instance application/x-tar");
+        (void)reject(err, "not a media type", m->type);
+        blobseal_hint(err, "a media type is TYPE/SUBTYPE without parameters, such as application/x-tar");
         return BLOBSEAL_E_ARG;
     }
     return check_annotations(m->annotations, m->num_annotations, err);
 }
 
-/* A member of an object; @first: nothing stands before it. */
+/* Append a member of an object, after a comma unless it is the @first. */
 static void put_member(struct bs_builder *w, bool first, const char *name, const char *value)
 {
     if (!first)
@@ -82,7 +85,7 @@ static void put_member(struct bs_builder *w, bool first, const char *name, const
     bs_put_json_string(w, value);
 }
 
-static void put_meta(struct bs_builder *w, const struct blobseal_metadata *m)
+static void put_metadata(struct bs_builder *w, const struct blobseal_metadata *m)
 {
     bs_put8(w, '{');
     if (m->name != NULL)
@@ -105,16 +108,17 @@ enum blobseal_status bs_metadata_write(struct bs_slice *text, uint8_t buf[BLOBSE
 
     *text = (struct bs_slice){buf, 0};
     if (!blobseal_struct_import(&m, sizeof m, metadata))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "metadata without its size, or newer than the library");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "the size of the metadata is not set, or the metadata is newer than the library");
     if (m.name == NULL && m.type == NULL && m.num_annotations == 0)
         return BLOBSEAL_OK;
     st = check(&m, err);
     if (st != BLOBSEAL_OK)
         return st;
-    put_meta(&w, &m);
+    put_metadata(&w, &m);
     if (!w.ok) {
         (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "metadata: more than %d bytes as JSON", BLOBSEAL_MAX_METADATA);
-        blobseal_hint(err, "seal what is longer as a blob of its own");
+        blobseal_hint(err, "seal longer data as a separate blob");
         return BLOBSEAL_E_POLICY;
     }
     text->len = w.len;
@@ -123,10 +127,10 @@ enum blobseal_status bs_metadata_write(struct bs_slice *text, uint8_t buf[BLOBSE
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
-/* A string for C, made in place: U+0000, which JSON can hold, is shown as `?`. */
+/* Make a C string in place. U+0000, which a JSON string can contain, becomes `?`. */
 static const char *c_string(struct bs_slice s)
 {
-    uint8_t *p = (uint8_t *)s.p; /* in the text that the reader of JSON works in */
+    uint8_t *p = (uint8_t *)s.p; /* writable: it is in the text that was parsed in place */
 
     for (size_t i = 0; i < s.len; i++)
         if (p[i] == '\0')
@@ -134,7 +138,7 @@ static const char *c_string(struct bs_slice s)
     return (const char *)p;
 }
 
-/* The object `ann`: strings under names that differ. */
+/* Read the object `ann`, whose members are strings. Their names must differ. */
 static bool read_annotations(struct bs_metadata *m, struct bs_json *j)
 {
     struct bs_slice names[BLOBSEAL_MAX_ANNOTATIONS], values[BLOBSEAL_MAX_ANNOTATIONS], more;
@@ -174,7 +178,7 @@ bool bs_metadata_read(struct bs_metadata *m, struct bs_json *j)
 
     *m = (struct bs_metadata){.shown = {.size = sizeof m->shown, .annotations = m->annotations}};
     bs_json_object(j);
-    start = j->p - 1; /* white space before an object is not of its text */
+    start = j->p - 1; /* the opening brace: white space before it does not count towards the limit */
     while (ok && bs_json_member(j, &name)) {
         if (bs_slice_is(name, "name"))
             ok = read_string(&m->shown.name, j);

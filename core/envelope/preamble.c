@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The front of a blob: frame, slots and core header, read in order from any source, and the choice of the envelope that
- * counts. Nothing here needs a key and nothing is authentic yet. FORMAT.md sections 1, 2 and 5.
+ * The preamble of a blob: frame, slots and core header, read in order from any source, and the choice of the current
+ * envelope. Reading it needs no key, and nothing that was read is authentic yet. FORMAT.md sections 1, 2 and 5.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,31 +25,30 @@ static bool same_slot(const struct bs_slot *a, const struct bs_slot *b)
     return a->generation == b->generation && a->jwe.len == b->jwe.len && memcmp(a->jwe.p, b->jwe.p, a->jwe.len) == 0;
 }
 
-/* Which slots count: the newest valid one, both where they tie with different bytes, none where none is valid. */
 void bs_preamble_choose(struct bs_preamble *f)
 {
     const struct bs_slot *a = &f->slots[0], *b = &f->slots[1];
-    bool alike;
+    bool same;
 
     f->num_candidates = 0;
     f->notes = 0;
     for (unsigned i = 0; i < f->header.slots; i++)
         f->slots[i] = bs_slot_decode(&f->header, f->frame, i);
-    alike = a->valid && b->valid && same_slot(a, b);
+    same = a->valid && b->valid && same_slot(a, b);
     if (a->valid && (!b->valid || a->generation >= b->generation))
         add_candidate(f, a);
-    if (b->valid && (!a->valid || b->generation >= a->generation) && !alike)
+    if (b->valid && (!a->valid || b->generation >= a->generation) && !same)
         add_candidate(f, b);
     if (f->header.slots == 2 && !(a->valid && b->valid))
         f->notes |= BLOBSEAL_NOTE_SLOT_INVALID;
-    if (a->valid && b->valid && !alike)
+    if (a->valid && b->valid && !same)
         f->notes |= BLOBSEAL_NOTE_UNFINISHED;
     if (f->num_candidates == 2)
         f->notes |= BLOBSEAL_NOTE_TIE;
 }
 
-/* Read the frame behind its header, and choose unless an envelope was named. */
-static enum blobseal_status read_slots(struct bs_preamble *f, struct bs_input *in, bool named,
+/* Read the rest of the frame after its header, and choose the candidates unless the caller passed an envelope. */
+static enum blobseal_status read_slots(struct bs_preamble *f, struct bs_input *in, bool passed,
                                        struct blobseal_error *err)
 {
     size_t rest = f->header.frame_len - BS_FRAME_HEADER_LEN, n;
@@ -64,30 +63,30 @@ static enum blobseal_status read_slots(struct bs_preamble *f, struct bs_input *i
         blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key clears them");
         return BLOBSEAL_E_FORMAT;
     }
-    if (!named)
+    if (!passed)
         bs_preamble_choose(f);
     return BLOBSEAL_OK;
 }
 
-/* ---- Slots that somebody changes at the same time ---------------------------------------------------------------- */
+/* ---- Slots that another process may be changing ------------------------------------------------------------------ */
 
-/* How often slots are read again, or a lock is asked for, and the pause in between. */
+/* How often to read slots again or to ask for a lock, and the pause between two attempts. */
 #define TRIES    5
 #define PAUSE_NS 10000000L
 
-static void pause_shortly(void)
+static void pause_briefly(void)
 {
     const struct timespec t = {.tv_nsec = PAUSE_NS};
 
     (void)nanosleep(&t, NULL);
 }
 
-/* A change holds its lock for a few writes and syncs. Where it takes longer reading goes on without one. */
+/* A change holds its lock for a few writes and syncs. If that takes longer, the caller reads without the lock. */
 bool bs_preamble_lock(const struct blobseal_source *source)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         if (i > 0)
-            pause_shortly();
+            pause_briefly();
         if (source->lock(source->ctx, true))
             return true;
     }
@@ -95,10 +94,10 @@ bool bs_preamble_lock(const struct blobseal_source *source)
 }
 
 /*
- * As read_slots(), beside changes in place. The lock keeps those away that ask for it. Beside another, at any moment
- * one slot is whole, but reading takes more than a moment: no valid slot, or a tie, can be two views of two changes, so
- * look again. Without the lock also where the slots differ: a change that is under way shall not be told as one that
- * did not finish.
+ * Read slots while another process may be changing them in place. The lock excludes only writers that use it. During a
+ * change by any other writer, one slot is complete at every moment, but reading both takes longer than that: no valid
+ * slot, or a tie, can result from reading the slots at two different moments. In that case they are read again. Without
+ * the lock they are also read again if they differ, because a change in progress must not be reported as unfinished.
  */
 static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_input *in, struct blobseal_error *err)
 {
@@ -109,7 +108,7 @@ static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_i
 
     for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && (f->num_candidates != 1 || (!locked && f->notes != 0));
          i++) {
-        pause_shortly();
+        pause_briefly();
         *in = start;
         st = read_slots(f, in, false, err);
     }
@@ -118,15 +117,29 @@ static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_i
     return st;
 }
 
-/* ---- The whole front --------------------------------------------------------------------------------------------- */
+/* ---- The whole preamble ------------------------------------------------------------------------------------------ */
 
-/* The rest of a frame whose first 64 bytes are at @head. */
-static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *in,
-                                       const uint8_t head[BS_FRAME_HEADER_LEN], size_t head_len, bool named,
+/* Report that no slot is valid. Return E_DAMAGED. */
+static enum blobseal_status no_valid_slot(const struct bs_frame *frame, struct blobseal_error *err)
+{
+    char bytes[16];
+
+    (void)snprintf(bytes, sizeof bytes, "%u", frame->frame_len);
+    (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the key envelope is damaged: no valid slot");
+    blobseal_advise(err, BLOBSEAL_ADVICE_RESTORE, bytes,
+                    "restore the first %u bytes from another copy, or pass a saved envelope", frame->frame_len);
+    return BLOBSEAL_E_DAMAGED;
+}
+
+/*
+ * Read a frame, of which the first @head.len bytes, at most 64, have been read already. If the caller @passed an
+ * envelope, the slots do not have to be valid.
+ */
+static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *in, struct bs_slice head, bool passed,
                                        struct blobseal_error *err)
 {
     struct bs_frame *frame = &f->header;
-    enum blobseal_status st = bs_frame_decode(frame, head, head_len, err);
+    enum blobseal_status st = bs_frame_decode(frame, head.p, head.len, err);
 
     if (st != BLOBSEAL_OK)
         return st;
@@ -135,19 +148,30 @@ static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *i
     f->frame = malloc(frame->frame_len);
     if (f->frame == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
-    memcpy(f->frame, head, head_len);
-    if (!named && frame->slots == 2 && bs_seekable(in->source) && in->source->lock != NULL)
+    memcpy(f->frame, head.p, head.len);
+    if (!passed && frame->slots == 2 && bs_seekable(in->source) && in->source->lock != NULL)
         st = read_shared_slots(f, in, err);
     else
-        st = read_slots(f, in, named, err);
-    if (st == BLOBSEAL_OK && f->num_candidates == 0) {
-        char bytes[16];
+        st = read_slots(f, in, passed, err);
+    return st == BLOBSEAL_OK && f->num_candidates == 0 ? no_valid_slot(frame, err) : st;
+}
 
-        (void)snprintf(bytes, sizeof bytes, "%u", frame->frame_len);
-        st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the key envelope is damaged: no valid slot");
-        blobseal_advise(err, BLOBSEAL_ADVICE_RESTORE, bytes,
-                        "restore the first %u bytes from another copy, or pass a saved envelope", frame->frame_len);
-    }
+/* Read the core header, of which the first @n bytes are at @head already, and check that it belongs to the frame. */
+static enum blobseal_status read_core(struct bs_preamble *f, struct bs_input *in, uint8_t head[BS_CORE_HEADER_LEN],
+                                      size_t n, struct blobseal_error *err)
+{
+    size_t more;
+    enum blobseal_status st = bs_read(in, head + n, BS_CORE_HEADER_LEN - n, &more, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = bs_core_decode(&f->core, head, n + more, err);
+    f->core_damaged = st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT;
+    if (f->core_damaged && f->layout == BLOBSEAL_LAYOUT_AB)
+        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key restores it from the envelope");
+    if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&
+        memcmp(f->header.blob_id, f->core.blob_id, sizeof f->core.blob_id) != 0)
+        st = blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the frame belongs to another blob");
     return st;
 }
 
@@ -156,7 +180,7 @@ enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in
 {
     uint8_t head[BS_CORE_HEADER_LEN];
     enum blobseal_status st;
-    size_t n, more;
+    size_t n;
 
     *f = (struct bs_preamble){.layout = BLOBSEAL_LAYOUT_DETACHED};
     if (envelope != NULL) {
@@ -168,7 +192,7 @@ enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in
     if (st != BLOBSEAL_OK)
         return st;
     if (bs_frame_magic(head, n)) {
-        st = read_frame(f, in, head, n, envelope != NULL, err);
+        st = read_frame(f, in, (struct bs_slice){head, n}, envelope != NULL, err);
         n = 0;
     } else if (!bs_core_magic(head, n)) {
         (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0,
@@ -176,19 +200,7 @@ enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in
                             bs_source_name(in->source));
         return BLOBSEAL_E_FORMAT;
     }
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = bs_read(in, head + n, sizeof head - n, &more, err);
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = bs_core_decode(&f->core, head, n + more, err);
-    f->core_damaged = st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT;
-    if (f->core_damaged && f->layout == BLOBSEAL_LAYOUT_AB)
-        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key restores it from the envelope");
-    if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&
-        memcmp(f->header.blob_id, f->core.blob_id, sizeof f->core.blob_id) != 0)
-        st = blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the frame belongs to another blob");
-    return st;
+    return st == BLOBSEAL_OK ? read_core(f, in, head, n, err) : st;
 }
 
 void bs_preamble_clear(struct bs_preamble *f)
@@ -203,7 +215,7 @@ enum blobseal_status bs_preamble_envelope(const struct bs_preamble *f, size_t i,
     enum blobseal_status st = bs_envelope_parse(e, f->candidates[i].text, f->candidates[i].len, err);
 
     if (st == BLOBSEAL_OK && f->candidates[i].generation != 0 && f->candidates[i].generation != e->generation)
-        return bs_malformed(err, "its generation is not that of its slot");
+        return bs_malformed(err, "its generation is not the generation of its slot");
     if (st == BLOBSEAL_OK && memcmp(e->blob_id, f->core.blob_id, sizeof e->blob_id) != 0)
         return bs_malformed(err, "it belongs to another blob");
     return st;
@@ -247,7 +259,7 @@ static enum blobseal_status try_all(const struct bs_preamble *f, const char *nam
     for (o->candidate = 1; o->candidate < f->num_candidates; o->candidate++)
         if (try_candidate(f, keks, o, &ignored) == BLOBSEAL_OK)
             return BLOBSEAL_OK;
-    o->candidate = 0; /* the error is that of the first candidate, so the caller sees its envelope as well */
+    o->candidate = 0; /* leave the first candidate to the caller, because its error is the one reported */
     if (f->num_candidates > 1 && try_candidate(f, NULL, o, &ignored) != BLOBSEAL_OK)
         bs_envelope_clear(&o->envelope);
     return first;
@@ -270,8 +282,8 @@ enum blobseal_status bs_check_generation(const char *name, uint64_t generation, 
 {
     if (generation >= min)
         return BLOBSEAL_OK;
-    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "%s is too old: generation %llu, and at least %llu is asked for",
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "%s is too old: generation %llu, but at least %llu is required",
                         name, (unsigned long long)generation, (unsigned long long)min);
-    blobseal_hint(err, "an old envelope or an old copy was put back: get the current one");
+    blobseal_hint(err, "an old envelope or an old copy of the blob was put back: get the current one");
     return BLOBSEAL_E_POLICY;
 }

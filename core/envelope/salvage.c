@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading the front of a blob with two slots whose frame header or core header has decayed. The one follows from where
- * the core stands, the other stands once more in the envelope. FORMAT.md section 5.1.
+ * Reading the preamble of a blob with two slots whose frame header or core header is damaged. The frame header can be
+ * derived from the position of the core; the envelope contains a copy of the core header. FORMAT.md section 5.1.
  */
 #include <stdlib.h>
 
 #include "core/envelope/envelope.h"
 
-/* Find the frame by its core: there are only sixteen places where that can start. */
+/* Find the core, which can start at only sixteen offsets, and derive the frame header from its offset. */
 static bool find_frame(struct bs_preamble *f, const struct blobseal_source *source)
 {
     uint8_t head[BS_CORE_HEADER_LEN];
@@ -25,23 +25,26 @@ static bool find_frame(struct bs_preamble *f, const struct blobseal_source *sour
     return false;
 }
 
-/* A frame whose header is lost, with its slots. @lost says what was wrong with it. */
+/*
+ * Read a frame whose header is damaged. Return @cause, the error that reading the header reported, if the frame cannot
+ * be found or has no valid slot.
+ */
 static enum blobseal_status rebuild_frame(struct bs_preamble *f, const struct blobseal_source *source,
-                                          enum blobseal_status lost, struct blobseal_error *err)
+                                          enum blobseal_status cause, struct blobseal_error *err)
 {
     struct bs_preamble found = {.layout = BLOBSEAL_LAYOUT_AB, .frame_damaged = true};
-    struct blobseal_error later = {0}; /* *err has the words for @lost */
+    struct blobseal_error later = {0}; /* *err holds the message for @cause, which may have to stay */
     enum blobseal_status st;
 
     if (!bs_seekable(source) || !find_frame(&found, source))
-        return lost;
+        return cause;
     found.frame = malloc(found.header.frame_len);
     st = found.frame != NULL ? bs_pread(source, found.frame, found.header.frame_len, 0, &later)
                              : blobseal_fail(&later, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
     if (st == BLOBSEAL_OK)
         bs_preamble_choose(&found);
     if (st == BLOBSEAL_OK && found.num_candidates == 0)
-        st = lost;
+        st = cause;
     else if (st != BLOBSEAL_OK && err != NULL)
         *err = later;
     bs_preamble_clear(f);

@@ -158,7 +158,7 @@ done <<END_OF_CASES
 2|E-ARG|not a media type: text|--type text
 2|E-ARG|not a media type|--type text/plain;charset=utf-8
 2|E-ARG|not a media type|--type text/
-2|E-ARG|two annotations of one name: a|--annotation a=1 --annotation a=2
+2|E-ARG|two annotations have the same name: a|--annotation a=1 --annotation a=2
 2|E-USAGE|NAME=VALUE, not a|--annotation a
 2|E-USAGE|NAME=VALUE, not =a|--annotation =a
 END_OF_CASES
@@ -169,7 +169,7 @@ run seal -k "$seal_key" --annotation a=$'\xe2\x82' f
 expect_error 2 E-ARG "UTF-8"
 title="an empty name"
 run seal -k "$seal_key" --name "" f
-expect_error 2 E-ARG "not empty"
+expect_error 2 E-ARG "the name is empty"
 
 title="limits"
 many=()

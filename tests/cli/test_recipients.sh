@@ -95,7 +95,7 @@ for shape in ab compact detached; do
     expect_error 4 E-NOKEY "$file: no key fits"
     expect_stderr "hint: $keys/ann.pub.pem holds a public key"
     recipients add --min-generation 3 -k "$keys/ann.pem" --to "$keys/dan.pub.pem" "$file"
-    expect_error 10 E-POLICY "$file.*too old: generation 2, and at least 3 is asked for"
+    expect_error 10 E-POLICY "$file.*too old: generation 2, but at least 3 is required"
     recipients add -k "$keys/ann.pem" --to "$keys/dan.pub.pem" --to "$keys/dan.pem" "$file"
     expect_code 2
     expect_stderr "$(kid dan) appears twice"

@@ -80,7 +80,7 @@ for shape in ab compact detached; do
     expect_error 10 E-POLICY "the recipient $(kid other) stays and needs a new wrapped key"
     expect_stderr "hint: .*with -k, or remove that recipient with --drop $(kid other)$"
     run rewrap --min-generation 3 -k "$keys/new.pem" --only --to "$keys/stranger.pub.pem" "$file"
-    expect_error 10 E-POLICY "too old: generation 2, and at least 3 is asked for"
+    expect_error 10 E-POLICY "too old: generation 2, but at least 3 is required"
     untouched "$file"
 
     title="letting go, $shape"

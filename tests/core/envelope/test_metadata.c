@@ -85,13 +85,13 @@ Test(metadata, strings_are_utf8_and_names_not_empty)
     expect_refusal(META(.name = "cut \xE2\x82"), BLOBSEAL_E_ARG, "UTF-8");
     expect_refusal(META(ONE("\xC0\x80", "")), BLOBSEAL_E_ARG, "UTF-8");
     expect_refusal(META(ONE("k", "\xED\xA0\x80")), BLOBSEAL_E_ARG, "UTF-8");
-    expect_refusal(META(ONE("", "v")), BLOBSEAL_E_ARG, "has a name");
-    expect_refusal(META(ONE(NULL, "v")), BLOBSEAL_E_ARG, "has a name");
-    expect_refusal(META(ONE("k", NULL)), BLOBSEAL_E_ARG, "and a value");
+    expect_refusal(META(ONE("", "v")), BLOBSEAL_E_ARG, "lacks its name");
+    expect_refusal(META(ONE(NULL, "v")), BLOBSEAL_E_ARG, "lacks its name");
+    expect_refusal(META(ONE("k", NULL)), BLOBSEAL_E_ARG, "or its value");
     expect_refusal(META(.num_annotations = 3,
                         .annotations = (const struct blobseal_annotation[]){{"a", "1"}, {"b", "2"}, {"a", "3"}}),
-                   BLOBSEAL_E_ARG, "two annotations of one name: a");
-    expect_refusal(&(struct blobseal_metadata){.size = 4, .name = "n"}, BLOBSEAL_E_ARG, "without its size");
+                   BLOBSEAL_E_ARG, "two annotations have the same name: a");
+    expect_refusal(&(struct blobseal_metadata){.size = 4, .name = "n"}, BLOBSEAL_E_ARG, "size of the metadata");
 }
 
 Test(metadata, types_follow_rfc_6838)
