@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing a blob anew with another envelope or layout: the core is copied as it is. FORMAT.md sections 1 and 5. */
+/* Copying a blob with another envelope or layout: the bytes of the core do not change. FORMAT.md sections 1 and 5. */
 #include <stdlib.h>
 
 #include "core/recipients/recipients.h"
@@ -21,7 +21,7 @@ static enum blobseal_status put(struct attaching *a, const void *p, size_t len, 
     return st;
 }
 
-/* Copy what stands behind the core header. A cut can be seen by its length, if not always. */
+/* Copy the payload, which follows the core header. Its length shows most truncations, but not all. */
 static enum blobseal_status copy_payload(struct attaching *a, struct blobseal_error *err)
 {
     uint64_t start = a->in.pos, plain_len;
@@ -41,12 +41,12 @@ static enum blobseal_status copy_payload(struct attaching *a, struct blobseal_er
         st = blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: its size changed while it was read",
                            bs_source_name(a->in.source));
     else if (st == BLOBSEAL_OK && !bs_payload_plain_len(&a->preamble.core, a->in.pos - start, &plain_len))
-        st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is cut or extended: no blob is %llu bytes long",
+        st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s is truncated or extended: no blob is %llu bytes long",
                            bs_source_name(a->in.source), (unsigned long long)a->in.pos);
     return st;
 }
 
-/* Write the frame around @e, whose text is the only candidate. */
+/* Write the frame with the only candidate, which was parsed into @e. */
 static enum blobseal_status put_frame(struct attaching *a, const struct bs_frame *frame, const struct bs_envelope *e,
                                       struct blobseal_error *err)
 {
@@ -61,7 +61,7 @@ static enum blobseal_status put_frame(struct attaching *a, const struct bs_frame
     return st;
 }
 
-/* As much room as asked for, or as the source has where that is enough. */
+/* Return the capacity of the new slots: @wanted, or that of the source if the envelope fits in it, or 0 (default). */
 static uint32_t choose_capacity(const struct bs_preamble *f, uint32_t wanted, size_t jwe_len)
 {
     uint32_t had = f->header.slots == 2 ? f->header.slot_capacity : 0;
@@ -82,10 +82,11 @@ static enum blobseal_status attach_frame(struct attaching *a, enum blobseal_layo
     if (f->num_candidates == 0)
         return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached",
                              bs_source_name(a->in.source));
-    if (f->num_candidates > 1) { /* only a key can tell which one opens: a copy without it could be lost */
-        (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s has two envelopes of one generation",
+    if (f->num_candidates > 1) { /* without a key the wrong one could be copied, and the data would be lost */
+        (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s has two envelopes of the same generation",
                             bs_source_name(a->in.source));
-        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key finds out which one counts");
+        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL,
+                        "a repair with a private key finds out which one is current");
         return BLOBSEAL_E_DAMAGED;
     }
     st = bs_preamble_envelope(f, 0, &e, err);
@@ -106,10 +107,11 @@ enum blobseal_status blobseal_attach(const struct blobseal_sink *sink, const str
     enum blobseal_status st;
 
     if (!blobseal_struct_import(&o, sizeof o, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "attach: options without their size, or newer than the library");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "attach: the size of the options is not set, or they are newer than the library");
     if (o.layout > BLOBSEAL_LAYOUT_DETACHED || (sink->write == NULL && sink->pwrite == NULL) ||
         (source->pread == NULL && source->read == NULL))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "attach: no such layout, or a source or sink without functions");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "attach: unknown layout, or a source or sink without callbacks");
     st = bs_preamble_read(&a.preamble, &a.in, o.envelope, o.envelope_len, err);
     if (o.layout == BLOBSEAL_LAYOUT_AUTO)
         o.layout = a.preamble.layout;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A change of the recipients of a blob, up to the new envelope: which recipients there are, which are wanted, and for
- * whom a key has to be wrapped. Storing the envelope is left to in_place.c and to callers. FORMAT.md section 4.7.
+ * Changing the recipients of a blob, up to the new envelope: compares the current recipients with the request, finds
+ * out for which recipients a key must be wrapped, and writes the envelope. Storing it is left to in_place.c and to
+ * callers. FORMAT.md section 4.7.
  */
 #include <stdlib.h>
 
@@ -9,18 +10,18 @@
 
 struct bs_change {
     struct blobseal_change wanted;
-    struct blobseal_kek *keks[2 * BLOBSEAL_MAX_RECIPIENTS]; /* the caller's, then those to add */
+    struct blobseal_kek *keks[2 * BLOBSEAL_MAX_RECIPIENTS]; /* the caller's keys, then the keys to add */
     size_t num_keks;
-    /* The envelope as it is. */
-    struct bs_opened_envelope opened; /* not unlocked if nothing has to be done and no key fits */
+    /* The current envelope. */
+    struct bs_opened_envelope opened; /* not unlocked if nothing has to be done and no key opens it */
     struct bs_slice jwe;
-    /* The envelope as it will be. */
+    /* The new envelope. */
     struct bs_jwe_recipient recipients[BLOBSEAL_MAX_RECIPIENTS];
-    struct blobseal_kek *wrap[BLOBSEAL_MAX_RECIPIENTS]; /* keys to wrap the CEK with; NULL: the wrapped key stays */
+    struct blobseal_kek *wrap[BLOBSEAL_MAX_RECIPIENTS]; /* keys to wrap the CEK with; NULL: keep the wrapped key */
     size_t num;
     struct blobseal_change_step steps[3 * BLOBSEAL_MAX_RECIPIENTS];
     size_t num_steps;
-    bool changed, fresh; /* fresh: with a new CEK */
+    bool changed, fresh; /* fresh: it gets a new CEK */
     uint64_t generation;
     struct bs_builder new_jwe; /* empty until it is written */
 };
@@ -33,16 +34,16 @@ enum blobseal_status bs_change_check(struct bs_change_request *rq, const struct 
     *rq = (struct bs_change_request){.wanted = {.size = sizeof rq->wanted}, .keks = keks};
     if (wanted == NULL || !blobseal_struct_import(w, sizeof *w, wanted))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "change recipients: a change without its size, or newer than the library");
+                             "change recipients: the size of the change is not set, or it is newer than the library");
     if (keks.num > BLOBSEAL_MAX_RECIPIENTS || w->num_add > BLOBSEAL_MAX_RECIPIENTS)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: more than %u keys", BLOBSEAL_MAX_RECIPIENTS);
     if ((keks.num > 0 && keks.list == NULL) || (w->num_add > 0 && w->add == NULL) ||
         (w->num_remove > 0 && w->remove == NULL))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a list is missing");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a list is NULL, but its length is not 0");
     if (w->replace && keks.num == 0)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: no key to replace");
     if (w->repair && (w->num_add > 0 || w->num_remove > 0 || w->replace || w->only))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a repair changes none");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a repair cannot also change recipients");
     return BLOBSEAL_OK;
 }
 
@@ -69,9 +70,9 @@ void bs_change_free(struct bs_change *c)
     free(c);
 }
 
-/* ---- What is there ----------------------------------------------------------------------------------------------- */
+/* ---- The current envelope ---------------------------------------------------------------------------------------- */
 
-static struct blobseal_kek *kek_named(struct blobseal_kek *const *keks, size_t num, const char *kid)
+static struct blobseal_kek *find_kek(struct blobseal_kek *const *keks, size_t num, const char *kid)
 {
     for (size_t i = 0; i < num; i++)
         if (strcmp(bs_kek_info(keks[i])->kid, kid) == 0)
@@ -87,8 +88,8 @@ static bool is_recipient(const struct bs_jwe *jwe, const char *kid)
     return false;
 }
 
-/* Whether all who are to be added are there already. */
-static bool has_all(const struct bs_change *c)
+/* Return true if all recipients to add are recipients already. */
+static bool has_all_added(const struct bs_change *c)
 {
     for (size_t i = 0; i < c->wanted.num_add; i++)
         if (!is_recipient(&c->opened.envelope.jwe, bs_kek_info(c->wanted.add[i])->kid))
@@ -96,8 +97,8 @@ static bool has_all(const struct bs_change *c)
     return true;
 }
 
-/* Whether @kid is among those who are to go. */
-static bool is_named(const struct bs_change *c, const char *kid)
+/* Return true if the caller asked to remove the recipient @kid. */
+static bool is_listed_for_removal(const struct bs_change *c, const char *kid)
 {
     for (size_t k = 0; k < c->wanted.num_remove; k++)
         if (strcmp(c->wanted.remove[k], kid) == 0)
@@ -126,36 +127,37 @@ static bool removes_another(const struct bs_change *c)
     for (size_t i = 0; i < c->opened.envelope.jwe.num; i++) {
         const char *kid = c->opened.envelope.jwe.recipients[i].kid;
 
-        if (kek_named(c->wanted.add, c->wanted.num_add, kid) == NULL && (c->wanted.only || is_named(c, kid)))
+        if (find_kek(c->wanted.add, c->wanted.num_add, kid) == NULL &&
+            (c->wanted.only || is_listed_for_removal(c, kid)))
             return true;
     }
     return false;
 }
 
-/* Return true if the change, when it was made before, explains that no key opens the envelope any more. */
-static bool key_may_be_removed(const struct bs_change *c)
+/* Return true if the same change, made earlier, would have removed a key that was passed. */
+static bool may_have_removed_key(const struct bs_change *c)
 {
     for (size_t i = 0; i < c->num_keks; i++)
-        if (is_named(c, bs_kek_info(c->keks[i])->kid))
+        if (is_listed_for_removal(c, bs_kek_info(c->keks[i])->kid))
             return true;
     return c->wanted.replace;
 }
 
 /*
  * Open the envelope. When replacing, the first key must open it, because its recipient is the one replaced. If that key
- * is not a recipient any more but the new ones are, the change was made before: nothing is left to replace, and another
- * key may show that the envelope is authentic. The same goes for a key that removed itself.
+ * is no longer a recipient but the new ones are, the same change was made earlier: nothing is left to replace, and any
+ * other key may verify the envelope. The same applies to a key that the change was to remove.
  */
 static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_preamble *f, const char *name,
                                           struct blobseal_error *err)
 {
     enum blobseal_status st = unlock(c, c->wanted.replace ? 1 : c->num_keks, f, name, err);
 
-    if (st == BLOBSEAL_E_NO_KEY && key_may_be_removed(c) && has_all(c)) {
+    if (st == BLOBSEAL_E_NO_KEY && may_have_removed_key(c) && has_all_added(c)) {
         c->wanted.replace = false;
         st = unlock(c, c->num_keks, f, name, err);
         if (st == BLOBSEAL_E_NO_KEY && f != NULL && f->notes != 0)
-            blobseal_hint(err, "an earlier change of this blob did not finish: give a private key that opens it now");
+            blobseal_hint(err, "an earlier change of this blob did not finish: pass a private key that opens it now");
         else if (st == BLOBSEAL_E_NO_KEY && !removes_another(c))
             st = BLOBSEAL_OK;
     }
@@ -164,20 +166,20 @@ static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_p
     return st;
 }
 
-/* ---- What is to be done ------------------------------------------------------------------------------------------ */
+/* ---- Planning the change ----------------------------------------------------------------------------------------- */
 
 static bool is_removed(const struct bs_change *c, size_t i)
 {
     const char *kid = c->opened.envelope.jwe.recipients[i].kid;
 
-    if (kek_named(c->wanted.add, c->wanted.num_add, kid) != NULL)
+    if (find_kek(c->wanted.add, c->wanted.num_add, kid) != NULL)
         return false;
     if (c->wanted.only || (c->wanted.replace && c->opened.unlocked->by.recipient == i))
         return true;
-    return is_named(c, kid);
+    return is_listed_for_removal(c, kid);
 }
 
-static void note_step(struct bs_change *c, enum blobseal_action action, const struct bs_jwe_recipient *r)
+static void add_step(struct bs_change *c, enum blobseal_action action, const struct bs_jwe_recipient *r)
 {
     c->steps[c->num_steps++] =
         (struct blobseal_change_step){action, {.alg = r->alg, .kid = r->kid, .region = r->region}};
@@ -199,36 +201,48 @@ static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_k
         return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "a blob has at most %u recipients", BLOBSEAL_MAX_RECIPIENTS);
     c->wrap[c->num] = kek;
     c->recipients[c->num++] = r;
-    note_step(c, BLOBSEAL_ACTION_ADD, &r);
+    add_step(c, BLOBSEAL_ACTION_ADD, &r);
     return BLOBSEAL_OK;
 }
 
-/* With a fresh CEK everybody who stays needs a wrapped key of it. */
+/* Report that the public key of recipient @kid, who stays, is missing. Return E_POLICY. */
+static enum blobseal_status missing_public_key(const char *kid, struct blobseal_error *err)
+{
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
+                        "the recipient %.160s stays and needs a new wrapped key, but its public key was not passed",
+                        kid);
+    blobseal_advise(err, BLOBSEAL_ADVICE_PUBLIC_KEY, kid, "pass its public key as well, or remove %.120s", kid);
+    return BLOBSEAL_E_POLICY;
+}
+
+/* Report that the key of recipient @r was opened for the algorithm @alg, which is not its own. Return E_CONFIG. */
+static enum blobseal_status wrong_algorithm(const struct bs_jwe_recipient *r, const char *alg,
+                                            struct blobseal_error *err)
+{
+    bool sha1 = strcmp(r->alg, "RSA-OAEP") == 0;
+
+    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the recipient %.160s uses %s, but its key was opened for %s",
+                        r->kid, r->alg, alg);
+    blobseal_advise(err, sha1 ? BLOBSEAL_ADVICE_OAEP_SHA1 : BLOBSEAL_ADVICE_OAEP_SHA256, NULL,
+                    "open that key for OAEP with %s", sha1 ? "SHA-1" : "SHA-256");
+    return BLOBSEAL_E_CONFIG;
+}
+
+/* Find the key of every recipient that stays: a fresh CEK must be wrapped for all of them. */
 static enum blobseal_status wrap_for_all(struct bs_change *c, struct blobseal_error *err)
 {
     for (size_t i = 0; i < c->num; i++) {
         struct bs_jwe_recipient *r = &c->recipients[i];
+        const struct blobseal_kek_info *info;
 
         if (c->wrap[i] == NULL)
-            c->wrap[i] = kek_named(c->keks, c->num_keks, r->kid);
-        if (c->wrap[i] == NULL) {
-            (void)blobseal_fail(
-                err, BLOBSEAL_E_POLICY, 0,
-                "the recipient %.160s stays and needs a new wrapped key, but its public key is not at hand", r->kid);
-            blobseal_advise(err, BLOBSEAL_ADVICE_PUBLIC_KEY, r->kid, "pass its public key as well, or remove %.120s",
-                            r->kid);
-            return BLOBSEAL_E_POLICY;
-        }
-        if (strcmp(bs_kek_info(c->wrap[i])->alg, r->alg) != 0) {
-            bool sha1 = strcmp(r->alg, "RSA-OAEP") == 0;
-
-            (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the recipient %.160s is for %s, its key was given for %s",
-                                r->kid, r->alg, bs_kek_info(c->wrap[i])->alg);
-            blobseal_advise(err, sha1 ? BLOBSEAL_ADVICE_OAEP_SHA1 : BLOBSEAL_ADVICE_OAEP_SHA256, NULL,
-                            "open that key for OAEP with %s", sha1 ? "SHA-1" : "SHA-256");
-            return BLOBSEAL_E_CONFIG;
-        }
-        r->key_len = bs_kek_info(c->wrap[i])->wrapped_len;
+            c->wrap[i] = find_kek(c->keks, c->num_keks, r->kid);
+        if (c->wrap[i] == NULL)
+            return missing_public_key(r->kid, err);
+        info = bs_kek_info(c->wrap[i]);
+        if (strcmp(info->alg, r->alg) != 0)
+            return wrong_algorithm(r, info->alg, err);
+        r->key_len = info->wrapped_len;
     }
     return BLOBSEAL_OK;
 }
@@ -241,7 +255,7 @@ static enum blobseal_status plan(struct bs_change *c, struct blobseal_error *err
     for (size_t i = 0; i < jwe->num; i++) {
         bool removed = is_removed(c, i);
 
-        note_step(c, removed ? BLOBSEAL_ACTION_REMOVE : BLOBSEAL_ACTION_KEEP, &jwe->recipients[i]);
+        add_step(c, removed ? BLOBSEAL_ACTION_REMOVE : BLOBSEAL_ACTION_KEEP, &jwe->recipients[i]);
         if (!removed)
             c->recipients[c->num++] = jwe->recipients[i];
     }
@@ -328,7 +342,7 @@ enum blobseal_status bs_change_write(struct bs_change *c, struct bs_slice *jwe, 
     return st;
 }
 
-/* ---- The report -------------------------------------------------------------------------------------------------- */
+/* ---- The result -------------------------------------------------------------------------------------------------- */
 
 static void copy_steps(struct blobseal_change_result *r, const struct bs_change *c, struct bs_slice jwe)
 {
@@ -390,7 +404,7 @@ enum blobseal_status blobseal_change_envelope(struct blobseal_change_result **re
 
     *result = NULL;
     if (st == BLOBSEAL_OK && source == NULL && rq.wanted.envelope == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: neither a blob nor an envelope");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: neither a blob nor an envelope was passed");
     if (st == BLOBSEAL_OK && source != NULL)
         st = bs_preamble_read(&preamble, &in, rq.wanted.envelope, rq.wanted.envelope_len, err);
     if (st == BLOBSEAL_OK)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changing the recipients of a blob in place: two slots are written one after the other, so that a crash at any moment
- * leaves the old or the new envelope. FORMAT.md section 5.1.
+ * Changing the recipients of a blob in place: the two slots are written one after the other, so that a crash at any
+ * moment leaves at least one valid envelope, the old or the new one. FORMAT.md section 5.1.
  */
 #include <stdlib.h>
 
@@ -10,15 +10,15 @@
 /* One change of one blob. */
 struct in_place {
     const struct blobseal_target *target;
-    struct blobseal_source source; /* the target's, without its shared lock, which could replace the exclusive one */
+    struct blobseal_source source; /* of the target, without its shared lock, which could replace the exclusive one */
     struct bs_change_request request;
     struct bs_preamble preamble;
     struct bs_change *change;
     struct bs_change_plan plan;
     unsigned opened; /* the slot whose envelope was opened  */
-    uint8_t *slot;   /* a whole slot, to be written         */
-    uint8_t *back;   /* and what was read back              */
-    bool finished;   /* an earlier change was completed, or damage repaired */
+    uint8_t *slot;   /* the bytes of a slot to write        */
+    uint8_t *back;   /* the bytes read back for comparison  */
+    bool finished;   /* an earlier change was completed, or damage was repaired */
 };
 
 static enum blobseal_status sync_range(const struct blobseal_target *t, uint64_t off, uint64_t len,
@@ -36,7 +36,7 @@ static enum blobseal_status lock(const struct blobseal_target *t, struct blobsea
                       bs_source_name(&t->source));
 }
 
-/* Write @len bytes, at most a slot, and check that they are stored. */
+/* Write @len bytes, at most a slot, sync them, and read them back to check that they were stored. */
 static enum blobseal_status store(const struct in_place *r, const uint8_t *p, size_t len, uint64_t off,
                                   struct blobseal_error *err)
 {
@@ -49,9 +49,9 @@ static enum blobseal_status store(const struct in_place *r, const uint8_t *p, si
     if (st == BLOBSEAL_OK)
         st = bs_pread(&t->source, r->back, len, off, err);
     if (st == BLOBSEAL_OK && memcmp(p, r->back, len) != 0) {
-        (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, 0, "write %s: what was written does not read back",
+        (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, 0, "write %s: the data read back differs from the data written",
                             bs_source_name(&t->source));
-        blobseal_hint(err, "the storage is failing: copy the blob elsewhere before anything else");
+        blobseal_hint(err, "the storage is failing: first copy the blob elsewhere");
         return BLOBSEAL_E_OUTPUT;
     }
     return st;
@@ -65,8 +65,8 @@ static enum blobseal_status write_slot(const struct in_place *r, unsigned index,
 }
 
 /*
- * Restore what a repair can: the frame header and the zeros after it, and the core header from the copy in the
- * envelope. The core header shares a sector with the start of the payload, whose bytes stay as they are.
+ * Restore damaged headers: the frame header and the zeros after it, and the core header from its copy in the envelope.
+ * The core header shares a sector with the start of the payload, whose bytes do not change.
  */
 static enum blobseal_status restore_headers(const struct in_place *r, struct blobseal_error *err)
 {
@@ -93,8 +93,10 @@ static enum blobseal_status check_fit(const struct in_place *r, size_t jwe_len, 
     return BLOBSEAL_E_POLICY;
 }
 
-/* Write the next generation to both slots. The one that was opened comes last: until the other is stored it still
- * counts. */
+/*
+ * Write the next generation to both slots. The slot whose envelope was opened is written last, because it holds the
+ * current envelope until the other slot is stored.
+ */
 static enum blobseal_status write_next_generation(struct in_place *r, struct blobseal_error *err)
 {
     struct bs_slice jwe;
@@ -109,7 +111,7 @@ static enum blobseal_status write_next_generation(struct in_place *r, struct blo
     return st == BLOBSEAL_OK ? write_slot(r, r->opened, err) : st;
 }
 
-/* Copy the generation that was opened to the other slot: a crash or corruption left that undone. */
+/* Copy the envelope that was opened to the other slot, which a crash or corruption left different or invalid. */
 static enum blobseal_status complete_other_slot(struct in_place *r, struct blobseal_error *err)
 {
     if (r->request.wanted.dry_run)
@@ -126,8 +128,9 @@ static enum blobseal_status read_and_plan(struct in_place *r, struct blobseal_er
                                                        : bs_preamble_read(&r->preamble, &in, NULL, 0, err);
 
     if (st == BLOBSEAL_OK && r->preamble.layout != BLOBSEAL_LAYOUT_AB) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no two slots to change in place", name);
-        blobseal_hint(err, "copy it, with the changed envelope");
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s cannot be changed in place: it does not have two slots",
+                            name);
+        blobseal_hint(err, "write a copy of the blob with the changed envelope");
         return BLOBSEAL_E_CONFIG;
     }
     if (st == BLOBSEAL_OK)
@@ -181,9 +184,10 @@ enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **re
     *result = NULL;
     r.source.lock = NULL;
     if (st == BLOBSEAL_OK && r.request.wanted.envelope != NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: in place the envelope is that of the blob");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                           "change recipients: a change in place uses the envelope of the blob, not another one");
     if (st == BLOBSEAL_OK && (!bs_seekable(&target->source) || target->write == NULL || target->sync == NULL))
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a target without functions");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: the target lacks pread, write or sync");
     if (st == BLOBSEAL_OK && target->lock != NULL) {
         st = lock(target, err);
         locked = st == BLOBSEAL_OK;

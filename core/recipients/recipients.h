@@ -8,33 +8,33 @@
 
 #include "core/envelope/envelope.h"
 
-/* ---- change.c: what is there, what is wanted, and the envelope that follows (section 4.7) ------------------------ */
+/* ---- change.c: planning a change, and the new envelope (section 4.7) --------------------------------------------- */
 
-/* What a caller asked for. Its lists are borrowed. */
+/* What the caller asked for. All lists are borrowed from the caller. */
 struct bs_change_request {
     struct blobseal_change wanted; /* all members of this version */
     struct bs_keks keks;
 };
 
-/* Check a request. Errors: E_ARG. */
+/* Check @wanted and @keks, and store them in @request. Errors: E_ARG. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_change_check(struct bs_change_request *request,
                                                        const struct blobseal_change *wanted, struct bs_keks keks,
                                                        struct blobseal_error *err);
 
-/* What the change found and is going to do. It points into the preamble or the envelope that were passed, and into the
+/* The current envelope and whether to change it. Points into the preamble or envelope that was passed, and into the
  * change. */
 struct bs_change_plan {
-    bool changed;               /* the recipients will be others                                          */
-    struct bs_slice jwe;        /* the envelope as it is                                                  */
-    uint64_t generation;        /* of that envelope                                                       */
+    bool changed;               /* the set of recipients will change                                     */
+    struct bs_slice jwe;        /* the current envelope                                                  */
+    uint64_t generation;        /* of the current envelope                                               */
     const uint8_t *core_header; /* the copy in the envelope, BS_CORE_HEADER_LEN bytes; NULL if not opened */
 };
 
 struct bs_change;
 
 /*
- * Open an envelope of @preamble, or, if that is NULL, the one in request->wanted, and find out what has to be done.
- * @name is that of the blob, for messages. Release with bs_change_free(), also after a failure. Errors: see
+ * Open an envelope of @preamble, or, if that is NULL, the one in request->wanted, and plan the change. @name is the
+ * name of the blob, for messages. Release *@change with bs_change_free(), also after a failure. Errors: see
  * blobseal_change_envelope().
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_change_plan(struct bs_change **change,
@@ -43,12 +43,17 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_change_plan(struct bs_change **change,
                                                       struct bs_change_plan *plan, struct blobseal_error *err);
 void bs_change_free(struct bs_change *change);
 
-/* Write the envelope of the next generation. *@jwe points into the change. Errors: E_POLICY, E_NOMEM, those of
- * providers. */
+/*
+ * Write the envelope of the next generation. *@jwe points into @change. Errors: E_POLICY if there is no next generation
+ * or the envelope is too large, E_NOMEM, those of providers.
+ */
 BLOBSEAL_MUST_USE enum blobseal_status bs_change_write(struct bs_change *change, struct bs_slice *jwe,
                                                        struct blobseal_error *err);
 
-/* Describe what was done. @finished: an earlier change was completed, or damage repaired. Errors: E_NOMEM. */
+/*
+ * Describe to the caller what was done. @finished: an earlier change was completed, or damage was repaired. Errors:
+ * E_NOMEM.
+ */
 BLOBSEAL_MUST_USE enum blobseal_status bs_change_report(struct blobseal_change_result **result,
                                                         const struct bs_change *change, bool finished,
                                                         struct blobseal_error *err);

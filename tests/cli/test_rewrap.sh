@@ -142,7 +142,7 @@ for shape in ab compact detached; do
     expect_stdout "^RSA-OAEP-256  +$(kid other)$"
     opens_with old
     run rewrap -k "$keys/other.pem" -k "$keys/old.pub.pem" --to "$keys/new.pub.pem" "$file"
-    expect_error 2 E-CONFIG "is for RSA-OAEP, its key was given for RSA-OAEP-256"
+    expect_error 2 E-CONFIG "uses RSA-OAEP, but its key was opened for RSA-OAEP-256"
     expect_stderr "hint: pass --oaep sha1 after that key$"
     run rewrap -k "$keys/other.pem" -k "$keys/old.pub.pem" --oaep sha1 --to "$keys/new.pub.pem" "$file"
     expect_code 0

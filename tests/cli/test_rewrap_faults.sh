@@ -74,7 +74,7 @@ finish_it() { # finish_it VERB
     run "${command[@]}"
     if [ "$1" = rewrap ] && [ $code = 4 ]; then
         expect_error 4 E-NOKEY "$file"
-        expect_stderr "hint: an earlier change of this blob did not finish: give a private key that opens it now"
+        expect_stderr "hint: an earlier change of this blob did not finish: pass a private key that opens it now"
         run "${finisher[@]}"
         private=$((private + 1))
     fi
@@ -203,11 +203,11 @@ fresh "a slot that does not read back"
 prepare ab rewrap
 # A write that says it was done and was not.
 inject "pwrite64:retval=4096:when=1" "${command[@]}"
-expect_error 8 E-OUTPUT "write blob: what was written does not read back"
+expect_error 8 E-OUTPUT "write blob: the data read back differs from the data written"
 expect_stderr "hint: the storage is failing"
 expect_same blob saved
 inject "pwrite64:retval=4096:when=2" "${command[@]}"
-expect_error 8 E-OUTPUT "does not read back"
+expect_error 8 E-OUTPUT "the data read back differs"
 still_opens rewrap
 finish_it rewrap
 
