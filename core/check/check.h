@@ -1,46 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check: looking for corruption without a key, and at what this machine can do. */
+/*
+ * check: finding corruption in blobs without a key (scrub.c, scrub_preamble.c), and checking the machine, the process
+ * and the keys that blobseal uses (diagnose.c). FORMAT.md sections 2, 3 and 5.
+ */
 #ifndef BLOBSEAL_CHECK_H
 #define BLOBSEAL_CHECK_H
 
 #include "core/envelope/envelope.h"
 #include "kek/kek.h"
 
-/* ---- scrub_front.c, scrub.c: decay, found without a key ---------------------------------------------------------- */
+/* ---- scrub_preamble.c, scrub.c: finding corruption without a key ------------------------------------------------- */
 
-/* Frame and core header at their longest. */
+/* The length of the longest frame with its core header. */
 #define BS_MAX_PREAMBLE_LEN (BS_AB_SLOT_OFFSET + 2 * BS_MAX_SLOT_CAPACITY + BS_CORE_HEADER_LEN)
 
 struct bs_scrub {
     const struct blobseal_source *source;
     struct blobseal_scrub_options options;
     struct blobseal_scrub_result result;
-    struct bs_input input;             /* of a sequential source: behind `head`                                     */
-    uint8_t head[BS_MAX_PREAMBLE_LEN]; /* the first bytes of the blob: all of its front, and often some payload     */
-    size_t head_len, head_used;
-    uint64_t unreadable;         /* bit i: 4 KiB of `head` from i * 4 KiB could not be read, and are zero             */
-    struct bs_preamble preamble; /* its `frame` is `head`: do not clear it                                            */
-    bool unrepairable;           /* something else than the front is damaged                                          */
-    bool lost;                   /* the payload cannot be found                                                       */
-    bool unsure;                 /* the core header is lost: whether and how the payload is summed has to be tried    */
+    struct bs_input input;             /* of a sequential source: positioned after `head`                            */
+    uint8_t head[BS_MAX_PREAMBLE_LEN]; /* the first bytes of the blob: the whole preamble, and often some payload    */
+    size_t head_len;                   /* bytes in `head`                                                            */
+    size_t head_used;                  /* bytes of `head` that are preamble or were taken as payload                 */
+    uint64_t unreadable;               /* bit i: the 4 KiB of `head` at i * 4 KiB could not be read, and are zero    */
+    struct bs_preamble preamble;       /* its `frame` points to `head`, so never call bs_preamble_clear()            */
+    bool unrepairable;                 /* something is damaged that bs_preamble_salvage() cannot restore             */
+    bool payload_lost;                 /* the position of the payload is unknown                                     */
+    bool segments_unknown; /* the core header is lost, and it is unknown whether segments have checksums, or their seed
+                            */
 };
 
-/* Count damage and tell the caller. One at a time. */
-void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_t segment, uint64_t off, uint64_t len,
-                     const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* The position of damage, in bytes from the start of the blob. */
+struct bs_place {
+    uint64_t segment; /* BLOBSEAL_NO_SEGMENT for damage before the payload */
+    uint64_t off, len;
+};
 
-/* Read and examine all that stands before the payload. FORMAT (not a blob), UNSUPPORTED, INPUT, NOMEM. */
+/* Count damage and report it to the caller. Used by one thread at a time. */
+void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, struct bs_place place, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/*
+ * Read and check everything before the payload. Damage is reported with bs_scrub_report() and is not an error. Errors:
+ * E_FORMAT (not a blob), E_UNSUPPORTED, E_INPUT, E_NOMEM.
+ */
 BLOBSEAL_MUST_USE enum blobseal_status bs_scrub_preamble(struct bs_scrub *s, struct blobseal_error *err);
 
-/* ---- diagnose.c -------------------------------------------------------------------------------------------------- */
+/* ---- diagnose.c: checking the machine and the process ------------------------------------------------------------ */
 
-/* What the self-tests are made of: tests put broken parts in. */
-struct bs_diagnosed {
+/* The functions that the self-tests examine. Tests replace them with broken ones. */
+struct bs_selftest_parts {
     const struct bs_gcm_impl *gcm;
     uint64_t (*xxh3)(uint64_t seed, const void *p, size_t len);
     bool (*random)(void *p, size_t len, bool secret);
 };
 
-void bs_diagnose(const struct bs_diagnosed *what, blobseal_finding_fn fn, void *ctx);
+/* Do what blobseal_diagnose() does, with @parts. */
+void bs_diagnose(const struct bs_selftest_parts *parts, blobseal_finding_fn fn, void *ctx);
 
 #endif

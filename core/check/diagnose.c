@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether what blobseal stands on is as it should be: the CPU, OpenSSL, limits of the process, self-tests, keys. Each
- * finding is told as it is made, and none stops the others.
+ * Checking what blobseal depends on: the CPU, OpenSSL, limits of the process, self-tests and keys. Each finding is
+ * reported when it is made, and a failure does not stop the checks after it.
  */
 #define _GNU_SOURCE /* sched_getaffinity, MAP_ANONYMOUS */
 #include <sched.h>
@@ -22,13 +22,14 @@
 #include "core/check/check.h"
 
 struct diagnosis {
-    const struct bs_diagnosed *what;
-    blobseal_finding_fn tell;
+    const struct bs_selftest_parts *parts; /* NULL if only a key is checked */
+    blobseal_finding_fn fn;
     void *ctx;
 };
 
-__attribute__((format(printf, 5, 6))) static void
-tell(const struct diagnosis *d, const char *name, enum blobseal_level level, const char *hint, const char *format, ...)
+__attribute__((format(printf, 5, 6))) static void report(const struct diagnosis *d, const char *name,
+                                                         enum blobseal_level level, const char *hint,
+                                                         const char *format, ...)
 {
     char value[400];
     struct blobseal_finding f = {.name = name, .value = value, .level = level, .hint = hint};
@@ -39,20 +40,20 @@ tell(const struct diagnosis *d, const char *name, enum blobseal_level level, con
         value[0] = '\0';
     va_end(ap);
     blobseal_make_printable(value);
-    d->tell(d->ctx, &f);
+    d->fn(d->ctx, &f);
 }
 
-static void tell_test(const struct diagnosis *d, const char *name, bool ok, const char *value)
+static void report_test(const struct diagnosis *d, const char *name, bool ok, const char *value)
 {
     if (ok)
-        tell(d, name, BLOBSEAL_LEVEL_OK, "", "%s", value);
+        report(d, name, BLOBSEAL_LEVEL_OK, "", "%s", value);
     else
-        tell(d, name, BLOBSEAL_LEVEL_FAILURE,
-             "do not seal here: the CPU, its microcode or a library gives wrong answers", "%s: the self-test failed",
-             value);
+        report(d, name, BLOBSEAL_LEVEL_FAILURE,
+               "do not seal on this machine: the CPU, its microcode or a library computes wrong results",
+               "%s: the self-test failed", value);
 }
 
-/* ---- The CPU, and what OpenSSL makes of it ----------------------------------------------------------------------- */
+/* ---- The CPU, and which of its features OpenSSL uses ------------------------------------------------------------- */
 
 static void check_cpu(const struct diagnosis *d, uint32_t features)
 {
@@ -64,12 +65,12 @@ static void check_cpu(const struct diagnosis *d, uint32_t features)
         if ((features >> i & 1) != 0 && used < sizeof list)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? " " : "", name);
     if (features == 0)
-        tell(d, "cpu", BLOBSEAL_LEVEL_WARNING, "", "no features known");
+        report(d, "cpu", BLOBSEAL_LEVEL_WARNING, "", "none of the features that blobseal knows");
     else if ((features & BS_CPU_AES) == 0 || (features & BS_CPU_PCLMUL) == 0)
-        tell(d, "cpu", BLOBSEAL_LEVEL_WARNING, "AES-GCM is slow without aes and pclmul: does a hypervisor hide them?",
-             "%s", list);
+        report(d, "cpu", BLOBSEAL_LEVEL_WARNING,
+               "AES-GCM is slow without aes and pclmul: check whether a hypervisor hides them", "%s", list);
     else
-        tell(d, "cpu", BLOBSEAL_LEVEL_OK, "", "%s", list);
+        report(d, "cpu", BLOBSEAL_LEVEL_OK, "", "%s", list);
 }
 
 static void check_cpus(const struct diagnosis *d)
@@ -78,13 +79,14 @@ static void check_cpus(const struct diagnosis *d)
     cpu_set_t set;
 
     if (sched_getaffinity(0, sizeof set, &set) == 0)
-        tell(d, "cpus", BLOBSEAL_LEVEL_OK, "", "%d of %ld: as many threads by default", CPU_COUNT(&set), online);
+        report(d, "cpus", BLOBSEAL_LEVEL_OK, "", "%d of %ld usable, which is the default number of threads",
+               CPU_COUNT(&set), online);
     else
-        tell(d, "cpus", BLOBSEAL_LEVEL_WARNING, "name the number of threads",
-             "it is not known which of %ld may be used", online);
+        report(d, "cpus", BLOBSEAL_LEVEL_WARNING, "set the number of threads explicitly",
+               "cannot determine which of %ld are usable", online);
 }
 
-/* Bits of OpenSSL's capability vector, see OPENSSL_ia32cap(3). */
+/* Bits of OpenSSL's capability vector: see OPENSSL_ia32cap(3). */
 static const struct {
     uint32_t feature;
     unsigned word, bit;
@@ -96,10 +98,13 @@ static const struct {
     {BS_CPU_VAES, 1, 41, "vaes"},       {BS_CPU_VPCLMULQDQ, 1, 42, "vpclmulqdq"},
 };
 
-/* OpenSSL says what it uses, and whether the environment had a say: "OPENSSL_ia32cap=0x...:0x... env:...". */
+/*
+ * Check that OpenSSL uses the CPU features that exist. OpenSSL reports its capability vector, and the environment
+ * variable if that changed it, as "OPENSSL_ia32cap=0x...:0x... env:...".
+ */
 static void check_openssl_cpu(const struct diagnosis *d, uint32_t features)
 {
-    static const char hint[] = "sealing gets slower, a lot without aes: unset OPENSSL_ia32cap";
+    static const char hint[] = "sealing is slower, and much slower without aes: unset OPENSSL_ia32cap";
     const char *info = OPENSSL_info(OPENSSL_INFO_CPU_SETTINGS), *env = info != NULL ? strstr(info, "env:") : NULL;
     unsigned long long words[2] = {0, 0};
     char masked[100] = "";
@@ -107,22 +112,22 @@ static void check_openssl_cpu(const struct diagnosis *d, uint32_t features)
 
     if (info == NULL ||
         sscanf(info, "OPENSSL_ia32cap=0x%llx:0x%llx", &words[0], &words[1]) != 2) // NOLINT(cert-err34-c)
-        return;                                                                   /* not on this kind of CPU */
+        return;                                                                   /* not an x86 CPU */
     for (size_t i = 0; i < sizeof openssl_bits / sizeof openssl_bits[0]; i++)
         if ((features & openssl_bits[i].feature) != 0 && (words[openssl_bits[i].word] >> openssl_bits[i].bit & 1) == 0)
             used += (size_t)snprintf(masked + used, sizeof masked - used, " %s", openssl_bits[i].name);
     if (used > 0)
-        tell(d, "OPENSSL_ia32cap", BLOBSEAL_LEVEL_WARNING, hint, "%s%s%s: OpenSSL does not use%s",
-             env != NULL ? "'" : "not set", env != NULL ? env + 4 : "", env != NULL ? "'" : "", masked);
+        report(d, "OPENSSL_ia32cap", BLOBSEAL_LEVEL_WARNING, hint, "%s%s%s: OpenSSL does not use%s",
+               env != NULL ? "'" : "not set", env != NULL ? env + 4 : "", env != NULL ? "'" : "", masked);
     else
-        tell(d, "OPENSSL_ia32cap", BLOBSEAL_LEVEL_OK, "", "%s", env != NULL ? env + 4 : "not set");
+        report(d, "OPENSSL_ia32cap", BLOBSEAL_LEVEL_OK, "", "%s", env != NULL ? env + 4 : "not set");
 }
 
 /* ---- The process ------------------------------------------------------------------------------------------------- */
 
-#define NEEDED_LOCKED ((size_t)128 * 1024) /* keys of a reader or a seal, twice over */
+#define NEEDED_LOCKED ((size_t)128 * 1024) /* twice what the keys of a reader or of sealing need */
 
-/* The limit is one thing, the right to lock without it another: try. */
+/* Check that memory can be locked, by locking some: a privileged process may lock more than the limit. */
 static void check_locked_memory(const struct diagnosis *d)
 {
     void *p = mmap(NULL, NEEDED_LOCKED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -132,14 +137,14 @@ static void check_locked_memory(const struct diagnosis *d)
     if (p != MAP_FAILED)
         (void)munmap(p, NEEDED_LOCKED);
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        tell(d, "locked memory", ok ? BLOBSEAL_LEVEL_OK : BLOBSEAL_LEVEL_WARNING, "", "no limit%s",
-             ok ? "" : ", yet keys cannot be locked");
+        report(d, "locked memory", ok ? BLOBSEAL_LEVEL_OK : BLOBSEAL_LEVEL_WARNING, "", "no limit%s",
+               ok ? "" : ", but keys cannot be locked");
     else if (ok)
-        tell(d, "locked memory", BLOBSEAL_LEVEL_OK, "", "up to %llu KiB", (unsigned long long)limit.rlim_cur / 1024);
+        report(d, "locked memory", BLOBSEAL_LEVEL_OK, "", "up to %llu KiB", (unsigned long long)limit.rlim_cur / 1024);
     else
-        tell(d, "locked memory", BLOBSEAL_LEVEL_WARNING,
-             "keys may be written to swap space: raise the limit (ulimit -l)", "up to %llu KiB: too little for keys",
-             (unsigned long long)limit.rlim_cur / 1024);
+        report(d, "locked memory", BLOBSEAL_LEVEL_WARNING,
+               "keys may be written to swap space: raise the limit (ulimit -l)", "up to %llu KiB: too little for keys",
+               (unsigned long long)limit.rlim_cur / 1024);
 }
 
 static void check_core_files(const struct diagnosis *d)
@@ -147,15 +152,18 @@ static void check_core_files(const struct diagnosis *d)
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0)
-        tell(d, "core files", BLOBSEAL_LEVEL_OK, "", "none");
+        report(d, "core files", BLOBSEAL_LEVEL_OK, "", "none");
     else
-        tell(d, "core files", BLOBSEAL_LEVEL_WARNING, "OpenSSL's copies of keys would be in them: set RLIMIT_CORE to 0",
-             "possible");
+        report(d, "core files", BLOBSEAL_LEVEL_WARNING,
+               "they would contain OpenSSL's copies of keys: set RLIMIT_CORE to 0", "possible");
 }
 
 /* ---- FIPS mode --------------------------------------------------------------------------------------------------- */
 
-/* The provider that serves with the default properties, as all of this library asks for what it needs. */
+/*
+ * Return the provider from which OpenSSL takes an algorithm under the default properties, which is how this library
+ * fetches all algorithms. NULL if no provider offers it.
+ */
 static const OSSL_PROVIDER *cipher_provider(void)
 {
     EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
@@ -192,7 +200,7 @@ static const OSSL_PROVIDER *rsa_provider(void)
     return by;
 }
 
-/* Of the generator in use: one that was made before FIPS mode was switched on is the old one still. */
+/* Return the provider of the generator in use. It is not the FIPS provider if it was made before FIPS mode was on. */
 static const OSSL_PROVIDER *random_provider(void)
 {
     EVP_RAND_CTX *ctx = RAND_get0_private(NULL);
@@ -200,7 +208,10 @@ static const OSSL_PROVIDER *random_provider(void)
     return ctx != NULL ? EVP_RAND_get0_provider(EVP_RAND_CTX_get0_rand(ctx)) : NULL;
 }
 
-/* " (OpenSSL FIPS Provider 3.5.4)": whom a certificate is about. Empty where the provider does not say. */
+/*
+ * Write name and version of @provider, which identify its FIPS certificate, as " (OpenSSL FIPS Provider 3.5.4)". The
+ * text is empty if the provider does not report them.
+ */
 static void describe_provider(char *buf, size_t cap, const OSSL_PROVIDER *provider)
 {
     const char *name = NULL, *version = NULL;
@@ -215,6 +226,7 @@ static void describe_provider(char *buf, size_t cap, const OSSL_PROVIDER *provid
         (void)snprintf(buf, cap, " (%s %s)", name, version);
 }
 
+/* Check that in FIPS mode the same provider supplies all algorithms. */
 static void check_fips(const struct diagnosis *d)
 {
     static const struct {
@@ -231,7 +243,7 @@ static void check_fips(const struct diagnosis *d)
     size_t used = 0;
 
     if (EVP_default_properties_is_fips_enabled(NULL) != 1) {
-        tell(d, "fips", BLOBSEAL_LEVEL_OK, "", "off");
+        report(d, "fips", BLOBSEAL_LEVEL_OK, "", "off");
         return;
     }
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
@@ -245,31 +257,31 @@ static void check_fips(const struct diagnosis *d)
                                      by != NULL ? OSSL_PROVIDER_get0_name(by) : "none");
     }
     describe_provider(module, sizeof module, first);
-    tell(d, "fips", level,
-         level == BLOBSEAL_LEVEL_OK
-             ? ""
-             : "one FIPS provider shall serve all: load it before anything else, see fips_module(7)",
-         "on: %s%s", list, module);
+    report(d, "fips", level,
+           level == BLOBSEAL_LEVEL_OK
+               ? ""
+               : "one FIPS provider must supply all of them: load it before any other, see fips_module(7)",
+           "on: %s%s", list, module);
 }
 
 /* ---- Self-tests -------------------------------------------------------------------------------------------------- */
 
-/* A kernel that is not there is no wrong one. */
+/* Test the AES-GCM kernel. A cipher that OpenSSL does not offer is reported as missing, not as a failed self-test. */
 static void check_gcm(const struct diagnosis *d)
 {
-    enum bs_gcm_status st = bs_gcm_selftest(d->what->gcm);
+    enum bs_gcm_status st = bs_gcm_selftest(d->parts->gcm);
 
     if (st == BS_GCM_NO_CIPHER)
-        tell(d, "aes-256-gcm", BLOBSEAL_LEVEL_FAILURE,
-             "load a provider that has it with the default properties of OpenSSL", "%s: no provider has it",
-             d->what->gcm->name);
+        report(d, "aes-256-gcm", BLOBSEAL_LEVEL_FAILURE,
+               "load a provider that offers AES-256-GCM under OpenSSL's default properties",
+               "%s: no provider offers it", d->parts->gcm->name);
     else
-        tell_test(d, "aes-256-gcm", st == BS_GCM_OK, d->what->gcm->name);
+        report_test(d, "aes-256-gcm", st == BS_GCM_OK, d->parts->gcm->name);
 }
 
 static bool sha256_works(void)
 {
-    static const uint8_t want[4] = {0xBA, 0x78, 0x16, 0xBF}; /* FIPS 180-4: of "abc" */
+    static const uint8_t want[4] = {0xBA, 0x78, 0x16, 0xBF}; /* start of the digest of "abc": FIPS 180-4 */
     struct bs_sha256 h = bs_sha256_start();
     uint8_t got[BS_SHA256_LEN];
 
@@ -277,7 +289,7 @@ static bool sha256_works(void)
     return bs_sha256_end(&h, got) && memcmp(got, want, sizeof want) == 0 && got[BS_SHA256_LEN - 1] == 0xAD;
 }
 
-/* HKDF-Expand with DEK and context 0, 1, ... 31 and salt 0, 1, ... 23, as RFC 5869 has it. */
+/* Test HKDF-Expand (RFC 5869) with a DEK and a context of bytes 0, 1, ... 31 and a salt of bytes 0, 1, ... 23. */
 static bool derivation_works(void)
 {
     static const uint8_t first[8] = {0x78, 0x0D, 0x52, 0x21, 0xAF, 0x9E, 0x83, 0x52};
@@ -293,13 +305,16 @@ static bool derivation_works(void)
            memcmp(keys.commitment + BS_COMMITMENT_LEN - sizeof last, last, sizeof last) == 0;
 }
 
-/* It cannot be told whether bytes are random; that they come at all, and not the same twice, can. */
+/*
+ * Test that the generator delivers bytes, that they are not all zero, and that no two draws are equal. Whether they are
+ * random cannot be tested.
+ */
 static bool random_works(const struct diagnosis *d)
 {
     uint8_t draws[4][32] = {{0}}, zero[32] = {0};
 
     for (unsigned i = 0; i < 4; i++) {
-        if (!d->what->random(draws[i], sizeof draws[i], i % 2 == 0) || memcmp(draws[i], zero, sizeof zero) == 0)
+        if (!d->parts->random(draws[i], sizeof draws[i], i % 2 == 0) || memcmp(draws[i], zero, sizeof zero) == 0)
             return false;
         for (unsigned k = 0; k < i; k++)
             if (memcmp(draws[i], draws[k], sizeof draws[i]) == 0)
@@ -308,38 +323,38 @@ static bool random_works(const struct diagnosis *d)
     return true;
 }
 
-void bs_diagnose(const struct bs_diagnosed *what, blobseal_finding_fn fn, void *ctx)
+void bs_diagnose(const struct bs_selftest_parts *parts, blobseal_finding_fn fn, void *ctx)
 {
-    const struct diagnosis d = {what, fn, ctx};
+    const struct diagnosis d = {parts, fn, ctx};
     uint32_t features = bs_cpu_features();
 
     (void)ERR_set_mark();
-    tell(&d, "blobseal", BLOBSEAL_LEVEL_OK, "", "%s", blobseal_version());
-    tell(&d, "openssl", BLOBSEAL_LEVEL_OK, "", "%s", OpenSSL_version(OPENSSL_VERSION));
+    report(&d, "blobseal", BLOBSEAL_LEVEL_OK, "", "%s", blobseal_version());
+    report(&d, "openssl", BLOBSEAL_LEVEL_OK, "", "%s", OpenSSL_version(OPENSSL_VERSION));
     check_cpu(&d, features);
     check_cpus(&d);
     check_openssl_cpu(&d, features);
     check_fips(&d);
     check_locked_memory(&d);
     check_core_files(&d);
-    tell_test(&d, "random", random_works(&d), "generator of OpenSSL");
+    report_test(&d, "random", random_works(&d), "OpenSSL's generator");
     check_gcm(&d);
-    tell_test(&d, "xxh3", bs_xxh3_selftest(what->xxh3), "libxxhash");
-    tell_test(&d, "sha-256", sha256_works(), "openssl");
-    tell_test(&d, "key derivation", derivation_works(), "openssl");
-    (void)ERR_pop_to_mark(); /* what failed has been told */
+    report_test(&d, "xxh3", bs_xxh3_selftest(parts->xxh3), "libxxhash");
+    report_test(&d, "sha-256", sha256_works(), "openssl");
+    report_test(&d, "key derivation", derivation_works(), "openssl");
+    (void)ERR_pop_to_mark(); /* failures have been reported as findings */
 }
 
 void blobseal_diagnose(blobseal_finding_fn fn, void *ctx)
 {
-    const struct bs_diagnosed what = {.gcm = bs_gcm_choose(), .xxh3 = bs_xxh3, .random = blobseal_random};
+    const struct bs_selftest_parts parts = {.gcm = bs_gcm_choose(), .xxh3 = bs_xxh3, .random = blobseal_random};
 
-    bs_diagnose(&what, fn, ctx);
+    bs_diagnose(&parts, fn, ctx);
 }
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
-/* Wrap @secret[0] and unwrap it to @secret[1]. */
+/* Wrap a random @secret[0] and, if the key can unwrap, unwrap it to @secret[1]. */
 static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_secret32 secret[2],
                                     struct blobseal_error *err)
 {
@@ -350,7 +365,7 @@ static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_se
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (!blobseal_random(&secret[0], sizeof secret[0], true))
-        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "try key %s: no randomness", info->kid);
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "try key %s: the random number generator failed", info->kid);
     if (st == BLOBSEAL_OK)
         st = bs_kek_wrap(kek, key, &secret[0], err);
     if (st == BLOBSEAL_OK && info->can_unwrap)
@@ -368,16 +383,17 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_fi
 
     if (secret == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "try key %s: no memory", info->kid);
-    tell(&d, "key", BLOBSEAL_LEVEL_OK, "", "%s", info->kid);
-    tell(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
-         info->can_unwrap ? "private" : "public");
+    report(&d, "key", BLOBSEAL_LEVEL_OK, "", "%s", info->kid);
+    report(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
+           info->can_unwrap ? "private" : "public");
     st = try_kek(kek, secret, err);
     if (st == BLOBSEAL_OK && !info->can_unwrap)
-        tell(&d, "key works", BLOBSEAL_LEVEL_OK, "", "wraps; a public key cannot unwrap");
+        report(&d, "key works", BLOBSEAL_LEVEL_OK, "", "wraps; a public key cannot unwrap");
     else if (st == BLOBSEAL_OK)
-        tell_test(&d, "key works", blobseal_equal(&secret[0], &secret[1], sizeof secret[0]), "wraps and unwraps");
+        report_test(&d, "key works", blobseal_equal(&secret[0], &secret[1], sizeof secret[0]), "wraps and unwraps");
     else
-        tell(&d, "key works", BLOBSEAL_LEVEL_FAILURE, "", "no: %s", err != NULL ? err->text : blobseal_status_code(st));
+        report(&d, "key works", BLOBSEAL_LEVEL_FAILURE, "", "no: %s",
+               err != NULL ? err->text : blobseal_status_code(st));
     blobseal_secret_free(secret);
     return st;
 }

@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking for decay in all of a blob, without a key: the front, then every segment against its sum, by all CPUs. What
- * is found is reported in order, and never ends the search. FORMAT.md section 3.
+ * Finding corruption anywhere in a blob without a key: first in the preamble, then in the payload, by comparing every
+ * segment with its checksum on all CPUs. Damage is reported in order and never ends the search. FORMAT.md section 3.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "core/check/check.h"
 
-/* A segment, and what was found out about it: made by work(), told by put(), carried in the memory of lane->out. */
-struct found {
+/* The result for one segment. work() writes it to worker->out, and put() reports it. */
+struct segment_result {
     uint64_t off;
     size_t len;
-    bool possible; /* false: no blob ends in so many bytes */
-    bool fits;     /* its sum                              */
+    bool length_possible; /* false: no blob ends in a segment of this length */
+    bool checksum_ok;     /* true also if checksums are not compared         */
     bool readable;
 };
+
+static const struct segment_result *result_of(const struct bs_worker *worker)
+{
+    return (const struct segment_result *)(const void *)worker->out;
+}
 
 static uint64_t payload_offset(const struct bs_scrub *s)
 {
     return s->preamble.core_offset + BS_CORE_HEADER_LEN;
 }
 
-/* The next segment from a pipe: the first bytes of the payload were read with the front. */
+/* Read the next segment from a pipe. The first bytes of the payload are in s->head, after the preamble. */
 static enum blobseal_status take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                  struct blobseal_error *err)
 {
@@ -40,26 +45,26 @@ static enum blobseal_status take(void *ctx, struct bs_worker *worker, uint64_t i
     return st;
 }
 
-/* Read and sum a segment, in runs that stay in the cache. */
-static enum blobseal_status sum_segment(const struct bs_scrub *s, const struct bs_worker *worker, uint64_t seed,
-                                        struct found *f, struct blobseal_error *err)
+/* Read a segment and compare it with its checksum, in runs that stay in the cache. */
+static enum blobseal_status check_segment(const struct bs_scrub *s, const struct bs_worker *worker, uint64_t seed,
+                                          struct segment_result *r, struct blobseal_error *err)
 {
-    bool from_file = bs_seekable(s->source), sums = s->result.payload_checked, end = false;
-    size_t checksum_len = bs_segment_checksum_len(&s->preamble.core), sealed_len = f->len - checksum_len;
+    bool from_file = bs_seekable(s->source), compare = s->result.payload_checked, end = false;
+    size_t checksum_len = bs_segment_checksum_len(&s->preamble.core), sealed_len = r->len - checksum_len;
     enum blobseal_status st = BLOBSEAL_OK;
-    struct bs_xxh3_state sum;
+    struct bs_xxh3_state checksum;
 
-    bs_xxh3_start(&sum, seed);
+    bs_xxh3_start(&checksum, seed);
     for (size_t pos = 0, n; st == BLOBSEAL_OK && !end; pos += n) {
         const uint8_t *in = worker->in + (from_file ? 0 : pos);
 
         n = sealed_len - pos < BS_SEALED_RUN_LEN ? sealed_len - pos : BS_SEALED_RUN_LEN;
         end = pos + n == sealed_len;
         if (from_file)
-            st = bs_pread(s->source, worker->in, n + (end ? checksum_len : 0), f->off + pos, err);
-        if (st == BLOBSEAL_OK && sums) {
-            bs_xxh3_add(&sum, in, n);
-            f->fits = !end || bs_xxh3_end(&sum) == bs_load64(in + n);
+            st = bs_pread(s->source, worker->in, n + (end ? checksum_len : 0), r->off + pos, err);
+        if (st == BLOBSEAL_OK && compare) {
+            bs_xxh3_add(&checksum, in, n);
+            r->checksum_ok = !end || bs_xxh3_end(&checksum) == bs_load64(in + n);
         }
     }
     return st;
@@ -70,76 +75,79 @@ static enum blobseal_status work(void *ctx, struct bs_worker *worker, uint64_t i
 {
     const struct bs_scrub *s = ctx;
     const struct bs_core_header *core = &s->preamble.core;
-    struct found *f = (struct found *)(void *)worker->out;
+    struct segment_result *r = (struct segment_result *)(void *)worker->out;
     enum blobseal_status st = BLOBSEAL_OK;
     struct blobseal_error e = {0};
     uint64_t ignored;
 
-    *f = (struct found){.off = payload_offset(s) + index * bs_segment_stride(core),
-                        .len = bs_segment_stride(core),
-                        .possible = true,
-                        .fits = true,
-                        .readable = true};
+    *r = (struct segment_result){.off = payload_offset(s) + index * bs_segment_stride(core),
+                                 .len = bs_segment_stride(core),
+                                 .length_possible = true,
+                                 .checksum_ok = true,
+                                 .readable = true};
     if (last) {
-        f->len = bs_seekable(s->source) ? (size_t)(s->source->size - f->off) : worker->in_len;
-        f->possible = s->unsure || bs_payload_plain_len(core, f->len, &ignored);
+        r->len = bs_seekable(s->source) ? (size_t)(s->source->size - r->off) : worker->in_len;
+        r->length_possible = s->segments_unknown || bs_payload_plain_len(core, r->len, &ignored);
     }
-    if (f->possible)
-        st = sum_segment(s, worker, bs_segment_seed(core, index), f, &e);
+    if (r->length_possible)
+        st = check_segment(s, worker, bs_segment_seed(core, index), r, &e);
     if (st != BLOBSEAL_OK && e.sys_errno == EIO) {
-        f->readable = false;
+        r->readable = false;
         st = BLOBSEAL_OK;
     }
     if (st != BLOBSEAL_OK && err != NULL)
         *err = e;
-    worker->done = f->len;
+    worker->done = r->len;
     return st;
 }
 
 /*
- * Without a core header: a sum that fits at the start of the payload says that there are sums, and that their seed is
- * known. Two segments are tried: what took the header may have taken some of the first.
+ * Find out without a core header whether segments have checksums: a checksum at the start of the payload that matches
+ * proves it, and proves that the blob id, from which the seed is derived, is right. The first two segments are tried,
+ * because the damage to the header may extend into the first.
  */
-static void find_sums(struct bs_scrub *s)
+static void detect_checksums(struct bs_scrub *s)
 {
     size_t stride = BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN;
-    bool fits = false, last = false;
+    bool match = false, last = false;
     struct bs_worker worker;
 
-    s->unsure = false;
+    s->segments_unknown = false;
     s->preamble.core.segments = BS_SEGMENTS_CHECKSUMMED;
     s->result.payload_checked = true;
-    if (bs_worker_init(&worker, bs_segment_buffer_size(false, 0), sizeof(struct found), NULL) == BLOBSEAL_OK)
-        for (uint64_t i = 0; i < 2 && !fits && !last; i++) {
-            const struct found *f = (const struct found *)(const void *)worker.out;
+    if (bs_worker_init(&worker, bs_segment_buffer_size(false, 0), sizeof(struct segment_result), NULL) == BLOBSEAL_OK)
+        for (uint64_t i = 0; i < 2 && !match && !last; i++) {
+            const struct segment_result *r = result_of(&worker);
 
             last = s->source->size - payload_offset(s) < (i + 1) * stride;
-            fits = work(s, &worker, i, last, NULL) == BLOBSEAL_OK && f->possible && f->readable && f->fits;
+            match =
+                work(s, &worker, i, last, NULL) == BLOBSEAL_OK && r->length_possible && r->readable && r->checksum_ok;
         }
     bs_worker_clear(&worker);
-    s->unsure = !fits;
+    s->segments_unknown = !match;
 }
 
 static enum blobseal_status put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
-    const struct found *f = (const struct found *)(const void *)worker->out;
-    bool last = f->len < bs_segment_stride(&((struct bs_scrub *)ctx)->preamble.core);
+    const struct segment_result *r = result_of(worker);
+    const struct bs_place place = {index, r->off, r->len};
+    bool last = r->len < bs_segment_stride(&((struct bs_scrub *)ctx)->preamble.core);
 
     (void)err;
-    if (!f->readable)
-        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_SEGMENT, index, f->off, f->len, "cannot be read: input/output error");
-    else if (!f->possible && f->len == 0)
-        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_END, index, f->off, 0, "the blob is cut: its last segment is missing");
-    else if (!f->possible)
-        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_END, index, f->off, f->len,
-                        "the blob is cut or extended: none ends in a segment of this length");
-    else if (!f->fits)
-        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_SEGMENT, index, f->off, f->len, "does not match its checksum%s",
-                        last ? ": damaged, cut or extended" : "");
+    if (!r->readable)
+        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_SEGMENT, place, "cannot be read: input/output error");
+    else if (!r->length_possible && r->len == 0)
+        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_END, place, "the blob is truncated: its last segment is missing");
+    else if (!r->length_possible)
+        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_END, place,
+                        "the blob is truncated or extended: no blob ends in a segment of this length");
+    else if (!r->checksum_ok)
+        bs_scrub_report(ctx, BLOBSEAL_DAMAGE_SEGMENT, place, "does not match its checksum%s",
+                        last ? ": damaged, truncated or extended" : "");
     return BLOBSEAL_OK;
 }
 
-/* Read all segments, and compare them with their sums where there are any. */
+/* Read all segments, and compare them with their checksums if they have any. */
 static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_error *err)
 {
     bool seekable = bs_seekable(s->source);
@@ -149,7 +157,7 @@ static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_er
         .threads = s->options.threads,
         .num_segments = seekable ? (s->source->size - payload_offset(s)) / stride + 1 : 0,
         .in_size = bs_segment_buffer_size(!seekable, 0),
-        .out_size = sizeof(struct found),
+        .out_size = sizeof(struct segment_result),
         .take = seekable ? NULL : take,
         .work = work,
         .put = put,
@@ -166,17 +174,20 @@ static enum blobseal_status check_payload(struct bs_scrub *s, struct blobseal_er
     st = bs_pipeline_run(&p, &len, err);
     s->result.bytes = payload_offset(s) + len;
     s->result.num_segments = len / stride + 1;
-    if (s->unsure || !bs_payload_plain_len(&s->preamble.core, len, &s->result.plain_bytes)) {
+    if (s->segments_unknown || !bs_payload_plain_len(&s->preamble.core, len, &s->result.plain_bytes)) {
         s->result.plain_bytes = BLOBSEAL_SIZE_UNKNOWN;
-        s->result.notes |= s->unsure ? 0 : BLOBSEAL_NOTE_LENGTH;
+        s->result.notes |= s->segments_unknown ? 0 : BLOBSEAL_NOTE_LENGTH;
     }
     if (s->preamble.core.content == BLOBSEAL_CONTENT_ZSTD)
-        s->result.plain_bytes = BLOBSEAL_SIZE_UNKNOWN; /* the length tells how long the content is when compressed */
+        s->result.plain_bytes = BLOBSEAL_SIZE_UNKNOWN; /* the length of a blob gives the compressed length only */
     return st;
 }
 
-/* Whether a repair, which reads the front anew, finds in what was read of it all that it needs but the key. */
-static bool can_be_salvaged(const struct bs_scrub *s)
+/*
+ * Return true if a repair, given a key, would succeed in reading the preamble. This runs the code that a repair runs,
+ * on the bytes that were read here.
+ */
+static bool can_salvage(const struct bs_scrub *s)
 {
     struct blobseal_memory state;
     struct blobseal_source source;
@@ -203,14 +214,14 @@ static enum blobseal_status scrub(struct bs_scrub *s, struct blobseal_error *err
     r->layout = s->preamble.layout;
     r->notes |= s->preamble.notes;
     memcpy(r->blob_id, s->preamble.core.blob_id, sizeof r->blob_id);
-    if (st == BLOBSEAL_OK && !s->lost && s->unsure && bs_seekable(s->source))
-        find_sums(s);
-    if (s->unsure)
-        s->preamble.core.segments = BS_SEGMENTS_BARE; /* then it is only read */
-    if (st == BLOBSEAL_OK && !s->lost)
+    if (st == BLOBSEAL_OK && !s->payload_lost && s->segments_unknown && bs_seekable(s->source))
+        detect_checksums(s);
+    if (s->segments_unknown)
+        s->preamble.core.segments = BS_SEGMENTS_BARE; /* read the payload only, to find unreadable sectors */
+    if (st == BLOBSEAL_OK && !s->payload_lost)
         st = check_payload(s, err);
     r->ok = r->damaged == 0;
-    r->repairable = !r->ok && !s->unrepairable && can_be_salvaged(s);
+    r->repairable = !r->ok && !s->unrepairable && can_salvage(s);
     return st;
 }
 
@@ -225,15 +236,16 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
     else if (!blobseal_struct_import(&s->options, sizeof s->options, options) ||
              !bs_struct_export(result, &s->result, sizeof s->result))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                           "scrub: options or a result without their size, or newer than the library");
+                           "scrub: the size of the options or of the result is not set, or they are newer than the "
+                           "library");
     else if (source->pread == NULL && source->read == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: a source without functions");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: the source has no callback to read it");
     else {
         s->source = source;
         st = scrub(s, err);
     }
     if (st == BLOBSEAL_OK && !bs_struct_export(result, &s->result, sizeof s->result))
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: the result has lost its size");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: the size of the result was changed during the call");
     free(s);
     return st;
 }

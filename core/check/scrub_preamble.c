@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking for decay in what stands before the payload, piece by piece. A reader stops at the first fault; here a fault
- * is reported, worked around where that is possible, and the search goes on. FORMAT.md sections 2 and 5.
+ * Finding corruption in the preamble, piece by piece. A reader stops at the first fault. A scrub reports a fault, works
+ * around it if possible, and continues. FORMAT.md sections 2 and 5.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -10,10 +10,9 @@
 
 #include "core/check/check.h"
 
-void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_t segment, uint64_t off, uint64_t len,
-                     const char *format, ...)
+void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, struct bs_place place, const char *format, ...)
 {
-    struct blobseal_damage d = {.kind = kind, .segment = segment, .offset = off, .length = len};
+    struct blobseal_damage d = {.kind = kind, .segment = place.segment, .offset = place.off, .length = place.len};
     char text[200];
     va_list ap;
 
@@ -31,7 +30,10 @@ void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_
     s->options.on_damage(s->options.on_damage_ctx, &d);
 }
 
-#define NONE BLOBSEAL_NO_SEGMENT
+static struct bs_place place_before_payload(uint64_t off, uint64_t len)
+{
+    return (struct bs_place){BLOBSEAL_NO_SEGMENT, off, len};
+}
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
@@ -39,7 +41,7 @@ void bs_scrub_report(struct bs_scrub *s, enum blobseal_damage_kind kind, uint64_
 
 _Static_assert(BS_MAX_PREAMBLE_LEN <= 64 * BLOCK, "bs_scrub.unreadable has a bit for each block");
 
-/* Block after block: a sector that cannot be read takes only its own with it. */
+/* Read the head in blocks, so that an unreadable sector costs only the block that it is in. */
 static enum blobseal_status read_blocks(struct bs_scrub *s, struct blobseal_error *err)
 {
     uint64_t size = s->source->size;
@@ -86,26 +88,29 @@ static bool is_unreadable(const struct bs_scrub *s, uint64_t off, uint64_t len)
     return false;
 }
 
-/* What happened to the bytes there, for people. */
-static const char *what(const struct bs_scrub *s, uint64_t off, uint64_t len)
+/* Return how the message for damage at @off continues. */
+static const char *describe_fault(const struct bs_scrub *s, uint64_t off, uint64_t len)
 {
     return is_unreadable(s, off, len) ? "cannot be read: input/output error" : "is damaged";
 }
 
 /* ---- Headers ----------------------------------------------------------------------------------------------------- */
 
-/* One wrong byte in a header is found by trying all: the checksum at its end says when it is right. */
-static bool mend(uint8_t *p, size_t len, size_t *at)
+/*
+ * Correct one wrong byte of a header, by trying all values of all bytes until the checksum at its end matches. *@at
+ * receives the position of the byte. Return false if more than one byte is wrong.
+ */
+static bool correct_byte(uint8_t *p, size_t len, size_t *at)
 {
     size_t body = len - BS_CHECKSUM_LEN;
-    uint64_t sum = bs_load64(p + body), wrong = sum ^ bs_xxh3(0, p, body);
+    uint64_t checksum = bs_load64(p + body), wrong = checksum ^ bs_xxh3(0, p, body);
 
     for (*at = 0; *at < body; ++*at) {
         uint8_t before = p[*at];
 
         for (unsigned x = 1; x < 256; x++) {
             p[*at] = (uint8_t)(before ^ x);
-            if (bs_xxh3(0, p, body) == sum)
+            if (bs_xxh3(0, p, body) == checksum)
                 return true;
         }
         p[*at] = before;
@@ -119,30 +124,33 @@ static bool mend(uint8_t *p, size_t len, size_t *at)
     return false;
 }
 
-static bool mend_frame(struct bs_scrub *s, size_t *at)
+/* Decode the frame header after correcting one byte of a copy of it. */
+static bool decode_corrected_frame(struct bs_scrub *s, size_t *at)
 {
     uint8_t copy[BS_FRAME_HEADER_LEN];
 
     if (s->head_len < sizeof copy)
         return false;
     memcpy(copy, s->head, sizeof copy);
-    return mend(copy, sizeof copy, at) && bs_frame_magic(copy, sizeof copy) &&
+    return correct_byte(copy, sizeof copy, at) && bs_frame_magic(copy, sizeof copy) &&
            bs_frame_decode(&s->preamble.header, copy, sizeof copy, NULL) == BLOBSEAL_OK;
 }
 
-static bool mend_core(struct bs_scrub *s, uint64_t off, size_t *at)
+/* Decode the core header at @off after correcting one byte of a copy of it. */
+static bool decode_corrected_core(struct bs_scrub *s, uint64_t off, size_t *at)
 {
     uint8_t copy[BS_CORE_HEADER_LEN];
 
     if (s->head_len < off || s->head_len - off < sizeof copy)
         return false;
     memcpy(copy, s->head + off, sizeof copy);
-    return mend(copy, sizeof copy, at) && bs_core_decode(&s->preamble.core, copy, sizeof copy, NULL) == BLOBSEAL_OK;
+    return correct_byte(copy, sizeof copy, at) &&
+           bs_core_decode(&s->preamble.core, copy, sizeof copy, NULL) == BLOBSEAL_OK;
 }
 
 /* ---- The frame --------------------------------------------------------------------------------------------------- */
 
-/* Without a frame header: a core header is found by its magic and its sum. */
+/* Find a core header by its magic and its checksum, because the frame header is lost. */
 static bool search_core(struct bs_scrub *s)
 {
     for (size_t off = BS_FRAME_HEADER_LEN; off + BS_CORE_HEADER_LEN <= s->head_len; off++)
@@ -154,8 +162,8 @@ static bool search_core(struct bs_scrub *s)
     return false;
 }
 
-/* What the frame header must have said, by where the core stands. No slots: nothing fits. */
-static void guess_frame(struct bs_preamble *f)
+/* Derive the frame header from the offset of the core. It has no slots if no valid frame has that length. */
+static void derive_frame(struct bs_preamble *f)
 {
     uint32_t len = (uint32_t)f->core_offset, slots = len > BS_AB_SLOT_OFFSET ? len - BS_AB_SLOT_OFFSET : 0;
 
@@ -172,15 +180,36 @@ static void guess_frame(struct bs_preamble *f)
     }
 }
 
-/* A frame header that is not as it should be. */
-static enum blobseal_status bad_frame(struct bs_scrub *s, const struct blobseal_error *why, struct blobseal_error *err)
+/* Report a frame header that is lost, without a core header from which it could be derived. */
+static enum blobseal_status give_up_frame(struct bs_scrub *s, bool magic, struct blobseal_error *err)
 {
-    const char *name = bs_source_name(s->source);
+    if (!magic)
+        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0,
+                             s->head_len == 0 ? "%s is empty: not a sealed blob" : "%s is not a sealed blob",
+                             bs_source_name(s->source));
+    if (s->head_len < BS_FRAME_HEADER_LEN)
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_END, place_before_payload(s->head_len, 0),
+                        "the blob is truncated inside its frame header");
+    else
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, place_before_payload(0, BS_FRAME_HEADER_LEN),
+                        "the frame header is damaged, and no core header was found after it");
+    s->payload_lost = true;
+    return BLOBSEAL_OK;
+}
+
+/*
+ * Work around a frame header that cannot be decoded for the reason @why: correct it, recognise a damaged core header
+ * in its place, or derive it from the core.
+ */
+static enum blobseal_status handle_bad_frame(struct bs_scrub *s, const struct blobseal_error *why,
+                                             struct blobseal_error *err)
+{
     bool magic = bs_frame_magic(s->head, s->head_len);
     size_t at;
 
-    if (mend_frame(s, &at)) {
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, at, 1, "byte %zu of the frame header is wrong", at);
+    if (decode_corrected_frame(s, &at)) {
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, place_before_payload(at, 1), "byte %zu of the frame header is wrong",
+                        at);
         return BLOBSEAL_OK;
     }
     if (magic && why->status == BLOBSEAL_E_UNSUPPORTED) {
@@ -188,29 +217,19 @@ static enum blobseal_status bad_frame(struct bs_scrub *s, const struct blobseal_
             *err = *why;
         return why->status;
     }
-    if (!magic && mend_core(s, 0, &at)) {
+    if (!magic && decode_corrected_core(s, 0, &at)) { /* check_core() reports the byte */
         s->preamble.layout = BLOBSEAL_LAYOUT_DETACHED;
         return BLOBSEAL_OK;
     }
-    if (search_core(s)) {
-        guess_frame(&s->preamble);
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, 0, BS_FRAME_HEADER_LEN, "the frame header %s",
-                        what(s, 0, BS_FRAME_HEADER_LEN));
-        return BLOBSEAL_OK;
-    }
-    if (!magic)
-        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0,
-                             s->head_len == 0 ? "%s is empty: not a sealed blob" : "%s is not a sealed blob", name);
-    if (s->head_len < BS_FRAME_HEADER_LEN)
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_END, NONE, s->head_len, 0, "the blob is cut inside its frame header");
-    else
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, 0, BS_FRAME_HEADER_LEN,
-                        "the frame header is damaged, and no core header was found behind it");
-    s->lost = true;
+    if (!search_core(s))
+        return give_up_frame(s, magic, err);
+    derive_frame(&s->preamble);
+    bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, place_before_payload(0, BS_FRAME_HEADER_LEN), "the frame header %s",
+                    describe_fault(s, 0, BS_FRAME_HEADER_LEN));
     return BLOBSEAL_OK;
 }
 
-/* The frame header, and so the place of slots and core. */
+/* Find the frame header, which gives the positions of slots and core. */
 static enum blobseal_status find_frame(struct bs_scrub *s, struct blobseal_error *err)
 {
     struct bs_preamble *f = &s->preamble;
@@ -222,28 +241,29 @@ static enum blobseal_status find_frame(struct bs_scrub *s, struct blobseal_error
         f->layout = BLOBSEAL_LAYOUT_DETACHED;
     else if (!bs_frame_magic(s->head, s->head_len) ||
              bs_frame_decode(&f->header, s->head, s->head_len, &e) != BLOBSEAL_OK)
-        st = bad_frame(s, &e, err);
-    if (st != BLOBSEAL_OK || s->lost || f->layout == BLOBSEAL_LAYOUT_DETACHED)
+        st = handle_bad_frame(s, &e, err);
+    if (st != BLOBSEAL_OK || s->payload_lost || f->layout == BLOBSEAL_LAYOUT_DETACHED)
         return st;
     f->layout = f->header.slots == 2 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_COMPACT;
     f->core_offset = f->header.frame_len;
     f->frame = s->head;
     memcpy(f->core.blob_id, f->header.blob_id, sizeof f->core.blob_id);
     if (s->head_len < f->core_offset) {
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_END, NONE, s->head_len, 0, "the blob is cut inside its envelope frame");
-        s->lost = true;
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_END, place_before_payload(s->head_len, 0),
+                        "the blob is truncated inside its envelope frame");
+        s->payload_lost = true;
     }
     return BLOBSEAL_OK;
 }
 
-/* The zeros between frame header and slots. */
+/* Check the zeros between frame header and slots. */
 static void check_padding(struct bs_scrub *s)
 {
     size_t from = BS_FRAME_HEADER_LEN, to = s->preamble.header.slot_offset;
 
     if (is_unreadable(s, from, to - from)) {
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, from, to - from, "the padding of the frame %s",
-                        what(s, from, to - from));
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, place_before_payload(from, to - from), "the padding of the frame %s",
+                        describe_fault(s, from, to - from));
         return;
     }
     while (from < to && s->head[from] == 0)
@@ -251,7 +271,8 @@ static void check_padding(struct bs_scrub *s)
     while (to > from && s->head[to - 1] == 0)
         to--;
     if (from < to)
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, from, to - from, "the padding of the frame is not zero");
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, place_before_payload(from, to - from),
+                        "the padding of the frame is not zero");
 }
 
 static void check_slots(struct bs_scrub *s)
@@ -262,28 +283,35 @@ static void check_slots(struct bs_scrub *s)
     bs_preamble_choose(&s->preamble);
     for (unsigned i = 0; i < f->slots; i++) {
         uint64_t off = f->slot_offset + i * len;
+        const struct bs_place place = place_before_payload(off, len);
 
         if (s->preamble.slots[i].valid)
             continue;
         if (f->slots == 1)
-            bs_scrub_report(s, BLOBSEAL_DAMAGE_SLOT, NONE, off, len, "the envelope %s", what(s, off, len));
+            bs_scrub_report(s, BLOBSEAL_DAMAGE_SLOT, place, "the envelope %s", describe_fault(s, off, len));
         else
-            bs_scrub_report(s, BLOBSEAL_DAMAGE_SLOT, NONE, off, len, "envelope slot %c %s", 'A' + (int)i,
-                            what(s, off, len));
+            bs_scrub_report(s, BLOBSEAL_DAMAGE_SLOT, place, "envelope slot %c %s", 'A' + (int)i,
+                            describe_fault(s, off, len));
     }
 }
 
 /* ---- The core header --------------------------------------------------------------------------------------------- */
 
-/* A core header that is not as it should be. What is left of it, and of the frame, may do to go on. */
-static enum blobseal_status bad_core(struct bs_scrub *s, const struct blobseal_error *why, struct blobseal_error *err)
+/*
+ * Work around a core header that cannot be decoded for the reason @why: correct it, or assume what the payload looks
+ * like. The blob id is taken from the frame if there is one, and byte 11 states whether segments have checksums. Either
+ * may be damaged. In a seekable source detect_checksums() finds out. For a pipe, checksums are compared only if the
+ * blob id is from the frame and byte 11 does not state that there are none.
+ */
+static enum blobseal_status handle_bad_core(struct bs_scrub *s, const struct blobseal_error *why,
+                                            struct blobseal_error *err)
 {
     struct bs_preamble *f = &s->preamble;
     const uint8_t *p = s->head + f->core_offset;
     size_t at;
 
-    if (mend_core(s, f->core_offset, &at)) {
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_CORE_HEADER, NONE, f->core_offset + at, 1,
+    if (decode_corrected_core(s, f->core_offset, &at)) {
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_CORE_HEADER, place_before_payload(f->core_offset + at, 1),
                         "byte %zu of the core header is wrong", at);
         return BLOBSEAL_OK;
     }
@@ -292,12 +320,12 @@ static enum blobseal_status bad_core(struct bs_scrub *s, const struct blobseal_e
             *err = *why;
         return why->status;
     }
-    bs_scrub_report(s, BLOBSEAL_DAMAGE_CORE_HEADER, NONE, f->core_offset, BS_CORE_HEADER_LEN, "the core header %s",
-                    what(s, f->core_offset, BS_CORE_HEADER_LEN));
+    bs_scrub_report(s, BLOBSEAL_DAMAGE_CORE_HEADER, place_before_payload(f->core_offset, BS_CORE_HEADER_LEN),
+                    "the core header %s", describe_fault(s, f->core_offset, BS_CORE_HEADER_LEN));
     f->core = (struct bs_core_header){.version = 1, .suite = BS_SUITE_COBBLESTONE_256};
     f->core.segments = p[11] == BS_SEGMENTS_BARE ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED;
     memcpy(f->core.blob_id, f->layout == BLOBSEAL_LAYOUT_DETACHED ? p + 16 : f->header.blob_id, BLOBSEAL_BLOB_ID_LEN);
-    s->unsure = bs_seekable(s->source) || f->layout == BLOBSEAL_LAYOUT_DETACHED || p[11] == BS_SEGMENTS_BARE;
+    s->segments_unknown = bs_seekable(s->source) || f->layout == BLOBSEAL_LAYOUT_DETACHED || p[11] == BS_SEGMENTS_BARE;
     return BLOBSEAL_OK;
 }
 
@@ -309,22 +337,27 @@ static enum blobseal_status check_core(struct bs_scrub *s, struct blobseal_error
     enum blobseal_status st;
 
     if (left < BS_CORE_HEADER_LEN) {
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_END, NONE, s->head_len, 0, "the blob is cut inside its core header");
-        s->lost = true;
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_END, place_before_payload(s->head_len, 0),
+                        "the blob is truncated inside its core header");
+        s->payload_lost = true;
         return BLOBSEAL_OK;
     }
     st = bs_core_decode(&f->core, s->head + f->core_offset, left, &e);
     if (st != BLOBSEAL_OK)
-        st = bad_core(s, &e, err);
+        st = handle_bad_core(s, &e, err);
     if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&
         memcmp(f->header.blob_id, f->core.blob_id, sizeof f->core.blob_id) != 0)
-        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, NONE, 0, f->core_offset, "the frame belongs to another blob");
+        bs_scrub_report(s, BLOBSEAL_DAMAGE_FRAME, place_before_payload(0, f->core_offset),
+                        "the frame belongs to another blob");
     return st;
 }
 
 /* ---- The envelope ------------------------------------------------------------------------------------------------ */
 
-/* What is visible of the envelope that counts. One that this version does not know need not be damaged. */
+/*
+ * Check what is visible of the current envelope without a key. An envelope of an unsupported version is noted, but is
+ * not damage.
+ */
 static enum blobseal_status check_envelope(struct bs_scrub *s, struct blobseal_error *err)
 {
     const struct bs_preamble *f = &s->preamble;
@@ -341,16 +374,16 @@ static enum blobseal_status check_envelope(struct bs_scrub *s, struct blobseal_e
         if (st == BLOBSEAL_E_UNSUPPORTED)
             s->result.notes |= BLOBSEAL_NOTE_ENVELOPE;
         else if (st == BLOBSEAL_E_FORMAT)
-            bs_scrub_report(s, BLOBSEAL_DAMAGE_ENVELOPE, NONE, off, f->candidates[i].len, "%s", e.text);
+            bs_scrub_report(s, BLOBSEAL_DAMAGE_ENVELOPE, place_before_payload(off, f->candidates[i].len), "%s", e.text);
         else if (st != BLOBSEAL_OK)
             return blobseal_fail(err, st, e.sys_errno, "%s", e.text);
     }
     return BLOBSEAL_OK;
 }
 
-/* ---- All of it --------------------------------------------------------------------------------------------------- */
+/* ---- The whole preamble ------------------------------------------------------------------------------------------ */
 
-/* What looks like damage may be a change of the recipients that is under way. */
+/* Return false if the slots look as during a change of the recipients, which must not be reported as damage. */
 static bool is_settled(const struct bs_scrub *s)
 {
     struct bs_preamble f = {.frame = (uint8_t *)s->head}; /* only read */
@@ -362,17 +395,18 @@ static bool is_settled(const struct bs_scrub *s)
     return f.notes == 0 && f.num_candidates == 1;
 }
 
-#define LOOKS         5
-#define LOOK_PAUSE_NS 10000000L
+/* How often to read the head until it is settled, and the pause before each further attempt. */
+#define TRIES    5
+#define PAUSE_NS 10000000L
 
 static enum blobseal_status read_settled_head(struct bs_scrub *s, struct blobseal_error *err)
 {
-    const struct timespec pause = {.tv_nsec = LOOK_PAUSE_NS};
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     const struct blobseal_source *source = s->source;
     bool locked = bs_seekable(source) && source->lock != NULL && bs_preamble_lock(source);
     enum blobseal_status st = read_head(s, err);
 
-    for (int i = 1; i < LOOKS && st == BLOBSEAL_OK && !is_settled(s); i++) {
+    for (int i = 1; i < TRIES && st == BLOBSEAL_OK && !is_settled(s); i++) {
         (void)nanosleep(&pause, NULL);
         st = read_head(s, err);
     }
@@ -388,12 +422,12 @@ enum blobseal_status bs_scrub_preamble(struct bs_scrub *s, struct blobseal_error
 
     if (st == BLOBSEAL_OK)
         st = find_frame(s, err);
-    if (st != BLOBSEAL_OK || s->lost)
+    if (st != BLOBSEAL_OK || s->payload_lost)
         return st;
     if (f->header.slots > 0) {
         check_padding(s);
         check_slots(s);
     }
     st = check_core(s, err);
-    return st == BLOBSEAL_OK && !s->lost ? check_envelope(s, err) : st;
+    return st == BLOBSEAL_OK && !s->payload_lost ? check_envelope(s, err) : st;
 }

@@ -116,7 +116,7 @@ Test(diagnose, what_is_broken_is_named)
     static const struct bs_gcm_impl broken = {.name = "broken", .init = refuse_init, .clear = clear_nothing};
     const struct {
         const char *name;
-        struct bs_diagnosed what;
+        struct bs_selftest_parts parts;
     } rows[] = {
         {NULL, {bs_gcm_pick(bs_cpu_features()), bs_xxh3, blobseal_random}},
         {"aes-256-gcm", {&broken, bs_xxh3, blobseal_random}},
@@ -128,7 +128,7 @@ Test(diagnose, what_is_broken_is_named)
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         got.num = 0;
-        bs_diagnose(&rows[i].what, note, &got);
+        bs_diagnose(&rows[i].parts, note, &got);
         expect_failure(rows[i].name);
     }
 }
