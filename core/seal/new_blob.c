@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The beginning of a new blob: a fresh DEK, the envelope, frame and core header. FORMAT.md sections 2, 4 and 5. */
+/* Starting a new blob: the DEK, the envelope, the frame and the core header. FORMAT.md sections 2, 4 and 5. */
 #include <stdlib.h>
 
 #include "core/seal/seal.h"
 
-/* At this size and above a blob is worth a frame that can be rotated in place. */
+/* The size from which a blob gets two slots by default, so that its recipients can be changed in place. */
 #define AB_FROM ((uint64_t)4 << 20)
 
-#define GENERATION 1u
+#define GENERATION 1u /* of the envelope of a new blob */
 
+/* Generate DEK, blob id and salt, derive the keys, and encode the core header. */
 static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_secret32 *dek,
                                       const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
@@ -40,7 +41,7 @@ static enum blobseal_layout choose_layout(enum blobseal_layout wanted, uint64_t 
     return size == BLOBSEAL_SIZE_UNKNOWN || size >= AB_FROM ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_COMPACT;
 }
 
-/* Write frame and core header, in one piece, and set b->core_offset. */
+/* Write frame and core header with a single write, and set b->core_offset. */
 static enum blobseal_status write_preamble(struct bs_new_blob *b, const struct blobseal_sink *sink, uint32_t capacity,
                                            struct blobseal_error *err)
 {
@@ -66,6 +67,18 @@ static enum blobseal_status write_preamble(struct bs_new_blob *b, const struct b
     return st;
 }
 
+static enum blobseal_status check_options(const struct blobseal_seal_options *o, const struct blobseal_sink *sink,
+                                          struct blobseal_error *err)
+{
+    if (o->layout > BLOBSEAL_LAYOUT_DETACHED)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: unknown layout: %d", (int)o->layout);
+    if (o->zstd && (o->zstd_level < BLOBSEAL_ZSTD_MIN_LEVEL || o->zstd_level > BLOBSEAL_ZSTD_MAX_LEVEL))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: zstd has no level %d", o->zstd_level);
+    if (sink->write == NULL && sink->pwrite == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the sink has no callback to write to it");
+    return BLOBSEAL_OK;
+}
+
 enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobseal_sink *sink, uint64_t size,
                                        struct bs_keks keks, const struct blobseal_seal_options *o,
                                        struct blobseal_error *err)
@@ -76,13 +89,9 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     enum blobseal_status st;
 
     *b = (struct bs_new_blob){.layout = choose_layout(o->layout, size)};
-    if (o->layout > BLOBSEAL_LAYOUT_DETACHED)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such layout");
-    if (o->zstd && (o->zstd_level < BLOBSEAL_ZSTD_MIN_LEVEL || o->zstd_level > BLOBSEAL_ZSTD_MAX_LEVEL))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no such level of zstd: %d", o->zstd_level);
-    if (sink->write == NULL && sink->pwrite == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a sink without functions");
-    st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
+    st = check_options(o, sink, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
     if (st != BLOBSEAL_OK)
         return st;
     dek = blobseal_secret_alloc(sizeof *dek);
@@ -114,7 +123,7 @@ enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t pl
     if (result != NULL && b->layout == BLOBSEAL_LAYOUT_DETACHED) {
         r.envelope = malloc(b->jwe.len + 1);
         if (r.envelope == NULL)
-            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "keep the envelope: no memory");
+            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "return the envelope: no memory");
         memcpy(r.envelope, b->jwe.p, b->jwe.len);
         r.envelope[b->jwe.len] = '\0';
         r.envelope_len = b->jwe.len;
@@ -122,7 +131,7 @@ enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t pl
     if (bs_struct_export(result, &r, sizeof r))
         return BLOBSEAL_OK;
     free(r.envelope);
-    return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
+    return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the size of the result is not set");
 }
 
 void bs_new_blob_clear(struct bs_new_blob *b)

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A payload that is sealed in order, in whatever pieces it comes. FORMAT.md section 3. */
+/* Sealing a payload in order, from pieces of any size. FORMAT.md section 3. */
 #include "core/seal/seal.h"
 
-/* A run of plaintext that is not full yet; the same run when sealed, with a sum behind it. */
 struct bs_payload_buffers {
-    uint8_t plain[BS_RUN_LEN];
-    uint8_t sealed[BS_SEALED_RUN_LEN + BS_CHECKSUM_LEN];
+    uint8_t plain[BS_RUN_LEN];                           /* a run that is not full yet                    */
+    uint8_t sealed[BS_SEALED_RUN_LEN + BS_CHECKSUM_LEN]; /* a sealed run, and the checksum of its segment */
 };
 
 enum blobseal_status bs_payload_start(struct bs_payload *p, const struct bs_new_blob *blob,
@@ -26,7 +25,7 @@ void bs_payload_clear(struct bs_payload *p)
     p->buffers = NULL;
 }
 
-/* Seal @len bytes, a full run or the end of the blob, and write them. */
+/* Seal and write @len bytes, which are a full run or the end of the blob. */
 static enum blobseal_status seal_run(struct bs_payload *p, const uint8_t *plain, size_t len, bool last,
                                      struct blobseal_error *err)
 {
@@ -63,7 +62,7 @@ enum blobseal_status bs_payload_add(struct bs_payload *p, const void *buf, size_
     while (len > 0 && st == BLOBSEAL_OK) {
         size_t n = len < BS_RUN_LEN - p->len ? len : BS_RUN_LEN - p->len;
 
-        if (n == BS_RUN_LEN) { /* nothing to put it behind: seal it where it is */
+        if (n == BS_RUN_LEN) { /* a full run, and nothing is buffered: no copy is needed */
             st = seal_run(p, from, n, false, err);
         } else {
             memcpy(p->buffers->plain + p->len, from, n);

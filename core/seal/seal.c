@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sealing from a source to a sink: the payload goes through the pipeline. FORMAT.md section 3. */
+/* Sealing from a source to a sink, on all CPUs through the pipeline. FORMAT.md section 3. */
 #include "core/seal/seal.h"
 
 /* ---- Steps of the pipeline --------------------------------------------------------------------------------------- */
@@ -124,7 +124,10 @@ static enum blobseal_status seal_all(struct bs_sealing *s, struct blobseal_error
     return st;
 }
 
-/* A positioned read never looks beyond the size that the source had. A source that grew has changed as well. */
+/*
+ * Check that a seekable source did not grow while it was sealed. Reads at an offset stay within the size that it had at
+ * the start, so they do not notice.
+ */
 static enum blobseal_status check_end(const struct blobseal_source *source, struct blobseal_error *err)
 {
     struct bs_input in = {source, source->size};
@@ -133,8 +136,7 @@ static enum blobseal_status check_end(const struct blobseal_source *source, stru
     enum blobseal_status st = bs_seekable(source) ? bs_read(&in, &byte, 1, &n, err) : BLOBSEAL_OK;
 
     if (st == BLOBSEAL_OK && n > 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: it became longer while it was read",
-                             bs_source_name(source));
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: it grew while it was read", bs_source_name(source));
     return st;
 }
 
@@ -142,7 +144,7 @@ static enum blobseal_status check_source(const struct blobseal_source *source, s
 {
     if (bs_seekable(source) ? source->size > BS_MAX_PLAIN : source->read == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "seal: a source is seekable with a size below 4 PiB, or sequential");
+                             "seal: the source must be seekable with a size below 4 PiB, or sequential");
     return BLOBSEAL_OK;
 }
 
@@ -158,9 +160,10 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
 
     if (!bs_struct_export(result, &none, sizeof none) || !blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "seal: options or a result without their size, or newer than the library");
+                             "seal: the size of the options or of the result is not set, or they are newer than the "
+                             "library");
     if (o.layout == BLOBSEAL_LAYOUT_DETACHED && result == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no place for the detached envelope");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a detached envelope needs a result to be returned in");
     st = check_source(source, err);
     if (st != BLOBSEAL_OK)
         return st;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* seal: making blobs, from a source through the pipeline or piece by piece from a program. FORMAT.md sections 2 to 5.
+/*
+ * seal: making blobs, either from a source through the pipeline, or from pieces that a program pushes. FORMAT.md
+ * sections 2 to 5.
  */
 #ifndef BLOBSEAL_SEAL_H
 #define BLOBSEAL_SEAL_H
@@ -17,9 +19,9 @@ struct bs_new_blob {
 };
 
 /*
- * Generate a DEK, and write everything that stands before the payload of a blob of @size bytes (or
- * BLOBSEAL_SIZE_UNKNOWN). Release with bs_new_blob_clear(), also after a failure. Errors: E_ARG, E_POLICY, E_NOMEM,
- * those of the sink and of providers.
+ * Generate a DEK, and write everything before the payload of a blob of @size bytes (or BLOBSEAL_SIZE_UNKNOWN). Release
+ * @b with bs_new_blob_clear(), also after a failure. Errors: E_ARG, E_POLICY, E_NOMEM, E_INTERNAL, those of the sink
+ * and of providers.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobseal_sink *sink,
                                                          uint64_t size, struct bs_keks keks,
@@ -28,8 +30,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, 
 void bs_new_blob_clear(struct bs_new_blob *b);
 
 /*
- * Fill @result, which may be NULL, after the payload was written: @stored_bytes were sealed, which are @plain_bytes of
- * the original. Errors: E_NOMEM, E_ARG if the result has no size.
+ * Fill @result, which may be NULL, after the payload was written. @stored_bytes is the number of bytes sealed, and
+ * @plain_bytes that of the original, which differs if it was compressed. Errors: E_NOMEM; E_ARG if the size of the
+ * result is not set.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t plain_bytes,
                                                           uint64_t stored_bytes, struct blobseal_seal_result *result,
@@ -54,29 +57,36 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_payload_start(struct bs_payload *p, co
                                                         const struct blobseal_sink *sink, struct blobseal_error *err);
 void bs_payload_clear(struct bs_payload *p);
 
-/* Seal @len more bytes; seal the end. After an error the payload cannot be completed. */
+/* Add @len bytes to the payload. After an error the payload cannot be completed. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_payload_add(struct bs_payload *p, const void *buf, size_t len,
                                                       struct blobseal_error *err);
+
+/* Seal the last chunk, and write what is still buffered. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_payload_end(struct bs_payload *p, struct blobseal_error *err);
 
 /* ---- zstd_payload.c: zstd frames and their seek table as a payload (section 3.1) --------------------------------- */
 
 /*
- * Add @frame, which holds @plain_len bytes, and record it in @t; add the table after the last frame. Errors: E_POLICY
- * for too many frames, E_NOMEM, those of bs_payload_add().
+ * Add @frame, which holds @plain_len bytes, to the payload and record it in @t. Errors: E_POLICY for too many frames,
+ * E_NOMEM, those of bs_payload_add().
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_put_frame(struct bs_payload *payload, struct bs_seek_table *t,
                                                          struct bs_slice frame, size_t plain_len,
                                                          struct blobseal_error *err);
+
+/* Add the table after the last frame. Errors: E_NOMEM, those of bs_payload_add(). */
 BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_put_table(struct bs_payload *payload, const struct bs_seek_table *t,
                                                          struct blobseal_error *err);
 
-/* Compress pieces of any size into frames, on the caller's thread. bs_zstd_writer_new() returns NULL without memory. */
+/*
+ * Compress pieces of any size into frames on the caller's thread, and write the frames and, at the end, the seek table.
+ * bs_zstd_writer_new() returns NULL without memory.
+ */
 struct bs_zstd_writer *bs_zstd_writer_new(int level);
-void bs_zstd_writer_free(struct bs_zstd_writer *k);
-BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_writer_add(struct bs_zstd_writer *k, struct bs_payload *payload,
+void bs_zstd_writer_free(struct bs_zstd_writer *z);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_writer_add(struct bs_zstd_writer *z, struct bs_payload *payload,
                                                           const void *buf, size_t len, struct blobseal_error *err);
-BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_writer_end(struct bs_zstd_writer *k, struct bs_payload *payload,
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_writer_end(struct bs_zstd_writer *z, struct bs_payload *payload,
                                                           struct blobseal_error *err);
 
 /* ---- seal.c, zstd_seal.c: from a source to a sink, on all CPUs --------------------------------------------------- */
@@ -88,8 +98,8 @@ struct bs_sealing {
     const struct blobseal_seal_options *options;
     struct bs_new_blob blob;
     struct bs_input input; /* of a sequential source                         */
-    uint64_t plain_bytes;  /* results: of the source                         */
-    uint64_t stored_bytes; /* and what was sealed, which may be compressed   */
+    uint64_t plain_bytes;  /* result: bytes read from the source             */
+    uint64_t stored_bytes; /* result: bytes sealed, which may be compressed  */
 };
 
 /* Compress and seal the whole source after bs_new_blob_start(). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The push stream: a blob sealed, and if wanted compressed, from what a program hands over, on its thread. */
+/* The push stream: sealing, and compressing if requested, what a program passes piece by piece, on its own thread. */
 #include <stdlib.h>
 
 #include "core/seal/seal.h"
@@ -11,12 +11,12 @@ struct blobseal_writer {
     struct bs_zstd_writer *zstd; /* NULL if it does not compress */
     uint64_t plain_bytes;
     bool finished;
-    enum blobseal_status failed; /* what every call answers from then on */
+    enum blobseal_status failed; /* after a failure: what every later call returns */
     struct blobseal_error error;
 };
 
-/* Keep the outcome of a step; after a failure the blob can never be completed. */
-static enum blobseal_status ended(struct blobseal_writer *w, enum blobseal_status st, struct blobseal_error *err)
+/* Record the status of a step, because a blob cannot be completed after a failure, and return it. */
+static enum blobseal_status record(struct blobseal_writer *w, enum blobseal_status st, struct blobseal_error *err)
 {
     w->failed = st;
     w->error.status = st;
@@ -25,12 +25,13 @@ static enum blobseal_status ended(struct blobseal_writer *w, enum blobseal_statu
     return st;
 }
 
-static enum blobseal_status usable(const struct blobseal_writer *w, struct blobseal_error *err)
+/* Return the recorded failure, or E_ARG if the blob is finished. */
+static enum blobseal_status check_usable(const struct blobseal_writer *w, struct blobseal_error *err)
 {
     if (w->failed != BLOBSEAL_OK && err != NULL)
         *err = w->error;
     if (w->failed == BLOBSEAL_OK && w->finished)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "write to a blob that is finished");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the blob is already finished");
     return w->failed;
 }
 
@@ -44,7 +45,8 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
 
     *writer = NULL;
     if (!blobseal_struct_import(&o, sizeof o, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: options without their size, or newer than the library");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "seal: the size of the options is not set, or they are newer than the library");
     w = aligned_alloc(_Alignof(struct blobseal_writer), sizeof *w);
     if (w == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
@@ -64,14 +66,14 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
 enum blobseal_status blobseal_writer_write(struct blobseal_writer *w, const void *buf, size_t len,
                                            struct blobseal_error *err)
 {
-    enum blobseal_status st = usable(w, err);
+    enum blobseal_status st = check_usable(w, err);
 
     if (st != BLOBSEAL_OK)
         return st;
     w->plain_bytes += len;
     st = w->zstd != NULL ? bs_zstd_writer_add(w->zstd, &w->payload, buf, len, &w->error)
                          : bs_payload_add(&w->payload, buf, len, &w->error);
-    return ended(w, st, err);
+    return record(w, st, err);
 }
 
 enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct blobseal_seal_result *result,
@@ -81,12 +83,12 @@ enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct bl
     enum blobseal_status st;
 
     if (!bs_struct_export(result, &none, sizeof none))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a result without its size");
-    st = usable(w, err);
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the size of the result is not set");
+    st = check_usable(w, err);
     if (st != BLOBSEAL_OK)
         return st;
     if (result == NULL && w->blob.layout == BLOBSEAL_LAYOUT_DETACHED)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: no place for the detached envelope");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a detached envelope needs a result to be returned in");
     if (w->zstd != NULL)
         st = bs_zstd_writer_end(w->zstd, &w->payload, &w->error);
     if (st == BLOBSEAL_OK)
@@ -94,7 +96,7 @@ enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct bl
     if (st == BLOBSEAL_OK)
         st = bs_new_blob_report(&w->blob, w->plain_bytes, w->payload.total, result, &w->error);
     w->finished = true;
-    return ended(w, st, err);
+    return record(w, st, err);
 }
 
 void blobseal_writer_close(struct blobseal_writer *w)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sealing zstd content: all CPUs compress frames at once; frames are sealed and written in order, because the length of
- * a frame is known only when it is complete. FORMAT.md section 3.1.
+ * Sealing zstd content: workers compress frames in parallel. Frames are sealed and written in order, because the offset
+ * of a frame is known only when all frames before it are compressed. FORMAT.md section 3.1.
  */
 #include "core/seal/seal.h"
 
@@ -33,7 +33,7 @@ static enum blobseal_status compress_take(void *ctx, struct bs_worker *worker, u
     return st;
 }
 
-/* The last frame may be empty: then there is none. */
+/* Compress one frame. Write none if no bytes are left for the last one. */
 static enum blobseal_status compress_work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                           struct blobseal_error *err)
 {
@@ -93,7 +93,7 @@ enum blobseal_status bs_zstd_seal(struct bs_sealing *s, struct blobseal_error *e
     };
     enum blobseal_status st = bs_payload_start(&c.payload, &s->blob, s->sink, err);
 
-    if (st == BLOBSEAL_OK && seekable) /* better to fail now than after hours of work */
+    if (st == BLOBSEAL_OK && seekable) /* check now rather than fail after hours of work */
         st = bs_seek_limit(count_frames(s->source->size), BS_MAX_FRAMES, err);
     if (st == BLOBSEAL_OK)
         st = bs_pipeline_run(&p, &s->plain_bytes, err);
