@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content of a blob: its stored bytes as they are, or decompressed. Every choice between the two is made here. */
+/* The content of a blob: its stored bytes, unchanged or decompressed. Only this file chooses between the two. */
 #include "core/open/open.h"
 
 enum blobseal_status bs_content_check_size(struct bs_content *c, struct blobseal_error *err)
@@ -46,7 +46,7 @@ enum blobseal_status bs_content_open(const struct bs_content *c, struct bs_worke
     return bs_stored_open(&c->stored, &state->chunked, (struct bs_range){off, len}, worker->in, worker->out, err);
 }
 
-/* ---- Zstd content from a pipe: decompressed in order, by the thread whose turn it is to write -------------------- */
+/* ---- Zstd content from a pipe, decompressed in order by the worker that writes next ------------------------------ */
 
 struct decoding {
     struct bs_decoder *decoder;
@@ -55,7 +55,7 @@ struct decoding {
     uint64_t plain_bytes;
 };
 
-/* The sink of the stored bytes. */
+/* Decompress stored bytes as they arrive: the write callback of the sink that bs_stored_stream() writes to. */
 static enum blobseal_status decode_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
 {
     struct decoding *d = ctx;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading a blob piece by piece, at the pace of its reader: on the caller's thread, at most one segment or one run
+ * Reading a blob piece by piece, as the caller asks for it: on the caller's thread, and at most one segment or one run
  * ahead. FORMAT.md section 3.
  */
 #include <stdlib.h>
@@ -10,11 +10,11 @@
 struct bs_pull {
     struct bs_worker worker;     /* worker.out: verified bytes; worker.state: a bs_chunked, if sequential    */
     const uint8_t *data;         /* verified plaintext, in worker.out or in the decoder                      */
-    size_t at, end;              /* the part of it that the caller has not received yet                      */
+    size_t at, end;              /* the part of `data` that the caller has not received yet                  */
     struct bs_decoder *decoder;  /* for zstd content of a sequential source, otherwise NULL                  */
-    size_t fed;                  /* bytes of the segment at hand that the decoder has taken                  */
+    size_t fed;                  /* bytes of the current segment that the decoder has consumed               */
     uint64_t next;               /* sequential: number of the next segment; seekable: offset of the next run */
-    bool last;                   /* the segment at hand is the last                                          */
+    bool last;                   /* the current segment is the last                                          */
     enum blobseal_status status; /* not OK: every later call returns it, with the same error                 */
     struct blobseal_error error;
 };
@@ -42,7 +42,7 @@ static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_err
     struct bs_pull *p;
 
     if (s->consumed)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read only once");
     p = calloc(1, sizeof *p);
     if (p == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&s->source));
@@ -67,7 +67,7 @@ void bs_pull_free(struct bs_pull *p)
     free(p);
 }
 
-/* Open the next segment of a sequential source. An empty one is the last. */
+/* Open the next segment of a sequential source. Only the last segment can be empty. */
 static enum blobseal_status fill_from_segment(struct bs_stored *s, struct bs_pull *p, struct blobseal_error *err)
 {
     enum blobseal_status st;
@@ -83,7 +83,7 @@ static enum blobseal_status fill_from_segment(struct bs_stored *s, struct bs_pul
     return BLOBSEAL_OK;
 }
 
-/* Decompress the next frame, from as many segments as it takes. */
+/* Decompress the next frame, reading as many segments as it needs. */
 static enum blobseal_status fill_from_decoder(struct bs_stored *s, struct bs_pull *p, struct blobseal_error *err)
 {
     struct bs_worker *w = &p->worker;
@@ -108,7 +108,7 @@ static enum blobseal_status fill_from_decoder(struct bs_stored *s, struct bs_pul
     return st;
 }
 
-/* Read a run ahead, so that small pieces do not open their chunk again and again. */
+/* Read a whole run, so that small reads do not open the same chunk repeatedly. */
 static enum blobseal_status fill_from_file(struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
 {
     size_t n = c->len - p->next < BS_RUN_LEN ? (size_t)(c->len - p->next) : BS_RUN_LEN;
@@ -129,8 +129,8 @@ static enum blobseal_status fill(struct bs_content *c, struct bs_pull *p, struct
     return p->decoder != NULL ? fill_from_decoder(&c->stored, p, err) : fill_from_segment(&c->stored, p, err);
 }
 
-/* Copy up to @len verified bytes to the caller, and return how many: 0 at the end. */
-static size_t hand_out(struct bs_pull *p, void *dst, size_t len)
+/* Copy up to @len verified bytes to @dst, and return their number: 0 at the end. */
+static size_t copy_verified(struct bs_pull *p, void *dst, size_t len)
 {
     size_t n = len < p->end - p->at ? len : p->end - p->at;
 
@@ -150,7 +150,7 @@ static enum blobseal_status pull(struct bs_content *c, struct bs_pull *p, void *
         st = fill(c, p, err);
     }
     if (st == BLOBSEAL_OK)
-        *nread = hand_out(p, dst, len);
+        *nread = copy_verified(p, dst, len);
     return st;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening a part of a blob into a sink. Workers take windows of 1 MiB that end where segments end, so that no chunk is
- * opened twice. FORMAT.md section 3.
+ * Opening a range of a blob into a sink. Each worker opens a window of at most 1 MiB that ends at a multiple of 1 MiB,
+ * as segments do, so that no chunk is opened twice. FORMAT.md section 3.
  */
 #include "core/open/open.h"
 
@@ -37,7 +37,10 @@ static enum blobseal_status write_window(const struct ranging *t, const struct b
     return bs_write(t->sink, worker->out + worker->out_len, worker->done, window_start(t, index) - t->off, err);
 }
 
-/* Leave the window at worker->out + worker->out_len: chunks are opened whole, and the window may start inside one. */
+/*
+ * Open a window. It starts at worker->out + worker->out_len, because chunks are opened whole and the window may start
+ * inside one.
+ */
 static enum blobseal_status range_work(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
                                        struct blobseal_error *err)
 {
@@ -91,13 +94,13 @@ enum blobseal_status blobseal_reader_stream_range(struct blobseal_reader *r, con
     uint64_t n = 0;
 
     if (sink->write == NULL && sink->pwrite == NULL) {
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a range: a sink without functions");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a range: the sink has no callback to write to it");
     } else if (!bs_seekable(&c->stored.source)) {
-        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "open a range of %s: its source can only be read from its start",
-                           name);
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "open a range of %s: the source is not seekable", name);
         blobseal_advise(err, BLOBSEAL_ADVICE_SEEKABLE, NULL, "a range needs a seekable source, such as a file");
     } else if (off > c->len) {
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a range of %s: it holds %llu bytes, so none at %llu", name,
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                           "open a range of %s: it has %llu bytes, so offset %llu is beyond its end", name,
                            (unsigned long long)c->len, (unsigned long long)off);
         blobseal_hint(err, "a range starts at an offset from 0 to %llu", (unsigned long long)c->len);
     } else {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The public reader: opening a blob, reading at any offset, and all of it. FORMAT.md sections 3 and 4.6. */
+/* The public reader: opening a blob, reading at any offset, and reading all of it. FORMAT.md sections 3 and 4.6. */
 #include <stdlib.h>
 
 #include "core/open/open.h"
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Unlock the envelope, and keep the keys of the payload and what the envelope contains. */
+/* Unlock the envelope, and keep the keys of the payload and the description of the blob. */
 static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_preamble *f, struct bs_keks keks,
                                    struct blobseal_error *err)
 {
@@ -22,7 +22,7 @@ static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_pr
     return st;
 }
 
-/* Make the size authentic (section 3). For zstd content it is the size of the original. */
+/* Check that the size is authentic (section 3). Zstd content replaces it by the size of the original. */
 static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
 {
     struct bs_stored *s = &r->content.stored;
@@ -88,9 +88,10 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
 
     *reader = NULL;
     if (!blobseal_struct_import(&o, sizeof o, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: options without their size, or newer than the library");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "open: the size of the options is not set, or they are newer than the library");
     if (source->pread == NULL && source->read == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: a source without functions");
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: the source has no callback to read it");
     r = new_reader(source, &o);
     if (r == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");

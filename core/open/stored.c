@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stored bytes at any offset: a pool of workers, and runs of chunks that are read, opened and copied. FORMAT.md
- * section 3. */
+/* Reading stored bytes at any offset, in runs of chunks and with a pool of workers. FORMAT.md section 3. */
 #include <stdlib.h>
 
 #include "core/open/open.h"
 
 /* ---- Workers ----------------------------------------------------------------------------------------------------- */
 
-/* The pool has as many workers as there were calls at a time. */
+/* A worker in the pool, which grows to the largest number of concurrent calls. */
 struct bs_pooled {
-    struct bs_worker worker; /* the first member: bs_stored_return() is given its address */
+    struct bs_worker worker; /* must be the first member: bs_stored_return() casts its address */
     struct bs_pooled *next;
 };
 
@@ -71,7 +70,7 @@ void bs_stored_clear(struct bs_stored *s)
     pthread_mutex_destroy(&s->lock);
 }
 
-/* Take a worker out of the pool: the one that has @frame in its cache, or else the first. NULL: the pool is empty. */
+/* Take a worker from the pool: the one that has @frame in its cache, otherwise the first. NULL if the pool is empty. */
 static struct bs_pooled *take_pooled(struct bs_stored *s, uint64_t frame)
 {
     struct bs_pooled **at, *p;
@@ -132,7 +131,7 @@ struct run {
     size_t num;
 };
 
-/* The run that starts with the chunk of byte @off and goes on to byte @end, as far as one read may. */
+/* Return the run from the chunk of byte @off to that of byte @end - 1, ending earlier where a segment or run must. */
 static struct run run_at(uint64_t off, uint64_t end)
 {
     uint64_t first = off / BS_CHUNK_LEN, after = (end - 1) / BS_CHUNK_LEN + 1;
@@ -225,7 +224,7 @@ enum blobseal_status bs_segment_failed(const struct bs_stored *s, uint64_t index
         st = blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0,
                            "%s is damaged or truncated: segment %llu, bytes %llu to %llu, does not match its checksum",
                            name, (unsigned long long)index, off, off + len - 1);
-    blobseal_hint(err, "nothing of it was released; fetch the blob again from its source");
+    blobseal_hint(err, "no unverified data was released; fetch the blob again from its source");
     return st;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All stored bytes in order, into a sink or only to verify them, through the pipeline. FORMAT.md section 3. */
+/* Opening all stored bytes in order through the pipeline, into a sink or only to verify them. FORMAT.md section 3. */
 #include "core/open/open.h"
 
 struct streaming {
@@ -24,7 +24,7 @@ static void end_worker(void *state)
     bs_chunked_free(state);
 }
 
-/* A segment is full, or it is the last one: exactly if the input ends in it. */
+/* Read a segment. It is the last one exactly if it is not full, because the last segment is always shorter. */
 static enum blobseal_status open_take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                       struct blobseal_error *err)
 {
@@ -44,20 +44,21 @@ static enum blobseal_status open_take(void *ctx, struct bs_worker *worker, uint6
     return BLOBSEAL_OK;
 }
 
-/* A run of chunks within a segment, and what is known of the segment so far. */
+/* A run of chunks within a segment, and the state of checking that segment. */
 struct run {
     uint64_t index;  /* of the segment                  */
     size_t pos, len; /* sealed bytes within the segment */
     bool end;        /* the last run of the segment     */
     bool last;       /* the last run of the blob        */
-    bool authentic;  /* every tag so far was right      */
+    bool authentic;  /* every tag so far was correct    */
     bool checksum_ok;
     struct bs_xxh3_state checksum;
 };
 
 /*
  * Read, checksum, open and write one run while its bytes are in the cache. After a wrong tag nothing more of the
- * segment is opened or written, but the checksum is still taken to its end, because it tells corruption from forgery.
+ * segment is opened or written, but the checksum is still computed to the end of the segment, because it distinguishes
+ * corruption from forgery.
  */
 static enum blobseal_status open_run(const struct streaming *t, struct bs_worker *worker, struct run *r,
                                      struct blobseal_error *err)
@@ -156,7 +157,7 @@ enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct blobseal
     enum blobseal_status st;
 
     if (s->consumed)
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read once");
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read only once");
     else
         st = bs_pipeline_run(&p, stored_bytes, err);
     s->consumed = !from_file;

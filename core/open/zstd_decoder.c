@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Zstd content that comes in order and in any pieces, as from a pipe: it collects a frame at a time, gives out what is
- * in it, and at the end compares the seek table with the frames that there were. FORMAT.md section 3.1.
+ * Decoding zstd content that arrives in order, in pieces of any size, as from a pipe. The decoder collects one frame at
+ * a time, returns its content, and at the end compares the seek table with the frames that it saw. FORMAT.md section
+ * 3.1.
  */
 #include "core/open/open.h"
 
-/* What is being read. */
+/* The part of the content that is being read. */
 enum state { START, FRAME, TABLE, ENTRIES, FOOTER, END };
 
 struct bs_decoder {
     uint32_t max_frames;
     struct bs_zstd zstd;
-    struct bs_seek_table table; /* of the frames that came */
+    struct bs_seek_table table; /* of the frames seen so far, to compare with the table that follows them */
     enum state state;
-    size_t entries; /* of the table, compared so far                   */
-    size_t have;    /* of the part at hand, in `in`                    */
-    size_t need;    /* so many bytes of it are needed for the next step */
+    size_t entries; /* entries of the table compared so far                               */
+    size_t have;    /* bytes of the current part, in `in`                                 */
+    size_t need;    /* bytes of the current part needed for the next step                 */
     struct bs_zframe frame;
-    size_t out_len; /* of a frame that was unpacked and not given out yet */
+    size_t out_len; /* length of a frame that was decompressed but not returned yet, or 0 */
     uint8_t in[BS_ZFRAME_MAX_LEN];
     uint8_t out[BS_ZFRAME_PLAIN_LEN];
 };
 
-/* A new part of the content starts, of which @need bytes must be there first. */
+/* Start a new part of the content. Its first step needs @need bytes. */
 static void expect(struct bs_decoder *d, enum state state, size_t need)
 {
     d->state = state;
@@ -58,7 +59,7 @@ void bs_decoder_free(struct bs_decoder *d)
 
 /* ---- Frames ------------------------------------------------------------------------------------------------------ */
 
-/* The frame is all there: only now is there anything of it to give out. */
+/* Decompress the current frame, which is complete. Nothing of it is returned before that. */
 static enum blobseal_status decompress(struct bs_decoder *d, struct blobseal_error *err)
 {
     size_t len = d->frame.plain_len;
@@ -67,7 +68,7 @@ static enum blobseal_status decompress(struct bs_decoder *d, struct blobseal_err
     if (st == BLOBSEAL_OK)
         st = bs_zframe_decompress(&d->zstd, d->table.num, d->out, len, (struct bs_slice){d->in, d->have}, err);
     if (st == BLOBSEAL_OK && !bs_seek_add(&d->table, d->have, len))
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "remember a frame: no memory");
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "record a frame: no memory");
     if (st != BLOBSEAL_OK)
         return st;
     d->out_len = len;
@@ -87,9 +88,9 @@ static enum blobseal_status step_frame(struct bs_decoder *d, struct blobseal_err
     return fault != NULL ? bs_bad_frame(err, d->table.num, fault) : BLOBSEAL_OK;
 }
 
-/* ---- The table --------------------------------------------------------------------------------------------------- */
+/* ---- The seek table ---------------------------------------------------------------------------------------------- */
 
-/* What comes next is what a writer would have written. */
+/* Compare the current part with the bytes that a writer would have written. */
 static enum blobseal_status compare(const struct bs_decoder *d, const uint8_t *want, const char *what,
                                     struct blobseal_error *err)
 {
@@ -112,7 +113,7 @@ static enum blobseal_status step_table(struct bs_decoder *d, struct blobseal_err
 
     if (d->state == TABLE) {
         bs_seek_put_header(&w, d->table.num);
-        st = compare(d, want, "its seek table is not as long as the count of its frames says", err);
+        st = compare(d, want, "the length of its seek table does not match the number of its frames", err);
         expect_entry(d);
     } else if (d->state == ENTRIES) {
         bs_seek_put_entry(&w, &d->table, d->entries++);
@@ -120,17 +121,18 @@ static enum blobseal_status step_table(struct bs_decoder *d, struct blobseal_err
         expect_entry(d);
     } else {
         bs_seek_put_footer(&w, d->table.num);
-        st = compare(d, want, "its seek table has another count, checksums, or a reserved bit is set", err);
+        st = compare(d, want, "its seek table has a wrong number of frames, has checksums, or has a reserved bit set",
+                     err);
         expect(d, END, 0);
     }
     return st;
 }
 
-/* ---- Any pieces -------------------------------------------------------------------------------------------------- */
+/* ---- Pieces of any size ------------------------------------------------------------------------------------------ */
 
 static enum blobseal_status step(struct bs_decoder *d, struct blobseal_error *err)
 {
-    if (d->state == START && bs_seek_magic(d->in)) { /* a frame tells itself in 5 bytes, a table in 8 */
+    if (d->state == START && bs_seek_magic(d->in)) { /* 5 bytes identify a frame; a table needs 8 */
         d->state = TABLE;
         d->need = BS_SEEK_HEADER_LEN;
         return BLOBSEAL_OK;
@@ -149,7 +151,7 @@ enum blobseal_status bs_decoder_feed(struct bs_decoder *d, const uint8_t *p, siz
         size_t n = d->need - d->have < len - *used ? d->need - d->have : len - *used;
 
         if (d->state == END)
-            return bs_bad_table(err, "something stands behind its seek table");
+            return bs_bad_table(err, "there is data after its seek table");
         memcpy(d->in + d->have, p + *used, n);
         d->have += n;
         *used += n;
@@ -163,5 +165,5 @@ enum blobseal_status bs_decoder_feed(struct bs_decoder *d, const uint8_t *p, siz
 
 enum blobseal_status bs_decoder_end(const struct bs_decoder *d, struct blobseal_error *err)
 {
-    return d->state == END ? BLOBSEAL_OK : bs_bad_table(err, "it ends before its seek table does");
+    return d->state == END ? BLOBSEAL_OK : bs_bad_table(err, "it ends before the end of its seek table");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Zstd content of a seekable source: reading its seek table, reading at offsets of the original, and opening all of it
- * with one frame for each worker at a time. "Stored" means the bytes of the zstd file, which is what was sealed.
+ * Zstd content of a seekable source: reading its seek table, reading at offsets of the original, and decompressing all
+ * of it, one frame for each worker at a time. "Stored" refers to the bytes of the zstd file, which is what was sealed.
  * FORMAT.md section 3.1.
  */
 #include <stdlib.h>
@@ -84,7 +84,7 @@ static enum blobseal_status ensure_cache(struct bs_open_state *state, struct blo
     return BLOBSEAL_OK;
 }
 
-/* Where a frame is read to: @sealed has room for a run of chunks, @stored for all chunks of a frame. */
+/* Buffers for reading a frame: @sealed has room for a run of chunks, @stored for all chunks of a frame. */
 struct frame_buffers {
     uint8_t *sealed, *stored;
 };
@@ -103,7 +103,7 @@ static enum blobseal_status read_frame(const struct bs_content *c, struct bs_ope
     return bs_zframe_decompress(&state->zstd, i, plain, (size_t)(at[1].plain - at[0].plain), frame, err);
 }
 
-/* A part of one frame of the original. */
+/* A part of the content of one frame. */
 struct part {
     size_t frame, skip, len;
 };
@@ -117,7 +117,7 @@ static struct part part_of(const struct bs_content *c, size_t i, uint64_t off, s
     return (struct part){i, skip, len < rest ? len : rest};
 }
 
-/* Copy a part to @dst. A whole frame that is not in the cache is decompressed to its destination, without a copy. */
+/* Copy a part to @dst. A whole frame that is not in the cache is decompressed to @dst directly. */
 static enum blobseal_status pread_part(const struct bs_content *c, struct bs_worker *worker, struct part p,
                                        uint8_t *dst, struct blobseal_error *err)
 {
@@ -157,15 +157,15 @@ enum blobseal_status bs_zstd_pread(const struct bs_content *c, struct bs_worker 
     return st;
 }
 
-/* ---- All of it --------------------------------------------------------------------------------------------------- */
+/* ---- The whole content ------------------------------------------------------------------------------------------- */
 
 struct decompressing {
     struct bs_content *content;
     const struct blobseal_sink *sink; /* NULL: verify only */
 };
 
-/* worker->in: stored bytes, or a segment whose checksum is compared. worker->out: a frame, and before that sealed
- * chunks. */
+/* Sizes of worker->in, for stored bytes or a segment whose checksum is compared, and of worker->out, for sealed chunks
+ * and then a decompressed frame. */
 #define IN_SIZE  (BS_ZFRAME_MAX_LEN + 2 * BS_CHUNK_LEN)
 #define OUT_SIZE BS_ZFRAME_PLAIN_LEN
 
@@ -185,8 +185,8 @@ static void end_worker(void *state)
 }
 
 /*
- * Compare segments @from to @end - 1 with their checksums. A checksum tells corruption from forgery, so it also decides
- * if @st says that chunks of these segments are not authentic.
+ * Compare @segments, a range of segment numbers, with their checksums. @st is the result of opening their chunks. If
+ * that is E_AUTH, the checksums distinguish corruption, E_DAMAGED, from forgery. Return the resulting status.
  */
 static enum blobseal_status check_checksums(const struct bs_stored *s, uint8_t *buf, struct bs_range segments,
                                             enum blobseal_status st, struct blobseal_error *err)
@@ -205,7 +205,10 @@ static enum blobseal_status check_checksums(const struct bs_stored *s, uint8_t *
     return found;
 }
 
-/* Each checksum is compared once: with the frame that has the last byte of its segment. */
+/*
+ * Open one frame and compare checksums. Each checksum is compared once, with the frame that has the last byte of its
+ * segment. If the frame is not authentic, the checksums of all its segments are compared.
+ */
 static enum blobseal_status open_frame(const struct decompressing *d, struct bs_worker *worker, size_t i,
                                        struct blobseal_error *err)
 {
@@ -224,8 +227,8 @@ static enum blobseal_status open_frame(const struct decompressing *d, struct bs_
 }
 
 /*
- * Open the chunks of the seek table, which was read when the blob was opened, and the last chunk of the blob, and
- * compare all checksums that are left.
+ * Open the chunks of the seek table and the last chunk of the blob, and compare the remaining checksums. The table
+ * itself was read when the blob was opened; this verifies the chunks in which it is stored.
  */
 static enum blobseal_status open_table(const struct decompressing *d, struct bs_worker *worker,
                                        struct blobseal_error *err)
