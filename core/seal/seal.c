@@ -136,7 +136,8 @@ static enum blobseal_status check_end(const struct blobseal_source *source, stru
     enum blobseal_status st = bs_seekable(source) ? bs_read(&in, &byte, 1, &n, err) : BLOBSEAL_OK;
 
     if (st == BLOBSEAL_OK && n > 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: it grew while it was read", bs_source_name(source));
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: it became longer while it was read",
+                             bs_source_name(source));
     return st;
 }
 

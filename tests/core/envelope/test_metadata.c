@@ -80,7 +80,7 @@ Test(metadata, escapes_what_json_needs_escaped)
 
 Test(metadata, strings_are_utf8_and_names_not_empty)
 {
-    expect_refusal(META(.name = ""), BLOBSEAL_E_ARG, "a name is not empty");
+    expect_refusal(META(.name = ""), BLOBSEAL_E_ARG, "the name is empty");
     expect_refusal(META(.name = "\xFF"), BLOBSEAL_E_ARG, "UTF-8");
     expect_refusal(META(.name = "cut \xE2\x82"), BLOBSEAL_E_ARG, "UTF-8");
     expect_refusal(META(ONE("\xC0\x80", "")), BLOBSEAL_E_ARG, "UTF-8");
