@@ -41,7 +41,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_report(const struct bs_new_bl
 /* ---- payload.c: a payload that is sealed in order, in pieces of any size (section 3) ----------------------------- */
 
 struct bs_payload {
-    struct bs_xxh3_state checksum; /* of the segment at hand */
+    struct bs_xxh3_state checksum; /* of the current segment */
     struct bs_chunked chunked;
     struct bs_core_header core;
     const struct blobseal_sink *sink;

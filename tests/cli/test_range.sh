@@ -78,7 +78,7 @@ for off in 5000001 1G 281474976710656 256T 9223372036854775808 18446744073709551
     for len in 0 1 "" 18446744073709551615; do
         title="--range $off:$len"
         run open -k "$open_key" --range "$off:$len" -o part blob
-        expect_error 2 E-ARG "holds 5000000 bytes"
+        expect_error 2 E-ARG "has 5000000 bytes"
     done
 done
 no_leftovers f blob
