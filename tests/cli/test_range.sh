@@ -229,7 +229,7 @@ for verb in open verify inspect; do
     options=()
     [ $verb != open ] || options=(-o back)
     run $verb -k "$open_key" --min-generation 2 "${options[@]}" f.sealed
-    expect_error 10 E-POLICY "generation 1, and at least 2"
+    expect_error 10 E-POLICY "generation 1, but at least 2"
 done
 # shellcheck disable=SC2002
 cat f.sealed | pipe open -k "$open_key" --min-generation 2 >"$out"
