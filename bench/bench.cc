@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Google Benchmark, as bench.h shows it to C. The only file in C++. */
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <benchmark/benchmark.h>
 

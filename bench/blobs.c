@@ -11,7 +11,7 @@
 
 #include <blobseal.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #define MIB         ((size_t)1 << 20)
 #define MAX_SMALL   ((size_t)65536)

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "peers.h"
+#include "bench/bench.h"
+#include "bench/peers.h"
 #include "simd/simd.h"
 
 #define PAGE_LEN   ((size_t)4096)

@@ -11,7 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #define MAX_WRAPPED 512
 #define KEK_BITS    3072

@@ -8,7 +8,7 @@
 #include <blobseal.h>
 #include <openssl/crypto.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 #include "simd/simd.h"
 
 /* ---- Facts ------------------------------------------------------------------------------------------------------- */

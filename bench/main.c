@@ -10,10 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-#include <openssl/provider.h>
-
-#include "bench.h"
+#include "bench/bench.h"
+#include "tools/common/fips.h"
 
 #define MAX_SIZE    ((size_t)64 << 20)
 #define MAX_THREADS 256
@@ -79,13 +77,13 @@ static const char *value_of(const char *arg, const char *name)
     return strncmp(arg, name, len) == 0 && arg[len] == '=' ? arg + len + 1 : NULL;
 }
 
-/* What `blobseal --fips` does: from here on OpenSSL gives only what its FIPS provider has. */
-static bool fips_start(void)
+static bool start_fips_mode(void)
 {
-    if (OSSL_PROVIDER_load(NULL, "fips") != NULL && OSSL_PROVIDER_load(NULL, "base") != NULL &&
-        EVP_set_default_properties(NULL, "fips=yes") == 1)
+    struct blobseal_error err;
+
+    if (fips_start(&err))
         return true;
-    (void)fprintf(stderr, "blobseal-bench: OpenSSL's FIPS provider cannot be loaded\n");
+    (void)fprintf(stderr, "blobseal-bench: %s\nblobseal-bench: %s\n", err.text, err.hint);
     return false;
 }
 
@@ -100,7 +98,7 @@ static bool take_options(int *argc, char **argv, struct bench_plan *plan)
         if (strcmp(argv[i], "--quick") == 0) {
             plan->quick = true;
         } else if (strcmp(argv[i], "--fips") == 0) {
-            if (!fips_start())
+            if (!start_fips_mode())
                 return false;
         } else if (threads != NULL || sizes != NULL) {
             if (threads != NULL ? !parse_threads(threads, plan)

@@ -5,7 +5,7 @@
 
 #include <intel-ipsec-mb.h>
 
-#include "peers.h"
+#include "bench/peers.h"
 
 struct state {
     _Alignas(64) struct gcm_key_data key; /* the header does not ask for it, the code does */

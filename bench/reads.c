@@ -5,7 +5,7 @@
 
 #include <blobseal.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #define BLOB_LEN    ((size_t)64 << 20)
 #define MAX_THREADS 8

@@ -5,7 +5,7 @@
 
 #include <openssl/evp.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 #include "simd/simd.h"
 
 #define LEN ((size_t)1 << 20)

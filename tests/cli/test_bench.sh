@@ -164,9 +164,9 @@ for option in --json-out --html; do
     expect_error 2 E-CONFIG "is a folder"
 done
 run bench --from f.json --force --html f.json
-expect_error 6 E-EXISTS "f.json is read and cannot be written"
+expect_error 6 E-EXISTS "f.json is an input, and cannot be written"
 run bench --compare f.json --force --json-out ./f.json
-expect_error 6 E-EXISTS "f.json is read and cannot be written"
+expect_error 6 E-EXISTS "f.json is an input, and cannot be written"
 expect_same f.json "$recorded"
 run bench file
 expect_error 2 E-USAGE "takes no file"
@@ -282,7 +282,7 @@ done
 fresh "comparing"
 run bench --compare "$recorded"
 expect_ok
-expect_stdout "^against $recorded of 2026-11-24T10:31:22.00:00: 25 measures in both, 0 lost more than 5 %, 0 gained as much"
+expect_stdout "^compared with $recorded of 2026-11-24T10:31:22.00:00: 25 measures in both, 0 lost more than 5 %, 0 gained as much"
 changed slow.json 'scale("aes-256-gcm/seal/vaes512/run-of-16KiB", 0.9)' 'scale("rsa/unwrap/3072", 0.8)'
 run bench --from slow.json --compare "$recorded" --html slow.html
 expect_code 10
@@ -330,7 +330,7 @@ expect_stderr "^blobseal: warning: another CPU than in .*: Other CPU, there Exam
 expect_stderr "^blobseal: warning: another AES-GCM kernel than in .*: aesni, there vaes512"
 expect_stderr "^blobseal: warning: another number of CPUs than in .*: 4, there 2"
 expect_stderr "^blobseal: warning: another OpenSSL than in .*: unknown, there OpenSSL 3.0.19"
-expect_stderr "^blobseal: warning: the clock ran at 1.10 of that in .*: 3.26 GHz, there 2.96"
+expect_stderr "^blobseal: warning: the clock ran at 1.10 times that in .*: 3.26 GHz, there 2.96"
 check "nothing else differs" test "$(wc -l <"$err")" = 5
 changed strange.json 'for e in b: e["name"] = e["run_name"] = "other/" + e["name"]'
 run bench --from strange.json --compare "$recorded"
@@ -414,7 +414,7 @@ stand_in talks <<<"echo '***WARNING*** slow' >&2; cat '$recorded'"
 export BLOBSEAL_BENCH=$tmp/talks
 run bench
 expect_code 0
-expect_stderr "^blobseal: warning: blobseal-bench said: \*\*\*WARNING\*\*\* slow"
+expect_stderr "^blobseal: warning: blobseal-bench reports: \*\*\*WARNING\*\*\* slow"
 title="a program that reads"
 stand_in reads <<<"cat; cat '$recorded'"
 BLOBSEAL_BENCH=$tmp/reads run bench --json

@@ -32,9 +32,9 @@ check "quiet says what deserves attention only" test -z "$(grep '^ok' "$out")"
 
 title="usage"
 run doctor file
-expect_error 2 E-USAGE "doctor looks at no file: file"
+expect_error 2 E-USAGE "doctor takes no file: file"
 run doctor --passphrase-file x
-expect_error 2 E-USAGE "belongs behind the -k"
+expect_error 2 E-USAGE "belongs after its -k"
 
 if grep -qw aes /proc/cpuinfo && grep -qw avx2 /proc/cpuinfo; then
     title="an environment that slows OpenSSL down"

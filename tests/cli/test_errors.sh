@@ -68,8 +68,8 @@ for verb in seal open verify; do
     refused 2 E-USAGE "$verb needs a key" $verb f
     refused 2 E-USAGE "option -k needs an argument" $verb f -k
     refused 2 E-USAGE "option --kek needs an argument" $verb f --kek
-    refused 2 E-USAGE "belongs behind the -k" $verb --passphrase-file pw -k "$open_key" f.sealed
-    refused 2 E-USAGE "belongs behind the -k" $verb --passphrase-fd 0 -k "$open_key" f.sealed
+    refused 2 E-USAGE "belongs after its -k" $verb --passphrase-file pw -k "$open_key" f.sealed
+    refused 2 E-USAGE "belongs after its -k" $verb --passphrase-fd 0 -k "$open_key" f.sealed
     refused 2 E-USAGE "number of a descriptor, not three" $verb -k "$open_key" --passphrase-fd three f.sealed
     refused 2 E-USAGE "number of a descriptor, not -1" $verb -k "$open_key" --passphrase-fd -1 f.sealed
     for jobs in 0 257 -1 +1 1.5 1x 0x2 '' ' 1' 99999999999999999999; do
@@ -83,7 +83,7 @@ for verb in seal open verify; do
     refused 2 E-USAGE "more than 64 keys" $verb "${many[@]}" f.sealed
 done
 title="usage of inspect"
-refused 2 E-USAGE "belongs behind the -k" inspect --passphrase-fd 0 f.sealed
+refused 2 E-USAGE "belongs after its -k" inspect --passphrase-fd 0 f.sealed
 refused 2 E-USAGE "option --envelope needs an argument" inspect --envelope
 run inspect --jwe --json f.sealed
 expect_code 2
@@ -93,8 +93,8 @@ title="usage of keygen"
 refused 2 E-USAGE "needs -o FILE" keygen
 refused 2 E-USAGE "needs -o FILE" keygen --pub p.pem
 refused 2 E-USAGE "needs -o FILE" keygen -o -
-refused 2 E-USAGE "--pub names a file of its own" keygen -o k.pem --pub -
-refused 2 E-USAGE "--pub names a file of its own" keygen -o k.pem --pub k.pem
+refused 2 E-USAGE "--pub needs the name of another file" keygen -o k.pem --pub -
+refused 2 E-USAGE "--pub needs the name of another file" keygen -o k.pem --pub k.pem
 for bits in 0 1024 2047 3000 8192 -2048 2048x '' four; do
     refused 2 E-USAGE "--rsa is 2048, 3072 or 4096, not " keygen -o k.pem --rsa "$bits"
 done
@@ -109,9 +109,9 @@ done
 for hash in md5 SHA256 sha512 ''; do
     refused 2 E-USAGE "--oaep is sha256 or sha1, not " seal -k "$seal_key" --oaep "$hash" f
 done
-refused 2 E-USAGE "does not go with --detached" seal -k "$seal_key" --slot-size 4096 --detached e f
-refused 2 E-USAGE "--detached names a file of its own" seal -k "$seal_key" --detached - f
-refused 2 E-USAGE "--detached names a file of its own" seal -k "$seal_key" --detached o -o o f
+refused 2 E-USAGE "--slot-size and --detached exclude each other" seal -k "$seal_key" --slot-size 4096 --detached e f
+refused 2 E-USAGE "--detached needs the name of another file" seal -k "$seal_key" --detached - f
+refused 2 E-USAGE "--detached needs the name of another file" seal -k "$seal_key" --detached o -o o f
 for verb in seal open; do
     run $verb -k "$open_key" --json -o - f.sealed
     expect_code 2
@@ -137,7 +137,7 @@ opening_refused 2 E-CONFIG "sealed detached" -k "$open_key" core
 refused 2 E-CONFIG "sealed detached" inspect --jwe core
 run inspect core
 expect_code 0
-expect_stdout "envelope +kept elsewhere"
+expect_stdout "envelope +not in the blob"
 
 title="one key twice"
 refused 2 E-ARG "appears twice" seal -f -k "$seal_key" -k "$open_key" f

@@ -6,6 +6,7 @@
 
 man=$root/tools/man
 tools=$root/tools/blobseal
+common=$root/tools/common
 verbs=$(run help && sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$out")
 title="verbs"
 check "the general help lists the verbs" test -n "$verbs"
@@ -42,13 +43,15 @@ table() { # table VERB: the long options of its source, without dashes
     grep -oE '\{"[a-z-]+"' "$tmp/table" | tr -d '{"'
     for name in COMMON_OPTIONS PROGRESS_OPTION KEY_OPTIONS CHANGE_OPTIONS; do
         if grep -q $name "$tmp/table"; then
-            sed -n "/^#define $name/,/^$/p" "$tools"/*.h | grep -oE '"[a-z-]+"' | tr -d '"'
+            sed -n "/^#define $name/,/^$/p" "$tools"/*.h "$common"/*.h | grep -oE '"[a-z-]+"' | tr -d '"'
         fi
     done
 }
 
 letters() { # letters VERB: its options of one letter
-    grep -oE '":[a-z:]+"' "$tools/cmd_$1.c" | tail -n 1 | tr -d '":' | grep -o .
+    table "$1" >"$tmp/names"
+    grep -rhoE "\{\"($(paste -sd '|' "$tmp/names"))\", [a-z_]+, NULL, '[a-z]'" "$tools/cmd_$1.c" "$tools"/*.h "$common"/*.h |
+        grep -oE "'[a-z]'" | tr -d "'" | sort -u
 }
 
 in_page() { # in_page FILE: the long options that a man page names, without dashes
@@ -80,7 +83,7 @@ for verb in $verbs; do
         test -z "$(comm -23 "$tmp/options" "$tmp/told")"
     # An option of another verb may be named where its file comes from.
     for name in $(comm -13 "$tmp/options" "$tmp/told"); do
-        check "the help names --$name, which no verb has" grep -rqE "\"$name\"" "$tools"
+        check "the help names --$name, which no verb has" grep -rqE "\"$name\"" "$tools" "$common"
     done
     while read -r name; do
         run "$verb" "--$name" x y z
@@ -128,7 +131,7 @@ for file in "$man"/*.1; do
 done
 sed -n '/^\.Sh EXIT STATUS/,/^\.Sh EXAMPLES/p' "$page" >"$tmp/status"
 # shellcheck disable=SC2013 # all of these lists are words
-for number in $(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$tools/cli.h"); do
+for number in $(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$common/common.h"); do
     case $number in
     5 | 11) check "it says what $number is kept for" grep -qw "$number" "$tmp/status" ;;
     128) for signal in 129 130 131 143; do check "it has the exit status $signal" grep -qE "^\.It.* $signal( |$)" "$tmp/status"; done ;;
@@ -136,15 +139,15 @@ for number in $(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$tools/cli.h");
     esac
 done
 # shellcheck disable=SC2013
-for schema in $(grep -rhoE 'blobseal\.[a-z]+/[0-9]+' "$tools" | sort -u); do
+for schema in $(grep -rhoE 'blobseal\.[a-z]+/[0-9]+' "$tools" "$common" | sort -u); do
     check "it has the schema $schema" grep -q "$schema" "$page"
 done
 # shellcheck disable=SC2013
-for member in $(grep -rhoE 'json_(text|number|bool|seconds)\("[a-z_]+"' "$tools" | sed 's/.*("//; s/"//' | sort -u); do
+for member in $(grep -rhoE 'json_(text|number|bool|seconds)\([^"]*"[a-z_]+"' "$tools" "$common" | sed 's/^[^"]*"//; s/"//' | sort -u); do
     check "it has the member $member" grep -qE "^\.Va $member( |$)" "$page"
 done
 for name in $(in_page "$page"); do
-    [ "$name" = version ] || check "it names --$name, which no verb has" grep -rqE "\"$name\"" "$tools"
+    [ "$name" = version ] || check "it names --$name, which no verb has" grep -rqE "\"$name\"" "$tools" "$common"
 done
 
 # ---- All pages ----

@@ -356,7 +356,7 @@ for words in "-k k:--to" "--to t:-k OLD" "-k k --to t:IN"; do
     expect_error 2 E-USAGE "${words#*:}"
 done
 run rewrap --oaep sha1 -k "$keys/old.pem" --to "$keys/new.pub.pem" one
-expect_error 2 E-USAGE "--oaep belongs behind"
+expect_error 2 E-USAGE "--oaep belongs after"
 run rewrap -k "$keys/old.pem" --oaep md5 --to "$keys/new.pub.pem" one
 expect_error 2 E-USAGE "--oaep is sha256 or sha1"
 run rewrap --min-generation 0 -k "$keys/old.pem" --to "$keys/new.pub.pem" one

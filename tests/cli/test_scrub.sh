@@ -25,7 +25,7 @@ stride=1049608
 cp good b
 run scrub b
 expect_ok
-expect_stdout "^b: no decay found, 2\.4 MiB checked at "
+expect_stdout "^b: no corruption found, 2\.4 MiB checked at "
 check "it never says authentic" test -z "$(grep -i authentic "$out" "$err")"
 run scrub -q b
 expect_ok
@@ -45,7 +45,7 @@ for arguments in "" "-"; do
     pipe scrub $arguments <b >"$out"
     pipe_code scrub
     expect_ok
-    expect_stdout "^standard input: no decay found"
+    expect_stdout "^standard input: no corruption found"
     # shellcheck disable=SC2002,SC2086
     cat b | pipe scrub --json $arguments >"$out"
     pipe_code scrub
@@ -161,7 +161,7 @@ dd if=c of=b bs=4096 skip=1 seek=1 count=2 conv=notrunc status=none
 run scrub b
 expect_code 0
 expect_stderr "^blobseal: warning: b: a change of the envelope did not finish"
-expect_stdout "^b: no decay found"
+expect_stdout "^b: no corruption found"
 run scrub -q b
 expect_ok
 run scrub --json b
@@ -240,7 +240,7 @@ sample f 2500000
 "$blobseal" seal -q -k "$seal_key" --detached d.jwe -o core f
 run scrub bare
 expect_ok
-expect_stdout "^bare: no decay found .* no checksums: only verify"
+expect_stdout "^bare: no corruption found .* no checksums: only verify"
 run scrub --json bare
 expect_ok
 json_is "$out" 'd["ok"]' 'd["payload_checked"] is False'
@@ -342,7 +342,7 @@ if have_user; then
     run_as_user scrub tree
     expect_code 9
     expect_stderr "^blobseal: error: look into tree/b/c: Permission denied \(E-INPUT\)$"
-    check "the others are checked" test "$(grep -c 'no decay found' "$out")" = 3
+    check "the others are checked" test "$(grep -c 'no corruption found' "$out")" = 3
     chmod 755 tree/b/c
 fi
 

@@ -1,40 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal bench: how fast is sealing on this CPU? Runs the program that measures, and draws what it says. */
-#include <errno.h>
+/* blobseal bench: measure how fast this CPU seals. blobseal-bench measures; this verb runs it and shows the results. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal bench [--quick] [--threads LIST] [--sizes LIST] [--compare OLD.json]\n"
-    "Measure how fast this machine seals and opens, in memory, and print a table: for a person who chooses a CPU.\n\n"
+    "Measure how fast this machine seals and opens, in memory, and print a table, for example to choose a CPU.\n\n"
     "      --quick             about 15 seconds instead of a minute; the figures vary more\n"
     "      --threads LIST      numbers of threads, such as 1,2,4\n"
     "      --sizes LIST        sizes of messages, such as 4K,16K,1M\n"
     "      --html FILE         write a page for a browser: one file, without scripts\n"
-    "      --json-out FILE     write what was measured, as JSON in the form of Google Benchmark\n"
-    "  -f, --force             replace these files where they exist\n"
+    "      --json-out FILE     write the measurements as JSON in the format of Google Benchmark\n"
+    "  -f, --force             replace these files if they exist\n"
     "      --json              print that JSON instead of the table\n"
-    "      --compare OLD.json  compare with an earlier run; exit code 10 where more than 5 % was lost, outside the "
-    "noise\n"
-    "      --from FILE         measure nothing: draw such a JSON file\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
+    "      --compare OLD.json  compare with an earlier run; exit code 10 if more than 5 % was lost, beyond the\n"
+    "                          noise\n"
+    "      --from FILE         measure nothing: show such a JSON file\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
     "      --progress MODE     auto (default), plain, json or none\n"
-    "  -q, --quiet             print only the verdict, and what was lost\n"
+    "  -q, --quiet             print only the summary and the losses\n"
     "  -h, --help              this text\n\n"
-    "The measuring is done by the program blobseal-bench.\n\n"
+    "The program blobseal-bench does the measuring.\n\n"
     "Example:\n"
     "  blobseal bench --json-out today.json --html today.html\n";
 
 struct request {
+    struct ui *ui;
     struct bench_plan plan;
     const char *html_path, *json_path, *compare_path, *from_path;
     bool force;
     struct progress progress;
 };
 
-/* All that is open while the verb works. */
+/* Everything that is open while the verb works. */
 struct work {
     struct request *r;
     struct input from, compare;
@@ -66,12 +67,12 @@ static bool read_now(struct work *w, struct blobseal_error *err)
 {
     if (w->r->from_path != NULL)
         return read_file(&w->from, w->r->from_path, &w->text, &w->now, err);
-    if (!bench_measure(&w->r->plan, &w->r->progress, &w->text, err))
+    if (!bench_measure(w->r->ui, &w->r->plan, &w->r->progress, &w->text, err))
         return false;
-    if (bench_parse(&w->now, &w->text, "what blobseal-bench wrote", BLOBSEAL_E_INTERNAL, err))
+    if (bench_parse(&w->now, &w->text, "the output of blobseal-bench", BLOBSEAL_E_INTERNAL, err))
         return true;
     if (err->status == BLOBSEAL_E_INTERNAL)
-        blobseal_hint(err, "it may be of another version: it belongs to blobseal %s", blobseal_version());
+        blobseal_hint(err, "blobseal-bench may be of another version than blobseal %s", blobseal_version());
     return false;
 }
 
@@ -81,20 +82,18 @@ static bool is_file(const char *path, const struct input *in)
 {
     struct stat st;
 
-    return in->fd >= 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == in->before.st_dev &&
-           st.st_ino == in->before.st_ino;
+    return in->fd >= 0 && stat(path, &st) == 0 && same_file(&st, &in->before);
 }
 
 static bool open_output(const struct work *w, struct output *out, const char *path, struct blobseal_error *err)
 {
-    mode_t mask = umask(0);
+    const struct output_options o = {.mode = masked_mode(0666), .force = w->r->force, .to_terminal = true};
 
-    (void)umask(mask);
     if (path == NULL)
         return true;
     if (is_file(path, &w->from) || is_file(path, &w->compare))
-        (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is read and cannot be written", path);
-    else if (output_open(out, path, w->r->force, true, 0666 & ~mask, NULL, err))
+        (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is an input, and cannot be written", path);
+    else if (output_open(out, path, &o, err))
         return true;
     if (err->status == BLOBSEAL_E_EXISTS)
         blobseal_hint(err, "choose another name, or replace the file with --force");
@@ -131,27 +130,26 @@ static bool write_files(struct work *w, struct blobseal_error *err)
 
 static bool print(const struct work *w, struct blobseal_error *err)
 {
-    bool compared = w->comparison.pairs != NULL;
+    bool compared = w->comparison.pairs != NULL, quiet = w->r->ui->quiet;
 
-    if (settings.json) {
+    if (w->r->ui->json) {
         (void)fwrite(w->text.data, 1, w->text.len, stdout);
         if (compared)
             bench_print_comparison(stderr, &w->comparison, false);
     } else {
-        if (settings.quiet) {
+        if (quiet)
             bench_print_verdict(stdout, &w->now);
-        } else {
+        else
             bench_print_table(stdout, &w->now);
-        }
         if (compared)
-            bench_print_comparison(stdout, &w->comparison, !settings.quiet);
+            bench_print_comparison(stdout, &w->comparison, !quiet);
     }
-    return (fflush(stdout) == 0 && ferror(stdout) == 0) || stdout_failed(err);
+    return stdout_flush(err);
 }
 
 /* ---- The verb ---------------------------------------------------------------------------------------------------- */
 
-/* What can be refused is refused before a minute is spent on measuring. */
+/* Find errors in the request first, because measuring takes a minute. */
 static bool work(struct work *w, struct blobseal_error *err)
 {
     const struct request *r = w->r;
@@ -165,7 +163,8 @@ static bool work(struct work *w, struct blobseal_error *err)
     }
     if (r->from_path == NULL && !read_now(w, err))
         return false;
-    if (r->compare_path != NULL && !bench_compare(&w->comparison, &w->before, &w->now, w->compare.printable, err))
+    if (r->compare_path != NULL &&
+        !bench_compare(r->ui, &w->comparison, &w->before, &w->now, w->compare.printable, err))
         return false;
     return write_files(w, err) && print(w, err);
 }
@@ -179,15 +178,15 @@ static int lost(const struct work *w)
         return EXIT_OK;
     (void)fail(&err, BLOBSEAL_E_POLICY, 0, "%zu of %zu measures lost more than 5 %% against %s", n, w->comparison.num,
                w->comparison.name);
-    blobseal_hint(&err, "measure both once more on a quiet machine before looking for a cause");
-    return report_error_text(&err);
+    blobseal_hint(&err, "measure both again on an idle machine before you look for a cause");
+    return report_error_text(w->r->ui, &err);
 }
 
 static int bench(struct request *r)
 {
-    struct work w = {.r = r, .from = {.fd = -1}, .compare = {.fd = -1}, .html = OUTPUT_NONE, .json = OUTPUT_NONE};
+    struct work w = {.r = r, .from = INPUT_NONE, .compare = INPUT_NONE, .html = OUTPUT_NONE, .json = OUTPUT_NONE};
     struct blobseal_error err = {0};
-    int code = work(&w, &err) ? lost(&w) : report_error(&err);
+    int code = work(&w, &err) ? lost(&w) : report_error(r->ui, &err);
 
     output_close(&w.html);
     output_close(&w.json);
@@ -200,7 +199,7 @@ static int bench(struct request *r)
     return code;
 }
 
-/* Turn a list such as "4K,16K" into plain numbers from 1 to @max; no number may come twice. */
+/* Turn a list such as "4K,16K" into plain numbers from 1 to @max; no number may appear twice. */
 static bool parse_list(const char *arg, bool units, uint64_t max, char *out, size_t cap)
 {
     uint64_t seen[BENCH_LIST];
@@ -224,13 +223,13 @@ static bool parse_list(const char *arg, bool units, uint64_t max, char *out, siz
     }
 }
 
-static int take_list(struct bench_plan *plan, int option, const char *arg)
+static int take_list(const struct ui *ui, struct bench_plan *plan, int option, const char *arg)
 {
     if (option == OPT_THREADS && !parse_list(arg, false, 256, plan->threads, sizeof plan->threads))
-        return usage_error("--threads takes up to %d different numbers from 1 to 256, such as 1,2,4, not %s",
+        return usage_error(ui, "--threads takes up to %d different numbers from 1 to 256, such as 1,2,4, not %s",
                            BENCH_LIST, arg);
     if (option == OPT_SIZES && !parse_list(arg, true, 64u << 20, plan->sizes, sizeof plan->sizes))
-        return usage_error("--sizes takes up to %d different sizes from 1 to 64M, such as 4K,16K,1M, not %s",
+        return usage_error(ui, "--sizes takes up to %d different sizes from 1 to 64M, such as 4K,16K,1M, not %s",
                            BENCH_LIST, arg);
     return EXIT_OK;
 }
@@ -257,11 +256,9 @@ static int take_option(struct request *r, int option, const char *arg)
         r->force = true;
         break;
     case OPT_PROGRESS:
-        if (!progress_option(&r->progress, arg))
-            return usage_error("--progress is auto, plain, json or none, not %s", arg);
-        break;
+        return progress_option(r->ui, &r->progress, arg);
     }
-    return take_list(&r->plan, option, arg);
+    return take_list(r->ui, &r->plan, option, arg);
 }
 
 static int check(const struct request *r)
@@ -270,14 +267,14 @@ static int check(const struct request *r)
 
     if ((r->html_path != NULL && strcmp(r->html_path, "-") == 0) ||
         (r->json_path != NULL && strcmp(r->json_path, "-") == 0))
-        return usage_error("--html and --json-out name files; --json prints to standard output");
+        return usage_error(r->ui, "--html and --json-out name files; --json prints to standard output");
     if (r->from_path != NULL && (p->quick || p->threads[0] != '\0' || p->sizes[0] != '\0'))
-        return usage_error("--from measures nothing: --quick, --threads and --sizes have no meaning with it");
+        return usage_error(r->ui, "--from measures nothing: --quick, --threads and --sizes have no effect with it");
     if (r->from_path != NULL && r->json_path != NULL)
-        return usage_error("--from measures nothing: there is nothing for --json-out to write");
+        return usage_error(r->ui, "--from measures nothing: there is nothing for --json-out to write");
     if (r->from_path != NULL && r->compare_path != NULL && strcmp(r->from_path, "-") == 0 &&
         strcmp(r->compare_path, "-") == 0)
-        return usage_error("only one of --from and --compare can be standard input");
+        return usage_error(r->ui, "only one of --from and --compare can be standard input");
     return EXIT_OK;
 }
 
@@ -293,18 +290,18 @@ static const struct option options[] = {{"quick", no_argument, NULL, OPT_QUICK},
                                         COMMON_OPTIONS,
                                         {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
-    struct request r = {0};
+    struct request r = {.ui = ui};
     int c, code;
 
-    while ((c = next_option(argc, argv, ":fqh", options)) != -1) {
+    while ((c = next_option(ui, argc, argv)) != -1) {
         code = take_option(&r, c, optarg);
         if (code != EXIT_OK)
             return code;
     }
     if (optind < argc)
-        return usage_error("bench takes no file, only options: %s", argv[optind]);
+        return usage_error(ui, "bench takes no file, only options: %s", argv[optind]);
     code = check(&r);
     return code != EXIT_OK ? code : bench(&r);
 }

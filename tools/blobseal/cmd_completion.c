@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal completion: a script that completes command lines, made from the table of verbs and their options. */
-#include <stdio.h>
+/* blobseal completion: print a script that completes command lines, made from the table of verbs and their options. */
 #include <string.h>
 
-#include "cli.h"
+#include "tools/blobseal/verbs.h"
 
-static const char usage[] = "blobseal completion SHELL\n"
-                            "Print a script that completes blobseal's command lines: for bash, zsh or fish.\n\n"
-                            "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
-                            "      --json              errors as JSON\n"
-                            "  -q, --quiet             without effect\n"
-                            "  -h, --help              this text\n\n"
-                            "An installed blobseal has these scripts where the shells look for them.\n\n"
-                            "Example:\n"
-                            "  source <(blobseal completion bash)\n";
+static const char usage[] =
+    "blobseal completion SHELL\n"
+    "Print a script that completes blobseal's command lines: for bash, zsh or fish.\n\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
+    "      --json              errors as JSON\n"
+    "  -q, --quiet             no effect\n"
+    "  -h, --help              this text\n\n"
+    "The scripts are installed with blobseal, in the folders where the shells look for them.\n\n"
+    "Example:\n"
+    "  source <(blobseal completion bash)\n";
 
 static const struct option options[] = {COMMON_OPTIONS, {0}};
 
-/* ---- What follows an option ---------------------------------------------------------------------------------- */
+/* ---- Arguments of options ------------------------------------------------------------------------------------- */
 
-/* Words that an option takes, and options whose argument no shell can guess (""). All others take the name of a file. */
+/* The words that an option takes, or "" if a shell cannot know them. All other options take the name of a file. */
 static const struct {
     const char *option, *words;
 } hints[] = {
@@ -41,7 +41,7 @@ static const struct {
     {"zstd", ""},
 };
 
-/* NULL: a file. */
+/* Return the words that the option @o takes, or NULL for the name of a file. */
 static const char *words_of(const struct option *o)
 {
     for (size_t i = 0; i < COUNT(hints); i++)
@@ -50,29 +50,29 @@ static const char *words_of(const struct option *o)
     return NULL;
 }
 
-/* The letter of an option, or 0. */
+/* Return the letter of the option @o, or 0. */
 static int letter_of(const struct option *o)
 {
     return o->val > ' ' && o->val < 0x7F ? o->val : 0;
 }
 
-/* ---- What an option is about: from the help text -------------------------------------------------------------- */
+/* ---- Descriptions of options, from the help texts ------------------------------------------------------------- */
 
-/* Where "--name" stands in what a line of a help text begins with, "  -k, --kek KEY  ", or NULL. */
+/* Return the position of "--name" in the first column of a help line, "  -k, --kek KEY  ", or NULL. */
 static const char *find_option(const char *line, size_t len, const char *name)
 {
     size_t n = strlen(name);
 
     for (const char *p = line; p + 2 + n <= line + len; p++) {
         if (p > line + 6 && p[0] == ' ' && p[1] == ' ')
-            return NULL; /* the description has begun */
+            return NULL; /* the second column begins here */
         if (p[0] == '-' && p[1] == '-' && strncmp(p + 2, name, n) == 0 && strchr(" \n=[", p[2 + n]) != NULL)
             return p;
     }
     return NULL;
 }
 
-/* The first words of the description of option @name in a help text: up to the end of a thought, or of the line. */
+/* Copy the first words that a help text has about the option @name: up to ";", a full stop, or the end of the line. */
 static const char *describe(char buf[120], const char *help, const char *name)
 {
     size_t n = 0;
@@ -97,7 +97,7 @@ static const char *describe(char buf[120], const char *help, const char *name)
     return buf;
 }
 
-/* Print @text within single quotes; what is in @escaped gets a backslash. */
+/* Print @text for use within single quotes: @quote for each quote, a backslash before each character of @escaped. */
 static void put_quoted(const char *text, const char *quote, const char *escaped)
 {
     for (; *text != '\0'; text++) {
@@ -112,7 +112,7 @@ static void put_quoted(const char *text, const char *quote, const char *escaped)
 
 /* ---- bash ------------------------------------------------------------------------------------------------------- */
 
-/* The names of an option as a pattern of `case`. */
+/* Print the names of an option as a pattern of `case`. */
 static void bash_pattern(const struct option *o)
 {
     if (letter_of(o) != 0)
@@ -160,7 +160,7 @@ static void bash_script(void)
            "    for ((i = 2; i < COMP_CWORD; i++)); do\n"
            "        [[ ${COMP_WORDS[i]} != -- ]] || return # only files from here on\n"
            "    done\n"
-           "    # --option=value comes as three words.\n"
+           "    # --option=value arrives as three words.\n"
            "    if [[ $current == = ]]; then\n"
            "        current=\n"
            "    elif [[ $previous == = ]]; then\n"
@@ -188,7 +188,7 @@ static void bash_script(void)
 
 /* ---- zsh -------------------------------------------------------------------------------------------------------- */
 
-/* ":value:ACTION" for _arguments. */
+/* Print ":value:ACTION" for _arguments. */
 static void zsh_value(const struct option *o)
 {
     const char *words = words_of(o);
@@ -291,7 +291,7 @@ static void fish_script(void)
            "    set -l line (commandline -opc)\n"
            "    test (count $line) -ge 2; and test $line[2] = $argv[1]\n"
            "end\n"
-           "function __blobseal_at --description 'Whether so many words stand before the cursor'\n"
+           "function __blobseal_at --description 'Whether this is the number of words before the cursor'\n"
            "    test (count (commandline -opc)) -eq $argv[1]\n"
            "end\n"
            "complete -c blobseal -n '__blobseal_at 1' -f -l version -l help\n"
@@ -311,22 +311,22 @@ static void fish_script(void)
 
 /* ---- The verb --------------------------------------------------------------------------------------------------- */
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*print)(void);
     } shells[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
 
-    while (next_option(argc, argv, ":qh", options) != -1)
+    while (next_option(ui, argc, argv) != -1)
         continue;
     for (size_t i = 0; argc - optind == 1 && i < COUNT(shells); i++) {
         if (strcmp(argv[optind], shells[i].name) == 0) {
             shells[i].print();
-            return stdout_finish();
+            return stdout_finish(ui);
         }
     }
-    return usage_error("completion is followed by bash, zsh or fish");
+    return usage_error(ui, "completion is followed by bash, zsh or fish");
 }
 
 const struct verb verb_completion = {"completion",   "print a script that completes command lines", usage, run, options,

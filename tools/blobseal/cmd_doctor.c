@@ -1,58 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal doctor: is this machine, this process and this key fit for sealing? */
-#include <stdio.h>
-
-#include "cli.h"
+/* blobseal doctor: check whether this machine, this process and a key can be used for sealing. */
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal doctor [-k KEY]...\n"
-    "Look at what blobseal stands on: CPU, OpenSSL, limits of the process; test ciphers and checksums with known\n"
+    "Check what blobseal depends on: CPU, OpenSSL, limits of the process; test ciphers and checksums with known\n"
     "answers; wrap and unwrap random bytes with each KEY.\n\n"
-    "  -k, --kek KEY           a PEM file with an RSA key to try; a public one can only wrap; repeatable\n"
+    "  -k, --kek KEY           a PEM file with an RSA key to test; a public one can only wrap; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
-    "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
+    "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.doctor/1)\n"
-    "  -q, --quiet             only what is not as it should be\n"
+    "  -q, --quiet             print only warnings and failures\n"
     "  -h, --help              this text\n\n"
-    "Exit code: 0, also with warnings; 1 where a self-test failed; that of the error where a key does not work.\n\n"
+    "Exit code: 0, also with warnings; 1 if a self-test failed; that of the error if a key does not work.\n\n"
     "Example:\n"
     "  blobseal doctor -k kek.pem\n";
 
-struct report_card {
+struct checkup {
+    const struct ui *ui;
+    struct json json;
     unsigned failures, warnings;
 };
 
-static void tell(void *ctx, const struct blobseal_finding *f)
+/* Print one finding. */
+static void print(void *ctx, const struct blobseal_finding *f)
 {
-    static const char *const words[] = {"ok", "warn", "fail"};
-    struct report_card *r = ctx;
+    static const char *const levels[] = {"ok", "warn", "fail"};
+    struct checkup *c = ctx;
 
-    r->failures += f->level == BLOBSEAL_LEVEL_FAILURE ? 1 : 0;
-    r->warnings += f->level == BLOBSEAL_LEVEL_WARNING ? 1 : 0;
-    if (settings.json) {
-        json_item();
-        json_text("name", f->name);
-        json_text("level", words[f->level]);
-        json_text("value", f->value);
-        json_text("hint", f->hint);
-        json_item_end();
-    } else if (!settings.quiet || f->level != BLOBSEAL_LEVEL_OK) {
-        printf("%-5s %-16s %s\n", words[f->level], f->name, f->value);
+    c->failures += f->level == BLOBSEAL_LEVEL_FAILURE ? 1 : 0;
+    c->warnings += f->level == BLOBSEAL_LEVEL_WARNING ? 1 : 0;
+    if (c->ui->json) {
+        json_item(&c->json);
+        json_text(&c->json, "name", f->name);
+        json_text(&c->json, "level", levels[f->level]);
+        json_text(&c->json, "value", f->value);
+        json_text(&c->json, "hint", f->hint);
+        json_item_end(&c->json);
+    } else if (!c->ui->quiet || f->level != BLOBSEAL_LEVEL_OK) {
+        printf("%-5s %-16s %s\n", levels[f->level], f->name, f->value);
         if (f->hint[0] != '\0')
             printf("%-5s %-16s %s\n", "", "", f->hint);
     }
 }
 
-/* All keys are tried, whatever becomes of the first: the first error counts. */
-static bool try_keys(const struct keys *keys, struct report_card *r, struct blobseal_error *first)
+/* Test all keys, also after one failed. Return the first error in @first. */
+static bool test_keys(struct checkup *c, const struct keys *keys, struct blobseal_error *first)
 {
     bool ok = true;
 
     for (size_t i = 0; i < keys->num; i++) {
         struct blobseal_error err = {0};
 
-        if (blobseal_diagnose_kek(keys->keks[i], tell, r, &err) == BLOBSEAL_OK)
+        if (blobseal_diagnose_kek(keys->keks[i], print, c, &err) == BLOBSEAL_OK)
             continue;
         if (ok)
             *first = err;
@@ -61,62 +62,58 @@ static bool try_keys(const struct keys *keys, struct report_card *r, struct blob
     return ok;
 }
 
-static int verdict(const struct report_card *r, bool keys_work, struct blobseal_error *err)
+static int verdict(const struct checkup *c, bool keys_work, struct blobseal_error *err)
 {
     if (!keys_work)
-        return report_error_text(err);
-    if (r->failures == 0)
+        return report_error_text(c->ui, err);
+    if (c->failures == 0)
         return EXIT_OK;
-    (void)fail(err, BLOBSEAL_E_INTERNAL, 0, "%u self-test%s failed", r->failures, r->failures == 1 ? "" : "s");
-    blobseal_hint(err, "do not seal on this machine until it is known why");
-    return report_error_text(err);
+    (void)fail(err, BLOBSEAL_E_INTERNAL, 0, "%u self-test%s failed", c->failures, c->failures == 1 ? "" : "s");
+    blobseal_hint(err, "do not seal on this machine until the cause is known");
+    return report_error_text(c->ui, err);
 }
 
-static int diagnose(struct keys *keys)
+static int diagnose(const struct ui *ui, struct keys *keys)
 {
-    struct report_card r = {0};
-    struct blobseal_error err = {0};
-    bool keys_work, told;
+    struct checkup c = {.ui = ui};
+    struct blobseal_error err = {0}, output_err = {0};
+    bool keys_work, printed;
 
     if (!keys_open(keys, BLOBSEAL_OAEP_SHA256, &err))
-        return report_error(&err);
-    if (settings.json) {
-        json_start("blobseal.doctor/1");
-        json_list("findings");
+        return report_error(ui, &err);
+    if (ui->json) {
+        json_start(&c.json, "blobseal.doctor/1");
+        json_list(&c.json, "findings");
     }
-    blobseal_diagnose(tell, &r);
-    keys_work = try_keys(keys, &r, &err);
-    if (settings.json) {
-        json_list_end();
-        json_bool("ok", r.failures == 0);
-        json_number("warnings", r.warnings);
-        told = json_end();
+    blobseal_diagnose(print, &c);
+    keys_work = test_keys(&c, keys, &err);
+    if (ui->json) {
+        json_list_end(&c.json);
+        json_bool(&c.json, "ok", c.failures == 0);
+        json_number(&c.json, "warnings", c.warnings);
+        printed = json_end(&c.json, &output_err);
     } else {
-        told = fflush(stdout) == 0 && !ferror(stdout);
+        printed = stdout_flush(&output_err);
     }
-    if (!told) {
-        (void)stdout_failed(&err);
-        return report_error(&err);
-    }
-    return verdict(&r, keys_work, &err);
+    return printed ? verdict(&c, keys_work, &err) : report_error(ui, &output_err);
 }
 
 static const struct option options[] = {KEY_OPTIONS, COMMON_OPTIONS, {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
     struct keys keys = {0};
     int c, code;
 
-    while ((c = next_option(argc, argv, ":k:qh", options)) != -1)
-        if (!keys_option(&keys, c, optarg, &code) && code != EXIT_OK)
+    while ((c = next_option(ui, argc, argv)) != -1)
+        if (keys_option(ui, &keys, c, optarg, &code) && code != EXIT_OK)
             return code;
     if (optind < argc)
-        return usage_error("doctor looks at no file: %s", argv[optind]);
-    code = diagnose(&keys);
+        return usage_error(ui, "doctor takes no file: %s", argv[optind]);
+    code = diagnose(ui, &keys);
     keys_close(&keys);
     return code;
 }
 
-const struct verb verb_doctor = {"doctor", "see whether machine and keys are fit for sealing", usage, run, options,
+const struct verb verb_doctor = {"doctor", "check whether this machine and keys can be used", usage, run, options,
                                  NULL};

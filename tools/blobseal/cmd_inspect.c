@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal inspect: what a blob says about itself; with a key, what of it is true. */
-#include <stdio.h>
-
-#include "cli.h"
+/* blobseal inspect: show what a blob claims about itself, and with a key what is authentic. */
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal inspect [-k KEY]... [IN]\n"
-    "Show what the blob IN (default: standard input) says about itself. Without a key none of it is verified.\n\n"
-    "  -k, --kek KEY           open the envelope with this key: what is shown is then authentic (but region hints),\n"
-    "                          and metadata that was sealed with the blob is shown as well\n"
+    "Show what the blob IN (default: standard input) claims about itself. Without a key none of it is verified.\n\n"
+    "  -k, --kek KEY           open the envelope with this key: all that is shown is then authentic, except region\n"
+    "                          hints, and the sealed metadata is shown as well\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
-    "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
-    "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
-    "      --min-generation N  with a key: refuse an envelope that is older\n"
-    "      --jwe               print the key envelope as it stands in the blob: a JWE in JSON\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
+    "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
+    "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"
+    "      --min-generation N  with a key: refuse an older envelope\n"
+    "      --jwe               print the key envelope as it is in the blob: a JWE in JSON\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.inspect/1)\n"
     "  -q, --quiet             no warnings\n"
     "  -h, --help              this text\n\n"
@@ -26,31 +24,34 @@ struct request {
     bool jwe;
 };
 
-static void print_json(const struct input *in, const struct blobseal_info *info, bool verified)
+static bool print_json(const struct input *in, const struct blobseal_info *info, bool verified,
+                       struct blobseal_error *err)
 {
     char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];
+    struct json j;
 
     hex_id(id, info->blob_id);
-    json_start("blobseal.inspect/1");
-    json_text("in", in->name);
-    json_bool("verified", verified);
-    json_number("version", info->version);
-    json_text("suite", info->suite == 1 ? "Cobblestone-256" : "unknown");
-    json_text("content", info->content == CONTENT_ZSTD ? "zstd" : info->content == 0 ? "as-given" : "unknown");
-    json_text("segments", info->segments == 0 ? "bare" : "checksummed");
-    json_text("layout", blobseal_layout_name(info->layout));
-    json_number("slot_capacity", info->slot_capacity != 0 ? info->slot_capacity : BLOBSEAL_SIZE_UNKNOWN);
-    json_text("blob_id", id);
-    json_number("generation", info->num_recipients > 0 ? info->generation : BLOBSEAL_SIZE_UNKNOWN);
-    json_number("plain_bytes", info->plain_bytes);
-    json_number("sealed_bytes", info->sealed_bytes);
+    json_start(&j, "blobseal.inspect/1");
+    json_text(&j, "in", in->name);
+    json_bool(&j, "verified", verified);
+    json_number(&j, "version", info->version);
+    json_text(&j, "suite", info->suite == 1 ? "Cobblestone-256" : "unknown");
+    json_text(&j, "content", info->content == CONTENT_ZSTD ? "zstd" : info->content == 0 ? "as-given" : "unknown");
+    json_text(&j, "segments", info->segments == 0 ? "bare" : "checksummed");
+    json_text(&j, "layout", blobseal_layout_name(info->layout));
+    json_number(&j, "slot_capacity", info->slot_capacity != 0 ? info->slot_capacity : BLOBSEAL_SIZE_UNKNOWN);
+    json_text(&j, "blob_id", id);
+    json_number(&j, "generation", info->num_recipients > 0 ? info->generation : BLOBSEAL_SIZE_UNKNOWN);
+    json_number(&j, "plain_bytes", info->plain_bytes);
+    json_number(&j, "sealed_bytes", info->sealed_bytes);
     if (info->content == CONTENT_ZSTD)
-        json_number("stored_bytes", info->stored_bytes);
-    json_bool("slot_damaged", (info->notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0);
-    json_bool("change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
-    json_bool("length_possible", (info->notes & BLOBSEAL_NOTE_LENGTH) == 0);
-    json_recipients(info->recipients, info->num_recipients);
-    json_meta(info->metadata);
+        json_number(&j, "stored_bytes", info->stored_bytes);
+    json_bool(&j, "slot_damaged", (info->notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0);
+    json_bool(&j, "change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
+    json_bool(&j, "length_possible", (info->notes & BLOBSEAL_NOTE_LENGTH) == 0);
+    json_recipients(&j, info->recipients, info->num_recipients);
+    json_meta(&j, info->metadata);
+    return json_end(&j, err);
 }
 
 static void print_bytes(const char *label, uint64_t bytes)
@@ -69,7 +70,7 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
 
     hex_id(id, info->blob_id);
     printf("%s: blobseal blob, format %u, %s\n", in->printable, info->version,
-           verified ? "verified with a key (all but region hints)" : "unverified claims");
+           verified ? "verified with a key (except region hints)" : "unverified claims");
     printf("%-12s %s\n", "blob id", id);
     printf("%-12s Cobblestone-256 (AES-256-GCM, chunks of 16 KiB, key commitment)\n", "cipher");
     printf("%-12s %s\n", "segments", info->segments == 0 ? "bare" : "1 MiB each, checksummed");
@@ -84,39 +85,36 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
         print_bytes("compressed", info->stored_bytes);
     print_bytes("sealed", info->sealed_bytes);
     if (info->num_recipients == 0) {
-        printf("%-12s kept elsewhere: name it with --envelope\n", "envelope");
+        printf("%-12s not in the blob: name its file with --envelope\n", "envelope");
         return;
     }
     printf("%-12s %llu\n", "generation", (unsigned long long)info->generation);
     for (size_t i = 0; i < info->num_recipients; i++) {
-        const struct blobseal_recipient *r = &info->recipients[i];
-
-        printf("%-12s %s  %s%s%s\n", i == 0 ? "recipients" : "", r->alg, r->kid, r->region != NULL ? "  region " : "",
-               r->region != NULL ? r->region : "");
+        printf("%-12s ", i == 0 ? "recipients" : "");
+        report_recipient(&info->recipients[i], 0);
     }
-    meta_print(info->metadata);
+    metadata_print(info->metadata);
 }
 
 static bool print(const struct request *r, const struct blobseal_info *info, bool verified, struct blobseal_error *err)
 {
     const struct input *in = &r->job.in;
+    const struct ui *ui = r->job.ui;
 
-    if (!settings.quiet && !settings.json)
-        report_notes(in->name, info->notes);
+    if (!ui->quiet && !ui->json)
+        report_notes(ui, in->name, info->notes);
     if (r->jwe && info->jwe == NULL) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no envelope of its own: it was sealed detached", in->name);
         blobseal_hint(err, "the envelope file itself is the JWE");
         return false;
     }
-    if (r->jwe) {
+    if (!r->jwe && ui->json)
+        return print_json(in, info, verified, err);
+    if (r->jwe)
         printf("%s\n", info->jwe);
-    } else if (settings.json) {
-        print_json(in, info, verified);
-        return json_end() || stdout_failed(err);
-    } else {
+    else
         print_text(in, info, verified);
-    }
-    return fflush(stdout) == 0 || stdout_failed(err);
+    return stdout_flush(err);
 }
 
 static bool inspect(struct request *r, struct blobseal_error *err)
@@ -149,17 +147,17 @@ static const struct option options[] = {KEY_OPTIONS,
                                         COMMON_OPTIONS,
                                         {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
-    struct request r = {.job = JOB_NONE};
+    struct request r = {.job = JOB_NONE(ui)};
     struct blobseal_error err = {0};
-    int code = job_parse(&r.job, argc, argv, ":k:qh", options, set_option, &r);
+    int code = job_parse(&r.job, argc, argv, set_option, &r);
 
-    if (code == EXIT_OK && r.jwe && settings.json)
-        code = usage_error("--jwe and --json exclude each other: the JWE is JSON already");
+    if (code == EXIT_OK && r.jwe && ui->json)
+        code = usage_error(ui, "--jwe and --json exclude each other: the JWE is JSON already");
     if (code == EXIT_OK && r.job.min_generation != 0 && r.job.keys.num == 0)
-        code = usage_error("--min-generation needs a key: without one nobody knows whether the generation is true");
+        code = usage_error(ui, "--min-generation needs a key: without one the generation is not authentic");
     return code != EXIT_OK ? code : job_finish(&r.job, inspect(&r, &err), &err);
 }
 
-const struct verb verb_inspect = {"inspect", "show what a blob says about itself", usage, run, options, NULL};
+const struct verb verb_inspect = {"inspect", "show what a blob claims about itself", usage, run, options, NULL};

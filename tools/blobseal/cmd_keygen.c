@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal keygen: make an RSA key pair in PEM files. */
-#include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal keygen [--rsa BITS] -o FILE [--pub FILE] [--passphrase-file FILE | --passphrase-fd N]\n"
     "Make an RSA key pair and print its key id.\n\n"
     "  -o, --output FILE       the private key: PKCS#8 in PEM, mode 0600; never overwritten\n"
-    "      --pub FILE          the public key, for those who seal: SPKI in PEM; never overwritten\n"
+    "      --pub FILE          the public key, which is enough to seal: SPKI in PEM; never overwritten\n"
     "      --rsa BITS          2048, 3072 (default) or 4096\n"
     "      --passphrase-file FILE\n"
     "                          encrypt the private key with the first line of FILE\n"
     "      --passphrase-fd N   the same from descriptor N\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.keygen/1)\n"
     "  -q, --quiet             print no key id\n"
     "  -h, --help              this text\n\n"
-    "Whoever loses the private key loses every blob sealed for it alone: keep a copy in a safe place.\n\n"
+    "Without the private key nothing opens the blobs that are sealed for it alone: keep a copy in a safe place.\n\n"
     "Example:\n"
     "  blobseal keygen -o kek.pem --pub kek.pub.pem\n";
 
 struct request {
+    const struct ui *ui;
     unsigned long bits;
     const char *private_path, *public_path;
     struct key_arg passphrase;
@@ -45,17 +45,16 @@ static bool make_pair(struct blobseal_keypair *p, const struct request *r, struc
     return ok;
 }
 
-/* Both files or none; the names are looked at before the time is spent on a key. */
+/* Write both files or none. Check their names first, because making a key takes time. */
 static bool write_pair(struct blobseal_keypair *p, const struct request *r, struct blobseal_error *err)
 {
+    const struct output_options for_private = {.mode = 0600}, for_public = {.mode = masked_mode(0644)};
     struct output private = OUTPUT_NONE, public = OUTPUT_NONE;
-    mode_t mask = umask(0);
     bool both = r->public_path != NULL, ok;
 
-    (void)umask(mask);
-    ok = output_open(&private, r->private_path, false, false, 0600, NULL, err) &&
-         (!both || output_open(&public, r->public_path, false, false, 0644 & ~mask, NULL, err)) &&
-         make_pair(p, r, err) && output_write(&private, p->private_pem, p->private_len, err) &&
+    ok = output_open(&private, r->private_path, &for_private, err) &&
+         (!both || output_open(&public, r->public_path, &for_public, err)) && make_pair(p, r, err) &&
+         output_write(&private, p->private_pem, p->private_len, err) &&
          (!both || output_write(&public, p->public_pem, p->public_len, err)) &&
          (both ? output_commit_both(&private, &public, err) : output_commit(&private, err));
     output_close(&private);
@@ -65,17 +64,19 @@ static bool write_pair(struct blobseal_keypair *p, const struct request *r, stru
 
 static bool report(const struct request *r, const char *kid, struct blobseal_error *err)
 {
-    if (!settings.json) {
-        if (!settings.quiet)
+    struct json j;
+
+    if (!r->ui->json) {
+        if (!r->ui->quiet)
             puts(kid);
-        return fflush(stdout) == 0 || stdout_failed(err);
+        return stdout_flush(err);
     }
-    json_start("blobseal.keygen/1");
-    json_text("private", r->private_path);
-    json_text("public", r->public_path);
-    json_number("bits", r->bits);
-    json_text("kid", kid);
-    return json_end() || stdout_failed(err);
+    json_start(&j, "blobseal.keygen/1");
+    json_text(&j, "private", r->private_path);
+    json_text(&j, "public", r->public_path);
+    json_number(&j, "bits", r->bits);
+    json_text(&j, "kid", kid);
+    return json_end(&j, err);
 }
 
 static bool keygen(const struct request *r, struct blobseal_error *err)
@@ -95,42 +96,40 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         COMMON_OPTIONS,
                                         {0}};
 
-static int run(int argc, char **argv)
+static int set_option(struct request *r, int option, const char *arg)
 {
-    struct request r = {.bits = 3072, .passphrase = {.ref = "the new key", .passphrase_fd = -1}};
-    struct blobseal_error err = {0};
-    unsigned long fd;
-    int c;
+    int code;
 
-    while ((c = next_option(argc, argv, ":o:qh", options)) != -1) {
-        switch (c) {
-        case 'o':
-            r.private_path = optarg;
-            break;
-        case OPT_PUB:
-            r.public_path = optarg;
-            break;
-        case OPT_RSA:
-            if (!parse_number(optarg, 1, 1 << 20, &r.bits) || (r.bits != 2048 && r.bits != 3072 && r.bits != 4096))
-                return usage_error("--rsa is 2048, 3072 or 4096, not %s", optarg);
-            break;
-        case OPT_PASSPHRASE_FILE:
-            r.passphrase.passphrase_file = optarg;
-            break;
-        case OPT_PASSPHRASE_FD:
-            if (!parse_number(optarg, 0, 1 << 20, &fd))
-                return usage_error("--passphrase-fd takes the number of a descriptor, not %s", optarg);
-            r.passphrase.passphrase_fd = (int)fd;
-            break;
-        }
+    if (passphrase_option(r->ui, &r->passphrase, option, arg, &code))
+        return code;
+    if (option == 'o')
+        r->private_path = arg;
+    if (option == OPT_PUB)
+        r->public_path = arg;
+    if (option == OPT_RSA &&
+        (!parse_number(arg, 1, 1 << 20, &r->bits) || (r->bits != 2048 && r->bits != 3072 && r->bits != 4096)))
+        return usage_error(r->ui, "--rsa is 2048, 3072 or 4096, not %s", arg);
+    return EXIT_OK;
+}
+
+static int run(struct ui *ui, int argc, char **argv)
+{
+    struct request r = {.ui = ui, .bits = 3072, .passphrase = {.ref = "the new key", .passphrase_fd = -1}};
+    struct blobseal_error err = {0};
+    int c, code;
+
+    while ((c = next_option(ui, argc, argv)) != -1) {
+        code = set_option(&r, c, optarg);
+        if (code != EXIT_OK)
+            return code;
     }
     if (optind < argc)
-        return usage_error("keygen takes no file but those of -o and --pub: %s", argv[optind]);
+        return usage_error(ui, "keygen takes no file but those of -o and --pub: %s", argv[optind]);
     if (r.private_path == NULL || strcmp(r.private_path, "-") == 0)
-        return usage_error("keygen needs -o FILE for the private key");
+        return usage_error(ui, "keygen needs -o FILE for the private key");
     if (r.public_path != NULL && (strcmp(r.public_path, "-") == 0 || strcmp(r.public_path, r.private_path) == 0))
-        return usage_error("--pub names a file of its own");
-    return keygen(&r, &err) ? EXIT_OK : report_error(&err);
+        return usage_error(ui, "--pub needs the name of another file");
+    return keygen(&r, &err) ? EXIT_OK : report_error(ui, &err);
 }
 
 const struct verb verb_keygen = {"keygen", "make an RSA key pair", usage, run, options, NULL};

@@ -1,34 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal open: decrypt a blob into a file or a stream. */
-#include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal open -k KEY... [-o OUT] [IN]\n"
-    "Open the blob IN (default: standard input) with whichever KEY fits.\n\n"
+    "Open the blob IN (default: standard input) with the first KEY that fits.\n\n"
     "  -k, --kek KEY           a PEM file with an RSA private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
-    "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
+    "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "  -o, --output OUT        default: IN without .sealed, or standard output for standard input; - is standard "
     "output\n"
     "  -f, --force             replace OUT if it exists\n"
-    "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
-    "      --min-generation N  refuse an envelope that is older\n"
-    "      --range OFF:[LEN]   LEN bytes of the content from byte OFF on, or all from there on; needs -o; K, M, G\n"
-    "                          and T are powers of 1024\n"
+    "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"
+    "      --min-generation N  refuse an older envelope\n"
+    "      --range OFF:[LEN]   LEN bytes of the content from byte OFF on, by default up to the end; needs -o; the\n"
+    "                          units K, M, G and T are powers of 1024\n"
     "      --sparse            leave holes in OUT where blocks of 4 KiB are zero\n"
-    "      --raw               of a blob that was sealed with --zstd the zstd file itself, not what is in it\n"
+    "      --raw               write the zstd file itself, if the blob was sealed with --zstd\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.open/1)\n"
     "  -q, --quiet             no progress and no summary\n"
     "  -h, --help              this text\n\n"
-    "A file appears under its name only when all of it was verified. To standard output verified data goes as it "
-    "comes, so\n"
-    "whoever reads it must look at the exit code: all but 0 means that what came is not all.\n\n"
+    "A file gets its name only when all of it is verified. Standard output receives verified data as it comes, so the\n"
+    "reader must check the exit code: unless it is 0, the output is incomplete.\n\n"
     "Example:\n"
     "  blobseal open -k kek.pem disk.img.sealed\n";
 
@@ -38,29 +36,29 @@ struct request {
     uint64_t off, len; /* of the range */
 };
 
-static bool tell(const struct request *r, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
+static bool report(const struct request *r, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
 {
     const struct job *j = &r->job;
-    struct report report = report_of_reader("blobseal.open/1", j, plain_bytes, seconds);
+    struct report result = report_of_reader("blobseal.open/1", j, plain_bytes, seconds);
     char size[32], ratio[32], rate[32], out[320];
 
     if (r->is_range) {
-        if (report.plain_bytes != BLOBSEAL_SIZE_UNKNOWN) /* as it is for --raw */
-            report.plain_bytes = blobseal_reader_size(j->reader);
-        report.is_range = true;
-        report.range_off = r->off;
-        report.range_len = plain_bytes;
+        if (result.plain_bytes != BLOBSEAL_SIZE_UNKNOWN) /* it is unknown with --raw */
+            result.plain_bytes = blobseal_reader_size(j->reader);
+        result.is_range = true;
+        result.range_off = r->off;
+        result.range_len = plain_bytes;
     }
-    if (settings.json)
-        return report_print(&report, err);
-    if (progress_wants_summary(&j->progress))
+    if (j->ui->json)
+        return report_print(&result, err);
+    if (j->progress.summary)
         fprintf(stderr, "opened %s  %s%s  %.2f s  %s  -> %s\n", j->in.printable, human_bytes(size, plain_bytes),
-                report_ratio(ratio, &report), seconds, human_rate(rate, plain_bytes, seconds),
+                report_ratio(ratio, &result), seconds, human_rate(rate, plain_bytes, seconds),
                 printable(out, sizeof out, j->out.path));
     return true;
 }
 
-/* disk.img.sealed opens as disk.img. */
+/* Derive the name of the output from that of the input: disk.img from disk.img.sealed. */
 static bool default_output(struct job *j, struct blobseal_error *err)
 {
     static const char suffix[] = ".sealed";
@@ -78,7 +76,7 @@ static bool default_output(struct job *j, struct blobseal_error *err)
     return true;
 }
 
-/* All of the content, or the range of it. */
+/* Write all of the content, or the range. */
 static bool open_content(struct request *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
                          struct blobseal_error *err)
 {
@@ -113,12 +111,12 @@ static bool open_blob(struct request *r, struct blobseal_error *err)
 
     if (!ok)
         return false;
-    report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
-    progress_start(&j->progress, "open", j->in.printable, expected_bytes(r));
+    report_notes(j->ui, j->in.name, blobseal_reader_info(j->reader)->notes);
+    progress_start(&j->progress, j->ui, j->in.printable, expected_bytes(r));
     ok = open_content(r, &sink, &plain_bytes, err);
     seconds = progress_end(&j->progress);
     ok = ok && (!r->sparse || sparse_end(&j->out, plain_bytes, err));
-    return ok && output_commit(&j->out, err) && tell(r, plain_bytes, seconds, err);
+    return ok && output_commit(&j->out, err) && report(r, plain_bytes, seconds, err);
 }
 
 /* ---- Options ---------------------------------------------------------------------------------------------------- */
@@ -140,7 +138,8 @@ static int set_option(void *ctx, int option, const char *arg)
     if (option == OPT_RANGE) {
         r->is_range = true;
         if (!parse_range(r, arg))
-            return usage_error("--range takes bytes as OFF:LEN or OFF:, such as 0:512 or 1G:4K, not %s", arg);
+            return usage_error(r->job.ui, "--range takes bytes as OFF:LEN or OFF:, such as 0:512 or 1G:4K, not %s",
+                               arg);
     }
     return EXIT_OK;
 }
@@ -148,7 +147,7 @@ static int set_option(void *ctx, int option, const char *arg)
 static int check_range(const struct request *r)
 {
     if (r->is_range && r->job.out_path == NULL && strcmp(r->job.in_path, "-") != 0)
-        return usage_error("a part does not get the name of the whole: with --range name the output with -o");
+        return usage_error(r->job.ui, "a part must not get the name of the whole: name the output of --range with -o");
     return EXIT_OK;
 }
 
@@ -165,12 +164,14 @@ static const struct option options[] = {KEY_OPTIONS,
                                         COMMON_OPTIONS,
                                         {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
-    struct request r = {.job = JOB_NONE};
+    struct request r = {.job = JOB_NONE(ui)};
     struct blobseal_error err = {0};
-    int code = job_parse(&r.job, argc, argv, ":k:o:fj:qh", options, set_option, &r);
+    int code;
 
+    r.job.device_hint = "verify the blob first, then: blobseal open ... -o - | dd of=DEVICE";
+    code = job_parse(&r.job, argc, argv, set_option, &r);
     if (code == EXIT_OK)
         code = job_need_key(&r.job);
     if (code == EXIT_OK)

@@ -1,45 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal recipients: who can open a blob; let people in and out, and repair an envelope. */
-#include <stdio.h>
+/* blobseal recipients: list, add and remove the recipients of a blob, and repair its envelope. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "change.h"
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal recipients list IN...\n"
     "       blobseal recipients add -k KEY --to NEW... IN...\n"
     "       blobseal recipients remove -k KEY... --kid KID... IN...\n"
     "       blobseal recipients repair -k KEY IN...\n"
-    "Show or change who can open each blob or envelope file IN. The data is not touched.\n\n"
+    "Show or change the recipients of each blob or envelope file IN. The data is not touched.\n\n"
     "  list                    show algorithm and key id of each recipient; needs no key, verifies nothing\n"
-    "  add                     let NEW in\n"
-    "  remove                  let KID go. Those who stay get newly wrapped keys: name their keys with -k, public ones "
-    "do\n"
-    "  repair                  finish a change that was interrupted, and mend a damaged slot or header\n\n"
-    "  -k, --kek KEY           a key that opens the envelope, or the public key of a recipient who stays; repeatable\n"
+    "  add                     add NEW as a recipient\n"
+    "  remove                  remove the recipient KID. The others get newly wrapped keys: name their keys with -k,\n"
+    "                          the public ones are enough\n"
+    "  repair                  finish a change that was interrupted, and repair a damaged slot or header\n\n"
+    "  -k, --kek KEY           a key that opens the envelope, or the public key of a recipient that stays; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
-    "                          passphrase of the KEY or NEW before it; without, it is asked for on the terminal\n"
-    "      --to NEW            a recipient from now on; repeatable\n"
-    "      --kid KID           the key id of a recipient who goes; repeatable\n"
-    "      --drop KID          the same, for one who would stay but whose public key is not at hand; repeatable\n"
-    "      --oaep HASH         sha1 for the KEY or NEW before it, where that can do no SHA-256\n"
-    "      --min-generation N  refuse an envelope that is older\n"
-    "      --rewrite           write a new file, with larger slots where the envelope needs them\n"
+    "                          passphrase of the KEY or NEW before it; by default a prompt asks for it\n"
+    "      --to NEW            the key of a new recipient; repeatable\n"
+    "      --kid KID           the key id of a recipient to remove; repeatable\n"
+    "      --drop KID          remove also this recipient, because its public key is not available; repeatable\n"
+    "      --oaep HASH         sha1 for the KEY or NEW before it, if its token does not support SHA-256\n"
+    "      --min-generation N  refuse an older envelope\n"
+    "      --rewrite           write a new file, with larger slots if the envelope needs them\n"
     "      --slot-size BYTES   the same, with slots of this size: 4096 to 65536, a multiple of 4096\n"
     "  -n, --dry-run           print what would be done\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
-    "      --json              report as JSON (blobseal.recipients/1, blobseal.change/1), one line a file\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
+    "      --json              report as JSON (blobseal.recipients/1, blobseal.change/1), one line per file\n"
     "  -q, --quiet             no report and no warnings\n"
     "  -h, --help              this text\n\n"
-    "Who has opened a blob, or holds an old copy of it, keeps access to what was in it: removing does not take that "
-    "back.\n\n"
+    "Removing a recipient does not revoke access to what was sealed before: whoever opened the blob, or has an old "
+    "copy\n"
+    "of it, can still read that content.\n\n"
     "Example:\n"
     "  blobseal recipients add -k kek.pem --to backup.pub.pem disk.img.sealed\n";
 
 /* ---- list ------------------------------------------------------------------------------------------------------- */
 
-/* Look at a blob, or at a file that is an envelope. */
+/* Inspect a blob, or a file that is an envelope. */
 static bool look(struct input *in, struct blobseal_info **info, struct blobseal_error *err)
 {
     enum blobseal_status st = blobseal_inspect(info, &in->source, NULL, 0, err);
@@ -56,50 +56,60 @@ static bool look(struct input *in, struct blobseal_info **info, struct blobseal_
     return st == BLOBSEAL_OK;
 }
 
-static bool print(const struct input *in, const struct blobseal_info *info, bool several, struct blobseal_error *err)
+static bool print_json(const struct input *in, const struct blobseal_info *info, struct blobseal_error *err)
 {
-    if (settings.json) {
-        json_start("blobseal.recipients/1");
-        json_text("file", in->name);
-        json_bool("verified", false);
-        json_number("generation", info->generation);
-        json_recipients(info->recipients, info->num_recipients);
-        return json_end() || stdout_failed(err);
-    }
-    if (!settings.quiet)
-        report_notes(in->name, info->notes & ~BLOBSEAL_NOTE_LENGTH);
-    if (several)
+    struct json j;
+
+    json_start(&j, "blobseal.recipients/1");
+    json_text(&j, "file", in->name);
+    json_bool(&j, "verified", false);
+    json_number(&j, "generation", info->generation);
+    json_recipients(&j, info->recipients, info->num_recipients);
+    return json_end(&j, err);
+}
+
+struct listing {
+    struct ui *ui;
+    bool several; /* files */
+};
+
+static bool print(const struct listing *l, const struct input *in, const struct blobseal_info *info,
+                  struct blobseal_error *err)
+{
+    if (l->ui->json)
+        return print_json(in, info, err);
+    if (!l->ui->quiet)
+        report_notes(l->ui, in->name, info->notes & ~BLOBSEAL_NOTE_LENGTH);
+    if (l->several)
         printf("%s: generation %llu\n", in->printable, (unsigned long long)info->generation);
     for (size_t i = 0; i < info->num_recipients; i++) {
-        const struct blobseal_recipient *r = &info->recipients[i];
-
-        printf("%s%-12s  %s%s%s\n", several ? "  " : "", r->alg, r->kid, r->region != NULL ? "  region " : "",
-               r->region != NULL ? r->region : "");
+        fputs(l->several ? "  " : "", stdout);
+        report_recipient(&info->recipients[i], 12);
     }
-    return fflush(stdout) == 0 || stdout_failed(err);
+    return stdout_flush(err);
 }
 
 static int list_file(void *ctx, const char *path)
 {
-    const bool *several = ctx;
+    const struct listing *l = ctx;
     struct blobseal_info *info = NULL;
     struct blobseal_error err = {0};
-    struct input in = {.fd = -1};
-    bool ok = input_open(&in, path, &err) && look(&in, &info, &err) && print(&in, info, *several, &err);
+    struct input in = INPUT_NONE;
+    bool ok = input_open(&in, path, &err) && look(&in, &info, &err) && print(l, &in, info, &err);
 
     blobseal_info_free(info);
     input_close(&in);
-    return ok ? EXIT_OK : report_error(&err);
+    return ok ? EXIT_OK : report_error(l->ui, &err);
 }
 
 static int list(const struct change_request *r, char *const *paths, size_t num)
 {
-    bool several = num > 1;
+    struct listing l = {.ui = r->ui, .several = num > 1};
 
     if (r->keys.num > 0 || r->to.num > 0 || r->num_kids > 0 || r->rewrite || r->change.dry_run ||
         r->change.min_generation > 0)
-        return usage_error("recipients list takes no keys, and nothing about a change");
-    return files_each(paths, num, false, list_file, &several);
+        return usage_error(r->ui, "recipients list takes no keys, and no options about a change");
+    return files_each(r->ui, paths, num, false, list_file, &l);
 }
 
 /* ---- add, remove, repair ---------------------------------------------------------------------------------------- */
@@ -107,23 +117,23 @@ static int list(const struct change_request *r, char *const *paths, size_t num)
 static int add(struct change_request *r, char *const *paths, size_t num)
 {
     if (r->to.num == 0)
-        return usage_error("recipients add needs the key of the new recipient: --to NEW");
+        return usage_error(r->ui, "recipients add needs the key of the new recipient: --to NEW");
     return change_files(r, paths, num);
 }
 
 static int remove_recipients(struct change_request *r, char *const *paths, size_t num)
 {
     if (r->num_kids == 0)
-        return usage_error("recipients remove needs the key id of who goes: --kid KID (see: blobseal recipients list)");
+        return usage_error(r->ui, "recipients remove needs a key id: --kid KID (see: blobseal recipients list)");
     if (r->to.num > 0)
-        return usage_error("recipients remove takes no --to: blobseal rewrap replaces a key");
+        return usage_error(r->ui, "recipients remove takes no --to: blobseal rewrap replaces a key");
     return change_files(r, paths, num);
 }
 
 static int repair(struct change_request *r, char *const *paths, size_t num)
 {
     if (r->to.num > 0 || r->num_kids > 0 || r->rewrite)
-        return usage_error("recipients repair changes no recipients and writes no new file");
+        return usage_error(r->ui, "recipients repair changes no recipients and writes no new file");
     r->change.repair = true;
     return change_files(r, paths, num);
 }
@@ -138,11 +148,11 @@ static int set_option(struct change_request *r, int option, const char *arg)
 static int dispatch(struct change_request *r, const char *what, char *const *paths, size_t num)
 {
     if (num == 0)
-        return usage_error("recipients %s needs files: IN...", what);
+        return usage_error(r->ui, "recipients %s needs files: IN...", what);
     if (strcmp(what, "list") == 0)
         return list(r, paths, num);
     if (r->keys.num == 0)
-        return usage_error("recipients %s needs a key that opens the envelope: -k KEY", what);
+        return usage_error(r->ui, "recipients %s needs a key that opens the envelope: -k KEY", what);
     if (strcmp(what, "add") == 0)
         return add(r, paths, num);
     if (strcmp(what, "remove") == 0)
@@ -153,14 +163,14 @@ static int dispatch(struct change_request *r, const char *what, char *const *pat
 static const struct option options[] = {
     KEY_OPTIONS, CHANGE_OPTIONS, {"kid", required_argument, NULL, OPT_KID}, COMMON_OPTIONS, {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
     static const char *const words[] = {"list", "add", "remove", "repair"};
-    struct change_request r = {0};
+    struct change_request r = {.ui = ui};
     const char *what = NULL;
     int c, code = EXIT_OK;
 
-    while (code == EXIT_OK && (c = next_option(argc, argv, ":k:nqh", options)) != -1)
+    while (code == EXIT_OK && (c = next_option(ui, argc, argv)) != -1)
         code = set_option(&r, c, optarg);
     if (code != EXIT_OK)
         return code;
@@ -168,9 +178,9 @@ static int run(int argc, char **argv)
         if (strcmp(argv[optind], words[i]) == 0)
             what = words[i];
     if (what == NULL)
-        return usage_error("recipients is followed by list, add, remove or repair");
+        return usage_error(ui, "recipients is followed by list, add, remove or repair");
     return dispatch(&r, what, argv + optind + 1, (size_t)(argc - optind - 1));
 }
 
 const struct verb verb_recipients = {
-    "recipients", "show or change who can open a blob", usage, run, options, "list add remove repair"};
+    "recipients", "show or change the recipients of a blob", usage, run, options, "list add remove repair"};

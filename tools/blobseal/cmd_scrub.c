@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal scrub: look for decay in many blobs, without a key, and say where it is. */
-#include <stdio.h>
+/* blobseal scrub: look for corruption in many blobs, without a key, and report where it is. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "cli.h"
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal scrub [IN]...\n"
-    "Look for decay in each blob IN (default: standard input), without a key: damaged bytes, cuts, sectors that "
-    "cannot\n"
-    "be read. An IN that is a folder stands for all files below it whose names end in .sealed.\n\n"
+    "Look for corruption in each blob IN (default: standard input), without a key: damaged bytes, truncation, sectors\n"
+    "that cannot be read. An IN that is a folder stands for all files below it whose names end in .sealed.\n\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
-    "      --json              report as JSON (blobseal.scrub/1), one line a file\n"
-    "  -q, --quiet             say only what is damaged, and errors\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
+    "      --json              report as JSON (blobseal.scrub/1), one line per file\n"
+    "  -q, --quiet             print only damage and errors\n"
     "  -h, --help              this text\n\n"
-    "No decay found does not mean authentic: only verify says that, with a key.\n"
-    "Exit code: 3 where the one blob is damaged, 9 where some of several are.\n\n"
+    "A blob without corruption need not be authentic: only verify checks that, with a key.\n"
+    "Exit code: 3 if the only blob is damaged, 9 if some of several are.\n\n"
     "Example:\n"
     "  blobseal scrub disk.img.sealed\n";
 
@@ -32,12 +29,14 @@ struct item {
 };
 
 struct request {
+    struct ui *ui;
     unsigned threads;
     struct progress progress;
 };
 
-/* One file, and what was found in it. It is told when all is known: an error on the way leaves no half of a report. */
+/* One file, and what was found in it. Printed at the end, so that an error does not leave half of a report. */
 struct subject {
+    const struct ui *ui;
     struct input in;
     struct item *items;
     size_t num, cap;
@@ -50,12 +49,12 @@ static void keep(void *ctx, const struct blobseal_damage *d)
     struct subject *s = ctx;
     struct item *more;
 
-    if (s->num == (settings.json ? MAX_ITEMS : MAX_LINES))
+    if (s->num == (s->ui->json ? MAX_ITEMS : MAX_LINES))
         return;
     if (s->num == s->cap) {
         more = realloc(s->items, (s->cap * 2 + 16) * sizeof *more);
         if (more == NULL)
-            return; /* it is counted, and so said to be there */
+            return; /* the library counts it, so the report says that there is more */
         s->items = more;
         s->cap = s->cap * 2 + 16;
     }
@@ -64,49 +63,45 @@ static void keep(void *ctx, const struct blobseal_damage *d)
     s->num++;
 }
 
-/* ---- Telling ---------------------------------------------------------------------------------------------------- */
+/* ---- Reporting -------------------------------------------------------------------------------------------------- */
 
-static void number_or_null(const char *name, bool known, uint64_t value)
-{
-    json_number(name, known ? value : BLOBSEAL_SIZE_UNKNOWN);
-}
-
-static bool tell_json(const struct subject *s, struct blobseal_error *err)
+static bool print_json(const struct subject *s, struct blobseal_error *err)
 {
     const struct blobseal_scrub_result *r = &s->result;
     char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];
+    struct json j;
 
     hex_id(id, r->blob_id);
-    json_start("blobseal.scrub/1");
-    json_text("file", s->in.name);
-    json_bool("ok", r->ok);
-    json_bool("repairable", r->repairable);
-    json_bool("payload_checked", r->payload_checked);
-    json_text("layout", r->layout != BLOBSEAL_LAYOUT_AUTO ? blobseal_layout_name(r->layout) : NULL);
-    json_text("blob_id", id);
-    number_or_null("generation", r->generation != 0, r->generation);
-    json_number("plain_bytes", r->plain_bytes);
-    json_number("sealed_bytes", r->bytes);
-    json_bool("slot_damaged", (r->notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0);
-    json_bool("change_unfinished", (r->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
-    json_bool("length_possible", (r->notes & BLOBSEAL_NOTE_LENGTH) == 0);
-    json_number("damages", r->damaged);
-    json_list("damaged");
+    json_start(&j, "blobseal.scrub/1");
+    json_text(&j, "file", s->in.name);
+    json_bool(&j, "ok", r->ok);
+    json_bool(&j, "repairable", r->repairable);
+    json_bool(&j, "payload_checked", r->payload_checked);
+    json_text(&j, "layout", r->layout != BLOBSEAL_LAYOUT_AUTO ? blobseal_layout_name(r->layout) : NULL);
+    json_text(&j, "blob_id", id);
+    json_number(&j, "generation", r->generation != 0 ? r->generation : BLOBSEAL_SIZE_UNKNOWN);
+    json_number(&j, "plain_bytes", r->plain_bytes);
+    json_number(&j, "sealed_bytes", r->bytes);
+    json_bool(&j, "slot_damaged", (r->notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0);
+    json_bool(&j, "change_unfinished", (r->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
+    json_bool(&j, "length_possible", (r->notes & BLOBSEAL_NOTE_LENGTH) == 0);
+    json_number(&j, "damages", r->damaged);
+    json_list(&j, "damaged");
     for (size_t i = 0; i < s->num; i++) {
-        json_item();
-        json_text("kind", blobseal_damage_name(s->items[i].kind));
-        json_number("segment", s->items[i].segment);
-        json_number("offset", s->items[i].offset);
-        json_number("length", s->items[i].length);
-        json_text("text", s->items[i].text);
-        json_item_end();
+        json_item(&j);
+        json_text(&j, "kind", blobseal_damage_name(s->items[i].kind));
+        json_number(&j, "segment", s->items[i].segment);
+        json_number(&j, "offset", s->items[i].offset);
+        json_number(&j, "length", s->items[i].length);
+        json_text(&j, "text", s->items[i].text);
+        json_item_end(&j);
     }
-    json_list_end();
-    json_seconds("seconds", s->seconds);
-    return json_end() || stdout_failed(err);
+    json_list_end(&j);
+    json_seconds(&j, "seconds", s->seconds);
+    return json_end(&j, err);
 }
 
-static void tell_item(const char *name, const struct item *d)
+static void print_item(const char *name, const struct item *d)
 {
     printf("%s: ", name);
     if (d->segment != BLOBSEAL_NO_SEGMENT)
@@ -118,25 +113,25 @@ static void tell_item(const char *name, const struct item *d)
         printf("at byte %llu: %s\n", (unsigned long long)d->offset, d->text);
 }
 
-static void tell_text(const struct subject *s)
+static void print_text(const struct subject *s)
 {
     const struct blobseal_scrub_result *r = &s->result;
     const char *name = s->in.printable;
     char bytes[32], rate[32];
 
-    if (!settings.quiet)
-        report_notes(s->in.name, r->notes & ~(BLOBSEAL_NOTE_SLOT_INVALID | BLOBSEAL_NOTE_LENGTH));
+    if (!s->ui->quiet)
+        report_notes(s->ui, s->in.name, r->notes & ~(BLOBSEAL_NOTE_SLOT_INVALID | BLOBSEAL_NOTE_LENGTH));
     for (size_t i = 0; i < s->num; i++)
-        tell_item(name, &s->items[i]);
+        print_item(name, &s->items[i]);
     if (r->damaged > s->num)
         printf("%s: and %llu more\n", name, (unsigned long long)(r->damaged - s->num));
-    if (settings.quiet)
+    if (s->ui->quiet)
         return;
     if (r->ok && r->payload_checked)
-        printf("%s: no decay found, %s checked at %s\n", name, human_bytes(bytes, r->bytes),
+        printf("%s: no corruption found, %s checked at %s\n", name, human_bytes(bytes, r->bytes),
                human_rate(rate, r->bytes, s->seconds));
     else if (r->ok)
-        printf("%s: no decay found in front of the payload, which has no checksums: only verify checks it\n", name);
+        printf("%s: no corruption found before the payload, which has no checksums: only verify checks it\n", name);
     else if (!r->payload_checked)
         printf("%s: the payload could not be checked\n", name);
 }
@@ -148,13 +143,13 @@ static int damaged(const struct subject *s)
 
     (void)fail(&err, BLOBSEAL_E_DAMAGED, 0, "%s is damaged in %llu place%s", s->in.name, n, n == 1 ? "" : "s");
     if (s->result.repairable)
-        blobseal_hint(&err, "a key that opens the blob cures it: blobseal recipients repair -k KEY %.120s", s->in.name);
+        blobseal_advise(&err, BLOBSEAL_ADVICE_REPAIR, NULL, "repair it with a private key");
     else
         blobseal_hint(&err, "restore the blob, or these bytes of it, from another copy");
-    return report_error_text(&err);
+    return report_error_text(s->ui, &err);
 }
 
-/* ---- Looking ---------------------------------------------------------------------------------------------------- */
+/* ---- Scrubbing -------------------------------------------------------------------------------------------------- */
 
 static bool look(struct subject *s, struct request *r, struct blobseal_error *err)
 {
@@ -167,29 +162,30 @@ static bool look(struct subject *s, struct request *r, struct blobseal_error *er
     bool ok;
 
     s->result.size = sizeof s->result;
-    progress_start(&r->progress, "scrub", s->in.printable, s->in.source.size);
+    progress_start(&r->progress, r->ui, s->in.printable, s->in.source.size);
     ok = blobseal_scrub(&s->in.source, &o, &s->result, err) == BLOBSEAL_OK;
     s->seconds = progress_end(&r->progress);
-    /* What looks like damage can be somebody who is writing the file. */
+    /* What looks like damage can be a file that another program is writing. */
     return ok && (s->result.ok || input_unchanged(&s->in, err));
 }
 
-static bool tell(const struct subject *s, struct blobseal_error *err)
+static bool report(const struct subject *s, struct blobseal_error *err)
 {
-    if (settings.json)
-        return tell_json(s, err);
-    tell_text(s);
-    return fflush(stdout) == 0 || stdout_failed(err);
+    if (s->ui->json)
+        return print_json(s, err);
+    print_text(s);
+    return stdout_flush(err);
 }
 
 static int scrub_file(void *ctx, const char *path)
 {
-    struct subject s = {.in = {.fd = -1}};
+    struct request *r = ctx;
+    struct subject s = {.ui = r->ui, .in = INPUT_NONE};
     struct blobseal_error err = {0};
     int code;
 
-    if (!input_open(&s.in, path, &err) || !look(&s, ctx, &err) || !tell(&s, &err))
-        code = report_error(&err);
+    if (!input_open(&s.in, path, &err) || !look(&s, r, &err) || !report(&s, &err))
+        code = report_error(r->ui, &err);
     else
         code = s.result.ok ? EXIT_OK : damaged(&s);
     input_close(&s.in);
@@ -199,34 +195,28 @@ static int scrub_file(void *ctx, const char *path)
 
 static int set_option(struct request *r, int option, const char *arg)
 {
-    unsigned long n;
-
-    if (option == 'j' && !parse_number(arg, 1, 256, &n))
-        return usage_error("-j takes a number of threads from 1 to 256, not %s", arg);
     if (option == 'j')
-        r->threads = (unsigned)n;
-    if (option == OPT_PROGRESS && !progress_option(&r->progress, arg))
-        return usage_error("--progress is auto, plain, json or none, not %s", arg);
-    return EXIT_OK;
+        return jobs_option(r->ui, arg, &r->threads);
+    return option == OPT_PROGRESS ? progress_option(r->ui, &r->progress, arg) : EXIT_OK;
 }
 
 static const struct option options[] = {{"jobs", required_argument, NULL, 'j'}, PROGRESS_OPTION, COMMON_OPTIONS, {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
     static char standard_input[] = "-";
     char *const by_default[] = {standard_input};
-    struct request r = {0};
+    struct request r = {.ui = ui};
     int c, code;
 
-    while ((c = next_option(argc, argv, ":j:qh", options)) != -1) {
+    while ((c = next_option(ui, argc, argv)) != -1) {
         code = set_option(&r, c, optarg);
         if (code != EXIT_OK)
             return code;
     }
     if (optind == argc)
-        return files_each(by_default, 1, true, scrub_file, &r);
-    return files_each(argv + optind, (size_t)(argc - optind), true, scrub_file, &r);
+        return files_each(ui, by_default, 1, true, scrub_file, &r);
+    return files_each(ui, argv + optind, (size_t)(argc - optind), true, scrub_file, &r);
 }
 
-const struct verb verb_scrub = {"scrub", "look for decay in blobs, without a key", usage, run, options, NULL};
+const struct verb verb_scrub = {"scrub", "look for corruption in blobs, without a key", usage, run, options, NULL};

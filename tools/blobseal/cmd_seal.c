@@ -1,38 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal seal: encrypt a file or a stream for one or more keys. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal seal -k KEY... [-o OUT] [IN]\n"
     "Seal IN (default: standard input) for each KEY.\n\n"
     "  -k, --kek KEY           a recipient: a PEM file with an RSA public key, certificate or private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
-    "                          passphrase of the KEY before it, where that is an encrypted private key\n"
+    "                          passphrase of the KEY before it, if that is an encrypted private key\n"
     "  -o, --output OUT        default: IN.sealed, or standard output for standard input; - is standard output\n"
     "  -f, --force             replace OUT, and the envelope FILE, if they exist\n"
     "      --detached FILE     write the key envelope to FILE instead of into the blob\n"
-    "      --zstd[=LEVEL]      compress first, at a level from -7 (fast) to 19 (small; default 3). The size of the "
-    "blob then\n"
-    "                          tells something of the content: not for secrets beside text that others choose\n"
-    "      --no-checksums      no checksum of each segment: for stores that keep a digest themselves\n"
-    "      --slot-size BYTES   room for the envelope, to be changed in place later: 4096 to 65536, a multiple of 4096\n"
-    "                          (default: 8192 or what is needed from 4 MiB on and for streams, no spare room below)\n"
-    "      --name NAME         seal a name of the content with it; it never chooses an output\n"
-    "      --type MEDIA/TYPE   seal a media type with it\n"
+    "      --zstd[=LEVEL]      compress first, at a level from -7 (fast) to 19 (small; default 3). The size of the\n"
+    "                          blob then depends on the content: not for secrets together with text that an\n"
+    "                          attacker can choose\n"
+    "      --no-checksums      omit the checksums of segments: for stores that keep a digest of their own\n"
+    "      --slot-size BYTES   room for the envelope, so that it can be changed in place: 4096 to 65536, a multiple\n"
+    "                          of 4096 (default: 8192 or what is needed, from 4 MiB on and for streams; no spare\n"
+    "                          room for smaller files)\n"
+    "      --name NAME         seal a name of the content; it is never used as the name of an output\n"
+    "      --type MEDIA/TYPE   seal a media type\n"
     "      --annotation NAME=VALUE\n"
-    "                          seal a note with it; repeatable. Only who can open the blob sees name, type and notes\n"
-    "      --oaep HASH         sha256 (default), or sha1 for tokens that can do no other\n"
+    "                          seal a note; repeatable. Name, type and notes are visible only with a key\n"
+    "      --oaep HASH         sha256 (default), or sha1 for tokens that support nothing else\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.seal/1)\n"
     "  -q, --quiet             no progress and no summary\n"
     "  -h, --help              this text\n\n"
-    "The size of the data is not hidden. Everybody who has the public key can seal: sign the blob to prove who did.\n\n"
+    "The size of the data is not hidden. Everybody who has the public key can seal: sign the blob to prove its "
+    "origin.\n\n"
     "Example:\n"
     "  blobseal seal -k kek.pub.pem -k backup.pub.pem disk.img\n";
 
@@ -41,7 +42,7 @@ struct request {
     const char *detached_path;
     struct blobseal_seal_options options;
     enum blobseal_oaep oaep;
-    struct meta_args metadata;
+    struct metadata_args metadata;
 };
 
 /* ---- Sealing ---------------------------------------------------------------------------------------------------- */
@@ -53,12 +54,12 @@ static void describe_recipients(struct blobseal_recipient *list, const struct re
                                               .kid = blobseal_kek_kid(r->job.keys.keks[i])};
 }
 
-static bool tell(const struct request *r, const struct blobseal_seal_result *result, double seconds,
-                 struct blobseal_error *err)
+static bool report(const struct request *r, const struct blobseal_seal_result *result, double seconds,
+                   struct blobseal_error *err)
 {
     struct blobseal_recipient recipients[BLOBSEAL_MAX_RECIPIENTS];
     const struct job *j = &r->job;
-    const struct report report = {.schema = "blobseal.seal/1",
+    const struct report sealed = {.schema = "blobseal.seal/1",
                                   .in = j->in.name,
                                   .out = j->out.path,
                                   .plain_bytes = result->plain_bytes,
@@ -72,13 +73,13 @@ static bool tell(const struct request *r, const struct blobseal_seal_result *res
                                   .seconds = seconds};
     char size[32], ratio[32], rate[32], out[320];
 
-    if (settings.json) {
+    if (j->ui->json) {
         describe_recipients(recipients, r);
-        return report_print(&report, err);
+        return report_print(&sealed, err);
     }
-    if (progress_wants_summary(&j->progress))
+    if (j->progress.summary)
         fprintf(stderr, "sealed %s  %s%s  %zu recipient%s  %.2f s  %s  -> %s\n", j->in.printable,
-                human_bytes(size, result->plain_bytes), report_ratio(ratio, &report), j->keys.num,
+                human_bytes(size, result->plain_bytes), report_ratio(ratio, &sealed), j->keys.num,
                 j->keys.num == 1 ? "" : "s", seconds, human_rate(rate, result->plain_bytes, seconds),
                 printable(out, sizeof out, j->out.path));
     return true;
@@ -103,15 +104,15 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
     double seconds;
     bool ok = output_sink(&j->out, &sink, &state, err);
 
-    progress_start(&j->progress, "seal", j->in.printable, j->in.source.size);
+    progress_start(&j->progress, j->ui, j->in.printable, j->in.source.size);
     r->options.metadata = r->metadata.metadata.size > 0 ? &r->metadata.metadata : NULL;
     r->options.threads = j->threads;
     r->options.progress = progress_step;
     r->options.progress_ctx = &j->progress;
     ok = ok && blobseal_seal(&sink, &j->in.source, j->keys.keks, j->keys.num, &r->options, &result, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);
-    ok =
-        ok && input_unchanged(&j->in, err) && commit(&j->out, envelope, &result, err) && tell(r, &result, seconds, err);
+    ok = ok && input_unchanged(&j->in, err) && commit(&j->out, envelope, &result, err) &&
+         report(r, &result, seconds, err);
     blobseal_free(result.envelope);
     return ok;
 }
@@ -125,18 +126,26 @@ static bool one_file(const struct output *out, const struct output *envelope, st
     return true;
 }
 
+static bool open_envelope(const struct request *r, struct output *envelope, struct blobseal_error *err)
+{
+    const struct job *j = &r->job;
+    const struct output_options o = {.mode = output_mode(&j->in), .force = j->force, .to_terminal = true, .in = &j->in};
+
+    return r->detached_path == NULL || output_open(envelope, r->detached_path, &o, err);
+}
+
 static bool seal(struct request *r, struct blobseal_error *err)
 {
     struct job *j = &r->job;
     struct output envelope = OUTPUT_NONE;
     bool ok = job_open_input(j, r->oaep, err);
 
+    if (j->in.is_folder)
+        blobseal_hint(err, "pack it first: tar -C %.120s -c . | blobseal seal ...", j->in.name);
     if (ok && snprintf(j->default_out, sizeof j->default_out, "%s.sealed", j->in.name) >= (int)sizeof j->default_out)
-        ok = fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output beside %.80s...", j->in.name);
-    ok = ok && job_open_output(j, err) &&
-         (r->detached_path == NULL ||
-          output_open(&envelope, r->detached_path, j->force, true, output_mode(&j->in), &j->in, err)) &&
-         !one_file(&j->out, &envelope, err) && seal_to(r, &envelope, err);
+        ok = fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output for %.80s...", j->in.name);
+    ok = ok && job_open_output(j, err) && open_envelope(r, &envelope, err) && !one_file(&j->out, &envelope, err) &&
+         seal_to(r, &envelope, err);
     output_close(&envelope);
     return ok;
 }
@@ -160,7 +169,7 @@ static int set_option(void *ctx, int option, const char *arg)
     struct request *r = ctx;
     int code;
 
-    if (meta_option(&r->metadata, option, arg, &code) || code != EXIT_OK)
+    if (metadata_option(r->job.ui, &r->metadata, option, arg, &code))
         return code;
     switch (option) {
     case OPT_DETACHED:
@@ -170,16 +179,16 @@ static int set_option(void *ctx, int option, const char *arg)
     case OPT_ZSTD:
         r->options.zstd = true;
         if (arg != NULL && !parse_level(arg, &r->options.zstd_level))
-            return usage_error("--zstd takes a level from -7 to -1 or from 1 to 19, not %s", arg);
+            return usage_error(r->job.ui, "--zstd takes a level from -7 to -1 or from 1 to 19, not %s", arg);
         break;
     case OPT_NO_CHECKSUMS:
         r->options.no_checksums = true;
         break;
     case OPT_SLOT_SIZE:
         r->options.layout = BLOBSEAL_LAYOUT_AB;
-        return slot_size_option(arg, &r->options.slot_capacity);
+        return slot_size_option(r->job.ui, arg, &r->options.slot_capacity);
     case OPT_OAEP:
-        return oaep_option(arg, &r->oaep);
+        return oaep_option(r->job.ui, arg, &r->oaep);
     }
     return EXIT_OK;
 }
@@ -189,10 +198,10 @@ static int check_detached(const struct request *r)
     if (r->detached_path == NULL)
         return EXIT_OK;
     if (r->options.slot_capacity != 0)
-        return usage_error("a detached envelope has no slot: --slot-size does not go with --detached");
+        return usage_error(r->job.ui, "--slot-size and --detached exclude each other: a detached envelope has no slot");
     if (strcmp(r->detached_path, "-") == 0 ||
         (r->job.out_path != NULL && strcmp(r->detached_path, r->job.out_path) == 0))
-        return usage_error("--detached names a file of its own");
+        return usage_error(r->job.ui, "--detached needs the name of another file");
     return EXIT_OK;
 }
 
@@ -212,11 +221,11 @@ static const struct option options[] = {KEY_OPTIONS,
                                         COMMON_OPTIONS,
                                         {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
-    struct request r = {.job = JOB_NONE, .options = {.size = sizeof r.options}};
+    struct request r = {.job = JOB_NONE(ui), .options = {.size = sizeof r.options}};
     struct blobseal_error err = {0};
-    int code = job_parse(&r.job, argc, argv, ":k:o:fj:qh", options, set_option, &r);
+    int code = job_parse(&r.job, argc, argv, set_option, &r);
 
     if (code == EXIT_OK)
         code = job_need_key(&r.job);
@@ -226,7 +235,7 @@ static int run(int argc, char **argv)
         code = job_check_output(&r.job);
     if (code == EXIT_OK)
         code = job_finish(&r.job, seal(&r, &err), &err);
-    meta_args_clear(&r.metadata);
+    metadata_clear(&r.metadata);
     return code;
 }
 

@@ -1,38 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal verify: open all of a blob, check it, and write nothing. */
-#include <stdio.h>
-
-#include "cli.h"
+/* blobseal verify: open and check all of a blob, and write nothing. */
+#include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal verify -k KEY... [IN]\n"
-    "Open all of the blob IN (default: standard input) and check it, without an output.\n\n"
+    "Open and check all of the blob IN (default: standard input), without an output.\n\n"
     "  -k, --kek KEY           a PEM file with an RSA private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
-    "                          passphrase of the KEY before it; without, it is asked for on the terminal\n"
-    "      --envelope FILE     the key envelope, for a blob that was sealed with --detached\n"
-    "      --min-generation N  refuse an envelope that is older\n"
+    "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
+    "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"
+    "      --min-generation N  refuse an older envelope\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
-    "      --fips              let nothing but OpenSSL's FIPS provider serve\n"
+    "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.verify/1)\n"
-    "  -q, --quiet             say it with the exit code only: 0 is authentic, 3 is not\n"
+    "  -q, --quiet             report by the exit code only: 0 is authentic, 3 is not\n"
     "  -h, --help              this text\n\n"
     "Example:\n"
     "  blobseal verify -k kek.pem disk.img.sealed\n";
 
-static bool tell(const struct job *j, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
+static bool report(const struct job *j, uint64_t plain_bytes, double seconds, struct blobseal_error *err)
 {
-    const struct report report = report_of_reader("blobseal.verify/1", j, plain_bytes, seconds);
-
+    const struct report result = report_of_reader("blobseal.verify/1", j, plain_bytes, seconds);
     char ratio[32];
 
-    if (settings.json)
-        return report_print(&report, err);
-    if (!settings.quiet)
+    if (j->ui->json)
+        return report_print(&result, err);
+    if (!j->ui->quiet)
         printf("%s: authentic, %llu bytes%s\n", j->in.printable, (unsigned long long)plain_bytes,
-               report_ratio(ratio, &report));
-    return fflush(stdout) == 0 || stdout_failed(err);
+               report_ratio(ratio, &result));
+    return stdout_flush(err);
 }
 
 static bool verify(struct job *j, struct blobseal_error *err)
@@ -43,12 +40,12 @@ static bool verify(struct job *j, struct blobseal_error *err)
 
     if (!ok)
         return false;
-    if (!settings.quiet)
-        report_notes(j->in.name, blobseal_reader_info(j->reader)->notes);
-    progress_start(&j->progress, "verify", j->in.printable, blobseal_reader_size(j->reader));
+    if (!j->ui->quiet)
+        report_notes(j->ui, j->in.name, blobseal_reader_info(j->reader)->notes);
+    progress_start(&j->progress, j->ui, j->in.printable, blobseal_reader_size(j->reader));
     ok = blobseal_reader_verify(j->reader, &plain_bytes, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);
-    return ok && tell(j, plain_bytes, seconds, err);
+    return ok && report(j, plain_bytes, seconds, err);
 }
 
 static const struct option options[] = {KEY_OPTIONS,
@@ -59,11 +56,11 @@ static const struct option options[] = {KEY_OPTIONS,
                                         COMMON_OPTIONS,
                                         {0}};
 
-static int run(int argc, char **argv)
+static int run(struct ui *ui, int argc, char **argv)
 {
-    struct job j = JOB_NONE;
+    struct job j = JOB_NONE(ui);
     struct blobseal_error err = {0};
-    int code = job_parse(&j, argc, argv, ":k:j:qh", options, NULL, NULL);
+    int code = job_parse(&j, argc, argv, NULL, NULL);
 
     if (code == EXIT_OK)
         code = job_need_key(&j);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the verbs that handle a blob have in common: keys, one input, perhaps an output, threads, progress. */
+/* What the verbs that process one blob have in common: keys, one input, optionally an output, threads, progress. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "tools/blobseal/verbs.h"
 
 static int set_option(struct job *j, int option, const char *arg)
 {
-    unsigned long n;
     int code;
 
-    if (keys_option(&j->keys, option, arg, &code) || code != EXIT_OK)
+    if (keys_option(j->ui, &j->keys, option, arg, &code))
         return code;
     switch (option) {
     case 'o':
@@ -22,30 +21,24 @@ static int set_option(struct job *j, int option, const char *arg)
     case 'f':
         j->force = true;
         break;
-    case 'j':
-        if (!parse_number(arg, 1, 256, &n))
-            return usage_error("-j takes a number of threads from 1 to 256, not %s", arg);
-        j->threads = (unsigned)n;
-        break;
     case OPT_ENVELOPE:
         j->envelope_path = arg;
         break;
+    case 'j':
+        return jobs_option(j->ui, arg, &j->threads);
     case OPT_MIN_GENERATION:
-        return min_generation_option(arg, &j->min_generation);
+        return min_generation_option(j->ui, arg, &j->min_generation);
     case OPT_PROGRESS:
-        if (!progress_option(&j->progress, arg))
-            return usage_error("--progress is auto, plain, json or none, not %s", arg);
-        break;
+        return progress_option(j->ui, &j->progress, arg);
     }
     return EXIT_OK;
 }
 
-int job_parse(struct job *j, int argc, char **argv, const char *letters, const struct option *options,
-              job_option_fn own, void *ctx)
+int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx)
 {
     int c, code;
 
-    while ((c = next_option(argc, argv, letters, options)) != -1) {
+    while ((c = next_option(j->ui, argc, argv)) != -1) {
         code = set_option(j, c, optarg);
         if (code == EXIT_OK && own != NULL)
             code = own(ctx, c, optarg);
@@ -53,32 +46,39 @@ int job_parse(struct job *j, int argc, char **argv, const char *letters, const s
             return code;
     }
     if (argc - optind > 1)
-        return usage_error("%s takes one input, not %d: %s", settings.verb->name, argc - optind, argv[optind + 1]);
+        return usage_error(j->ui, "%s takes one input, not %d: %s", j->ui->verb, argc - optind, argv[optind + 1]);
     j->in_path = optind < argc ? argv[optind] : "-";
     return EXIT_OK;
 }
 
 int job_need_key(const struct job *j)
 {
-    return j->keys.num > 0 ? EXIT_OK : usage_error("%s needs a key: -k KEY", settings.verb->name);
+    return j->keys.num > 0 ? EXIT_OK : usage_error(j->ui, "%s needs a key: -k KEY", j->ui->verb);
 }
 
 int job_check_output(const struct job *j)
 {
     const char *out = j->out_path != NULL ? j->out_path : j->in_path;
 
-    if (settings.json && strcmp(out, "-") == 0)
-        return usage_error("the data and --json cannot both go to standard output: name a file with -o");
+    if (j->ui->json && strcmp(out, "-") == 0)
+        return usage_error(j->ui, "the data and --json cannot both go to standard output: name a file with -o");
     return EXIT_OK;
 }
 
 bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_error *err)
 {
-    return keys_open(&j->keys, oaep, err) && input_open(&j->in, j->in_path, err) &&
-           (j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err));
+    if (!keys_open(&j->keys, oaep, err))
+        return false;
+    if (!input_open(&j->in, j->in_path, err)) {
+        if (j->in.is_folder)
+            blobseal_hint(err, "name a blob in it; only blobseal scrub takes a folder");
+        return false;
+    }
+    j->ui->input = j->in.is_stdin ? NULL : j->in.name;
+    return j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err);
 }
 
-/* --force must not replace the key that the blob is for. */
+/* Return true if the output is the file of a key, which --force must not replace. */
 static bool is_key_file(const struct job *j, struct blobseal_error *err)
 {
     struct stat out, key;
@@ -88,8 +88,7 @@ static bool is_key_file(const struct job *j, struct blobseal_error *err)
     for (size_t i = 0; i < j->keys.num; i++) {
         const char *ref = j->keys.args[i].ref;
 
-        if (stat(strncmp(ref, "file:", 5) == 0 ? ref + 5 : ref, &key) == 0 && S_ISREG(key.st_mode) &&
-            key.st_dev == out.st_dev && key.st_ino == out.st_ino) {
+        if (stat(strncmp(ref, "file:", 5) == 0 ? ref + 5 : ref, &key) == 0 && same_file(&key, &out)) {
             (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is a key and the output", j->out_path);
             blobseal_hint(err, "choose another name with -o");
             return true;
@@ -100,12 +99,15 @@ static bool is_key_file(const struct job *j, struct blobseal_error *err)
 
 bool job_open_output(struct job *j, struct blobseal_error *err)
 {
-    bool forced_tty = j->out_path != NULL && strcmp(j->out_path, "-") == 0;
+    const struct output_options o = {.mode = output_mode(&j->in),
+                                     .force = j->force,
+                                     .to_terminal = j->out_path != NULL && strcmp(j->out_path, "-") == 0,
+                                     .in = &j->in,
+                                     .device_hint = j->device_hint};
 
     if (j->out_path == NULL)
         j->out_path = j->in.is_stdin ? "-" : j->default_out;
-    return !is_key_file(j, err) &&
-           output_open(&j->out, j->out_path, j->force, forced_tty, output_mode(&j->in), &j->in, err);
+    return !is_key_file(j, err) && output_open(&j->out, j->out_path, &o, err);
 }
 
 bool job_open_reader(struct job *j, struct blobseal_error *err)
@@ -129,7 +131,7 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
 
 int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
 {
-    int code = ok ? EXIT_OK : report_error(err);
+    int code = ok ? EXIT_OK : report_error(j->ui, err);
 
     blobseal_reader_close(j->reader);
     output_close(&j->out);

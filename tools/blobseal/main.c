@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal: the table of verbs, and the promises that a process makes before it touches a key. */
+/* blobseal: the table of verbs, and what the process does before it uses a key. */
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -9,15 +8,16 @@
 
 #include <openssl/crypto.h>
 
-#include "cli.h"
+#include "tools/blobseal/verbs.h"
+#include "tools/common/signals.h"
 
 const struct verb *const verbs[] = {&verb_keygen, &verb_seal,       &verb_open,       &verb_inspect,
                                     &verb_verify, &verb_recipients, &verb_rewrap,     &verb_scrub,
                                     &verb_doctor, &verb_bench,      &verb_completion, NULL};
 
 /*
- * Where a standard descriptor is closed the next file would take its number, and messages would end in it. What stands in
- * fails when it is used: input cannot be read, output cannot be written.
+ * Open standard descriptors that are closed. Otherwise the next file would get such a number, and messages would be written into
+ * it. The replacement fails when it is used: the input cannot be read, the outputs cannot be written.
  */
 static void fill_standard_descriptors(void)
 {
@@ -26,14 +26,14 @@ static void fill_standard_descriptors(void)
             (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest number: fd */
 }
 
-/* Keys must not end in a core file, and private keys of OpenSSL belong in locked memory as well. */
+/* Keep keys out of core files, and OpenSSL's private keys in locked memory. */
 static void harden(void)
 {
     const struct rlimit none = {0, 0};
 
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    (void)CRYPTO_secure_malloc_init(1 << 16, 32); /* a tiny RLIMIT_MEMLOCK leaves it unlocked: still usable */
+    (void)CRYPTO_secure_malloc_init(1 << 16, 32); /* works without locks too, if RLIMIT_MEMLOCK is very small */
 }
 
 static const struct verb *find(const char *name)
@@ -59,36 +59,42 @@ static void print_help(FILE *to)
           to);
 }
 
-static int help(int argc, char **argv)
+static int help(const struct ui *ui, int argc, char **argv)
 {
     const struct verb *v = argc > 2 ? find(argv[2]) : NULL;
 
     if (argc > 2 && v == NULL)
-        return usage_error("no verb named %s", argv[2]);
+        return usage_error(ui, "no verb named %s", argv[2]);
     if (v != NULL)
         printf("Usage: %s", v->usage);
     else
         print_help(stdout);
-    return stdout_finish();
+    return stdout_finish(ui);
 }
 
 int main(int argc, char **argv)
 {
+    struct ui ui = {.program = "blobseal"};
+    const struct verb *v;
+
     fill_standard_descriptors();
     harden();
-    output_catch_signals();
+    signals_catch();
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return help(argc, argv);
+        return help(&ui, argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
         printf("blobseal %s (%s)\n", blobseal_version(), OpenSSL_version(OPENSSL_VERSION));
-        return stdout_finish();
+        return stdout_finish(&ui);
     }
-    settings.verb = find(argv[1]);
-    if (settings.verb == NULL)
-        return usage_error("no verb named %s", argv[1]);
-    return settings.verb->run(argc - 1, argv + 1);
+    v = find(argv[1]);
+    if (v == NULL)
+        return usage_error(&ui, "no verb named %s", argv[1]);
+    ui.verb = v->name;
+    ui.usage = v->usage;
+    ui.options = v->options;
+    return v->run(&ui, argc - 1, argv + 1);
 }

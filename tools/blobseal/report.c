@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the verbs say when they are done: on stdout for machines, notes on stderr for people. */
-#include <errno.h>
-#include <stdio.h>
-
-#include "cli.h"
-
-void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN])
-{
-    for (size_t i = 0; i < BLOBSEAL_BLOB_ID_LEN; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", id[i]);
-}
+/* What the verbs print about a blob: on stdout for programs, warnings on stderr for people. */
+#include "tools/blobseal/verbs.h"
 
 struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds)
 {
@@ -45,38 +36,52 @@ const char *report_ratio(char buf[32], const struct report *r)
 bool report_print(const struct report *r, struct blobseal_error *err)
 {
     char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];
+    struct json j;
 
     hex_id(id, r->blob_id);
-    json_start(r->schema);
-    json_text("in", r->in);
+    json_start(&j, r->schema);
+    json_text(&j, "in", r->in);
     if (r->out != NULL)
-        json_text("out", r->out);
+        json_text(&j, "out", r->out);
     if (r->is_range)
-        json_range(r->range_off, r->range_len);
-    json_number("plain_bytes", r->plain_bytes);
-    json_number("sealed_bytes", r->sealed_bytes);
+        json_range(&j, r->range_off, r->range_len);
+    json_number(&j, "plain_bytes", r->plain_bytes);
+    json_number(&j, "sealed_bytes", r->sealed_bytes);
     if (r->zstd)
-        json_number("stored_bytes", r->stored_bytes);
-    json_text("blob_id", id);
-    json_number("generation", r->generation);
-    json_recipients(r->recipients, r->num_recipients);
-    json_meta(r->metadata);
-    json_seconds("seconds", r->seconds);
-    return json_end() || stdout_failed(err);
+        json_number(&j, "stored_bytes", r->stored_bytes);
+    json_text(&j, "blob_id", id);
+    json_number(&j, "generation", r->generation);
+    json_recipients(&j, r->recipients, r->num_recipients);
+    json_meta(&j, r->metadata);
+    json_seconds(&j, "seconds", r->seconds);
+    return json_end(&j, err);
 }
 
-/* ---- Notes ------------------------------------------------------------------------------------------------------ */
+/* ---- For people ---------------------------------------------------------------------------------------------------- */
 
-void report_notes(const char *name, uint32_t notes)
+void report_notes(const struct ui *ui, const char *name, uint32_t notes)
 {
     if ((notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0)
-        warn("%s: one of the two envelope slots is damaged; the other one serves", name);
+        warn(ui, "%s: one of the two envelope slots is damaged; the other one is used", name);
     if ((notes & BLOBSEAL_NOTE_TIE) != 0)
-        warn("%s: two different envelopes have the same generation; the first one that opens counts", name);
+        warn(ui, "%s: two different envelopes have the same generation; the first one that opens is used", name);
     else if ((notes & BLOBSEAL_NOTE_UNFINISHED) != 0)
-        warn("%s: a change of the envelope did not finish; the newer one counts", name);
+        warn(ui, "%s: a change of the envelope did not finish; the newer one is used", name);
     if ((notes & BLOBSEAL_NOTE_ENVELOPE) != 0)
-        warn("%s: its envelope has something that this version does not know", name);
+        warn(ui, "%s: its envelope has a feature that this version does not know", name);
     if ((notes & BLOBSEAL_NOTE_LENGTH) != 0)
-        warn("%s: no blob has this length: it is cut or extended", name);
+        warn(ui, "%s: no blob has this length: it is truncated or extended", name);
+}
+
+void report_recipient(const struct blobseal_recipient *r, int width)
+{
+    printf("%-*s  %s%s%s\n", width, r->alg, r->kid, r->region != NULL ? "  region " : "",
+           r->region != NULL ? r->region : "");
+}
+
+bool envelope_elsewhere(const char *name, struct blobseal_error *err)
+{
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s was sealed detached: its recipients are in its envelope file", name);
+    blobseal_hint(err, "name that file instead of the blob");
+    return false;
 }

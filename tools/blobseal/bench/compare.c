@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A measurement against an earlier one. A loss is a median that is more than 5 % worse, and no accident: the worst
- * repetition of the earlier run is still better than the best of this one. With five repetitions on each side chance
- * alone does that once in 252 times, however the noise is made.
+ * Comparing a measurement with an earlier one. A loss is a median that is more than 5 % worse and not caused by noise: the
+ * worst repetition of the earlier run is still better than the best of this run. With five repetitions on each side chance
+ * alone leads to that once in 252 times, whatever the distribution of the noise.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
-#define MIN_REPEATS 3 /* fewer say nothing of the noise */
+#define MIN_REPEATS 3 /* fewer do not show the noise */
 
 /* ---- Judging ----------------------------------------------------------------------------------------------------- */
 
@@ -21,7 +21,7 @@ static const struct bench_measure *same_name(const struct bench *b, const char *
     return NULL;
 }
 
-/* Whether every repetition of @worse is worse than every one of @better. */
+/* Return true if every repetition of @worse is worse than every one of @better. */
 static bool apart(enum bench_unit unit, const struct bench_value *worse, const struct bench_value *better)
 {
     return unit == BENCH_SECONDS ? worse->low > better->high : worse->high < better->low;
@@ -49,9 +49,10 @@ static void pair_up(struct bench_comparison *c, const struct bench_measure *befo
     c->count[p->change]++;
 }
 
-/* ---- Why they can differ by themselves --------------------------------------------------------------------------- */
+/* ---- Other causes of differences ---------------------------------------------------------------------------------- */
 
-static void warn_of_machine(const struct bench_machine *before, const struct bench_machine *now, const char *name)
+static void warn_of_machine(const struct ui *ui, const struct bench_machine *before, const struct bench_machine *now,
+                            const char *name)
 {
     const struct {
         const char *what, *before, *now;
@@ -67,15 +68,15 @@ static void warn_of_machine(const struct bench_machine *before, const struct ben
 
     for (size_t i = 0; i < COUNT(texts); i++)
         if (strcmp(texts[i].before, texts[i].now) != 0)
-            warn("another %s than in %s: %s, there %s", texts[i].what, name,
+            warn(ui, "another %s than in %s: %s, there %s", texts[i].what, name,
                  texts[i].now[0] != '\0' ? texts[i].now : "unknown",
                  texts[i].before[0] != '\0' ? texts[i].before : "unknown");
     if (before->cpus != now->cpus)
-        warn("another number of CPUs than in %s: %u, there %u", name, now->cpus, before->cpus);
+        warn(ui, "another number of CPUs than in %s: %u, there %u", name, now->cpus, before->cpus);
 }
 
 /* The clock is a condition, not a result. */
-static void warn_of_clock(const struct bench *before, const struct bench *now, const char *name)
+static void warn_of_clock(const struct ui *ui, const struct bench *before, const struct bench *now, const char *name)
 {
     double ratio, was = bench_figure(before, "clock/add-chain"), is = bench_figure(now, "clock/add-chain");
 
@@ -83,11 +84,11 @@ static void warn_of_clock(const struct bench *before, const struct bench *now, c
         return;
     ratio = is / was;
     if (ratio < 0.98 || ratio > 1.02)
-        warn("the clock ran at %.2f of that in %s: %.2f GHz, there %.2f", ratio, name, is / 1e9, was / 1e9);
+        warn(ui, "the clock ran at %.2f times that in %s: %.2f GHz, there %.2f", ratio, name, is / 1e9, was / 1e9);
 }
 
-bool bench_compare(struct bench_comparison *c, const struct bench *before, const struct bench *now, const char *name,
-                   struct blobseal_error *err)
+bool bench_compare(const struct ui *ui, struct bench_comparison *c, const struct bench *before, const struct bench *now,
+                   const char *name, struct blobseal_error *err)
 {
     *c = (struct bench_comparison){.name = name, .before = before};
     c->pairs = calloc(now->num, sizeof *c->pairs);
@@ -104,8 +105,8 @@ bool bench_compare(struct bench_comparison *c, const struct bench *before, const
         blobseal_hint(err, "compare with a file that was made with the same --sizes and --threads");
         return false;
     }
-    warn_of_machine(&before->machine, &now->machine, name);
-    warn_of_clock(before, now, name);
+    warn_of_machine(ui, &before->machine, &now->machine, name);
+    warn_of_clock(ui, before, now, name);
     return true;
 }
 
@@ -115,7 +116,7 @@ void bench_comparison_free(struct bench_comparison *c)
     *c = (struct bench_comparison){0};
 }
 
-/* ---- Telling ----------------------------------------------------------------------------------------------------- */
+/* ---- Printing ---------------------------------------------------------------------------------------------------- */
 
 const char *bench_change_name(enum bench_change change)
 {
@@ -136,8 +137,8 @@ static void print_pair(FILE *to, const struct bench_pair *p)
 void bench_print_comparison(FILE *to, const struct bench_comparison *c, bool all)
 {
     if (all)
-        fprintf(to, "\nagainst %s of %s: %zu measures in both, %zu lost more than 5 %%, %zu gained as much\n", c->name,
-                c->before->machine.date[0] != '\0' ? c->before->machine.date : "unknown date", c->num,
+        fprintf(to, "\ncompared with %s of %s: %zu measures in both, %zu lost more than 5 %%, %zu gained as much\n",
+                c->name, c->before->machine.date[0] != '\0' ? c->before->machine.date : "unknown date", c->num,
                 c->count[BENCH_LOST], c->count[BENCH_GAINED]);
     for (enum bench_change change = BENCH_LOST; change <= BENCH_UNJUDGED; change++)
         for (size_t i = 0; i < c->num; i++)

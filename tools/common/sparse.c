@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outputs with holes: what is zero is not written, and takes no room. Only for files that begin empty, where bytes that nobody
- * wrote are zero.
+ * Outputs with holes: blocks of zeros are not written and take no space. Only for files that start empty, where bytes that were
+ * never written are zero.
  */
+#include "tools/common/files.h"
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
-
-#define BLOCK 4096u /* what file systems allocate; a hole of less would save nothing */
+#define BLOCK 4096u /* the unit in which file systems allocate; a smaller hole would save nothing */
 
 static bool is_zero(const uint8_t *p, size_t len)
 {
     return p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
 }
 
-/* Of @len bytes at @off of the file, those that lie in its first block. */
+/* Return how many of @len bytes at offset @off of the file are in the same block as the first of them. */
 static size_t in_block(uint64_t off, size_t len)
 {
     size_t n = BLOCK - (size_t)(off % BLOCK);
@@ -24,7 +24,7 @@ static size_t in_block(uint64_t off, size_t len)
     return n < len ? n : len;
 }
 
-/* Length of the part in front whose blocks are all zero, or all not. */
+/* Return the length of the first part of @p whose blocks are either all zero or all not zero. */
 static size_t next_part(const uint8_t *p, size_t len, uint64_t off, bool *zero)
 {
     size_t n = in_block(off, len);
@@ -55,7 +55,7 @@ bool sparse_start(struct sparse *s, const struct output *out, struct blobseal_si
 {
     if (out->stream || sink->pwrite == NULL) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s cannot have holes: --sparse is for files", out->path);
-        blobseal_hint(err, "name a file with -o, or leave --sparse out");
+        blobseal_hint(err, "name a file with -o, or omit --sparse");
         return false;
     }
     s->file = *sink;

@@ -1,29 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the sealer says of a blob: --name, --type and --annotation, and how it is shown. */
-#include <stdio.h>
+/* --name, --type and --annotation, and how metadata is printed. */
+#include "tools/common/arguments.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+/* ---- Options ------------------------------------------------------------------------------------------------------- */
 
-/* ---- Options ---------------------------------------------------------------------------------------------------- */
-
-static int add_annotation(struct meta_args *m, const char *arg)
+static int add_annotation(const struct ui *ui, struct metadata_args *m, const char *arg)
 {
     const char *equals = strchr(arg, '=');
     size_t n = m->metadata.num_annotations;
     char *name;
 
     if (equals == NULL || equals == arg)
-        return usage_error("--annotation takes NAME=VALUE, not %s", arg);
+        return usage_error(ui, "--annotation takes NAME=VALUE, not %s", arg);
     if (n == COUNT(m->annotations))
-        return usage_error("a blob has at most %zu annotations", COUNT(m->annotations));
+        return usage_error(ui, "a blob has at most %zu annotations", COUNT(m->annotations));
     name = strndup(arg, (size_t)(equals - arg));
     if (name == NULL) {
         struct blobseal_error err;
 
         (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "keep an annotation: no memory");
-        return report_error(&err);
+        return report_error(ui, &err);
     }
     m->annotations[n] = (struct blobseal_annotation){name, equals + 1};
     m->metadata.annotations = m->annotations;
@@ -31,41 +30,37 @@ static int add_annotation(struct meta_args *m, const char *arg)
     return EXIT_OK;
 }
 
-bool meta_option(struct meta_args *m, int option, const char *arg, int *code)
+bool metadata_option(const struct ui *ui, struct metadata_args *m, int option, const char *arg, int *code)
 {
     *code = EXIT_OK;
-    m->metadata.size = sizeof m->metadata;
-    switch (option) {
-    case OPT_NAME:
-        m->metadata.name = arg;
-        return true;
-    case OPT_TYPE:
-        m->metadata.type = arg;
-        return true;
-    case OPT_ANNOTATION:
-        *code = add_annotation(m, arg);
-        return *code == EXIT_OK;
-    default:
+    if (option != OPT_NAME && option != OPT_TYPE && option != OPT_ANNOTATION)
         return false;
-    }
+    m->metadata.size = sizeof m->metadata; /* there is metadata to seal */
+    if (option == OPT_NAME)
+        m->metadata.name = arg;
+    else if (option == OPT_TYPE)
+        m->metadata.type = arg;
+    else
+        *code = add_annotation(ui, m, arg);
+    return true;
 }
 
-void meta_args_clear(struct meta_args *m)
+void metadata_clear(struct metadata_args *m)
 {
     for (size_t i = 0; i < m->metadata.num_annotations; i++)
         free((void *)m->annotations[i].name);
-    *m = (struct meta_args){0};
+    *m = (struct metadata_args){0};
 }
 
-/* ---- Showing ---------------------------------------------------------------------------------------------------- */
+/* ---- Printing ------------------------------------------------------------------------------------------------------ */
 
-/* The sealer chose the text: a terminal must not obey it. */
+/* The sealer chose the text, and a terminal must not obey it. */
 static const char *harmless(char buf[BLOBSEAL_MAX_METADATA + 1], const char *text)
 {
     return printable(buf, BLOBSEAL_MAX_METADATA + 1, text);
 }
 
-void meta_print(const struct blobseal_metadata *metadata)
+void metadata_print(const struct blobseal_metadata *metadata)
 {
     char name[BLOBSEAL_MAX_METADATA + 1], value[BLOBSEAL_MAX_METADATA + 1];
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Verbs that take many files, each on its own: a file that fails does not keep the others from their turn. Folders stand for the
- * blobs below them, in the order of their names, so that two runs over the same files say the same.
+ * Several files, each processed independently: one that fails does not stop the others. A folder stands for the blobs below it
+ * in the order of their names, so that two runs over the same files print the same.
  */
 #define _GNU_SOURCE /* fts(3) */
+#include "tools/common/files.h"
+
 #include <errno.h>
 #include <fts.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
-
 struct tally {
+    struct ui *ui;
     file_fn fn;
     void *ctx;
     size_t num, failed;
@@ -29,11 +29,14 @@ static void count(struct tally *t, int code)
 
 static void visit(struct tally *t, const char *path)
 {
-    if (ferror(stdout) != 0) /* nobody reads the reports any more; the first that failed has said so */
+    bool is_stdin = strcmp(path, "-") == 0;
+
+    if (ferror(stdout) != 0) /* the reports are lost; the first file that failed for this has reported it */
         return;
-    settings.file = strcmp(path, "-") != 0 ? path : "standard input";
+    t->ui->file = is_stdin ? "standard input" : path;
+    t->ui->input = is_stdin ? NULL : path;
     count(t, t->fn(t->ctx, path));
-    settings.file = NULL;
+    t->ui->file = t->ui->input = NULL;
 }
 
 static void cannot_read(struct tally *t, const char *path, int sys_errno)
@@ -41,9 +44,9 @@ static void cannot_read(struct tally *t, const char *path, int sys_errno)
     struct blobseal_error err = {0};
 
     (void)fail(&err, BLOBSEAL_E_INPUT, sys_errno, "look into %s", path);
-    settings.file = path;
-    count(t, report_error(&err));
-    settings.file = NULL;
+    t->ui->file = path;
+    count(t, report_error(t->ui, &err));
+    t->ui->file = NULL;
 }
 
 static bool is_sealed(const FTSENT *e)
@@ -54,7 +57,10 @@ static bool is_sealed(const FTSENT *e)
     return e->fts_namelen > n && memcmp(e->fts_name + e->fts_namelen - n, suffix, n) == 0;
 }
 
-/* A link to a file is that file; to anything else it is left alone, so that no walk is endless. To nothing: a failure. */
+/*
+ * Return true for a link to a regular file, and for a link to nothing, which then is reported as a failure. Other links are
+ * ignored, so that no walk is endless.
+ */
 static bool leads_to_file(const FTSENT *e)
 {
     struct stat st;
@@ -73,7 +79,7 @@ static void visit_entry(struct tally *t, const FTSENT *e)
         if (is_sealed(e) && leads_to_file(e))
             visit(t, e->fts_path);
         break;
-    case FTS_NS: /* what was removed meanwhile need not have been a blob */
+    case FTS_NS: /* a file that was removed during the walk, and need not have been a blob */
         if (e->fts_errno == ENOENT && !is_sealed(e))
             break;
         cannot_read(t, e->fts_path, e->fts_errno);
@@ -82,7 +88,7 @@ static void visit_entry(struct tally *t, const FTSENT *e)
     case FTS_ERR:
         cannot_read(t, e->fts_path, e->fts_errno);
         break;
-    default: /* a folder before or behind its content; a pipe or a device, which could block for ever */
+    default: /* a folder before or after its content; a pipe or a device, which could block for ever */
         break;
     }
 }
@@ -109,12 +115,12 @@ static void walk(struct tally *t, char *path)
         cannot_read(t, path, errno);
     (void)fts_close(fts);
     if (t->num == before && ferror(stdout) == 0)
-        warn("%s: no file in this folder ends in .sealed", path);
+        warn(t->ui, "%s: no file in this folder ends in .sealed", path);
 }
 
-int files_each(char *const *paths, size_t num, bool folders, file_fn fn, void *ctx)
+int files_each(struct ui *ui, char *const *paths, size_t num, bool folders, file_fn fn, void *ctx)
 {
-    struct tally t = {.fn = fn, .ctx = ctx};
+    struct tally t = {.ui = ui, .fn = fn, .ctx = ctx};
     struct stat st;
 
     for (size_t i = 0; i < num; i++) {

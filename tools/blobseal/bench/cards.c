@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the page that show figures: each a picture, where there is one, and the table that says the same. */
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
 /* ---- One core ---------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running blobseal-bench: find it, read its JSON from one pipe and its progress from another, understand its end. */
+/* Running blobseal-bench: find it, read its JSON from one pipe and its progress from another, interpret its exit code. */
 #define _GNU_SOURCE /* prctl, pipe2 */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
 #define MAX_JSON     (32u << 20)
 #define PROGRAM      "blobseal-bench"
@@ -30,7 +30,7 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* Put @folder, @len bytes, and @rest together. False: no program has that name. */
+/* Join @folder of @len bytes and @rest. Return false if no program has that name. */
 static bool program_in(struct path *p, const char *folder, size_t len, const char *rest)
 {
     int n = snprintf(p->text, sizeof p->text, "%.*s/%s", (int)len, folder, rest);
@@ -38,7 +38,7 @@ static bool program_in(struct path *p, const char *folder, size_t len, const cha
     return n > 0 && (size_t)n < sizeof p->text && is_program(p->text);
 }
 
-/* Beside this program, or where it is installed. */
+/* Look in the folder of this program, and in the folder where it is installed relative to this one. */
 static bool near_us(struct path *p)
 {
     char self[4096];
@@ -76,7 +76,7 @@ static bool find_program(struct path *p, struct blobseal_error *err)
             return true;
         }
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "BLOBSEAL_BENCH names no program: %s", given);
-        blobseal_hint(err, "unset it, or let it name " PROGRAM);
+        blobseal_hint(err, "unset it, or set it to the path of " PROGRAM);
         return false;
     }
     if (near_us(p) || in_path(p))
@@ -90,13 +90,14 @@ static bool find_program(struct path *p, struct blobseal_error *err)
 /* ---- Running it -------------------------------------------------------------------------------------------------- */
 
 struct child {
+    const struct ui *ui;
     pid_t pid;
     int out, err;
     struct path program;
     struct bench_text *text;
     size_t cap;
     struct progress *progress;
-    char line[256]; /* of its standard error, as far as it is here */
+    char line[256]; /* of its standard error, as far as it was read */
     size_t line_len;
     char said[160]; /* its last line that is no progress */
 };
@@ -107,7 +108,7 @@ static void become(const struct child *c, char *const *argv, pid_t parent, const
     const struct sigaction by_default = {.sa_handler = SIG_DFL};
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    /* Whatever ends us, ends it. */
+    /* End it when this process ends, for whatever reason. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(CANNOT_START);
     (void)sigaction(SIGPIPE, &by_default, NULL);
@@ -131,7 +132,7 @@ static bool start(struct child *c, const struct bench_plan *plan, struct blobsea
     (void)snprintf(sizes, sizeof sizes, "--sizes=%s", plan->sizes);
     if (plan->quick)
         argv[n++] = quick;
-    if (settings.fips)
+    if (c->ui->fips)
         argv[n++] = fips;
     if (plan->threads[0] != '\0')
         argv[n++] = threads;
@@ -168,7 +169,7 @@ static bool is_step(const char *line, unsigned long *step, unsigned long *steps,
     return *end == ' ';
 }
 
-/* A line of its standard error: progress, or something to remember. */
+/* Handle a line of its standard error: progress, or a message to keep. */
 static void take_line(struct child *c)
 {
     unsigned long step, steps;
@@ -200,7 +201,7 @@ static bool read_lines(struct child *c)
     return n > 0;
 }
 
-/* The next piece of JSON from @fd. 0: that was all; -1: it is too long, there is no memory, or an error. */
+/* Read the next part of the JSON from @fd. Return 1; 0 at the end; -1 if it is too long, without memory, or after an error. */
 static int read_text(int fd, struct bench_text *text, size_t *cap)
 {
     char *more;
@@ -224,8 +225,8 @@ static int read_text(int fd, struct bench_text *text, size_t *cap)
     return n > 0 ? 1 : (int)n;
 }
 
-/* Until it has closed both pipes. */
-static bool listen_to(struct child *c, struct blobseal_error *err)
+/* Read until it has closed both pipes. */
+static bool read_pipes(struct child *c, struct blobseal_error *err)
 {
     struct pollfd fds[] = {{.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN}};
 
@@ -242,20 +243,20 @@ static bool listen_to(struct child *c, struct blobseal_error *err)
         if (fds[0].revents != 0)
             more = read_text(c->out, c->text, &c->cap);
         if (more < 0)
-            return fail(err, BLOBSEAL_E_INTERNAL, errno, "read what %s measured", c->program.text);
+            return fail(err, BLOBSEAL_E_INTERNAL, errno, "read the measurements of %s", c->program.text);
         if (more == 0)
             fds[0].fd = -1;
     }
     return true;
 }
 
-static bool understand(const struct child *c, int status, struct blobseal_error *err)
+static bool check_status(const struct child *c, int status, struct blobseal_error *err)
 {
     const char *colon = c->said[0] != '\0' ? ": " : "";
 
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        if (c->said[0] != '\0' && !settings.quiet)
-            warn("%s said: %s", PROGRAM, c->said);
+        if (c->said[0] != '\0' && !c->ui->quiet)
+            warn(c->ui, "%s reports: %s", PROGRAM, c->said);
         return true;
     }
     if (WIFSIGNALED(status))
@@ -269,18 +270,18 @@ static bool understand(const struct child *c, int status, struct blobseal_error 
     return false;
 }
 
-bool bench_measure(const struct bench_plan *plan, struct progress *progress, struct bench_text *text,
-                   struct blobseal_error *err)
+bool bench_measure(const struct ui *ui, const struct bench_plan *plan, struct progress *progress,
+                   struct bench_text *text, struct blobseal_error *err)
 {
-    struct child c = {.pid = -1, .out = -1, .err = -1, .text = text, .progress = progress};
+    struct child c = {.ui = ui, .pid = -1, .out = -1, .err = -1, .text = text, .progress = progress};
     int status = 0;
     bool ok;
 
     *text = (struct bench_text){0};
     if (!find_program(&c.program, err))
         return false;
-    progress_start(progress, "bench", PROGRAM, BLOBSEAL_SIZE_UNKNOWN);
-    ok = start(&c, plan, err) && listen_to(&c, err);
+    progress_start(progress, ui, PROGRAM, BLOBSEAL_SIZE_UNKNOWN);
+    ok = start(&c, plan, err) && read_pipes(&c, err);
     if (c.pid > 0) {
         if (!ok)
             (void)kill(c.pid, SIGKILL);
@@ -288,9 +289,9 @@ bool bench_measure(const struct bench_plan *plan, struct progress *progress, str
             ;
     }
     (void)progress_end(progress);
-    ok = ok && understand(&c, status, err);
+    ok = ok && check_status(&c, status, err);
     if (!ok)
-        blobseal_hint(err, "run %.160s alone to see all that it says", c.program.text);
+        blobseal_hint(err, "run %.160s by itself to see all of its messages", c.program.text);
     if (c.out >= 0)
         (void)close(c.out);
     if (c.err >= 0)

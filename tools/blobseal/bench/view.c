@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
 const struct bench_impl bench_impls[] = {
     {"vaes512", "blobseal, VAES-512", false}, {"vaes256", "blobseal, VAES-256", false},

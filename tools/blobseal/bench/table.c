@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
 /* ---- The machine ------------------------------------------------------------------------------------------------- */
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inputs: one file or standard input, and envelope files. */
+/* Inputs: a file or standard input, and envelope files. */
+#include "tools/common/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "cli.h"
 
 bool input_open(struct input *in, const char *path, struct blobseal_error *err)
 {
@@ -20,12 +19,10 @@ bool input_open(struct input *in, const char *path, struct blobseal_error *err)
     (void)printable(in->printable, sizeof in->printable, in->name);
     if (in->fd < 0 || fstat(in->fd, &in->before) != 0)
         return fail(err, BLOBSEAL_E_INPUT, errno, "open %s", in->name);
-    if (S_ISDIR(in->before.st_mode)) {
+    in->is_folder = S_ISDIR(in->before.st_mode);
+    if (in->is_folder) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a folder: an input is one file", in->name);
-        if (strcmp(settings.verb->name, "seal") == 0)
-            blobseal_hint(err, "pack it first: tar -C %.120s -c . | blobseal seal ...", in->name);
-        else
-            blobseal_hint(err, "name a blob in it; only blobseal scrub takes a folder");
+        blobseal_hint(err, "name a file in it");
         return false;
     }
     return blobseal_source_fd(&in->source, &in->state, in->fd, in->name, err) == BLOBSEAL_OK;
@@ -46,7 +43,7 @@ bool input_unchanged(const struct input *in, struct blobseal_error *err)
         return fail(err, BLOBSEAL_E_INPUT, errno, "look at %s again", in->name);
     if (now.st_size != in->before.st_size || !same_time(now.st_mtim, in->before.st_mtim)) {
         (void)fail(err, BLOBSEAL_E_INPUT, 0, "%s changed while it was read", in->name);
-        blobseal_hint(err, "no output was made; run it again when nobody writes to the file");
+        blobseal_hint(err, "no output was made; run it again when no program writes to the file");
         return false;
     }
     return true;
@@ -61,13 +58,6 @@ void input_close(struct input *in)
 bool starts_json(char c)
 {
     return c == '{' || c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-bool envelope_elsewhere(const char *name, struct blobseal_error *err)
-{
-    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s was sealed detached: its recipients stand in its envelope file", name);
-    blobseal_hint(err, "name that file instead of the blob");
-    return false;
 }
 
 bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err)
@@ -87,4 +77,9 @@ bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_e
     ok = ferror(f) == 0 || fail(err, BLOBSEAL_E_INPUT, errno, "read the envelope %s", path);
     (void)fclose(f);
     return ok;
+}
+
+bool same_file(const struct stat *a, const struct stat *b)
+{
+    return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How the page looks: light and dark as the reader's system is, in one column or two, and on paper. */
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
 const char bench_css[] =
     ":root{color-scheme:light "

@@ -1,39 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* -k KEY, and where the passphrase of an encrypted key comes from: a file, a descriptor, or the terminal. */
+/* -k KEY, and the passphrase of an encrypted key: from a file, a descriptor, or the terminal. */
+#include "tools/common/arguments.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <termios.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "tools/common/signals.h"
 
-bool keys_option(struct keys *keys, int option, const char *arg, int *code)
+/* ---- Options ------------------------------------------------------------------------------------------------------- */
+
+bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code)
 {
-    struct key_arg *last = keys->num > 0 ? &keys->args[keys->num - 1] : NULL;
     unsigned long fd;
 
     *code = EXIT_OK;
-    if (option == 'k') {
-        if (keys->num == COUNT(keys->args))
-            *code = usage_error("more than %zu keys", keys->num);
-        else
-            keys->args[keys->num++] = (struct key_arg){.ref = arg, .passphrase_fd = -1};
-        return *code == EXIT_OK;
-    }
     if (option != OPT_PASSPHRASE_FILE && option != OPT_PASSPHRASE_FD)
         return false;
-    if (last == NULL) {
-        *code = usage_error("a passphrase belongs behind the -k that it is for");
-    } else if (option == OPT_PASSPHRASE_FILE) {
-        last->passphrase_file = arg;
-    } else if (parse_number(arg, 0, 1 << 20, &fd)) {
-        last->passphrase_fd = (int)fd;
-    } else {
-        *code = usage_error("--passphrase-fd takes the number of a descriptor, not %s", arg);
-    }
-    return *code == EXIT_OK;
+    if (key == NULL)
+        *code = usage_error(ui, "the passphrase of a key belongs after its -k");
+    else if (option == OPT_PASSPHRASE_FILE)
+        key->passphrase_file = arg;
+    else if (parse_number(arg, 0, 1 << 20, &fd))
+        key->passphrase_fd = (int)fd;
+    else
+        *code = usage_error(ui, "--passphrase-fd takes the number of a descriptor, not %s", arg);
+    return true;
+}
+
+bool keys_option(const struct ui *ui, struct keys *keys, int option, const char *arg, int *code)
+{
+    if (option != 'k')
+        return passphrase_option(ui, keys->num > 0 ? &keys->args[keys->num - 1] : NULL, option, arg, code);
+    *code = EXIT_OK;
+    if (keys->num == COUNT(keys->args))
+        *code = usage_error(ui, "more than %zu keys", keys->num);
+    else
+        keys->args[keys->num++] = (struct key_arg){.ref = arg, .passphrase_fd = -1};
+    return true;
 }
 
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err)
@@ -60,16 +65,16 @@ void keys_close(struct keys *keys)
     keys->num = 0;
 }
 
-/* ---- Passphrases ------------------------------------------------------------------------------------------------ */
+/* ---- Passphrases --------------------------------------------------------------------------------------------------- */
 
-/* Read one line; what follows it is not looked at. */
+/* Read one line, byte by byte: later lines of a descriptor may be for another reader. */
 static bool read_line(int fd, char *buf, size_t cap, size_t *len, const char *from, struct blobseal_error *err)
 {
     char c;
 
     *len = 0;
     for (;;) {
-        ssize_t n = read(fd, &c, 1); /* byte by byte: a descriptor may hold more lines, for somebody else */
+        ssize_t n = read(fd, &c, 1);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -77,7 +82,7 @@ static bool read_line(int fd, char *buf, size_t cap, size_t *len, const char *fr
             return fail(err, BLOBSEAL_E_INPUT, errno, "read the passphrase from %s", from);
         if (n == 0 || c == '\n')
             break;
-        if (c == '\0') /* keygen would stop there, other tools would not */
+        if (c == '\0') /* some programs would stop there and others would not, so the passphrase would be ambiguous */
             return fail(err, BLOBSEAL_E_CONFIG, 0, "the passphrase in %s has a zero byte in it", from);
         if (*len + 1 >= cap)
             return fail(err, BLOBSEAL_E_CONFIG, 0, "the passphrase in %s is too long", from);
@@ -108,25 +113,12 @@ static bool from_file(const char *path, char *buf, size_t cap, size_t *len, stru
     return ok;
 }
 
-/* While a prompt is open: the terminal and how it was, for the signal handler. */
-static volatile int prompt_fd = -1;
-static struct termios prompt_before;
-
-void keys_restore_terminal(void)
-{
-    if (prompt_fd >= 0)
-        (void)tcsetattr(prompt_fd, TCSAFLUSH, &prompt_before);
-    prompt_fd = -1;
-}
-
 static bool from_terminal(const char *ref, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
-    struct termios silent;
-    bool ok;
-    bool somebody = isatty(STDERR_FILENO) || isatty(STDIN_FILENO);
-    int fd = somebody ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
+    bool ok, interactive = isatty(STDERR_FILENO) || isatty(STDIN_FILENO);
+    int fd = interactive ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
 
-    if (fd < 0 || tcgetattr(fd, &prompt_before) != 0) {
+    if (fd < 0 || !isatty(fd)) {
         if (fd >= 0)
             (void)close(fd);
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s is encrypted, and there is no terminal to ask on", ref);
@@ -134,13 +126,9 @@ static bool from_terminal(const char *ref, char *buf, size_t cap, size_t *len, s
         return false;
     }
     dprintf(fd, "Passphrase for %s: ", ref);
-    silent = prompt_before;
-    silent.c_lflag &= ~(tcflag_t)ECHO;
-    silent.c_lflag |= ECHONL;
-    prompt_fd = fd;
-    (void)tcsetattr(fd, TCSAFLUSH, &silent);
-    ok = read_line(fd, buf, cap, len, "the terminal", err);
-    keys_restore_terminal();
+    ok = signals_echo_off(fd) || fail(err, BLOBSEAL_E_INPUT, errno, "turn off the echo of the terminal");
+    ok = ok && read_line(fd, buf, cap, len, "the terminal", err);
+    signals_echo_on();
     (void)close(fd);
     return ok;
 }

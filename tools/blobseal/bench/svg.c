@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
 #define WIDTH 420.0
 

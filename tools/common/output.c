@@ -1,82 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outputs that are complete or absent. A file is written without a name (O_TMPFILE) where the file system can, otherwise
- * under a temporary one beside its place, and gets its name when all of it is there and on the disk.
+ * Outputs that are complete or absent. A file is written without a name (O_TMPFILE) if the file system supports that, otherwise
+ * under a temporary name in the same folder. It gets its name when all of it is written and on the disk.
  */
 #define _GNU_SOURCE /* O_TMPFILE, renameat2 */
+#include "tools/common/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "cli.h"
-
-/* ---- Signals ---------------------------------------------------------------------------------------------------- */
-
-/* What to remove when a signal ends the program: a name in a folder. An entry counts once its name is set. */
-static struct {
-    volatile int folder;
-    const char *volatile name;
-} temps[4];
-
-static void remember(const struct output *out)
-{
-    for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i].name == NULL) {
-            temps[i].folder = out->folder;
-            temps[i].name = out->temp;
-            return;
-        }
-}
-
-static void forget(struct output *out)
-{
-    for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i].name == out->temp)
-            temps[i].name = NULL;
-    out->temp[0] = '\0';
-}
-
-static void on_signal(int sig)
-{
-    for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i].name != NULL)
-            (void)unlinkat(temps[i].folder, temps[i].name, 0);
-    keys_restore_terminal();
-    _exit(EXIT_SIGNAL + sig);
-}
-
-void output_catch_signals(void)
-{
-    static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    struct sigaction action = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN}, before;
-
-    (void)sigfillset(&action.sa_mask);
-    for (size_t i = 0; i < COUNT(stops); i++) {
-        (void)sigaction(stops[i], NULL, &before);
-        if (before.sa_handler != SIG_IGN) /* nohup and background jobs of a shell */
-            (void)sigaction(stops[i], &action, NULL);
-    }
-    /* A closed pipe and a file size limit shall be errors of write() that we report. */
-    (void)sigaction(SIGPIPE, &ignore, NULL);
-    (void)sigaction(SIGXFSZ, &ignore, NULL);
-}
+#include "tools/common/signals.h"
 
 /* ---- Opening --------------------------------------------------------------------------------------------------- */
 
-mode_t output_mode(const struct input *in)
+mode_t masked_mode(mode_t wanted)
 {
     mode_t mask = umask(0);
 
     (void)umask(mask);
-    return (S_ISREG(in->before.st_mode) ? in->before.st_mode : (mode_t)0666) & 0666 & ~mask;
+    return wanted & ~mask;
 }
 
-/* Open the folder that out->path lies in; names in it are then short, whatever the length of the path. */
+mode_t output_mode(const struct input *in)
+{
+    return masked_mode((S_ISREG(in->before.st_mode) ? in->before.st_mode : (mode_t)0666) & 0666);
+}
+
+static void remember(const struct output *out)
+{
+    signals_remember(out->folder, out->temp);
+}
+
+static void forget(struct output *out)
+{
+    signals_forget(out->temp);
+    out->temp[0] = '\0';
+}
+
+/* Open the folder of out->path, so that all later names are short, whatever the length of the path. */
 static bool open_folder(struct output *out, struct blobseal_error *err)
 {
     const char *slash = strrchr(out->path, '/');
@@ -93,7 +59,7 @@ static bool open_folder(struct output *out, struct blobseal_error *err)
     return true;
 }
 
-/* A fresh name beside out->name, in out->temp. */
+/* Put a new random name for the same folder into out->temp. */
 static bool temp_name(struct output *out, struct blobseal_error *err)
 {
     uint64_t r;
@@ -125,10 +91,10 @@ static bool open_file(struct output *out, struct blobseal_error *err)
     return true;
 }
 
-/* Whether @st is the file that @in reads. */
+/* Return true if @st describes the file that @in reads. */
 static bool is_input(const struct stat *st, const struct input *in)
 {
-    return in != NULL && S_ISREG(st->st_mode) && st->st_dev == in->before.st_dev && st->st_ino == in->before.st_ino;
+    return in != NULL && same_file(st, &in->before);
 }
 
 static bool input_and_output(const struct output *out, struct blobseal_error *err)
@@ -138,7 +104,9 @@ static bool input_and_output(const struct output *out, struct blobseal_error *er
     return false;
 }
 
-/* A pipe or a device, which is written as it comes. What was put in its place since it was looked at is not. */
+/*
+ * Open a pipe or a device, which is written as data comes. Refuse one that has taken the place of the one that was @seen.
+ */
 static bool open_stream(struct output *out, const struct stat *seen, struct blobseal_error *err)
 {
     struct stat st;
@@ -151,8 +119,16 @@ static bool open_stream(struct output *out, const struct stat *seen, struct blob
            fail(err, BLOBSEAL_E_EXISTS, 0, "%s was replaced meanwhile", out->path);
 }
 
-/* What is at out->path already, if anything. Sets out->stream and opens it where it is no regular file. */
-static bool look_at_existing(struct output *out, const struct input *in, struct blobseal_error *err)
+static bool refuse_device(const struct output *out, const char *hint, struct blobseal_error *err)
+{
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a block device, where an output cannot be complete or absent",
+               out->path);
+    blobseal_hint(err, "%s", hint != NULL ? hint : "write to standard output, and copy that: ... -o - | dd of=DEVICE");
+    return false;
+}
+
+/* Check what exists at out->path. If it is neither a regular file nor absent, open it as a stream. */
+static bool look_at_existing(struct output *out, const struct output_options *options, struct blobseal_error *err)
 {
     struct stat st;
 
@@ -161,42 +137,37 @@ static bool look_at_existing(struct output *out, const struct input *in, struct 
             return fail(err, BLOBSEAL_E_OUTPUT, errno, "create %s", out->path);
         if (lstat(out->path, &st) == 0 && !out->force)
             return fail(err, BLOBSEAL_E_EXISTS, 0, "%s exists (a symbolic link to nothing)", out->path);
-        return true; /* other trouble shows when the file is created */
+        return true; /* other errors are found when the file is created */
     }
-    if (is_input(&st, in))
+    if (is_input(&st, options->in))
         return input_and_output(out, err);
     if (S_ISREG(st.st_mode))
         return out->force || fail(err, BLOBSEAL_E_EXISTS, 0, "%s exists", out->path);
     if (S_ISDIR(st.st_mode))
         return fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a folder: an output is one file", out->path);
-    if (S_ISBLK(st.st_mode)) {
-        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a block device: it cannot be written completely or not at all",
-                   out->path);
-        blobseal_hint(err, "verify the blob first, then: blobseal open ... -o - | dd of=DEVICE");
-        return false;
-    }
+    if (S_ISBLK(st.st_mode))
+        return refuse_device(out, options->device_hint, err);
     return open_stream(out, &st, err);
 }
 
-bool output_open(struct output *out, const char *path, bool force, bool forced_tty, mode_t mode, const struct input *in,
-                 struct blobseal_error *err)
+bool output_open(struct output *out, const char *path, const struct output_options *options, struct blobseal_error *err)
 {
     struct stat st;
 
     *out = OUTPUT_NONE;
     out->path = path;
-    out->force = force;
-    out->mode = mode;
+    out->force = options->force;
+    out->mode = options->mode;
     if (strcmp(path, "-") == 0) {
         out->path = "standard output";
         out->fd = STDOUT_FILENO;
         out->stream = true;
-        if (fstat(out->fd, &st) == 0 && is_input(&st, in))
+        if (fstat(out->fd, &st) == 0 && is_input(&st, options->in))
             return input_and_output(out, err);
-    } else if (!look_at_existing(out, in, err)) {
+    } else if (!look_at_existing(out, options, err)) {
         return false;
     }
-    if (out->stream && isatty(out->fd) && !forced_tty) {
+    if (out->stream && isatty(out->fd) && !options->to_terminal) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "not writing binary data to the terminal");
         blobseal_hint(err, "use -o FILE, or -o - to force it");
         return false;
@@ -227,7 +198,7 @@ bool output_sink(const struct output *out, struct blobseal_sink *sink, struct bl
 {
     if (blobseal_sink_fd(sink, state, out->fd, out->path, err) != BLOBSEAL_OK)
         return false;
-    if (out->stream) /* standard output can be a file at any offset, or one that gets only what is verified, in order */
+    if (out->stream) /* standard output can be a file at any offset, and gets verified data in order */
         sink->pwrite = NULL;
     return true;
 }
@@ -251,7 +222,7 @@ bool output_write(struct output *out, const void *data, size_t len, struct blobs
 
 /* ---- Naming ----------------------------------------------------------------------------------------------------- */
 
-/* Give an O_TMPFILE file the name @to. */
+/* Give a file without a name the name @to. */
 static bool link_unnamed(const struct output *out, const char *to)
 {
     char self[64];
@@ -261,8 +232,8 @@ static bool link_unnamed(const struct output *out, const char *to)
 }
 
 /*
- * Move out->temp to its place; without @force only if the place is free. A file that is replaced keeps out->temp as its name
- * until the new one is safe.
+ * Rename out->temp to out->name; without out->force only if that name is free. A file that is replaced has the name out->temp
+ * until the new file is safe.
  */
 static bool place_temp(struct output *out)
 {
@@ -276,17 +247,17 @@ static bool place_temp(struct output *out)
         out->replaced = fstatat(f, out->temp, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode);
         if (out->replaced)
             return true;
-        (void)renameat2(f, out->temp, f, out->name, RENAME_EXCHANGE); /* a folder appeared: it stays */
+        (void)renameat2(f, out->temp, f, out->name, RENAME_EXCHANGE); /* it is a folder, which is not replaced: undo */
         errno = EISDIR;
         return false;
     }
     if (renameat2(f, out->temp, f, out->name, RENAME_NOREPLACE) == 0)
         return true;
-    if (out->force && errno != ENOENT) { /* a file system that cannot exchange names */
+    if (out->force && errno != ENOENT) { /* the file system cannot exchange names */
         out->drop_old = renameat(f, out->temp, f, out->name) == 0;
         return out->drop_old;
     }
-    if (errno != EINVAL && errno != ENOSYS) /* or that has no such flags: linkat() is as strict */
+    if (errno != EINVAL && errno != ENOSYS) /* otherwise it does not know the flags: linkat() does not replace either */
         return false;
     return linkat(f, out->temp, f, out->name, 0) == 0 && unlinkat(f, out->temp, 0) == 0;
 }
@@ -297,7 +268,7 @@ static bool give_name(struct output *out, struct blobseal_error *err)
 
     if (unnamed && !out->force)
         return link_unnamed(out, out->name);
-    if (unnamed) { /* a link never replaces: take a temporary name first */
+    if (unnamed) { /* linkat() never replaces: take a temporary name first */
         if (!temp_name(out, err) || !link_unnamed(out, out->temp)) {
             out->temp[0] = '\0';
             return false;
@@ -311,7 +282,7 @@ static bool give_name(struct output *out, struct blobseal_error *err)
     return true;
 }
 
-/* Make the name durable. Where the folder may be written but not read, the file's own journal entry must do. */
+/* Make the name durable. If the folder can be written but not read, syncing the file has to be enough. */
 static bool sync_folder(const struct output *out, struct blobseal_error *err)
 {
     int fd = openat(out->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -328,10 +299,10 @@ static bool sync_folder(const struct output *out, struct blobseal_error *err)
     return ok;
 }
 
-/* Undo naming, because something that belongs to it failed: what was there before is there again. */
+/* Undo the naming after a failure: the file from before gets its name back. */
 static void withdraw(struct output *out)
 {
-    if (out->drop_old) /* what was there before is gone; what took its place is whole, and stays */
+    if (out->drop_old) /* the old file is gone; the new one is complete, and stays */
         return;
     if (out->committed && out->replaced)
         (void)renameat(out->folder, out->temp, out->folder, out->name);
@@ -342,7 +313,7 @@ static void withdraw(struct output *out)
     out->committed = out->replaced = false;
 }
 
-/* Let go of what was replaced. */
+/* Remove the file that was replaced. */
 static void settle(struct output *out)
 {
     if (out->replaced) {
@@ -352,14 +323,14 @@ static void settle(struct output *out)
     out->replaced = false;
 }
 
-/* All bytes and the mode, on the disk. */
+/* Set the mode, and wait until the data is on the disk. */
 static bool finish(const struct output *out, struct blobseal_error *err)
 {
     return out->stream || (fchmod(out->fd, out->mode) == 0 && fsync(out->fd) == 0) ||
            fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
 }
 
-/* Name and close what is finished. */
+/* Name and close a finished file. */
 static bool publish(struct output *out, struct blobseal_error *err)
 {
     int fd = out->fd;
@@ -386,7 +357,7 @@ bool output_commit_both(struct output *first, struct output *second, struct blob
 
     if (!finish(first, err) || (second != NULL && !finish(second, err)))
         return false;
-    /* A signal finds all names or none. Once they are given it comes too late: the work is done. */
+    /* A signal must find all names given or none. After that it comes too late: the work is done. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &before);
     if (!publish(first, err) || (second != NULL && !publish(second, err))) {

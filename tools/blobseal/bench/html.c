@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "tools/blobseal/bench/bench.h"
 
 void bench_print_escaped(FILE *to, const char *text)
 {

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the verbs of blobseal share, one section per .c file. */
+#ifndef BLOBSEAL_VERBS_H
+#define BLOBSEAL_VERBS_H
+
+#include "tools/common/arguments.h"
+#include "tools/common/common.h"
+#include "tools/common/files.h"
+
+/* ---- main.c: the table of verbs ---------------------------------------------------------------------------------- */
+
+struct verb {
+    const char *name;
+    const char *summary;
+    const char *usage; /* the whole help text after "Usage: " */
+    int (*run)(struct ui *ui, int argc, char **argv);
+    const struct option *options;
+    const char *words; /* one of these follows the verb, such as "add remove"; NULL: none */
+};
+
+/* All of them, ended by NULL. */
+extern const struct verb *const verbs[];
+
+extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub, verb_doctor,
+    verb_recipients, verb_rewrap, verb_completion, verb_bench;
+
+/* Values of the long options without a letter, beside those of tools/common. */
+enum {
+    OPT_DETACHED = OPT_OWN,
+    OPT_NO_CHECKSUMS,
+    OPT_SLOT_SIZE,
+    OPT_OAEP,
+    OPT_ENVELOPE,
+    OPT_JWE,
+    OPT_RSA,
+    OPT_PUB,
+    OPT_RANGE,
+    OPT_SPARSE,
+    OPT_TO,
+    OPT_KID,
+    OPT_DROP,
+    OPT_ONLY,
+    OPT_REWRITE,
+    OPT_MIN_GENERATION,
+    OPT_ZSTD,
+    OPT_RAW,
+    OPT_QUICK,
+    OPT_THREADS,
+    OPT_SIZES,
+    OPT_HTML,
+    OPT_JSON_OUT,
+    OPT_COMPARE,
+    OPT_FROM,
+};
+
+/* ---- job.c: keys, one input, optionally an output, threads, progress --------------------------------------------- */
+
+struct job {
+    struct ui *ui;
+    /* What was requested. */
+    struct keys keys;
+    const char *in_path, *envelope_path;
+    const char *out_path; /* NULL: by default */
+    char default_out[4096];
+    const char *device_hint; /* see struct output_options */
+    bool force;
+    bool raw; /* return zstd content as it is stored */
+    unsigned threads;
+    uint64_t min_generation;
+    struct progress progress;
+    /* What is open. */
+    struct input in;
+    struct output out;
+    char *envelope;
+    size_t envelope_len;
+    struct blobseal_reader *reader;
+};
+
+/* A job with nothing open yet. */
+#define JOB_NONE(the_ui) ((struct job){.ui = (the_ui), .in = INPUT_NONE, .out = OUTPUT_NONE})
+
+/* Take an option that only one verb has. Return EXIT_OK, also for an unknown option, or the exit code to end with. */
+typedef int (*job_option_fn)(void *ctx, int option, const char *arg);
+
+/* Parse the command line: shared options, those of @own (NULL: none), and one input. Return EXIT_OK or a code to end with. */
+int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx);
+int job_need_key(const struct job *j);
+/* Refuse --json if the data goes to standard output. */
+int job_check_output(const struct job *j);
+
+/* Open keys, input and envelope; the output, by default j->default_out; the blob. job_finish() closes all of them. */
+bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_error *err);
+bool job_open_output(struct job *j, struct blobseal_error *err);
+bool job_open_reader(struct job *j, struct blobseal_error *err);
+
+/* Report @err unless @ok, close everything, and return the exit code. */
+int job_finish(struct job *j, bool ok, const struct blobseal_error *err);
+
+/* ---- report.c: what verbs print about a blob --------------------------------------------------------------------- */
+
+/* The report of seal, open and verify. */
+struct report {
+    const char *schema;
+    const char *in, *out; /* out NULL: no member */
+    uint64_t plain_bytes, sealed_bytes;
+    bool zstd;             /* the content is compressed */
+    uint64_t stored_bytes; /* to this size              */
+    const uint8_t *blob_id;
+    uint64_t generation;
+    const struct blobseal_recipient *recipients;
+    size_t num_recipients;
+    const struct blobseal_metadata *metadata; /* NULL: no member */
+    double seconds;
+    bool is_range; /* a part of the content only */
+    uint64_t range_off, range_len;
+};
+
+/* Return the report of a job that read a blob. */
+struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds);
+/* Print it as JSON. Errors: E_OUTPUT. */
+bool report_print(const struct report *r, struct blobseal_error *err);
+
+/* "  zstd 41.2%": the compressed size by the original one; empty if the content is not compressed. Return @buf. */
+const char *report_ratio(char buf[32], const struct report *r);
+
+/* Content type of struct blobseal_info. */
+#define CONTENT_ZSTD 1u
+
+/* Warn about an envelope on stderr. @notes: BLOBSEAL_NOTE_... */
+void report_notes(const struct ui *ui, const char *name, uint32_t notes);
+
+/* Print the rest of a line: algorithm (at least @width wide), key id, and the region if there is one. */
+void report_recipient(const struct blobseal_recipient *r, int width);
+
+/* Fill @err for a blob without an envelope of its own, if the envelope is what would be shown or changed. Return false. */
+bool envelope_elsewhere(const char *name, struct blobseal_error *err);
+
+/* ---- change.c: what `recipients` and `rewrap` share: changing the envelopes of files ----------------------------- */
+
+struct change_request {
+    struct ui *ui;
+    struct keys keys, to;                      /* -k and --to */
+    struct keys *last;                         /* that an option about a key belongs to */
+    const char *kids[BLOBSEAL_MAX_RECIPIENTS]; /* to remove */
+    size_t num_kids;
+    bool rewrite;
+    bool access_removed; /* a recipient was removed from at least one file */
+    uint32_t slot_capacity;
+    struct blobseal_change change;
+};
+
+#define CHANGE_OPTIONS                                                                                                 \
+    {"to", required_argument, NULL, OPT_TO}, {"oaep", required_argument, NULL, OPT_OAEP},                              \
+        {"min-generation", required_argument, NULL, OPT_MIN_GENERATION}, {"dry-run", no_argument, NULL, 'n'},          \
+        {"rewrite", no_argument, NULL, OPT_REWRITE}, {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},            \
+    {                                                                                                                  \
+        "drop", required_argument, NULL, OPT_DROP                                                                      \
+    }
+
+/* Take one of KEY_OPTIONS or CHANGE_OPTIONS. Return EXIT_OK, also for other options, or a code to end with. */
+int change_option(struct change_request *r, int option, const char *arg);
+
+/* Add @kid to the recipients to remove. */
+int change_remove(struct change_request *r, const char *kid);
+
+/* Open the keys, change all files, close the keys; return the exit code. */
+int change_files(struct change_request *r, char *const *paths, size_t num);
+
+/* ---- change_file.c: one file of them ----------------------------------------------------------------------------- */
+
+/* Change the envelope of the file @name. @result: release with blobseal_change_result_free(), also after an error. */
+bool change_one_file(const struct change_request *r, const char *name, struct blobseal_change_result **result,
+                     struct blobseal_error *err);
+
+#endif

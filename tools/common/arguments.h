@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arguments that need more than parsing: keys with their passphrases, and metadata. */
+#ifndef BLOBSEAL_ARGUMENTS_H
+#define BLOBSEAL_ARGUMENTS_H
+
+#include "tools/common/common.h"
+
+/* ---- keys.c: -k and passphrases ---------------------------------------------------------------------------------- */
+
+struct key_arg {
+    const char *ref;
+    const char *passphrase_file;
+    int passphrase_fd; /* -1: none */
+    enum blobseal_oaep oaep;
+};
+
+struct keys {
+    size_t num;
+    struct key_arg args[BLOBSEAL_MAX_RECIPIENTS];
+    struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
+};
+
+/*
+ * Take @option if it is one of KEY_OPTIONS, and return true if it is. *@code is then EXIT_OK, or that of a usage error that was
+ * reported.
+ */
+bool keys_option(const struct ui *ui, struct keys *keys, int option, const char *arg, int *code);
+/* The same for the two options about the passphrase of @key; NULL: there is no key that they could belong to. */
+bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code);
+
+bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err);
+void keys_close(struct keys *keys);
+
+/* A blobseal_passphrase_fn over a struct key_arg: read the passphrase from its file, descriptor or the terminal. */
+enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t *len, struct blobseal_error *err);
+
+/* ---- metadata.c: --name, --type and --annotation ----------------------------------------------------------------- */
+
+struct metadata_args {
+    struct blobseal_metadata metadata;
+    struct blobseal_annotation annotations[BLOBSEAL_MAX_ANNOTATIONS];
+};
+
+/* Take @option if it is one of these three; return value and @code as for keys_option(). */
+bool metadata_option(const struct ui *ui, struct metadata_args *m, int option, const char *arg, int *code);
+void metadata_clear(struct metadata_args *m);
+/* Print lines for people, without what a terminal could obey. NULL: nothing. */
+void metadata_print(const struct blobseal_metadata *metadata);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the programs share. This header: options, messages and exit codes, text, JSON, progress; beside it files.h (inputs and
+ * outputs), arguments.h (keys and metadata), signals.h and fips.h. Each section of a header is one .c file. Nothing here knows
+ * the verb that calls it: what differs between verbs comes in struct ui or as an argument.
+ */
+#ifndef BLOBSEAL_COMMON_H
+#define BLOBSEAL_COMMON_H
+
+#include <blobseal.h>
+#include <blobseal_provider.h> /* for blobseal_fail() and blobseal_hint() */
+#include <getopt.h>
+#include <stdio.h>
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* One run of a program as its user sees it. Passed to everything that writes messages or depends on common options. */
+struct ui {
+    const char *program;          /* for messages: "blobseal"                                                */
+    const char *verb;             /* or NULL before it is known                                              */
+    const char *usage;            /* the help text of the verb after "Usage: "                               */
+    const struct option *options; /* of the verb; or NULL                                                    */
+    bool json, quiet, fips;       /* set by next_option()                                                    */
+    const char *file;             /* of several files the current one, for messages; otherwise NULL          */
+    const char *input;            /* the path of the current input, for hints; NULL if it is not a file path */
+};
+
+/* ---- options.c: options of all verbs, and arguments that several verbs take -------------------------------------- */
+
+/* Values of long options without a letter. Those of a program start at OPT_OWN. */
+enum {
+    OPT_HELP = 'h',
+    OPT_JSON = 256,
+    OPT_FIPS,
+    OPT_PROGRESS,
+    OPT_PASSPHRASE_FILE,
+    OPT_PASSPHRASE_FD,
+    OPT_NAME,
+    OPT_TYPE,
+    OPT_ANNOTATION,
+    OPT_OWN = 512,
+};
+
+/* Options of every verb. */
+#define COMMON_OPTIONS                                                                                                 \
+    {"json", no_argument, NULL, OPT_JSON}, {"quiet", no_argument, NULL, 'q'}, {"fips", no_argument, NULL, OPT_FIPS},   \
+    {                                                                                                                  \
+        "help", no_argument, NULL, OPT_HELP                                                                            \
+    }
+
+#define PROGRESS_OPTION                                                                                                \
+    {                                                                                                                  \
+        "progress", required_argument, NULL, OPT_PROGRESS                                                              \
+    }
+
+#define KEY_OPTIONS                                                                                                    \
+    {"kek", required_argument, NULL, 'k'}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},          \
+    {                                                                                                                  \
+        "passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD                                                    \
+    }
+
+/*
+ * Return the next option of ui->options as getopt_long() does, -1 after the last one. Handle the common options here. Exit on
+ * --help, on an option that is unknown or incomplete, and if FIPS mode is requested but not available. FIPS mode is on before
+ * this returns -1, that is, before a verb uses a key.
+ */
+int next_option(struct ui *ui, int argc, char **argv);
+
+/* Return true if the verb has the long option @name. */
+bool has_option(const struct ui *ui, const char *name);
+
+/* Parse a decimal number from @min to @max. */
+bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out);
+
+/*
+ * Parse a number of bytes below 2^64 at *@text and advance *@text past it: decimal, with an optional unit K, M, G or T (or
+ * KiB, MiB ...) for powers of 1024.
+ */
+bool parse_bytes(const char **text, uint64_t *out);
+
+/* Parse the argument of an option. Return EXIT_OK, or report a usage error and return its exit code. */
+int jobs_option(const struct ui *ui, const char *arg, unsigned *out);
+int slot_size_option(const struct ui *ui, const char *arg, uint32_t *out);
+int min_generation_option(const struct ui *ui, const char *arg, uint64_t *out);
+int oaep_option(const struct ui *ui, const char *arg, enum blobseal_oaep *out);
+
+/* ---- errors.c: messages and exit codes --------------------------------------------------------------------------- */
+
+/* Exit codes: stable, see blobseal(1). */
+enum {
+    EXIT_OK = 0,
+    EXIT_INTERNAL = 1,
+    EXIT_USAGE = 2,
+    EXIT_AUTH = 3,
+    EXIT_NO_KEY = 4,
+    EXIT_UNAVAILABLE = 5,
+    EXIT_EXISTS = 6,
+    EXIT_INPUT = 7,
+    EXIT_OUTPUT = 8,
+    EXIT_PARTLY = 9,
+    EXIT_POLICY = 10,
+    EXIT_DENIED = 11,
+    EXIT_UNSUPPORTED = 12,
+    EXIT_SIGNAL = 128, /* + the number of the signal */
+};
+
+/* Report "PROGRAM: error: ... (E-USAGE)" with a hint at the help, with --json also as JSON, and return EXIT_USAGE. */
+int usage_error(const struct ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Report @err with its code and a hint, with --json also as blobseal.error/1 on stdout, and return the exit code. */
+int report_error(const struct ui *ui, const struct blobseal_error *err);
+
+/* Report @err on stderr only, because a JSON report has it already, and return the exit code. */
+int report_error_text(const struct ui *ui, const struct blobseal_error *err);
+
+/* Fill @err and return false. */
+bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Print a line on stderr that starts with "PROGRAM: warning: ". */
+void warn(const struct ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Flush stdout. Errors: E_OUTPUT. */
+bool stdout_flush(struct blobseal_error *err);
+
+/* Flush stdout, report an error of it, and return the exit code of a verb that only prints. */
+int stdout_finish(const struct ui *ui);
+
+/* ---- advice.c: the next step after an error ---------------------------------------------------------------------- */
+
+/*
+ * Return the hint for @err in terms of options and verbs, or "". Only options of the verb are mentioned. @buf may be used to
+ * hold it.
+ */
+const char *hint_for(const struct ui *ui, const struct blobseal_error *err, char *buf, size_t cap);
+
+/* ---- text.c: text and numbers for people ------------------------------------------------------------------------- */
+
+/* Copy as much of @text as fits, with '?' in place of what a terminal could obey. Return @buf. */
+const char *printable(char *buf, size_t cap, const char *text);
+
+/* "12.4 GiB" */
+const char *human_bytes(char buf[32], uint64_t bytes);
+/* "3.91 GB/s" */
+const char *human_rate(char buf[32], uint64_t bytes, double seconds);
+
+/* Write a blob id in hexadecimal. */
+void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN]);
+
+/* Return the seconds on a clock that does not jump. */
+double seconds_now(void);
+
+/* ---- json.c: one JSON object on stdout, written member by member ------------------------------------------------- */
+
+struct json {
+    bool first; /* what is written next is the first of its object or list */
+};
+
+void json_start(struct json *j, const char *schema);
+void json_text(struct json *j, const char *name, const char *value); /* NULL: null */
+void json_number(struct json *j, const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: null */
+void json_seconds(struct json *j, const char *name, double value);
+void json_bool(struct json *j, const char *name, bool value);
+void json_range(struct json *j, uint64_t offset, uint64_t length);
+void json_recipients(struct json *j, const struct blobseal_recipient *recipients, size_t num);
+void json_meta(struct json *j, const struct blobseal_metadata *metadata); /* NULL: no member */
+/* A list of objects: json_list(), for each of them json_item(), its members and json_item_end(), then json_list_end(). */
+void json_list(struct json *j, const char *name);
+void json_item(struct json *j);
+void json_item_end(struct json *j);
+void json_list_end(struct json *j);
+/* End the object and flush stdout. Errors: E_OUTPUT. */
+bool json_end(struct json *j, struct blobseal_error *err);
+
+/* ---- progress.c: --progress -------------------------------------------------------------------------------------- */
+
+enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE };
+
+struct progress {
+    enum progress_mode mode;
+    bool summary; /* a closing line for people is wanted; set by progress_start() */
+    const char *verb, *name;
+    uint64_t total; /* or BLOBSEAL_SIZE_UNKNOWN */
+    double started, shown;
+    bool on_line; /* an unfinished line is on the terminal */
+};
+
+/* Parse the argument of --progress. Return EXIT_OK, or report a usage error and return its exit code. */
+int progress_option(const struct ui *ui, struct progress *p, const char *arg);
+void progress_start(struct progress *p, const struct ui *ui, const char *name, uint64_t total);
+/* A blobseal_progress_fn over a struct progress. */
+bool progress_step(void *progress, uint64_t bytes_done);
+/* The same for work that is counted in steps; @name is the current one. */
+void progress_count(struct progress *p, unsigned long step, unsigned long steps, const char *name);
+/* Remove the line, and return the seconds since the start. */
+double progress_end(struct progress *p);
+
+#endif

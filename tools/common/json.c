@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One JSON object on standard output, written member by member. */
+#include "tools/common/common.h"
+
+#include <string.h>
+
+static bool is_utf8(const char *s)
+{
+    size_t left = strlen(s), len = 1;
+
+    for (; left > 0 && len > 0; left -= len, s += len)
+        len = blobseal_utf8_len((const uint8_t *)s, left);
+    return left == 0 && len > 0;
+}
+
+/* Return true for U+007F to U+009F: some terminals obey these characters. */
+static bool is_control(const unsigned char *c)
+{
+    return c[0] == 0x7F || (c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0);
+}
+
+/*
+ * Write a JSON string, with every control character as an escape. File names can hold any bytes: a name that is not UTF-8 is
+ * written as if it were Latin-1.
+ */
+static void put_string(const char *s)
+{
+    bool utf8 = is_utf8(s);
+
+    putchar('"');
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < ' ' || (c > '~' && !utf8))
+            printf("\\u%04x", c);
+        else if (is_control((const unsigned char *)s))
+            printf("\\u%04x", c == 0x7F ? c : (unsigned char)*++s);
+        else
+            putchar(c);
+    }
+    putchar('"');
+}
+
+/* ---- Objects and lists --------------------------------------------------------------------------------------------- */
+
+static void put_comma(struct json *j)
+{
+    if (!j->first)
+        putchar(',');
+    j->first = false;
+}
+
+static void put_name(struct json *j, const char *name)
+{
+    put_comma(j);
+    put_string(name);
+    putchar(':');
+}
+
+static void start(struct json *j, char bracket)
+{
+    putchar(bracket);
+    j->first = true;
+}
+
+static void end(struct json *j, char bracket)
+{
+    putchar(bracket);
+    j->first = false;
+}
+
+void json_start(struct json *j, const char *schema)
+{
+    start(j, '{');
+    json_text(j, "schema", schema);
+}
+
+void json_list(struct json *j, const char *name)
+{
+    put_name(j, name);
+    start(j, '[');
+}
+
+void json_list_end(struct json *j)
+{
+    end(j, ']');
+}
+
+void json_item(struct json *j)
+{
+    put_comma(j);
+    start(j, '{');
+}
+
+void json_item_end(struct json *j)
+{
+    end(j, '}');
+}
+
+bool json_end(struct json *j, struct blobseal_error *err)
+{
+    end(j, '}');
+    putchar('\n');
+    return stdout_flush(err);
+}
+
+/* ---- Members ------------------------------------------------------------------------------------------------------- */
+
+void json_text(struct json *j, const char *name, const char *value)
+{
+    put_name(j, name);
+    if (value != NULL)
+        put_string(value);
+    else
+        fputs("null", stdout);
+}
+
+void json_number(struct json *j, const char *name, uint64_t value)
+{
+    put_name(j, name);
+    if (value == BLOBSEAL_SIZE_UNKNOWN)
+        fputs("null", stdout);
+    else
+        printf("%llu", (unsigned long long)value);
+}
+
+void json_seconds(struct json *j, const char *name, double value)
+{
+    put_name(j, name);
+    printf("%.6f", value);
+}
+
+void json_bool(struct json *j, const char *name, bool value)
+{
+    put_name(j, name);
+    fputs(value ? "true" : "false", stdout);
+}
+
+void json_range(struct json *j, uint64_t offset, uint64_t length)
+{
+    put_name(j, "range");
+    start(j, '{');
+    json_number(j, "offset", offset);
+    json_number(j, "length", length);
+    json_item_end(j);
+}
+
+void json_recipients(struct json *j, const struct blobseal_recipient *recipients, size_t num)
+{
+    json_list(j, "recipients");
+    for (size_t i = 0; i < num; i++) {
+        json_item(j);
+        json_text(j, "kid", recipients[i].kid);
+        json_text(j, "alg", recipients[i].alg);
+        if (recipients[i].region != NULL)
+            json_text(j, "region", recipients[i].region);
+        json_item_end(j);
+    }
+    json_list_end(j);
+}
+
+void json_meta(struct json *j, const struct blobseal_metadata *metadata)
+{
+    if (metadata == NULL)
+        return;
+    put_name(j, "meta");
+    start(j, '{');
+    json_text(j, "name", metadata->name);
+    json_text(j, "type", metadata->type);
+    put_name(j, "annotations");
+    start(j, '{');
+    for (size_t i = 0; i < metadata->num_annotations; i++)
+        json_text(j, metadata->annotations[i].name, metadata->annotations[i].value);
+    json_item_end(j);
+    json_item_end(j);
+}
