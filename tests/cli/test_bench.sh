@@ -401,10 +401,10 @@ bad() { # bad EXIT-CODE CODE PATTERN: the stand-in on standard input makes the v
 }
 bad 1 E-INTERNAL "failed with exit code 1: no memory" <<<"cat '$recorded'; echo 'no memory' >&2; exit 1"
 bad 1 E-INTERNAL "ended by signal 11 .Segmentation fault." <<<"kill -SEGV \$\$"
-bad 1 E-INTERNAL "what blobseal-bench wrote is not JSON" <<<"echo rubbish"
-bad 1 E-INTERNAL "what blobseal-bench wrote is not JSON" <<<":"
-bad 1 E-INTERNAL "what blobseal-bench wrote is JSON, but not" <<<"echo '{}'"
-bad 1 E-INTERNAL "read what .* measured" <<<"exec cat /dev/zero"
+bad 1 E-INTERNAL "the output of blobseal-bench is not JSON" <<<"echo rubbish"
+bad 1 E-INTERNAL "the output of blobseal-bench is not JSON" <<<":"
+bad 1 E-INTERNAL "the output of blobseal-bench is JSON, but not" <<<"echo '{}'"
+bad 1 E-INTERNAL "read the measurements of" <<<"exec cat /dev/zero"
 printf '\177ELF' >"$tmp/bad"
 chmod 755 "$tmp/bad"
 BLOBSEAL_BENCH=$tmp/bad run bench
