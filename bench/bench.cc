@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Google Benchmark, as bench.h shows it to C. The only file in C++. */
+/* The interface of bench.h to Google Benchmark. The only file in C++. */
 #include "bench/bench.h"
 
 #include <benchmark/benchmark.h>
@@ -25,13 +25,15 @@ struct wanted {
 
 std::vector<wanted> cases;
 
-/* Progress on stderr: measurements that took their time, of all that will be made. Those that only find out how often to
- * loop are shorter. */
+/*
+ * Progress on stderr: the number of full measurements, of all that will be made. Measurements that only find out how
+ * often to loop are shorter.
+ */
 double min_seconds;
 unsigned repetitions;
 size_t made;
 
-void tell(const std::string &name, double seconds)
+void print_progress(const std::string &name, double seconds)
 {
     const size_t all = cases.size() * repetitions;
 
@@ -46,7 +48,7 @@ void run_case(benchmark::State &state, const wanted &w)
     struct bench b = {&state};
 
     w.fn(&b, w.arg);
-    tell(w.name, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    print_progress(w.name, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
 } // namespace
@@ -97,7 +99,7 @@ extern "C" void bench_fact(const char *name, const char *value)
     benchmark::AddCustomContext(name, value);
 }
 
-/* Repetitions of all cases in random order: what disturbs the machine for a while then disturbs no case alone. */
+/* Run the repetitions of all cases in random order, so that a temporary disturbance does not affect one case only. */
 extern "C" int bench_run(int argc, char **argv, const struct bench_plan *plan)
 {
     std::vector<std::string> words(argv, argv + 1);
@@ -108,7 +110,7 @@ extern "C" int bench_run(int argc, char **argv, const struct bench_plan *plan)
     words.push_back("--benchmark_min_time=" + std::to_string(min_seconds));
     words.push_back("--benchmark_repetitions=" + std::to_string(repetitions));
     words.push_back("--benchmark_enable_random_interleaving=true");
-    words.insert(words.end(), argv + 1, argv + argc); /* behind ours, so that they count */
+    words.insert(words.end(), argv + 1, argv + argc); /* after ours, so that they take precedence */
     for (std::string &word : words)
         args.push_back(&word[0]);
     argc = static_cast<int>(args.size());

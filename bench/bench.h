@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A view of Google Benchmark for programs in C, made by bench.cc, and what the files of this folder tell each other. A case
- * is a function that sets up, loops while bench_next() says so, and cleans up; it is called several times.
+ * An interface to Google Benchmark for C, implemented by bench.cc, and what the files of this folder share. A case is a
+ * function that sets up, loops while bench_next() returns true, and cleans up. It is called several times.
  */
 #ifndef BLOBSEAL_BENCH_H
 #define BLOBSEAL_BENCH_H
@@ -21,7 +21,7 @@ struct bench; /* one measurement under way */
 typedef void (*bench_fn)(struct bench *b, const void *arg);
 
 enum bench_clock {
-    BENCH_CPU_TIME, /* of the thread: what other programs take does not count */
+    BENCH_CPU_TIME, /* of the thread: time of other programs is not counted */
     BENCH_WALL_TIME,
 };
 
@@ -29,55 +29,58 @@ enum bench_clock {
 void bench_add(enum bench_clock clock, bench_fn fn, const void *arg, const char *name_format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Whether to do the work once more. Time counts from the first call to the one that answers false. */
+/* Return true to do the work once more. Time is measured from the first call to the one that returns false. */
 bool bench_next(struct bench *b);
 
-/* How much a turn of the loop does. Called behind the loop. */
+/* Set how much one iteration of the loop does. Call it after the loop. */
 void bench_bytes_each(struct bench *b, uint64_t bytes);
 void bench_items_each(struct bench *b, uint64_t items);
 
-/* A figure of the case's own, and a remark. */
+/* Add a figure of the case itself, and a remark. */
 void bench_figure(struct bench *b, const char *name, double value);
 void bench_remark(struct bench *b, const char *text);
 
-/* The case cannot be measured. Return at once behind it. */
+/* Report that the case cannot be measured. The case must return after it. */
 void bench_fail(struct bench *b, const char *why);
 
-/* Keep the compiler from dropping what was computed at @p. */
+/* Keep the compiler from removing the computation of what is at @p. */
 static inline void bench_keep(const void *p)
 {
     __asm__ volatile("" : : "r"(p) : "memory");
 }
 
-/* A fact about machine or program that goes into the report. */
+/* Add a fact about the machine or the program to the report. */
 void bench_fact(const char *name, const char *value);
 
-/* How much is measured, and what for. */
+/* What is measured. */
 struct bench_plan {
     bool quick;
     unsigned threads[32]; /* for the pipeline, in this order, ended by 0   */
     size_t sizes[32];     /* of single messages in bytes, ended by 0       */
 };
 
-/* Run all cases with the options of Google Benchmark in @argv. Answers an exit code. */
+/* Run all cases with the options of Google Benchmark in @argv. Return an exit code. */
 int bench_run(int argc, char **argv, const struct bench_plan *plan);
 
-/* ---- machine.c ----------------------------------------------------------------------------------------------------- */
+/* ---- machine.c --------------------------------------------------------------------------------------------------- */
 
-/* Facts that a report needs to be read elsewhere. */
+/* Add the facts without which the figures cannot be interpreted on another machine. */
 void add_facts(const struct bench_plan *plan);
 
-/* The clock of the core, and how fast it can do AES rounds alone: the ceiling of AES-GCM, but for what messages share. */
+/*
+ * Add the clock rate of the core, and the rate of AES rounds alone: the ceiling of AES-GCM, except for work that
+ * messages share.
+ */
 void add_ceiling(void);
 
-/* ---- keys.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- keys.c ------------------------------------------------------------------------------------------------------ */
 
 void add_keys(void);
 
-/* A private key of 3072 bits, the same each time; NULL: there is none. */
+/* Return a private key of 3072 bits, the same each time; NULL: it could not be made. */
 struct blobseal_kek *bench_kek(void);
 
-/* ---- ciphers.c, sums.c, blobs.c, reads.c ----------------------------------------------------------------------------- */
+/* ---- ciphers.c, sums.c, blobs.c, reads.c ------------------------------------------------------------------------- */
 
 void add_ciphers(const struct bench_plan *plan);
 void add_sums(void);

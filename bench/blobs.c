@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole blobs by the library's public functions, in memory. Large ones show how the pipeline grows with its threads; small ones
- * how long one takes, key loaded.
+ * Whole blobs in memory, by the public functions of the library. Large ones show how the throughput depends on the
+ * number of threads; small ones show how long one takes when the key is loaded.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,14 +24,14 @@ struct blob_case {
     bool open;
 };
 
-/* ---- Blobs in memory that is there already ------------------------------------------------------------------------ */
+/* ---- Blobs in memory allocated before ---------------------------------------------------------------------------- */
 
 struct room {
     uint8_t *p;
     size_t cap, len;
 };
 
-/* Workers write to places of their own; the end of the blob is the furthest of them. */
+/* Copy @len bytes to offset @off. Workers write to different places. */
 static enum blobseal_status room_pwrite(void *ctx, const void *buf, size_t len, uint64_t off,
                                         struct blobseal_error *err)
 {
@@ -78,9 +78,9 @@ static enum blobseal_status open_blob(struct room *plain, const struct room *sea
     return st;
 }
 
-/* ---- How long one takes ------------------------------------------------------------------------------------------------- */
+/* ---- Latencies --------------------------------------------------------------------------------------------------- */
 
-/* Durations of single turns, and what of them to tell: half are shorter than p50, one of a hundred is longer than p99. */
+/* Durations of single iterations. Half of them are shorter than p50, one in a hundred is longer than p99. */
 struct samples {
     double *us;
     size_t num;
@@ -101,7 +101,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void tell_samples(struct bench *b, struct samples *s)
+static void report_samples(struct bench *b, struct samples *s)
 {
     if (s->num == 0)
         return;
@@ -110,9 +110,9 @@ static void tell_samples(struct bench *b, struct samples *s)
     bench_figure(b, "p99_us", s->us[s->num * 99 / 100]);
 }
 
-/* ---- Cases --------------------------------------------------------------------------------------------------------------- */
+/* ---- Cases ------------------------------------------------------------------------------------------------------- */
 
-static void turns(struct bench *b, const struct blob_case *c, uint8_t *plain, struct room *sealed, struct samples *s)
+static void iterate(struct bench *b, const struct blob_case *c, uint8_t *plain, struct room *sealed, struct samples *s)
 {
     struct room back = {.p = plain, .cap = c->len};
     enum blobseal_status st = sealed->len == 0 ? seal(sealed, plain, c) : BLOBSEAL_OK;
@@ -130,7 +130,10 @@ static void turns(struct bench *b, const struct blob_case *c, uint8_t *plain, st
         bench_bytes_each(b, c->len);
 }
 
-/* Memory for a blob. That of the large ones stays from case to case: to get it takes longer than to seal what is in it. */
+/*
+ * Memory for a blob. That of large blobs is kept from case to case: allocating it takes longer than sealing its
+ * content.
+ */
 struct memory {
     uint8_t *plain;
     struct room sealed;
@@ -164,9 +167,9 @@ static void blob(struct bench *b, const void *arg)
     if (s.us == NULL || !get_memory(m, c->len) || bench_kek() == NULL) {
         bench_fail(b, "no memory, or no key");
     } else {
-        turns(b, c, m->plain, &m->sealed, &s);
+        iterate(b, c, m->plain, &m->sealed, &s);
         if (is_small)
-            tell_samples(b, &s);
+            report_samples(b, &s);
     }
     free(small.plain);
     free(small.sealed.p);
@@ -183,8 +186,8 @@ static const struct blob_case *keep(size_t len, unsigned threads, bool open)
 }
 
 /*
- * So long that the start of the threads and the operation on the private key, 3 ms together, are little of what 16 threads
- * take. It is in memory twice.
+ * Return a length with which starting the threads and using the private key, 3 ms together, is a small part of the time
+ * even for 16 threads. Two buffers of that length are allocated.
  */
 static size_t big_len(bool quick)
 {

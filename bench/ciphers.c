@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AES-256-GCM: each implementation of simd/ that this CPU can run, and peers. A run is what the pipeline gives a worker at a
- * time; a size is one message alone.
+ * AES-256-GCM: each implementation of simd/ that this CPU can run, and peers. A run is the unit of work of a pipeline
+ * worker; a size is a single message.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 #define PAGE_LEN   ((size_t)4096)
 #define CHUNK_LEN  ((size_t)16384)
-#define RUN_CHUNKS ((size_t)16) /* as many as in core/ */
+#define RUN_CHUNKS ((size_t)16) /* as in core/ */
 #define MAX_CASES  512
 
 struct cipher_case {
@@ -26,7 +26,10 @@ static size_t num_cases;
 
 static const uint8_t raw_key[BS_GCM_KEY_LEN] = {1, 2, 3}, nonce[BS_GCM_NONCE_LEN] = {4, 5, 6};
 
-/* A page and a half apart, so that reads and writes do not meet in the same sets of the cache. */
+/*
+ * Allocate whole pages, and room for the caller to start half a page later: so reads and writes do not compete for the
+ * same sets of the cache.
+ */
 static uint8_t *aligned(size_t len)
 {
     return aligned_alloc(PAGE_LEN, (len / PAGE_LEN + 3) * PAGE_LEN);
@@ -43,7 +46,7 @@ static void measure(struct bench *b, const struct cipher_case *c, struct bs_gcm_
     while (ok && bench_next(b))
         ok = c->open ? c->impl->open(key, &run, plain, sealed) : c->impl->seal(key, &run, sealed, plain);
     if (!ok)
-        bench_fail(b, "it failed");
+        bench_fail(b, "the operation failed");
     else
         bench_bytes_each(b, c->num * c->len);
 }

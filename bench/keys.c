@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RSA: wrapping and unwrapping a data key with OAEP-256, by OpenSSL as it is, its context included. And a key for blobs. */
+/*
+ * RSA: wrapping and unwrapping a data key with OAEP-256 by OpenSSL, including the setup of its context. And a key for
+ * blobs.
+ */
 #define _GNU_SOURCE /* mkostemp */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +22,7 @@
 struct key_case {
     unsigned bits;
     bool unwrap;
-    EVP_PKEY **key; /* made when it is first needed */
+    EVP_PKEY **key; /* generated when it is first needed */
 };
 
 static bool start(EVP_PKEY_CTX **ctx, EVP_PKEY *key, bool unwrap)
@@ -66,7 +69,7 @@ static void key_operation(struct bench *b, const void *arg)
     while (ok && bench_next(b))
         ok = c->unwrap ? unwrap(*c->key, wrapped, len) : wrap(*c->key, again, &n, secret);
     if (!ok)
-        bench_fail(b, "it failed");
+        bench_fail(b, "the operation failed");
     else
         bench_items_each(b, 1);
 }
@@ -74,7 +77,7 @@ static void key_operation(struct bench *b, const void *arg)
 void add_keys(void)
 {
     static const unsigned bits[] = {2048, 3072, 4096};
-    static EVP_PKEY *keys[3]; /* live as long as the program */
+    static EVP_PKEY *keys[3]; /* kept until the program ends */
     static struct key_case cases[6];
 
     for (size_t i = 0; i < 6; i++) {
@@ -84,9 +87,9 @@ void add_keys(void)
     }
 }
 
-/* ---- A key for blobs --------------------------------------------------------------------------------------------------- */
+/* ---- A key for blobs --------------------------------------------------------------------------------------------- */
 
-/* Keys come from files: so this one goes through one. */
+/* Make a key and open it from a temporary file, because key references name files. */
 static struct blobseal_kek *make_kek(void)
 {
     char path[] = "/tmp/blobseal-bench.XXXXXX";
@@ -108,7 +111,7 @@ static struct blobseal_kek *make_kek(void)
 
 struct blobseal_kek *bench_kek(void)
 {
-    static struct blobseal_kek *kek; /* lives as long as the program */
+    static struct blobseal_kek *kek; /* kept until the program ends */
 
     if (kek == NULL)
         kek = make_kek();

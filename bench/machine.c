@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the machine is, how fast its core's clock runs, and the AES rounds that it can do: what all other figures are read by. */
+/*
+ * Facts about the machine, the clock rate of a core, and the rate of AES rounds alone: the base of all other figures.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@
 
 /* ---- Facts ------------------------------------------------------------------------------------------------------- */
 
-/* The first line "model name : ..." of /proc/cpuinfo, which is a large file on large machines. */
+/* Read the first line "model name : ..." of /proc/cpuinfo, and not the rest, which is long on large machines. */
 static void cpu_model(char *out, size_t cap)
 {
     FILE *f = fopen("/proc/cpuinfo", "r");
@@ -80,11 +82,11 @@ void add_facts(const struct bench_plan *plan)
     bench_fact("blobseal_version", blobseal_version());
 }
 
-/* ---- The clock ------------------------------------------------------------------------------------------------------ */
+/* ---- The clock --------------------------------------------------------------------------------------------------- */
 
 /*
- * Additions that wait for each other take a cycle each on every CPU of today. Both operands are registers: adding a constant
- * is done by some CPUs when the instruction is decoded.
+ * A chain of dependent additions takes one cycle for each on every current CPU. Both operands are registers, because
+ * some CPUs add constants when they decode the instruction.
  */
 #if defined(__x86_64__)
 #    define ADD "add %1, %0\n\t"
@@ -109,18 +111,18 @@ static void clock_chain(struct bench *b, const void *arg)
     bench_items_each(b, 100ULL * turns);
 }
 #else
-#    define clock_chain NULL /* nobody has said how this CPU adds */
+#    define clock_chain NULL /* the instruction for this kind of CPU is not known here */
 #endif
 
-/* ---- The ceiling ------------------------------------------------------------------------------------------------------ */
+/* ---- The ceiling ------------------------------------------------------------------------------------------------- */
 
 #ifdef __x86_64__
 #    include <immintrin.h>
 
-#    define BLOCKS_IN_FLIGHT 12 /* vectors: hides the latency of a round, and leaves registers for what they need */
+#    define BLOCKS_IN_FLIGHT 12 /* vectors: enough to hide the latency of a round, with registers left for the key */
 #    define TURNS            100
 
-/* The 14 rounds of AES-256 on as many vectors, and nothing else. */
+/* The 14 rounds of AES-256 on that many vectors, and nothing else. */
 #    define CEILING(name, target_list, vector, set1, aes, remark)                                                      \
         __attribute__((target(target_list))) static void name(struct bench *b, const void *arg)                        \
         {                                                                                                              \

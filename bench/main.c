@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * blobseal-bench: measures, and reports as Google Benchmark does. `blobseal bench` runs it and draws what it says; alone it takes
- * all options of Google Benchmark as well, such as --benchmark_filter=aes.
+ * blobseal-bench: measure, and report like Google Benchmark. `blobseal bench` runs it and shows the results. Run by
+ * itself, it accepts all options of Google Benchmark, such as --benchmark_filter=aes.
  */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include <errno.h>
@@ -25,7 +25,7 @@ static unsigned count_cpus(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
-/* 1, 2, 4 ... and all CPUs. */
+/* Set 1, 2, 4 ... and the number of CPUs. */
 static void default_threads(struct bench_plan *plan)
 {
     unsigned cpus = count_cpus(), n = 0;
@@ -35,7 +35,7 @@ static void default_threads(struct bench_plan *plan)
     plan->threads[n] = cpus < MAX_THREADS ? cpus : MAX_THREADS;
 }
 
-/* Numbers from 1 to @max with commas between them. False: it is none, or too long. */
+/* Parse numbers from 1 to @max, separated by commas. Return false if the list is malformed or too long. */
 static bool parse_list(const char *text, size_t max, size_t *out, size_t cap)
 {
     char *end;
@@ -69,7 +69,7 @@ static bool parse_threads(const char *text, struct bench_plan *plan)
     return true;
 }
 
-/* The value of option @name in @arg, or NULL. */
+/* Return the value of the option @name in @arg, or NULL. */
 static const char *value_of(const char *arg, const char *name)
 {
     size_t len = strlen(name);
@@ -87,7 +87,7 @@ static bool start_fips_mode(void)
     return false;
 }
 
-/* Take our own options out of @argv. False: one of them is wrong. */
+/* Take the options of this program out of @argv. Return false if one of them is wrong. */
 static bool take_options(int *argc, char **argv, struct bench_plan *plan)
 {
     int kept = 1;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AES-256-GCM of intel-ipsec-mb, one message a call, as its interface has it. For comparison only: the library never uses it. */
+/*
+ * AES-256-GCM of intel-ipsec-mb, whose interface takes one message per call. For comparison only: blobseal never uses
+ * it.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +11,7 @@
 #include "bench/peers.h"
 
 struct state {
-    _Alignas(64) struct gcm_key_data key; /* the header does not ask for it, the code does */
+    _Alignas(64) struct gcm_key_data key; /* required by its code, though not by its header */
     _Alignas(64) struct gcm_context_data context;
     IMB_MGR *mgr;
 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Implementations of AES-256-GCM that others wrote, in the shape of an entry of our table. OpenSSL is one of ours. */
+/* Implementations of AES-256-GCM by others, as an entry of the table of simd/. OpenSSL has an entry there already. */
 #ifndef BLOBSEAL_BENCH_PEERS_H
 #define BLOBSEAL_BENCH_PEERS_H
 
 #include "simd/simd.h"
 
-/* Intel's multi-buffer library for IPsec, called for each message of a run. Only where it was found. */
+/* Intel's multi-buffer library for IPsec, called for each message of a run. Only if it was found. */
 extern const struct bs_gcm_impl peer_ipsec_mb;
 
 #endif

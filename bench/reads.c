@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random reads of an open blob: how long one takes, and how many a second several threads get out of one reader. */
+/* Random reads of an open blob: the time of one read, and the rate of several threads that share one reader. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@
 
 #define BLOB_LEN    ((size_t)64 << 20)
 #define MAX_THREADS 8
-#define BATCH       1000 /* reads of a thread in one turn of the loop */
+#define BATCH       1000 /* reads of a thread in one iteration of the loop */
 
 struct read_case {
     size_t len;
@@ -44,7 +44,7 @@ static enum blobseal_status blob_open(struct blob *b)
     return st;
 }
 
-/* The reader of all cases; NULL: there is none. Lives as long as the program. */
+/* Return the reader of all cases, which is kept until the program ends; NULL: there is none. */
 static struct blobseal_reader *shared_reader(void)
 {
     static struct blob blob;
@@ -54,7 +54,7 @@ static struct blobseal_reader *shared_reader(void)
     return blob.reader;
 }
 
-/* A thread's reads, at places that look random and are the same each time. */
+/* The reads of a thread, at pseudo-random offsets that are the same each time. */
 struct reads {
     struct blobseal_reader *reader;
     size_t len;

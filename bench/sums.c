@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What else passes over the bytes: copies, XXH3, and the SHA-256 that registries want of everything. */
+/* Other work on the same bytes: copying, XXH3, and SHA-256, which registries require. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +60,7 @@ static void sha256(struct bench *b, const void *arg)
     while (ok && bench_next(b))
         ok = EVP_Digest(p, LEN, digest, NULL, md, NULL) == 1;
     if (!ok)
-        bench_fail(b, "it failed");
+        bench_fail(b, "the operation failed");
     else
         bench_bytes_each(b, LEN);
     free(p);

@@ -108,7 +108,7 @@ fresh "noise"
 changed loaded.json 'c["load_avg"][0] = 1.4'
 run bench --from loaded.json
 expect_ok
-check "the load is named" grep -qx "noisy: the load was 1.40 on 2 CPUs when it began" "$out"
+check "the load is named" grep -qx "noisy: the load was 1.40 on 2 CPUs at the start" "$out"
 changed wild.json 'scale("aes-256-gcm/seal/vaes512/run-of-16KiB", 0.8, [1])'
 run bench --from wild.json -q
 expect_stdout "^noisy: 1 of 26 figures vary by more than 5 %"
@@ -120,10 +120,10 @@ fresh "less than everything"
 changed nothing.json 'del b[:]; b.append({"name": "other", "real_time": 1, "time_unit": "ns"})'
 run bench --from nothing.json --html nothing.html
 expect_ok
-expect_stdout "^nothing was measured that says how fast"
+expect_stdout "^no measurement shows how fast"
 changed noclock.json 'b[:] = [e for e in b if e["name"] != "clock/add-chain"]'
 run bench --from noclock.json
-expect_stdout "^clock +2.30 GHz: cycles of the clock that the system names"
+expect_stdout "^clock +2.30 GHz: cycles of the clock rate that the system reports"
 changed bare.json 'c.clear()'
 run bench --from bare.json
 expect_ok
@@ -290,7 +290,7 @@ expect_stdout "^  lost +0.90  aes-256-gcm/seal/vaes512/run-of-16KiB +10.8 GB/s, 
 expect_stdout "^  gained +1.25  rsa/unwrap/3072 +880.0 us, before 1.10 ms"
 expect_stderr "^blobseal: error: 1 of 25 measures lost more than 5 % against .* .E-POLICY."
 expect_stderr "^blobseal: hint: "
-page_is slow.html "Against $recorded" "1 lost more than 5 %, 1 gained as much"
+page_is slow.html "Compared with $recorded" "1 lost more than 5 %, 1 gained as much"
 title="where less is better"
 changed slow.json 'scale("rsa/unwrap/3072", 1.2)' 'scale("blob/seal/4096/real_time", 1.3)'
 run bench --from slow.json --compare "$recorded"

@@ -6,7 +6,7 @@
 
 #include "tools/blobseal/verbs.h"
 
-/* ---- Options ---------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 int change_remove(struct change_request *r, const char *kid)
 {
@@ -74,7 +74,7 @@ int change_option(struct change_request *r, int option, const char *arg)
     }
 }
 
-/* ---- Reporting ----------------------------------------------------------------------------------------------------- */
+/* ---- Reporting --------------------------------------------------------------------------------------------------- */
 
 static const char *action_name(enum blobseal_action action)
 {
@@ -162,9 +162,11 @@ static bool report(const char *name, const struct change_request *r, const struc
     return stdout_flush(err);
 }
 
-/* ---- Files --------------------------------------------------------------------------------------------------------- */
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
-/* After an output got its name, output_commit() leaves signals blocked: unblock them when the change has been reported. */
+/*
+ * After an output got its name, output_commit() leaves signals blocked: unblock them when the change has been reported.
+ */
 static int change_file(void *ctx, const char *name)
 {
     struct change_request *r = ctx;

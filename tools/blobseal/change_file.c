@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changing the envelope of one file: in place if it has two slots, otherwise as a new file that replaces the old one. What is
- * changed, and how a change in place survives a crash, is decided by the library.
+ * Changing the envelope of one file: in place if it has two slots, otherwise as a new file that replaces the old one.
+ * What is changed, and how a change in place survives a crash, is decided by the library.
  */
 #define _XOPEN_SOURCE 700 /* realpath() */
 #include <errno.h>
@@ -114,8 +114,9 @@ static void subject_close(struct subject *s)
 }
 
 /*
- * Check that the locked file still has its name, and that no other program wrote to it. Once there is an output, the name is
- * looked up in the folder of the output: somebody who can rename folders of the path could make the path lead elsewhere.
+ * Check that the locked file still has its name, and that no other program wrote to it. Once there is an output, the
+ * name is looked up in the folder of the output: somebody who can rename folders of the path could make the path lead
+ * elsewhere.
  */
 static bool still_there(const struct subject *s, struct blobseal_error *err)
 {
@@ -166,8 +167,8 @@ static bool write_blob(struct subject *s, const struct change_request *r, const 
 }
 
 /*
- * Copy the access control list. The permission bits for the group are a mask for its entries: without the list they would give
- * the group access.
+ * Copy the access control list. The permission bits for the group are a mask for its entries: without the list they
+ * would give the group access.
  */
 static bool keep_acl(const struct subject *s, struct blobseal_error *err)
 {

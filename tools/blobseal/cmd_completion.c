@@ -17,7 +17,7 @@ static const char usage[] =
 
 static const struct option options[] = {COMMON_OPTIONS, {0}};
 
-/* ---- Arguments of options ------------------------------------------------------------------------------------- */
+/* ---- Arguments of options ---------------------------------------------------------------------------------------- */
 
 /* The words that an option takes, or "" if a shell cannot know them. All other options take the name of a file. */
 static const struct {
@@ -56,7 +56,7 @@ static int letter_of(const struct option *o)
     return o->val > ' ' && o->val < 0x7F ? o->val : 0;
 }
 
-/* ---- Descriptions of options, from the help texts ------------------------------------------------------------- */
+/* ---- Descriptions of options, from the help texts ---------------------------------------------------------------- */
 
 /* Return the position of "--name" in the first column of a help line, "  -k, --kek KEY  ", or NULL. */
 static const char *find_option(const char *line, size_t len, const char *name)
@@ -110,7 +110,7 @@ static void put_quoted(const char *text, const char *quote, const char *escaped)
     }
 }
 
-/* ---- bash ------------------------------------------------------------------------------------------------------- */
+/* ---- bash -------------------------------------------------------------------------------------------------------- */
 
 /* Print the names of an option as a pattern of `case`. */
 static void bash_pattern(const struct option *o)
@@ -186,7 +186,7 @@ static void bash_script(void)
            "complete -o default -F _blobseal blobseal\n");
 }
 
-/* ---- zsh -------------------------------------------------------------------------------------------------------- */
+/* ---- zsh --------------------------------------------------------------------------------------------------------- */
 
 /* Print ":value:ACTION" for _arguments. */
 static void zsh_value(const struct option *o)
@@ -265,7 +265,7 @@ static void zsh_script(void)
            "fi\n");
 }
 
-/* ---- fish ------------------------------------------------------------------------------------------------------- */
+/* ---- fish -------------------------------------------------------------------------------------------------------- */
 
 static void fish_option(const struct verb *v, const struct option *o)
 {
@@ -309,7 +309,7 @@ static void fish_script(void)
     }
 }
 
-/* ---- The verb --------------------------------------------------------------------------------------------------- */
+/* ---- The verb ---------------------------------------------------------------------------------------------------- */
 
 static int run(struct ui *ui, int argc, char **argv)
 {

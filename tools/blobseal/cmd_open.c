@@ -119,7 +119,7 @@ static bool open_blob(struct request *r, struct blobseal_error *err)
     return ok && output_commit(&j->out, err) && report(r, plain_bytes, seconds, err);
 }
 
-/* ---- Options ---------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static bool parse_range(struct request *r, const char *arg)
 {

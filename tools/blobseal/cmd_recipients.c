@@ -37,7 +37,7 @@ static const char usage[] =
     "Example:\n"
     "  blobseal recipients add -k kek.pem --to backup.pub.pem disk.img.sealed\n";
 
-/* ---- list ------------------------------------------------------------------------------------------------------- */
+/* ---- list -------------------------------------------------------------------------------------------------------- */
 
 /* Inspect a blob, or a file that is an envelope. */
 static bool look(struct input *in, struct blobseal_info **info, struct blobseal_error *err)
@@ -112,7 +112,7 @@ static int list(const struct change_request *r, char *const *paths, size_t num)
     return files_each(r->ui, paths, num, false, list_file, &l);
 }
 
-/* ---- add, remove, repair ---------------------------------------------------------------------------------------- */
+/* ---- add, remove, repair ----------------------------------------------------------------------------------------- */
 
 static int add(struct change_request *r, char *const *paths, size_t num)
 {
@@ -138,7 +138,7 @@ static int repair(struct change_request *r, char *const *paths, size_t num)
     return change_files(r, paths, num);
 }
 
-/* ---- The verb --------------------------------------------------------------------------------------------------- */
+/* ---- The verb ---------------------------------------------------------------------------------------------------- */
 
 static int set_option(struct change_request *r, int option, const char *arg)
 {

@@ -63,7 +63,7 @@ static void keep(void *ctx, const struct blobseal_damage *d)
     s->num++;
 }
 
-/* ---- Reporting -------------------------------------------------------------------------------------------------- */
+/* ---- Reporting --------------------------------------------------------------------------------------------------- */
 
 static bool print_json(const struct subject *s, struct blobseal_error *err)
 {
@@ -149,7 +149,7 @@ static int damaged(const struct subject *s)
     return report_error_text(s->ui, &err);
 }
 
-/* ---- Scrubbing -------------------------------------------------------------------------------------------------- */
+/* ---- Scrubbing --------------------------------------------------------------------------------------------------- */
 
 static bool look(struct subject *s, struct request *r, struct blobseal_error *err)
 {

@@ -45,7 +45,7 @@ struct request {
     struct metadata_args metadata;
 };
 
-/* ---- Sealing ---------------------------------------------------------------------------------------------------- */
+/* ---- Sealing ----------------------------------------------------------------------------------------------------- */
 
 static void describe_recipients(struct blobseal_recipient *list, const struct request *r)
 {
@@ -150,7 +150,7 @@ static bool seal(struct request *r, struct blobseal_error *err)
     return ok;
 }
 
-/* ---- Options ---------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 /* "3", "19", "-5". */
 static bool parse_level(const char *arg, int *level)

@@ -16,8 +16,8 @@ const struct verb *const verbs[] = {&verb_keygen, &verb_seal,       &verb_open, 
                                     &verb_doctor, &verb_bench,      &verb_completion, NULL};
 
 /*
- * Open standard descriptors that are closed. Otherwise the next file would get such a number, and messages would be written into
- * it. The replacement fails when it is used: the input cannot be read, the outputs cannot be written.
+ * Open standard descriptors that are closed. Otherwise the next file would get such a number, and messages would be
+ * written into it. The replacement fails when it is used: the input cannot be read, the outputs cannot be written.
  */
 static void fill_standard_descriptors(void)
 {

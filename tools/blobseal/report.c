@@ -57,7 +57,7 @@ bool report_print(const struct report *r, struct blobseal_error *err)
     return json_end(&j, err);
 }
 
-/* ---- For people ---------------------------------------------------------------------------------------------------- */
+/* ---- For people -------------------------------------------------------------------------------------------------- */
 
 void report_notes(const struct ui *ui, const char *name, uint32_t notes)
 {

@@ -82,7 +82,10 @@ struct job {
 /* Take an option that only one verb has. Return EXIT_OK, also for an unknown option, or the exit code to end with. */
 typedef int (*job_option_fn)(void *ctx, int option, const char *arg);
 
-/* Parse the command line: shared options, those of @own (NULL: none), and one input. Return EXIT_OK or a code to end with. */
+/*
+ * Parse the command line: shared options, those of @own (NULL: none), and one input. Return EXIT_OK or a code to end
+ * with.
+ */
 int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx);
 int job_need_key(const struct job *j);
 /* Refuse --json if the data goes to standard output. */
@@ -132,7 +135,9 @@ void report_notes(const struct ui *ui, const char *name, uint32_t notes);
 /* Print the rest of a line: algorithm (at least @width wide), key id, and the region if there is one. */
 void report_recipient(const struct blobseal_recipient *r, int width);
 
-/* Fill @err for a blob without an envelope of its own, if the envelope is what would be shown or changed. Return false. */
+/*
+ * Fill @err for a blob without an envelope of its own, if the envelope is what would be shown or changed. Return false.
+ */
 bool envelope_elsewhere(const char *name, struct blobseal_error *err);
 
 /* ---- change.c: what `recipients` and `rewrap` share: changing the envelopes of files ----------------------------- */

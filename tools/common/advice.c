@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The next step after an error, in terms of options and verbs. The library only gives advice in neutral words. This is the one
- * place that translates it. A sentence that mentions an option is used only for a verb that has the option, so no verb has to
- * be known here.
+ * The next step after an error, in terms of options and verbs. The library only gives advice in neutral words. This is
+ * the one place that translates it. A sentence that mentions an option is used only for a verb that has the option, so
+ * no verb has to be known here.
  */
 #include "tools/common/common.h"
 
@@ -10,8 +10,8 @@
 #include <string.h>
 
 /*
- * In all texts "%s" stands for the subject of the advice, "%f" for the current input, or FILE if it is not a file path (a pipe,
- * or standard input that the shell redirected), and "%p" for the program.
+ * In all texts "%s" stands for the subject of the advice, "%f" for the current input, or FILE if it is not a file path
+ * (a pipe, or standard input that the shell redirected), and "%p" for the program.
  */
 struct sentence {
     const char *text;

@@ -21,8 +21,8 @@ struct keys {
 };
 
 /*
- * Take @option if it is one of KEY_OPTIONS, and return true if it is. *@code is then EXIT_OK, or that of a usage error that was
- * reported.
+ * Take @option if it is one of KEY_OPTIONS, and return true if it is. *@code is then EXIT_OK, or that of a usage error
+ * that was reported.
  */
 bool keys_option(const struct ui *ui, struct keys *keys, int option, const char *arg, int *code);
 /* The same for the two options about the passphrase of @key; NULL: there is no key that they could belong to. */

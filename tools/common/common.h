@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the programs share. This header: options, messages and exit codes, text, JSON, progress; beside it files.h (inputs and
- * outputs), arguments.h (keys and metadata), signals.h and fips.h. Each section of a header is one .c file. Nothing here knows
- * the verb that calls it: what differs between verbs comes in struct ui or as an argument.
+ * What the programs share. This header: options, messages and exit codes, text, JSON, progress; beside it files.h
+ * (inputs and outputs), arguments.h (keys and metadata), signals.h and fips.h. Each section of a header is one .c file.
+ * Nothing here knows the verb that calls it: what differs between verbs comes in struct ui or as an argument.
  */
 #ifndef BLOBSEAL_COMMON_H
 #define BLOBSEAL_COMMON_H
@@ -60,9 +60,9 @@ enum {
     }
 
 /*
- * Return the next option of ui->options as getopt_long() does, -1 after the last one. Handle the common options here. Exit on
- * --help, on an option that is unknown or incomplete, and if FIPS mode is requested but not available. FIPS mode is on before
- * this returns -1, that is, before a verb uses a key.
+ * Return the next option of ui->options as getopt_long() does, and -1 after the last one. Handle the common options here.
+ * Exit on the option for help, on an option that is unknown or incomplete, and if FIPS mode is requested but not
+ * available. FIPS mode is on before this returns -1, that is, before a verb uses a key.
  */
 int next_option(struct ui *ui, int argc, char **argv);
 
@@ -73,8 +73,8 @@ bool has_option(const struct ui *ui, const char *name);
 bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out);
 
 /*
- * Parse a number of bytes below 2^64 at *@text and advance *@text past it: decimal, with an optional unit K, M, G or T (or
- * KiB, MiB ...) for powers of 1024.
+ * Parse a number of bytes below 2^64 at *@text and advance *@text past it: decimal, with an optional unit K, M, G or T
+ * (or KiB, MiB ...) for powers of 1024.
  */
 bool parse_bytes(const char **text, uint64_t *out);
 
@@ -129,8 +129,8 @@ int stdout_finish(const struct ui *ui);
 /* ---- advice.c: the next step after an error ---------------------------------------------------------------------- */
 
 /*
- * Return the hint for @err in terms of options and verbs, or "". Only options of the verb are mentioned. @buf may be used to
- * hold it.
+ * Return the hint for @err in terms of options and verbs, or "". Only options of the verb are mentioned. @buf may be
+ * used to hold it.
  */
 const char *hint_for(const struct ui *ui, const struct blobseal_error *err, char *buf, size_t cap);
 
@@ -164,7 +164,9 @@ void json_bool(struct json *j, const char *name, bool value);
 void json_range(struct json *j, uint64_t offset, uint64_t length);
 void json_recipients(struct json *j, const struct blobseal_recipient *recipients, size_t num);
 void json_meta(struct json *j, const struct blobseal_metadata *metadata); /* NULL: no member */
-/* A list of objects: json_list(), for each of them json_item(), its members and json_item_end(), then json_list_end(). */
+/*
+ * A list of objects: json_list(), for each of them json_item(), its members and json_item_end(), then json_list_end().
+ */
 void json_list(struct json *j, const char *name);
 void json_item(struct json *j);
 void json_item_end(struct json *j);

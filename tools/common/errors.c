@@ -41,11 +41,11 @@ static int exit_code(enum blobseal_status status)
     }
 }
 
-/* ---- Printing ------------------------------------------------------------------------------------------------------ */
+/* ---- Printing ---------------------------------------------------------------------------------------------------- */
 
 /*
- * Return true if @text names @file: anywhere, if the name has a '.' or '/' and so is not an ordinary word; otherwise only at
- * the start of the text or before a colon.
+ * Return true if @text names @file: anywhere, if the name has a '.' or '/' and so is not an ordinary word; otherwise
+ * only at the start of the text or before a colon.
  */
 static bool names_file(const char *text, const char *file)
 {
@@ -135,7 +135,7 @@ void warn(const struct ui *ui, const char *format, ...)
     fprintf(stderr, "%s: warning: %s\n", ui->program, text);
 }
 
-/* ---- Errors of the programs themselves ----------------------------------------------------------------------------- */
+/* ---- Errors of the programs themselves --------------------------------------------------------------------------- */
 
 bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, ...)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several files, each processed independently: one that fails does not stop the others. A folder stands for the blobs below it
- * in the order of their names, so that two runs over the same files print the same.
+ * Several files, each processed independently: one that fails does not stop the others. A folder stands for the blobs
+ * below it in the order of their names, so that two runs over the same files print the same.
  */
 #define _GNU_SOURCE /* fts(3) */
 #include "tools/common/files.h"
@@ -58,8 +58,8 @@ static bool is_sealed(const FTSENT *e)
 }
 
 /*
- * Return true for a link to a regular file, and for a link to nothing, which then is reported as a failure. Other links are
- * ignored, so that no walk is endless.
+ * Return true for a link to a regular file, and for a link to nothing, which then is reported as a failure. Other links
+ * are ignored, so that no walk is endless.
  */
 static bool leads_to_file(const FTSENT *e)
 {

@@ -21,7 +21,9 @@ struct input {
 
 #define INPUT_NONE ((struct input){.fd = -1})
 
-/* Open @path (NULL or "-": standard input) as a source. Errors: E_INPUT; E_CONFIG for a folder, with in->is_folder set. */
+/*
+ * Open @path (NULL or "-": standard input) as a source. Errors: E_INPUT; E_CONFIG for a folder, with in->is_folder set.
+ */
 bool input_open(struct input *in, const char *path, struct blobseal_error *err);
 /* Check that a regular file has not changed since it was opened. Errors: E_INPUT. */
 bool input_unchanged(const struct input *in, struct blobseal_error *err);
@@ -42,9 +44,10 @@ bool same_file(const struct stat *a, const struct stat *b);
 typedef int (*file_fn)(void *ctx, const char *path);
 
 /*
- * Call @fn for each of @paths, also after failures, with ui->file and ui->input set. With @folders a path that is a folder
- * stands for all files below it whose names end in .sealed, sorted by name; a folder that cannot be read counts as a file that
- * failed. Return EXIT_OK if all succeeded; otherwise the code of the only file, or EXIT_PARTLY if there were several.
+ * Call @fn for each of @paths, also after failures, with ui->file and ui->input set. With @folders a path that is a
+ * folder stands for all files below it whose names end in .sealed, sorted by name; a folder that cannot be read counts
+ * as a file that failed. Return EXIT_OK if all succeeded; otherwise the code of the only file, or EXIT_PARTLY if there
+ * were several.
  */
 int files_each(struct ui *ui, char *const *paths, size_t num, bool folders, file_fn fn, void *ctx);
 
@@ -82,9 +85,9 @@ bool output_open(struct output *out, const char *path, const struct output_optio
                  struct blobseal_error *err);
 
 /*
- * Prepare to replace the file @path, whatever has that name when it is committed: nothing there is opened. A caller who checks
- * the old file first must look up out->name in out->folder, where the new file will get its name; @path can lead elsewhere by
- * then.
+ * Prepare to replace the file @path, whatever has that name when it is committed: nothing there is opened. A caller who
+ * checks the old file first must look up out->name in out->folder, where the new file will get its name; @path can lead
+ * elsewhere by then.
  */
 bool output_replace(struct output *out, const char *path, mode_t mode, struct blobseal_error *err);
 

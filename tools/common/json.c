@@ -20,8 +20,8 @@ static bool is_control(const unsigned char *c)
 }
 
 /*
- * Write a JSON string, with every control character as an escape. File names can hold any bytes: a name that is not UTF-8 is
- * written as if it were Latin-1.
+ * Write a JSON string, with every control character as an escape. File names can hold any bytes: a name that is not
+ * UTF-8 is written as if it were Latin-1.
  */
 static void put_string(const char *s)
 {
@@ -43,7 +43,7 @@ static void put_string(const char *s)
     putchar('"');
 }
 
-/* ---- Objects and lists --------------------------------------------------------------------------------------------- */
+/* ---- Objects and lists ------------------------------------------------------------------------------------------- */
 
 static void put_comma(struct json *j)
 {
@@ -106,7 +106,7 @@ bool json_end(struct json *j, struct blobseal_error *err)
     return stdout_flush(err);
 }
 
-/* ---- Members ------------------------------------------------------------------------------------------------------- */
+/* ---- Members ----------------------------------------------------------------------------------------------------- */
 
 void json_text(struct json *j, const char *name, const char *value)
 {

@@ -9,7 +9,7 @@
 
 #include "tools/common/signals.h"
 
-/* ---- Options ------------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code)
 {
@@ -65,7 +65,7 @@ void keys_close(struct keys *keys)
     keys->num = 0;
 }
 
-/* ---- Passphrases --------------------------------------------------------------------------------------------------- */
+/* ---- Passphrases ------------------------------------------------------------------------------------------------- */
 
 /* Read one line, byte by byte: later lines of a descriptor may be for another reader. */
 static bool read_line(int fd, char *buf, size_t cap, size_t *len, const char *from, struct blobseal_error *err)

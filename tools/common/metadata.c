@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Options ------------------------------------------------------------------------------------------------------- */
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 static int add_annotation(const struct ui *ui, struct metadata_args *m, const char *arg)
 {
@@ -52,7 +52,7 @@ void metadata_clear(struct metadata_args *m)
     *m = (struct metadata_args){0};
 }
 
-/* ---- Printing ------------------------------------------------------------------------------------------------------ */
+/* ---- Printing ---------------------------------------------------------------------------------------------------- */
 
 /* The sealer chose the text, and a terminal must not obey it. */
 static const char *harmless(char buf[BLOBSEAL_MAX_METADATA + 1], const char *text)

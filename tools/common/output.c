@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outputs that are complete or absent. A file is written without a name (O_TMPFILE) if the file system supports that, otherwise
- * under a temporary name in the same folder. It gets its name when all of it is written and on the disk.
+ * Outputs that are complete or absent. A file is written without a name (O_TMPFILE) if the file system supports that,
+ * otherwise under a temporary name in the same folder. It gets its name when all of it is written and on the disk.
  */
 #define _GNU_SOURCE /* O_TMPFILE, renameat2 */
 #include "tools/common/files.h"
@@ -16,7 +16,7 @@
 
 #include "tools/common/signals.h"
 
-/* ---- Opening --------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 mode_t masked_mode(mode_t wanted)
 {
@@ -105,7 +105,8 @@ static bool input_and_output(const struct output *out, struct blobseal_error *er
 }
 
 /*
- * Open a pipe or a device, which is written as data comes. Refuse one that has taken the place of the one that was @seen.
+ * Open a pipe or a device, which is written as data comes. Refuse one that has taken the place of the one that was
+ * @seen.
  */
 static bool open_stream(struct output *out, const struct stat *seen, struct blobseal_error *err)
 {
@@ -220,7 +221,7 @@ bool output_write(struct output *out, const void *data, size_t len, struct blobs
     return true;
 }
 
-/* ---- Naming ----------------------------------------------------------------------------------------------------- */
+/* ---- Naming ------------------------------------------------------------------------------------------------------ */
 
 /* Give a file without a name the name @to. */
 static bool link_unnamed(const struct output *out, const char *to)
@@ -232,8 +233,8 @@ static bool link_unnamed(const struct output *out, const char *to)
 }
 
 /*
- * Rename out->temp to out->name; without out->force only if that name is free. A file that is replaced has the name out->temp
- * until the new file is safe.
+ * Rename out->temp to out->name; without out->force only if that name is free. A file that is replaced has the name
+ * out->temp until the new file is safe.
  */
 static bool place_temp(struct output *out)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What must happen when a signal ends the program. A signal handler receives no context, so this file has the only static
- * variables of the module: the temporary files to remove, and the terminal whose echo is off.
+ * What must happen when a signal ends the program. A signal handler receives no context, so this file has the only
+ * static variables of the module: the temporary files to remove, and the terminal whose echo is off.
  */
 #include "tools/common/signals.h"
 

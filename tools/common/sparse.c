@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outputs with holes: blocks of zeros are not written and take no space. Only for files that start empty, where bytes that were
- * never written are zero.
+ * Outputs with holes: blocks of zeros are not written and take no space. Only for files that start empty, where bytes
+ * that were never written are zero.
  */
 #include "tools/common/files.h"
 

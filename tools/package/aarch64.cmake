@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Build for 64-bit Arm with Debian's cross compiler, against the libraries that tests/cross/sysroot.sh has fetched.
+# Build for 64-bit Arm with Debian's cross compiler, with the libraries that tests/cross/sysroot.sh downloads.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

@@ -6,7 +6,7 @@
 #include "tools/common/common.h"
 #include "tools/common/files.h"
 
-/* ---- run.c: the program blobseal-bench --------------------------------------------------------------------- */
+/* ---- run.c: the program blobseal-bench --------------------------------------------------------------------------- */
 
 /* The options that are passed on to it. */
 struct bench_plan {
@@ -28,7 +28,7 @@ bool bench_measure(const struct ui *ui, const struct bench_plan *plan, struct pr
 /* Read a file with its output. */
 bool bench_read(const struct input *in, struct bench_text *text, struct blobseal_error *err);
 
-/* ---- data.c: what it measured ------------------------------------------------------------------------------ */
+/* ---- data.c: what it measured ------------------------------------------------------------------------------------ */
 
 #define BENCH_NAME 96
 
@@ -65,12 +65,14 @@ struct bench {
     size_t num;
 };
 
-/* Parse the text that came from @origin, a file or the program. Errors: @status if the text is not such JSON; E_NOMEM. */
+/*
+ * Parse the text that came from @origin, a file or the program. Errors: @status if the text is not such JSON; E_NOMEM.
+ */
 bool bench_parse(struct bench *b, const struct bench_text *text, const char *origin, enum blobseal_status status,
                  struct blobseal_error *err);
 void bench_free(struct bench *b);
 
-/* ---- view.c: questions about it ---------------------------------------------------------------------------- */
+/* ---- view.c: questions about it ---------------------------------------------------------------------------------- */
 
 #define BENCH_LIST 24 /* the longest list of sizes, threads or implementations that is shown */
 
@@ -91,10 +93,16 @@ double bench_figure(const struct bench *b, const char *format, ...) __attribute_
 /* Return the seconds that one operation takes, from a time or a rate; 0 for NULL. */
 double bench_seconds(const struct bench_measure *m);
 
-/* Collect the numbers at the end of names that start with @group, such as pipeline/seal/threads:4: each once, ascending. */
+/*
+ * Collect the numbers at the end of names that start with @group, such as pipeline/seal/threads:4: each once,
+ * ascending.
+ */
 size_t bench_numbers(const struct bench *b, const char *group, uint64_t out[BENCH_LIST]);
 
-/* Return the implementation that blobseal uses on that machine: as the file reports, or else its fastest. NULL: unknown. */
+/*
+ * Return the implementation that blobseal uses on that machine: as the file reports, or else its fastest. NULL:
+ * unknown.
+ */
 const struct bench_impl *bench_chosen(const struct bench *b);
 
 /* Return the cycles per second and describe their kind; 0 and "" if unknown. */
@@ -116,7 +124,7 @@ const char *bench_size(char buf[32], uint64_t bytes);
 /* A median with its unit: "10.21 GB/s", "45.2 us". */
 const char *bench_quantity(char buf[32], enum bench_unit unit, double value);
 
-/* ---- compare.c: comparing with an earlier run --------------------------------------------------------------------- */
+/* ---- compare.c: comparing with an earlier run -------------------------------------------------------------------- */
 
 /* A loss is a ratio below this. */
 #define BENCH_LOSS 0.95
@@ -136,7 +144,10 @@ struct bench_comparison {
     size_t num, count[BENCH_UNJUDGED + 1];
 };
 
-/* Compare every measure that both have. Warn of other causes of differences, such as another CPU. @name is that of the file. */
+/*
+ * Compare every measure that both have. Warn of other causes of differences, such as another CPU. @name is that of the
+ * file.
+ */
 bool bench_compare(const struct ui *ui, struct bench_comparison *c, const struct bench *before, const struct bench *now,
                    const char *name, struct blobseal_error *err);
 void bench_comparison_free(struct bench_comparison *c);
@@ -145,7 +156,7 @@ const char *bench_change_name(enum bench_change change);
 /* Print the losses; @all: all differences. */
 void bench_print_comparison(FILE *to, const struct bench_comparison *c, bool all);
 
-/* ---- table.c, html.c, cards.c, svg.c, css.c: drawing ------------------------------- */
+/* ---- table.c, html.c, cards.c, svg.c, css.c: drawing ------------------------------------------------------------- */
 
 /* Print the summary, and what makes it doubtful. */
 void bench_print_verdict(FILE *to, const struct bench *b);

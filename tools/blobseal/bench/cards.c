@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of the page that show figures: each a picture, where there is one, and the table that says the same. */
+/* The sections of the page with figures: each has a table, and most have a picture of the same figures. */
 #include "tools/blobseal/bench/bench.h"
 
 /* ---- One core ---------------------------------------------------------------------------------------------------- */
@@ -33,11 +33,11 @@ void bench_put_one_core(FILE *to, const struct bench *b)
     const struct bench_impl *chosen = bench_chosen(b);
     const char *kind;
 
-    fputs(
-        "<section class=\"wide\">\n<h2>One core, beside other work on the same bytes</h2>\n"
-        "<p class=\"note\">GB/s, runs of 16 KiB chunks in the cache. The filled blue bar is what blobseal uses on this "
-        "CPU; outlined ones are its other kernels.</p>\n",
-        to);
+    fputs("<section class=\"wide\">\n<h2>One core, compared with other work on the same bytes</h2>\n"
+          "<p class=\"note\">GB/s, runs of 16 KiB chunks in the cache. The filled blue bar is the kernel that blobseal "
+          "uses on "
+          "this CPU; outlined bars are its other kernels.</p>\n",
+          to);
     fputs("<div class=\"split\"><div>\n", to);
     if (!bench_draw_bars(to, b))
         fputs("<p>Not measured.</p>\n", to);
@@ -72,7 +72,7 @@ void bench_put_threads(FILE *to, const struct bench *b)
         return;
     fputs(
         "<section>\n<h2>Throughput by threads</h2>\n<p class=\"note\">Whole blobs in memory. Ideal is one thread times "
-        "their number; hardware threads that share a core cannot reach it, nor can more than the memory feeds.</p>\n",
+        "their number; threads that share a core cannot reach it, nor can the rate exceed that of the memory.</p>\n",
         to);
     (void)bench_draw_threads(to, b);
     bench_start_table(to, "Throughput by threads", columns, COUNT(columns));
@@ -121,7 +121,7 @@ void bench_put_sizes(FILE *to, const struct bench *b)
     for (size_t s = 0; s < num; s++)
         columns[s + 1] = bench_size(names[s], sizes[s]);
     fputs("<section>\n<h2>Throughput by size</h2>\n<p class=\"note\">One core seals single messages with AES-256-GCM. "
-          "Dashed lines are peers that blobseal does not use.</p>\n",
+          "Dashed lines are implementations that blobseal does not use.</p>\n",
           to);
     (void)bench_draw_sizes(to, b);
     bench_start_table(to, "Throughput by size", columns, num + 1);
@@ -133,7 +133,7 @@ void bench_put_sizes(FILE *to, const struct bench *b)
 
 /* ---- Operations -------------------------------------------------------------------------------------------------- */
 
-/* What sealing a small blob costs beside the wrapping of its key, which nothing can avoid. */
+/* Compare the time to seal a small blob with the time to wrap its key, which is unavoidable. */
 static void put_floor(FILE *to, const struct bench *b, uint64_t size)
 {
     double seal = bench_figure(b, "blob/seal/%llu", (unsigned long long)size),
@@ -178,7 +178,7 @@ void bench_put_latency(FILE *to, const struct bench *b)
 
 void bench_put_keys(FILE *to, const struct bench *b)
 {
-    static const char *const columns[] = {"RSA-OAEP", "wrap", "a second", "unwrap", "a second"};
+    static const char *const columns[] = {"RSA-OAEP", "wrap", "per second", "unwrap", "per second"};
     static const char *const ways[] = {"wrap", "unwrap"};
     uint64_t bits[BENCH_LIST];
     size_t num = bench_numbers(b, "rsa/", bits);
@@ -187,7 +187,7 @@ void bench_put_keys(FILE *to, const struct bench *b)
         return;
     fputs(
         "<section>\n<h2>Key operations</h2>\n<p class=\"note\">Wrapping a data key for one recipient when sealing, and "
-        "unwrapping it when opening: once a blob, on one core.</p>\n",
+        "unwrapping it when opening: once per blob, on one core.</p>\n",
         to);
     bench_start_table(to, "Key operations", columns, COUNT(columns));
     for (size_t i = 0; i < num; i++) {

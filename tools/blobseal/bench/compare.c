@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Comparing a measurement with an earlier one. A loss is a median that is more than 5 % worse and not caused by noise: the
- * worst repetition of the earlier run is still better than the best of this run. With five repetitions on each side chance
- * alone leads to that once in 252 times, whatever the distribution of the noise.
+ * Comparing a measurement with an earlier one. A loss is a median that is more than 5 % worse and not caused by noise:
+ * the worst repetition of the earlier run is still better than the best of this run. With five repetitions on each side
+ * chance alone leads to that once in 252 times, whatever the distribution of the noise.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static void pair_up(struct bench_comparison *c, const struct bench_measure *befo
     c->count[p->change]++;
 }
 
-/* ---- Other causes of differences ---------------------------------------------------------------------------------- */
+/* ---- Other causes of differences --------------------------------------------------------------------------------- */
 
 static void warn_of_machine(const struct ui *ui, const struct bench_machine *before, const struct bench_machine *now,
                             const char *name)

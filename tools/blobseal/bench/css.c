@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the page looks: light and dark as the reader's system is, in one column or two, and on paper. */
+/* The style of the page: light or dark like the reader's system, in one column or two, and for paper. */
 #include "tools/blobseal/bench/bench.h"
 
 const char bench_css[] =

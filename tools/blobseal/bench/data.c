@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What blobseal-bench measured, from its JSON: the shape is that of Google Benchmark, with more about the machine
- * in its context. Files come from anywhere, so every member can be missing, of another type, or nonsense. Median and
- * spread are computed from the repetitions; where a file has only aggregates those are taken.
+ * Reading the JSON of blobseal-bench: that of Google Benchmark, with more facts about the machine in its context. A
+ * file can be from anywhere, so every member can be missing, of another type, or nonsense. Median and spread are
+ * computed from the repetitions; if a file has only aggregates, those are used.
  */
 #include <jansson.h>
 #include <math.h>
@@ -20,7 +20,7 @@ struct series {
     double at[MAX_REPEATS];
     size_t num;
     double median, stddev; /* as aggregates; 0: none */
-    size_t repetitions;    /* that these were made of */
+    size_t repetitions;    /* from which these were computed */
 };
 
 struct draft {
@@ -35,7 +35,7 @@ struct drafts {
 
 /* ---- Members ----------------------------------------------------------------------------------------------------- */
 
-/* A number that can be measured: finite and above zero, otherwise 0. */
+/* Return the number if it can have been measured, that is, if it is finite and above zero; otherwise 0. */
 static double number(const json_t *object, const char *name)
 {
     const json_t *v = json_object_get(object, name);
@@ -53,7 +53,7 @@ static const char *text(const json_t *object, const char *name)
 
 /* ---- The machine ------------------------------------------------------------------------------------------------- */
 
-/* "L1d 48 KiB, L2 2 MiB": what data passes through. */
+/* Write "L1d 48 KiB, L2 2 MiB": the caches for data. */
 static void take_caches(struct bench_machine *m, const json_t *caches)
 {
     const json_t *cache;
@@ -107,7 +107,7 @@ static void take_machine(struct bench_machine *m, const json_t *context)
 
 /* ---- The measures ------------------------------------------------------------------------------------------------ */
 
-/* What an entry says: rates a second, or seconds; of a latency its percentiles. 0: nothing. */
+/* Read the figure of an entry: a rate per second, or seconds; for a latency its percentiles. 0: none. */
 static enum bench_unit figure(const json_t *entry, double *value, double *p99)
 {
     static const struct {
@@ -151,7 +151,7 @@ static void add(struct series *s, const json_t *entry, double value)
     }
 }
 
-/* The draft of a name, a new one where there is none; NULL where there are too many. */
+/* Return the draft of that name, which is made if there is none; NULL if there are too many. */
 static struct draft *draft_of(struct drafts *d, const char *name)
 {
     for (size_t i = 0; i < d->num; i++)
@@ -164,7 +164,7 @@ static struct draft *draft_of(struct drafts *d, const char *name)
     return &d->at[d->num++];
 }
 
-/* The name of an entry as we use it: printable, without the mark of those that are timed by the clock on the wall. */
+/* Copy the name of an entry: printable, without the suffix of entries that are timed by wall-clock time. */
 static bool take_name(char name[BENCH_NAME], const char *given)
 {
     static const char mark[] = "/real_time";
@@ -179,7 +179,7 @@ static bool take_name(char name[BENCH_NAME], const char *given)
     return true;
 }
 
-/* False: not an entry of Google Benchmark. */
+/* Return false if it is not an entry of Google Benchmark. */
 static bool take_entry(struct drafts *d, const json_t *entry)
 {
     const char *run = json_string_value(json_object_get(entry, "run_name"));
@@ -192,7 +192,7 @@ static bool take_entry(struct drafts *d, const json_t *entry)
     if (given == NULL)
         return false;
     draft = take_name(name, given) ? draft_of(d, name) : NULL;
-    if (draft == NULL) /* none of ours, or too many */
+    if (draft == NULL) /* the name is too long for one of ours, or there are too many */
         return true;
     if (json_is_true(json_object_get(entry, "error_occurred"))) {
         draft->m.failed = true;
@@ -216,7 +216,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static struct bench_value summary(struct series *s)
+static struct bench_value summarise(struct series *s)
 {
     double sum = 0, squares = 0, mean;
     size_t n = s->num;
@@ -243,7 +243,7 @@ static struct bench_value summary(struct series *s)
                                 .num = n};
 }
 
-/* ---- The whole --------------------------------------------------------------------------------------------------- */
+/* ---- The file ---------------------------------------------------------------------------------------------------- */
 
 static bool take(struct bench *b, struct drafts *d, const json_t *root)
 {
@@ -257,8 +257,8 @@ static bool take(struct bench *b, struct drafts *d, const json_t *root)
     json_array_foreach(entries, i, entry) if (!take_entry(d, entry)) return false;
     for (i = 0; i < d->num; i++) {
         b->measures[i] = d->at[i].m;
-        b->measures[i].value = summary(&d->at[i].value);
-        b->measures[i].p99 = summary(&d->at[i].p99);
+        b->measures[i].value = summarise(&d->at[i].value);
+        b->measures[i].p99 = summarise(&d->at[i].p99);
     }
     b->num = d->num;
     return b->num > 0;

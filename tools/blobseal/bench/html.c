@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One page that says how fast a machine seals: HTML that needs nothing else, neither scripts nor the network, so that
- * it can be mailed, printed and kept. Every text from the JSON goes through bench_print_escaped().
+ * A page that shows how fast a machine seals: HTML without scripts that loads nothing from the network, so that it can
+ * be mailed, printed and kept. Every text from the JSON goes through bench_print_escaped().
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,6 @@ void bench_put_cell(FILE *to, const char *text)
     fputs("</td>", to);
 }
 
-/* A number with @digits behind the point; what is not above zero was not measured. */
 void bench_put_number(FILE *to, double v, int digits)
 {
     if (v > 0)
@@ -51,7 +50,7 @@ void bench_put_number(FILE *to, double v, int digits)
         fputs("<td>–</td>", to);
 }
 
-/* A quantity as text, with a proper sign for micro. */
+/* Write a quantity as text, with the proper sign for micro. */
 static const char *quantity(char buf[40], enum bench_unit unit, double v)
 {
     char plain[32];
@@ -75,7 +74,6 @@ void bench_put_time(FILE *to, double seconds)
     bench_put_cell(to, quantity(text, BENCH_SECONDS, seconds));
 }
 
-/* The start of a table: its caption for those who cannot see, and its columns. */
 void bench_start_table(FILE *to, const char *label, const char *const *columns, size_t num)
 {
     fprintf(to, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table><thead><tr>", label);
@@ -96,7 +94,7 @@ static void put_tile(FILE *to, const char *title, double value, int digits, cons
     fprintf(to, "<div><dt>%s</dt><dd><b>%.*f<small> %s</small></b>%s</dd></div>\n", title, digits, value, unit, note);
 }
 
-/* ---- Verdict and tiles ------------------------------------------------------------------------------------------- */
+/* ---- Summary and tiles ------------------------------------------------------------------------------------------- */
 
 static void put_core_tiles(FILE *to, const struct bench *b, const struct bench_impl *impl)
 {
@@ -111,7 +109,7 @@ static void put_core_tiles(FILE *to, const struct bench *b, const struct bench_i
         rate = m != NULL ? m->value.median : 0;
         note[0] = '\0';
         if (rate > 0 && hertz > 0)
-            (void)snprintf(note, sizeof note, "%.3f cycles a byte", hertz / rate);
+            (void)snprintf(note, sizeof note, "%.3f cycles per byte", hertz / rate);
         put_tile(to, open ? "One core opens" : "One core seals", rate / 1e9, 2, "GB/s", note);
     }
     rate = bench_figure(b, "aes-256-gcm/seal/%s/run-of-16KiB", impl->name);
@@ -226,7 +224,7 @@ static void put_comparison(FILE *to, const struct bench_comparison *c)
 
     if (c == NULL)
         return;
-    fputs("<section class=\"wide\">\n<h2>Against ", to);
+    fputs("<section class=\"wide\">\n<h2>Compared with ", to);
     bench_print_escaped(to, c->name);
     fprintf(to,
             "</h2>\n<p>%zu measures in both: %zu lost more than 5 %%, %zu gained as much, %zu differ within the noise. "
@@ -287,7 +285,8 @@ static void put_method(FILE *to)
           "<pre>blobseal bench --json-out today.json --html today.html\n"
           "blobseal bench --compare today.json</pre>\n"
           "<p class=\"note\">Figures are medians of interleaved repetitions after a warm-up; the spread is their "
-          "standard deviation by their mean. GB is 10<sup>9</sup> bytes, KiB is 1024. The ceiling is the rate of the "
+          "standard deviation divided by their mean. GB is 10<sup>9</sup> bytes, KiB is 1024. The ceiling is the rate "
+          "of the "
           "14 rounds of AES-256 alone, without authentication, loads and stores. It can be exceeded a little: long "
           "runs share two of the rounds. Compare machines only when both were idle.</p>\n</section>\n",
           to);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running blobseal-bench: find it, read its JSON from one pipe and its progress from another, interpret its exit code. */
+/*
+ * Running blobseal-bench: find it, read its JSON from one pipe and its progress from another, interpret its exit code.
+ */
 #define _GNU_SOURCE /* prctl, pipe2 */
 #include <errno.h>
 #include <fcntl.h>
@@ -201,7 +203,10 @@ static bool read_lines(struct child *c)
     return n > 0;
 }
 
-/* Read the next part of the JSON from @fd. Return 1; 0 at the end; -1 if it is too long, without memory, or after an error. */
+/*
+ * Read the next part of the JSON from @fd. Return 1; 0 at the end; -1 if it is too long, without memory, or after an
+ * error.
+ */
 static int read_text(int fd, struct bench_text *text, size_t *cap)
 {
     char *more;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pictures of the page, as SVG within HTML. Lines differ in their marks and dashes, not in colour alone; every
- * picture has a title and a description, and its figures stand in a table beside it. Coordinates are those of the
- * viewBox, 420 units wide, so that text can be read on a telephone as well as on a wall.
+ * The pictures of the page, as SVG in HTML. Lines differ in their marks and dashes, not only in colour; every picture
+ * has a title and a description, and its figures are in a table next to it. Coordinates are those of the viewBox, which
+ * is 420 units wide, so that text is readable on small and on large screens.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #define WIDTH 420.0
 
-/* ---- Paper ------------------------------------------------------------------------------------------------------- */
+/* ---- Axes -------------------------------------------------------------------------------------------------------- */
 
 struct plot {
     FILE *to;
@@ -76,7 +76,7 @@ static void put_axis(const struct plot *p)
     put_text(p->to, 4, p->top - 14, "small", "GB/s");
 }
 
-/* Marks: six forms, so that a line is known without its colour. */
+/* Draw one of six marks, by which lines can be told apart without colours. */
 static void put_mark(FILE *to, size_t form, double x, double y)
 {
     static const char *const paths[] = {
@@ -110,7 +110,10 @@ static double x_of_threads(const struct scaling *s, size_t i)
     return s->p.left + s->p.width * (double)s->threads[i] / (double)s->threads[s->num - 1];
 }
 
-/* The line of a verb, its marks, and figures where there is room: from the right, because the last one counts most. */
+/*
+ * Draw the line of a verb, its marks, and figures as far as there is room: from the right, because the last matters
+ * most.
+ */
 static void put_scaling(const struct scaling *s, const char *verb, size_t form)
 {
     double next = 2 * WIDTH;
@@ -133,7 +136,7 @@ static void put_scaling(const struct scaling *s, const char *verb, size_t form)
             continue;
         put_mark(s->p.to, form, x, y);
         if (x > next - 38 || y > s->p.top + s->p.height - 28)
-            continue; /* the table has it */
+            continue; /* the figure is in the table */
         put_value(s->p.to, open ? x + 7 : x - 7, open ? y + 16 : y - 8, open ? "value" : "value end", rate);
         next = x;
     }
@@ -196,7 +199,7 @@ bool bench_draw_threads(FILE *to, const struct bench *b)
     for (size_t i = 0; i < s.num; i++)
         most = fmax(most, fmax(rate_of(&s, "seal", i), rate_of(&s, "open", i)));
     scale_to(&s.p, most / 1e9);
-    start(to, "threads", "Throughput by threads, beside the ideal line", 312);
+    start(to, "threads", "Throughput by threads, with the ideal line", 312);
     describe_threads(&s);
     put_axis(&s.p);
     put_thread_ticks(&s);
@@ -230,13 +233,13 @@ static double x_of_size(const struct sizes *s, size_t i)
     return s->p.left + s->p.width * (log2((double)s->at[i]) - first) / (last - first);
 }
 
-/* Where a line ends, and where its name stands. */
+/* The end of a line, and the position of its name. */
 struct end {
     size_t impl;
     double rate, y;
 };
 
-/* Draw a line; false: nothing of it was measured. */
+/* Draw a line. Return false if nothing of it was measured. */
 static bool put_size_line(const struct sizes *s, size_t impl, struct end *end)
 {
     const struct bench_impl *chosen = bench_chosen(s->b);
@@ -272,7 +275,7 @@ static int by_height(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Names beside the ends of the lines, moved apart where they would touch. */
+/* Print names at the ends of the lines, moved apart if they would overlap. */
 static void put_names(const struct sizes *s, struct end *ends, size_t num)
 {
     const double apart = 15, bottom = s->p.top + s->p.height;
@@ -366,12 +369,12 @@ bool bench_draw_sizes(FILE *to, const struct bench *b)
     return true;
 }
 
-/* ---- Bars: what else passes over bytes --------------------------------------------------------------------------- */
+/* ---- Bars: other work on the same bytes -------------------------------------------------------------------------- */
 
 struct bar {
     const char *label, *name;
     double rate;
-    int kind; /* 0: blobseal as it is used here, 1: another of its kernels, 2: somebody else's */
+    int kind; /* 0: the kernel that blobseal uses, 1: another kernel of blobseal, 2: other programs */
 };
 
 static size_t collect(const struct bench *b, struct bar bars[BENCH_LIST])
@@ -417,7 +420,7 @@ bool bench_draw_bars(FILE *to, const struct bench *b)
     if (num < 2)
         return false;
     qsort(bars, num, sizeof bars[0], by_rate);
-    start(to, "bars", "One core beside other work on the same bytes", 38.0 * (double)num + 6);
+    start(to, "bars", "One core, compared with other work on the same bytes", 38.0 * (double)num + 6);
     for (size_t i = 0; i < num; i++)
         fprintf(to, "%s%s: %s", i > 0 ? "; " : "", bars[i].label, bench_quantity(rate, BENCH_BYTES, bars[i].rate));
     fputs(".</desc>\n", to);

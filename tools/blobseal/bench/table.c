@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `blobseal bench` prints on a terminal: the verdict, the machine, and a block of lines for each question. */
+/* What `blobseal bench` prints on a terminal: the summary, the machine, and a table for each group of measurements. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ static void print_machine(FILE *to, const struct bench *b)
 
 /* ---- Figures ----------------------------------------------------------------------------------------------------- */
 
-/* "0.6 %", with a mark where it is unsteady. */
+/* Write "0.6 %", with a mark if the figure is unsteady. */
 static const char *spread(char buf[32], const struct bench_value *v)
 {
     if (v->num < 2)
@@ -46,7 +46,7 @@ static const char *spread(char buf[32], const struct bench_value *v)
     return buf;
 }
 
-/* A line of rates: GB/s, cycles a byte, share of the ceiling, spread. */
+/* Print a line: GB/s, cycles per byte, share of the ceiling, spread. */
 static void print_rate(FILE *to, const struct bench *b, const char *label, const struct bench_measure *m)
 {
     double ceiling = bench_figure(b, "ceiling/vaesenc"), hertz;
@@ -88,7 +88,7 @@ static void print_runs(FILE *to, const struct bench *b)
         fprintf(to, "  * used on this CPU\n");
 }
 
-/* Rows: implementations; columns: sizes. */
+/* Print a row for each implementation, with a column for each size. */
 static void print_sizes(FILE *to, const struct bench *b, const char *verb)
 {
     char group[64], size[32];
@@ -185,7 +185,7 @@ static void print_keys(FILE *to, const struct bench *b)
 
     if (num == 0)
         return;
-    fprintf(to, "\n%-30s %10s %10s   %s\n", "RSA-OAEP, one core", "time", "a second", "spread");
+    fprintf(to, "\n%-30s %10s %10s   %s\n", "RSA-OAEP, one core", "time", "per second", "spread");
     for (size_t v = 0; v < COUNT(ways); v++)
         for (size_t i = 0; i < num; i++) {
             const struct bench_measure *m = bench_find(b, "rsa/%s/%llu", ways[v], (unsigned long long)bits[i]);
@@ -227,8 +227,8 @@ void bench_print_table(FILE *to, const struct bench *b)
     print_latency(to, b);
     print_keys(to, b);
     fputc('\n', to);
-    fputs(
-        "Figures are medians of repetitions; the spread is their standard deviation by their mean. GB is 10^9 bytes.\n",
-        to);
+    fputs("Figures are medians of repetitions; the spread is the standard deviation divided by the mean. GB is 10^9 "
+          "bytes.\n",
+          to);
     print_failed(to, b);
 }

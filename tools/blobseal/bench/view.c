@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions that table, page and comparison ask of a measurement: which kernel, which clock, what to say first. */
+/* What table, page and comparison derive from a measurement: the kernel in use, the clock, the summary. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +59,7 @@ const struct bench_measure *bench_run_of(const struct bench *b, const char *verb
     return bench_find(b, "aes-256-gcm/%s/%s/run-of-16KiB", verb, impl);
 }
 
-/* The number behind the last / or : of a name. */
+/* Parse the number after the last / or : of a name. */
 static bool last_number(const char *name, unsigned long *out)
 {
     const char *p = name + strlen(name);
@@ -118,11 +118,12 @@ double bench_clock(const struct bench *b, const char **kind)
         *kind = "core cycles, clock measured with a chain of dependent additions";
         return hertz;
     }
-    *kind = b->machine.mhz > 0 ? "cycles of the clock that the system names, which need not be the real one" : "";
+    *kind = b->machine.mhz > 0 ? "cycles of the clock rate that the system reports, which can differ from the real one"
+                               : "";
     return b->machine.mhz * 1e6;
 }
 
-/* ---- What to say first ------------------------------------------------------------------------------------------- */
+/* ---- The summary ------------------------------------------------------------------------------------------------- */
 
 void bench_verdict(const struct bench *b, char *buf, size_t cap)
 {
@@ -135,7 +136,7 @@ void bench_verdict(const struct bench *b, char *buf, size_t cap)
 
     buf[0] = '\0';
     if (seal <= 0) {
-        (void)snprintf(buf, cap, "nothing was measured that says how fast this CPU seals");
+        (void)snprintf(buf, cap, "no measurement shows how fast this CPU seals");
         return;
     }
     (void)snprintf(buf, cap, "blobseal seals %s on one core", bench_quantity(rate, BENCH_BYTES, seal));
@@ -148,7 +149,7 @@ void bench_verdict(const struct bench *b, char *buf, size_t cap)
                        bench_figure(b, "pipeline/seal/threads:%llu", (unsigned long long)threads[num - 1]) / one);
 }
 
-/* Whether a figure that the verdict stands on varies too much. */
+/* Return true if a figure of the summary varies too much. */
 static bool verdict_unsteady(const struct bench *b)
 {
     const struct bench_impl *impl = bench_chosen(b);
@@ -159,7 +160,7 @@ static bool verdict_unsteady(const struct bench *b)
            (ceiling != NULL && ceiling->value.spread > BENCH_UNSTEADY);
 }
 
-/* Something else was running: with more than an eighth of the CPUs, and at least half of one. */
+/* Return true if other programs were running: on more than an eighth of the CPUs, and more than half of one. */
 static bool was_busy(const struct bench_machine *m)
 {
     return m->load[0] > 0.5 && m->load[0] > m->cpus / 8.0;
@@ -177,7 +178,7 @@ bool bench_noisy(const struct bench *b, char *buf, size_t cap)
     unsteady = verdict_unsteady(b) || 4 * wild > all;
     buf[0] = '\0';
     if (busy)
-        (void)snprintf(buf, cap, "the load was %.2f on %u CPU%s when it began%s", b->machine.load[0], b->machine.cpus,
+        (void)snprintf(buf, cap, "the load was %.2f on %u CPU%s at the start%s", b->machine.load[0], b->machine.cpus,
                        b->machine.cpus == 1 ? "" : "s", unsteady ? "; " : "");
     used = strlen(buf);
     if (unsteady)
