@@ -136,7 +136,7 @@ expect_stdout '^age \(X25519\) .*failed'
 stub age "$working_age; [ \"\$o\" != opened ] || echo x >>opened"
 PATH=$PWD/bin peers --only cp,age --json
 expect_code 0
-json_is "$out" "d['tools'][2]['error'] == 'what it decrypts is not what it encrypted'" \
+json_is "$out" "d['tools'][2]['error'] == 'the decrypted file differs from the original'" \
     "d['tools'][2]['encrypt'] is None" "d['tools'][1]['encrypt']['ratio'] > 0"
 
 # ---- Mistakes, and an end before the end ----
@@ -156,7 +156,7 @@ expect_code 1
 expect_stderr 'has no room for 3.5 times 999999G$'
 try "$root/bench/compare-peers" --only cp nowhere
 expect_code 1
-expect_stderr 'nowhere is no folder'
+expect_stderr 'nowhere is not a folder'
 try env BLOBSEAL=nowhere "$root/bench/compare-peers"
 expect_code 1
 expect_stderr 'no program nowhere$'

@@ -60,7 +60,7 @@ enum {
     }
 
 /*
- * Return the next option of ui->options as getopt_long() does, and -1 after the last one. Handle the common options here.
+ * Return the next option of ui->options as getopt_long() does, and -1 after the last one. Handle common options here.
  * Exit on the option for help, on an option that is unknown or incomplete, and if FIPS mode is requested but not
  * available. FIPS mode is on before this returns -1, that is, before a verb uses a key.
  */

@@ -4,19 +4,27 @@
 
 /* ---- One core ---------------------------------------------------------------------------------------------------- */
 
-static void put_rate_row(FILE *to, const struct bench *b, const char *label, const struct bench_measure *seal,
-                         const struct bench_measure *open, bool chosen, bool aes)
+struct rate_row {
+    const char *label;
+    const struct bench_measure *seal, *open; /* NULL: not measured                    */
+    bool chosen;                             /* the kernel that blobseal uses         */
+    bool aes;                                /* the ceiling of AES rounds applies     */
+};
+
+static void put_rate_row(FILE *to, const struct bench *b, const struct rate_row *row)
 {
+    const struct bench_measure *seal = row->seal, *open = row->open;
     double ceiling = bench_figure(b, "ceiling/vaesenc"), rate = seal != NULL ? seal->value.median : 0, hertz;
     const char *kind;
 
     if (seal == NULL && open == NULL)
         return;
     hertz = bench_clock(b, &kind);
-    fprintf(to, "<tr%s><th scope=\"row\">%s%s</th>", chosen ? " class=\"chosen\"" : "", label, chosen ? " (used)" : "");
+    fprintf(to, "<tr%s><th scope=\"row\">%s%s</th>", row->chosen ? " class=\"chosen\"" : "", row->label,
+            row->chosen ? " (used)" : "");
     bench_put_number(to, rate / 1e9, 2);
     bench_put_number(to, rate > 0 ? hertz / rate : 0, 3);
-    bench_put_number(to, aes && ceiling > 0 ? rate / ceiling : 0, 2);
+    bench_put_number(to, row->aes && ceiling > 0 ? rate / ceiling : 0, 2);
     bench_put_number(to, open != NULL ? open->value.median / 1e9 : 0, 2);
     bench_put_number(to, open != NULL && ceiling > 0 ? open->value.median / ceiling : 0, 2);
     if (seal != NULL && seal->value.num > 1)
@@ -30,13 +38,17 @@ void bench_put_one_core(FILE *to, const struct bench *b)
 {
     static const char *const columns[] = {
         "", "seal<br/>GB/s", "cycles/<br/>byte", "of<br/>ceiling", "open<br/>GB/s", "of<br/>ceiling", "spread"};
+    static const char *const others[][2] = {{"AES rounds alone", "ceiling/vaesenc"},
+                                            {"memcpy, 1 MiB", "memcpy/1MiB"},
+                                            {"memcpy, 64 MiB", "memcpy/64MiB"},
+                                            {"XXH3-64", "xxh3/libxxhash"},
+                                            {"SHA-256, OpenSSL", "sha256/openssl"}};
     const struct bench_impl *chosen = bench_chosen(b);
     const char *kind;
 
     fputs("<section class=\"wide\">\n<h2>One core, compared with other work on the same bytes</h2>\n"
           "<p class=\"note\">GB/s, runs of 16 KiB chunks in the cache. The filled blue bar is the kernel that blobseal "
-          "uses on "
-          "this CPU; outlined bars are its other kernels.</p>\n",
+          "uses on this CPU; outlined bars are its other kernels.</p>\n",
           to);
     fputs("<div class=\"split\"><div>\n", to);
     if (!bench_draw_bars(to, b))
@@ -44,13 +56,15 @@ void bench_put_one_core(FILE *to, const struct bench *b)
     fputs("</div><div>\n", to);
     bench_start_table(to, "One core", columns, COUNT(columns));
     for (size_t i = 0; i < bench_num_impls; i++)
-        put_rate_row(to, b, bench_impls[i].label, bench_run_of(b, "seal", bench_impls[i].name),
-                     bench_run_of(b, "open", bench_impls[i].name), &bench_impls[i] == chosen, true);
-    put_rate_row(to, b, "AES rounds alone", bench_find(b, "ceiling/vaesenc"), NULL, false, true);
-    put_rate_row(to, b, "memcpy, 1 MiB", bench_find(b, "memcpy/1MiB"), NULL, false, false);
-    put_rate_row(to, b, "memcpy, 64 MiB", bench_find(b, "memcpy/64MiB"), NULL, false, false);
-    put_rate_row(to, b, "XXH3-64", bench_find(b, "xxh3/libxxhash"), NULL, false, false);
-    put_rate_row(to, b, "SHA-256, OpenSSL", bench_find(b, "sha256/openssl"), NULL, false, false);
+        put_rate_row(to, b,
+                     &(struct rate_row){.label = bench_impls[i].label,
+                                        .seal = bench_run_of(b, "seal", bench_impls[i].name),
+                                        .open = bench_run_of(b, "open", bench_impls[i].name),
+                                        .chosen = &bench_impls[i] == chosen,
+                                        .aes = true});
+    for (size_t i = 0; i < COUNT(others); i++)
+        put_rate_row(
+            to, b, &(struct rate_row){.label = others[i][0], .seal = bench_find(b, "%s", others[i][1]), .aes = i == 0});
     bench_end_table(to);
     fputs("<p class=\"note\">A spread with ! is above 5 %.", to);
     if (bench_clock(b, &kind) > 0)
