@@ -31,9 +31,8 @@ static const char usage[] =
     "      --json              report as JSON (blobseal.recipients/1, blobseal.change/1), one line per file\n"
     "  -q, --quiet             no report and no warnings\n"
     "  -h, --help              this text\n\n"
-    "Removing a recipient does not revoke access to what was sealed before: whoever opened the blob, or has an old "
-    "copy\n"
-    "of it, can still read that content.\n\n"
+    "Removing a recipient does not revoke access to what was sealed before: whoever opened the blob, or has an old\n"
+    "copy of it, can still read that content.\n\n"
     "Example:\n"
     "  blobseal recipients add -k kek.pem --to backup.pub.pem disk.img.sealed\n";
 

@@ -22,11 +22,9 @@ static const char usage[] =
     "      --json              report as JSON (blobseal.change/1), one line per file\n"
     "  -q, --quiet             no report and no warnings\n"
     "  -h, --help              this text\n\n"
-    "Blobs with two slots (from 4 MiB on, and streams) are changed in place, whatever their size; others are replaced "
-    "by\n"
-    "a new file. A crash leaves the old or the new envelope: run it again. Whoever has an old copy of the blob can "
-    "still\n"
-    "open that copy.\n\n"
+    "Blobs with two slots (from 4 MiB on, and streams) are changed in place, whatever their size; others are\n"
+    "replaced by a new file. A crash leaves the old or the new envelope: run it again. Whoever has an old copy of\n"
+    "the blob can still open that copy.\n\n"
     "Example:\n"
     "  blobseal rewrap -k kek-2025.pem --to kek-2026.pub.pem disk.img.sealed\n";
 

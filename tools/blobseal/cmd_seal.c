@@ -32,7 +32,7 @@ static const char usage[] =
     "      --json              report as JSON (blobseal.seal/1)\n"
     "  -q, --quiet             no progress and no summary\n"
     "  -h, --help              this text\n\n"
-    "The size of the data is not hidden. Everybody who has the public key can seal: sign the blob to prove its "
+    "The size of the data is not hidden. Everybody who has the public key can seal: sign the blob to prove its\n"
     "origin.\n\n"
     "Example:\n"
     "  blobseal seal -k kek.pub.pem -k backup.pub.pem disk.img\n";

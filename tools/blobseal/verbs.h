@@ -24,7 +24,7 @@ extern const struct verb *const verbs[];
 extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub, verb_doctor,
     verb_recipients, verb_rewrap, verb_completion, verb_bench;
 
-/* Values of the long options without a letter, beside those of tools/common. */
+/* Values of the long options without a letter, in addition to those of tools/common. */
 enum {
     OPT_DETACHED = OPT_OWN,
     OPT_NO_CHECKSUMS,

@@ -11,7 +11,7 @@
 
 /*
  * In all texts "%s" stands for the subject of the advice, "%f" for the current input, or FILE if it is not a file path
- * (a pipe, or standard input that the shell redirected), and "%p" for the program.
+ * (a pipe, or standard input that the shell redirected), "%p" for the program and "%v" for the verb.
  */
 struct sentence {
     const char *text;
@@ -43,8 +43,8 @@ static const struct sentence advices[] = {
 
 /* For errors of which nothing more precise is known. */
 static const struct sentence defaults[] = {
-    [BLOBSEAL_E_ARG] = {"see: %p help", NULL, NULL},
-    [BLOBSEAL_E_CONFIG] = {"see: %p help", NULL, NULL},
+    [BLOBSEAL_E_ARG] = {"see: %p help %v", NULL, NULL},
+    [BLOBSEAL_E_CONFIG] = {"see: %p help %v", NULL, NULL},
     [BLOBSEAL_E_NOMEM] = {"free some memory, or use fewer threads with -j", "jobs", "free some memory"},
     [BLOBSEAL_E_FORMAT] = {"check that this is the intended file, and that an envelope file belongs to its blob", NULL,
                            NULL},
@@ -76,6 +76,8 @@ static const char *value_of(const struct ui *ui, const struct blobseal_error *er
         return ui->input != NULL && is_plain_word(ui->input) ? ui->input : "FILE";
     case 'p':
         return ui->program;
+    case 'v':
+        return ui->verb != NULL ? ui->verb : "";
     default:
         return NULL;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the programs share. This header: options, messages and exit codes, text, JSON, progress; beside it files.h
+ * What the programs share. This header: options, messages and exit codes, text, JSON, progress. The others: files.h
  * (inputs and outputs), arguments.h (keys and metadata), signals.h and fips.h. Each section of a header is one .c file.
  * Nothing here knows the verb that calls it: what differs between verbs comes in struct ui or as an argument.
  */

@@ -101,7 +101,7 @@ struct child {
     struct progress *progress;
     char line[256]; /* of its standard error, as far as it was read */
     size_t line_len;
-    char said[160]; /* its last line that is no progress */
+    char last_line[160]; /* of its standard error, except progress */
 };
 
 /* In the new process. It has no other thread, so everything may be called; it never returns. */
@@ -182,7 +182,7 @@ static void take_line(struct child *c)
     if (is_step(c->line, &step, &steps, &name))
         progress_count(c->progress, step, steps, name);
     else if (c->line[0] != '\0')
-        (void)printable(c->said, sizeof c->said, c->line);
+        (void)printable(c->last_line, sizeof c->last_line, c->line);
 }
 
 static bool read_lines(struct child *c)
@@ -257,21 +257,21 @@ static bool read_pipes(struct child *c, struct blobseal_error *err)
 
 static bool check_status(const struct child *c, int status, struct blobseal_error *err)
 {
-    const char *colon = c->said[0] != '\0' ? ": " : "";
+    const char *colon = c->last_line[0] != '\0' ? ": " : "";
 
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        if (c->said[0] != '\0' && !c->ui->quiet)
-            warn(c->ui, "%s reports: %s", PROGRAM, c->said);
+        if (c->last_line[0] != '\0' && !c->ui->quiet)
+            warn(c->ui, "%s reports: %s", PROGRAM, c->last_line);
         return true;
     }
     if (WIFSIGNALED(status))
         (void)fail(err, BLOBSEAL_E_INTERNAL, 0, "%s was ended by signal %d (%s)%s%s", c->program.text, WTERMSIG(status),
-                   strsignal(WTERMSIG(status)), colon, c->said);
+                   strsignal(WTERMSIG(status)), colon, c->last_line);
     else if (WEXITSTATUS(status) == CANNOT_START)
-        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s cannot be started%s%s", c->program.text, colon, c->said);
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s cannot be started%s%s", c->program.text, colon, c->last_line);
     else
         (void)fail(err, BLOBSEAL_E_INTERNAL, 0, "%s failed with exit code %d%s%s", c->program.text, WEXITSTATUS(status),
-                   colon, c->said);
+                   colon, c->last_line);
     return false;
 }
 
