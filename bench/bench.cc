@@ -119,7 +119,7 @@ extern "C" int bench_run(int argc, char **argv, const struct bench_plan *plan)
         auto *registered =
             benchmark::RegisterBenchmark(w.name.c_str(), [&w](benchmark::State &state) { run_case(state, w); });
 
-        if (w.clock == BENCH_WALL_TIME)
+        if (w.clock == BENCH_CLOCK_WALL)
             registered->UseRealTime();
     }
     benchmark::Initialize(&argc, args.data());

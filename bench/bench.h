@@ -21,8 +21,8 @@ struct bench; /* one measurement under way */
 typedef void (*bench_fn)(struct bench *b, const void *arg);
 
 enum bench_clock {
-    BENCH_CPU_TIME, /* of the thread: time of other programs is not counted */
-    BENCH_WALL_TIME,
+    BENCH_CLOCK_CPU, /* of the thread: time of other programs is not counted */
+    BENCH_CLOCK_WALL,
 };
 
 /* Add a case. @arg must outlive the run. */

@@ -209,9 +209,9 @@ void add_blobs(const struct bench_plan *plan)
         const char *verb = open != 0 ? "open" : "seal";
 
         for (size_t i = 0; i < 2; i++)
-            bench_add(BENCH_WALL_TIME, blob, keep(small[i], 1, open != 0), "blob/%s/%zu", verb, small[i]);
+            bench_add(BENCH_CLOCK_WALL, blob, keep(small[i], 1, open != 0), "blob/%s/%zu", verb, small[i]);
         for (size_t i = 0; plan->threads[i] != 0; i++)
-            bench_add(BENCH_WALL_TIME, blob, keep(big, plan->threads[i], open != 0), "pipeline/%s/threads:%u", verb,
+            bench_add(BENCH_CLOCK_WALL, blob, keep(big, plan->threads[i], open != 0), "pipeline/%s/threads:%u", verb,
                       plan->threads[i]);
     }
 }

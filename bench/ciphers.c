@@ -74,9 +74,9 @@ static void add(const struct bs_gcm_impl *impl, bool open, size_t num, size_t le
         return;
     cases[num_cases] = (struct cipher_case){impl, num, len, open};
     if (num > 1)
-        bench_add(BENCH_CPU_TIME, cipher, &cases[num_cases], "aes-256-gcm/%s/%s/run-of-16KiB", verb, impl->name);
+        bench_add(BENCH_CLOCK_CPU, cipher, &cases[num_cases], "aes-256-gcm/%s/%s/run-of-16KiB", verb, impl->name);
     else
-        bench_add(BENCH_CPU_TIME, cipher, &cases[num_cases], "aes-256-gcm/%s/%s/%zu", verb, impl->name, len);
+        bench_add(BENCH_CLOCK_CPU, cipher, &cases[num_cases], "aes-256-gcm/%s/%s/%zu", verb, impl->name, len);
     num_cases++;
 }
 

@@ -134,8 +134,8 @@ static void reads(struct bench *b, const void *arg)
 
 void add_reads(void)
 {
-    bench_add(BENCH_WALL_TIME, reads, &one_byte, "pread/1");
-    bench_add(BENCH_WALL_TIME, reads, &one_chunk, "pread/16384");
-    bench_add(BENCH_WALL_TIME, reads, &megabyte, "pread/1048576");
-    bench_add(BENCH_WALL_TIME, reads, &shared, "pread/1/threads:8");
+    bench_add(BENCH_CLOCK_WALL, reads, &one_byte, "pread/1");
+    bench_add(BENCH_CLOCK_WALL, reads, &one_chunk, "pread/16384");
+    bench_add(BENCH_CLOCK_WALL, reads, &megabyte, "pread/1048576");
+    bench_add(BENCH_CLOCK_WALL, reads, &shared, "pread/1/threads:8");
 }

@@ -172,7 +172,7 @@ static bool work(struct work *w, struct blobseal_error *err)
 static int lost(const struct work *w)
 {
     struct blobseal_error err = {0};
-    size_t n = w->comparison.count[BENCH_LOST];
+    size_t n = w->comparison.count[BENCH_CHANGE_LOST];
 
     if (n == 0)
         return EXIT_OK;

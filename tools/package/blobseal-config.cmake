@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # find_package(blobseal): blobseal::blobseal is the shared library and needs nothing else. blobseal::static is the
-# static one, which names the libraries that it needs. To fail early if one of them is missing, ask for COMPONENTS static.
+# static one, which names the libraries that it needs. To fail early if one of them is missing, ask for COMPONENTS
+# static.
 
 # The exported static target refers to these libraries by the names that they have in the build.
 set(THREADS_PREFER_PTHREAD_FLAG ON)

@@ -39,7 +39,11 @@ struct bench_value {
     size_t num;    /* repetitions; 0: not measured */
 };
 
-enum bench_unit { BENCH_BYTES, BENCH_ITEMS, BENCH_SECONDS }; /* the first two per second: more is better */
+enum bench_unit {
+    BENCH_UNIT_BYTES,
+    BENCH_UNIT_ITEMS,
+    BENCH_UNIT_SECONDS
+}; /* the first two per second: more is better */
 
 struct bench_measure {
     char name[BENCH_NAME];
@@ -72,7 +76,7 @@ bool bench_parse(struct bench *b, const struct bench_text *text, const char *ori
                  struct blobseal_error *err);
 void bench_free(struct bench *b);
 
-/* ---- view.c: questions about it ---------------------------------------------------------------------------------- */
+/* ---- view.c: values derived from it ------------------------------------------------------------------------------ */
 
 #define BENCH_LIST 24 /* the longest list of sizes, threads or implementations that is shown */
 
@@ -129,7 +133,13 @@ const char *bench_quantity(char buf[32], enum bench_unit unit, double value);
 /* A loss is a ratio below this. */
 #define BENCH_LOSS 0.95
 
-enum bench_change { BENCH_LOST, BENCH_GAINED, BENCH_NOISE, BENCH_SAME, BENCH_UNJUDGED };
+enum bench_change {
+    BENCH_CHANGE_LOST,
+    BENCH_CHANGE_GAINED,
+    BENCH_CHANGE_NOISE,
+    BENCH_CHANGE_SAME,
+    BENCH_CHANGE_UNJUDGED
+};
 
 struct bench_pair {
     const struct bench_measure *before, *now;
@@ -141,7 +151,7 @@ struct bench_comparison {
     const char *name; /* of the file, printable */
     const struct bench *before;
     struct bench_pair *pairs;
-    size_t num, count[BENCH_UNJUDGED + 1];
+    size_t num, count[BENCH_CHANGE_UNJUDGED + 1];
 };
 
 /*

@@ -24,19 +24,19 @@ static const struct bench_measure *same_name(const struct bench *b, const char *
 /* Return true if every repetition of @worse is worse than every one of @better. */
 static bool apart(enum bench_unit unit, const struct bench_value *worse, const struct bench_value *better)
 {
-    return unit == BENCH_SECONDS ? worse->low > better->high : worse->high < better->low;
+    return unit == BENCH_UNIT_SECONDS ? worse->low > better->high : worse->high < better->low;
 }
 
 static enum bench_change judge(enum bench_unit unit, const struct bench_value *before, const struct bench_value *now,
                                double ratio)
 {
     if (ratio >= BENCH_LOSS && ratio <= 1 / BENCH_LOSS)
-        return BENCH_SAME;
+        return BENCH_CHANGE_SAME;
     if (before->num < MIN_REPEATS || now->num < MIN_REPEATS)
-        return BENCH_UNJUDGED;
+        return BENCH_CHANGE_UNJUDGED;
     if (ratio < 1)
-        return apart(unit, now, before) ? BENCH_LOST : BENCH_NOISE;
-    return apart(unit, before, now) ? BENCH_GAINED : BENCH_NOISE;
+        return apart(unit, now, before) ? BENCH_CHANGE_LOST : BENCH_CHANGE_NOISE;
+    return apart(unit, before, now) ? BENCH_CHANGE_GAINED : BENCH_CHANGE_NOISE;
 }
 
 static void pair_up(struct bench_comparison *c, const struct bench_measure *before, const struct bench_measure *now)
@@ -44,7 +44,7 @@ static void pair_up(struct bench_comparison *c, const struct bench_measure *befo
     struct bench_pair *p = &c->pairs[c->num++];
     double ratio = now->value.median / before->value.median;
 
-    *p = (struct bench_pair){before, now, now->unit == BENCH_SECONDS ? 1 / ratio : ratio, BENCH_SAME};
+    *p = (struct bench_pair){before, now, now->unit == BENCH_UNIT_SECONDS ? 1 / ratio : ratio, BENCH_CHANGE_SAME};
     p->change = judge(now->unit, &before->value, &now->value, p->ratio);
     c->count[p->change]++;
 }
@@ -139,9 +139,9 @@ void bench_print_comparison(FILE *to, const struct bench_comparison *c, bool all
     if (all)
         fprintf(to, "\ncompared with %s of %s: %zu measures in both, %zu lost more than 5 %%, %zu gained as much\n",
                 c->name, c->before->machine.date[0] != '\0' ? c->before->machine.date : "unknown date", c->num,
-                c->count[BENCH_LOST], c->count[BENCH_GAINED]);
-    for (enum bench_change change = BENCH_LOST; change <= BENCH_UNJUDGED; change++)
+                c->count[BENCH_CHANGE_LOST], c->count[BENCH_CHANGE_GAINED]);
+    for (enum bench_change change = BENCH_CHANGE_LOST; change <= BENCH_CHANGE_UNJUDGED; change++)
         for (size_t i = 0; i < c->num; i++)
-            if (c->pairs[i].change == change && (change == BENCH_LOST || (all && change != BENCH_SAME)))
+            if (c->pairs[i].change == change && (change == BENCH_CHANGE_LOST || (all && change != BENCH_CHANGE_SAME)))
                 print_pair(to, &c->pairs[i]);
 }

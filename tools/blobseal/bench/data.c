@@ -119,18 +119,18 @@ static enum bench_unit figure(const json_t *entry, double *value, double *p99)
     *p99 = number(entry, "p99_us") * 1e-6;
     *value = number(entry, "p50_us") * 1e-6;
     if (*value > 0)
-        return BENCH_SECONDS;
+        return BENCH_UNIT_SECONDS;
     *p99 = 0;
     *value = number(entry, "bytes_per_second");
     if (*value > 0)
-        return BENCH_BYTES;
+        return BENCH_UNIT_BYTES;
     *value = number(entry, "items_per_second");
     if (*value > 0)
-        return BENCH_ITEMS;
+        return BENCH_UNIT_ITEMS;
     for (size_t i = 0; i < COUNT(units); i++)
         if (strcmp(text(entry, "time_unit"), units[i].name) == 0)
             *value = time * units[i].seconds;
-    return BENCH_SECONDS;
+    return BENCH_UNIT_SECONDS;
 }
 
 static void add(struct series *s, const json_t *entry, double value)

@@ -71,7 +71,7 @@ void bench_put_time(FILE *to, double seconds)
 {
     char text[40];
 
-    bench_put_cell(to, quantity(text, BENCH_SECONDS, seconds));
+    bench_put_cell(to, quantity(text, BENCH_UNIT_SECONDS, seconds));
 }
 
 void bench_start_table(FILE *to, const char *label, const char *const *columns, size_t num)
@@ -141,7 +141,7 @@ static void put_tiles(FILE *to, const struct bench *b)
     m = num > 0 ? bench_find(b, "blob/seal/%llu", (unsigned long long)list[0]) : NULL;
     if (m != NULL) {
         (void)snprintf(title, sizeof title, "Seals a blob of %s in", bench_size(size, list[0]));
-        (void)snprintf(note, sizeof note, "p50; p99 is %s", quantity(p99, BENCH_SECONDS, m->p99.median));
+        (void)snprintf(note, sizeof note, "p50; p99 is %s", quantity(p99, BENCH_UNIT_SECONDS, m->p99.median));
         put_tile(to, title, m->value.median * 1e6, 1, "µs", note);
     }
     fputs("</dl>\n", to);
@@ -229,14 +229,14 @@ static void put_comparison(FILE *to, const struct bench_comparison *c)
     fprintf(to,
             "</h2>\n<p>%zu measures in both: %zu lost more than 5 %%, %zu gained as much, %zu differ within the noise. "
             "A ratio above 1 is better now.</p>\n",
-            c->num, c->count[BENCH_LOST], c->count[BENCH_GAINED], c->count[BENCH_NOISE]);
-    if (c->count[BENCH_SAME] < c->num) {
+            c->num, c->count[BENCH_CHANGE_LOST], c->count[BENCH_CHANGE_GAINED], c->count[BENCH_CHANGE_NOISE]);
+    if (c->count[BENCH_CHANGE_SAME] < c->num) {
         bench_start_table(to, "Measures that differ", columns, COUNT(columns));
-        for (enum bench_change change = BENCH_LOST; change <= BENCH_UNJUDGED; change++)
+        for (enum bench_change change = BENCH_CHANGE_LOST; change <= BENCH_CHANGE_UNJUDGED; change++)
             for (size_t i = 0; i < c->num; i++) {
                 const struct bench_pair *p = &c->pairs[i];
 
-                if (p->change != change || change == BENCH_SAME)
+                if (p->change != change || change == BENCH_CHANGE_SAME)
                     continue;
                 fputs("<tr><th scope=\"row\">", to);
                 bench_print_escaped(to, p->now->name);

@@ -149,7 +149,7 @@ static void describe_threads(const struct scaling *s)
     for (size_t i = 0; i < s->num; i++)
         if (rate_of(s, "seal", i) > 0)
             fprintf(s->p.to, "%s%llu thread%s: seals %s", i > 0 ? "; " : "", (unsigned long long)s->threads[i],
-                    s->threads[i] == 1 ? "" : "s", bench_quantity(rate, BENCH_BYTES, rate_of(s, "seal", i)));
+                    s->threads[i] == 1 ? "" : "s", bench_quantity(rate, BENCH_UNIT_BYTES, rate_of(s, "seal", i)));
     fputs(".</desc>\n", s->p.to);
 }
 
@@ -338,7 +338,7 @@ static void describe_sizes(const struct sizes *s)
     for (size_t i = 0; i < bench_num_impls; i++) {
         v = seal_of(s, i, s->num - 1);
         if (v > 0)
-            fprintf(s->p.to, "; %s: %s", bench_impls[i].label, bench_quantity(rate, BENCH_BYTES, v));
+            fprintf(s->p.to, "; %s: %s", bench_impls[i].label, bench_quantity(rate, BENCH_UNIT_BYTES, v));
     }
     fputs(".</desc>\n", s->p.to);
 }
@@ -422,7 +422,7 @@ bool bench_draw_bars(FILE *to, const struct bench *b)
     qsort(bars, num, sizeof bars[0], by_rate);
     start(to, "bars", "One core, compared with other work on the same bytes", 38.0 * (double)num + 6);
     for (size_t i = 0; i < num; i++)
-        fprintf(to, "%s%s: %s", i > 0 ? "; " : "", bars[i].label, bench_quantity(rate, BENCH_BYTES, bars[i].rate));
+        fprintf(to, "%s%s: %s", i > 0 ? "; " : "", bars[i].label, bench_quantity(rate, BENCH_UNIT_BYTES, bars[i].rate));
     fputs(".</desc>\n", to);
     for (size_t i = 0; i < num; i++) {
         double y = 38 * (double)i, width = fmax(2, (WIDTH - 62) * bars[i].rate / bars[0].rate);

@@ -170,8 +170,9 @@ static void print_latency(FILE *to, const struct bench *b)
             if (m == NULL)
                 continue;
             (void)snprintf(label, sizeof label, "%s %s", ways[v], bench_size(size, sizes[s]));
-            fprintf(to, "  %-28s %10s %10s %10.0f   %s\n", label, bench_quantity(p50, BENCH_SECONDS, m->value.median),
-                    m->p99.num > 0 ? bench_quantity(p99, BENCH_SECONDS, m->p99.median) : "-", 1 / m->value.median,
+            fprintf(to, "  %-28s %10s %10s %10.0f   %s\n", label,
+                    bench_quantity(p50, BENCH_UNIT_SECONDS, m->value.median),
+                    m->p99.num > 0 ? bench_quantity(p99, BENCH_UNIT_SECONDS, m->p99.median) : "-", 1 / m->value.median,
                     spread(steady, &m->value));
         }
 }
@@ -193,7 +194,7 @@ static void print_keys(FILE *to, const struct bench *b)
             if (m == NULL)
                 continue;
             (void)snprintf(label, sizeof label, "%s a data key, %llu bits", ways[v], (unsigned long long)bits[i]);
-            fprintf(to, "  %-28s %10s %10.0f   %s\n", label, bench_quantity(time, BENCH_SECONDS, bench_seconds(m)),
+            fprintf(to, "  %-28s %10s %10.0f   %s\n", label, bench_quantity(time, BENCH_UNIT_SECONDS, bench_seconds(m)),
                     1 / bench_seconds(m), spread(steady, &m->value));
         }
 }

@@ -49,9 +49,9 @@ double bench_figure(const struct bench *b, const char *format, ...)
 
 double bench_seconds(const struct bench_measure *m)
 {
-    if (m == NULL || m->unit == BENCH_BYTES)
+    if (m == NULL || m->unit == BENCH_UNIT_BYTES)
         return 0;
-    return m->unit == BENCH_ITEMS ? 1 / m->value.median : m->value.median;
+    return m->unit == BENCH_UNIT_ITEMS ? 1 / m->value.median : m->value.median;
 }
 
 const struct bench_measure *bench_run_of(const struct bench *b, const char *verb, const char *impl)
@@ -139,7 +139,7 @@ void bench_verdict(const struct bench *b, char *buf, size_t cap)
         (void)snprintf(buf, cap, "no measurement shows how fast this CPU seals");
         return;
     }
-    (void)snprintf(buf, cap, "blobseal seals %s on one core", bench_quantity(rate, BENCH_BYTES, seal));
+    (void)snprintf(buf, cap, "blobseal seals %s on one core", bench_quantity(rate, BENCH_UNIT_BYTES, seal));
     used = strlen(buf);
     if (ceiling > 0)
         (void)snprintf(buf + used, cap - used, ", %.2f of AES rounds alone", seal / ceiling);
@@ -211,15 +211,15 @@ const char *bench_quantity(char buf[32], enum bench_unit unit, double v)
         {1e9, "GB/s", "G/s", "Gs"}, {1e6, "MB/s", "M/s", "Ms"}, {1e3, "kB/s", "k/s", "ks"}, {1, "B/s", "/s", "s"},
         {1e-3, NULL, NULL, "ms"},   {1e-6, NULL, NULL, "us"},   {1e-9, "B/s", "/s", "ns"},
     };
-    size_t i = unit == BENCH_SECONDS ? 3 : 0;
-    size_t last = unit == BENCH_SECONDS ? COUNT(scales) - 1 : 3;
+    size_t i = unit == BENCH_UNIT_SECONDS ? 3 : 0;
+    size_t last = unit == BENCH_UNIT_SECONDS ? COUNT(scales) - 1 : 3;
     const char *name;
     double scaled;
 
     while (i < last && v < scales[i].from)
         i++;
     scaled = v / scales[i].from;
-    name = unit == BENCH_BYTES ? scales[i].bytes : unit == BENCH_ITEMS ? scales[i].items : scales[i].seconds;
+    name = unit == BENCH_UNIT_BYTES ? scales[i].bytes : unit == BENCH_UNIT_ITEMS ? scales[i].items : scales[i].seconds;
     (void)snprintf(buf, 32, "%.*f %s", scaled < 10 ? 2 : scaled < 1000 ? 1 : 0, scaled, name);
     return buf;
 }
