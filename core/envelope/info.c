@@ -80,7 +80,8 @@ static void copy_envelope(struct blobseal_info *info, const struct described *d,
 
         r[i] = bs_pack_recipient(at, &from);
     }
-    memcpy(*at, d->jwe, d->jwe_len);
+    if (d->jwe_len > 0)
+        memcpy(*at, d->jwe, d->jwe_len);
     (*at)[d->jwe_len] = '\0';
     info->recipients = r;
     info->num_recipients = jwe->num;

@@ -256,8 +256,8 @@ Test(vectors_format, golden_blobs_are_shown_and_read_at_offsets)
             blobseal_source_memory(&source, &memory, v.raw + v.envelope_len, v.raw_len - v.envelope_len);
             cr_expect_eq(blobseal_inspect(&info, &source, o.envelope, o.envelope_len, &err), BLOBSEAL_OK, "%s: %s",
                          names[i], err.text);
-            cr_expect_eq(info->plain_bytes, info->content == BLOBSEAL_CONTENT_ZSTD ? BLOBSEAL_SIZE_UNKNOWN : v.plain_len,
-                         "%s", names[i]);
+            cr_expect_eq(info->plain_bytes,
+                         info->content == BLOBSEAL_CONTENT_ZSTD ? BLOBSEAL_SIZE_UNKNOWN : v.plain_len, "%s", names[i]);
             blobseal_info_free(info);
             cr_assert_eq(blobseal_reader_open(&reader, &source, &kek, 1, &o, &err), BLOBSEAL_OK);
             cr_assert_eq(blobseal_reader_pread(reader, whole, sizeof whole, 0, &n, &err), BLOBSEAL_OK);
