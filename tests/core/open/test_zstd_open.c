@@ -35,6 +35,7 @@ TestSuite(zstd_open, .init = start, .fini = stop);
 struct scene {
     uint8_t *blob;
     size_t len;
+    size_t table_at; /* of the stored bytes: where the seek table starts */
     struct test_source from;
     struct blobseal_source source;
     struct blobseal_reader *reader;
@@ -46,7 +47,7 @@ static void scene_make(struct scene *c, size_t len, size_t frame_len, unsigned s
 {
     struct stored b = stored_make(plain, len, frame_len);
 
-    *c = (struct scene){0};
+    *c = (struct scene){.table_at = b.len - bs_seek_encoded_len((len + frame_len - 1) / frame_len)};
     c->blob = stored_blob(&b, segments, kek, &c->len);
     free(b.p);
 }
@@ -251,7 +252,25 @@ static enum blobseal_status stream(struct scene *c, bool pipe, bool to_file)
     return st;
 }
 
-/* Flip a bit somewhere in each segment, its sum, and the table. */
+#define UNIT (BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN)
+
+/*
+ * What to expect where byte @at of the blob has changed and its checksum has not. A checksum tells that this is damage,
+ * except in the chunks that are opened before it is read: those of the seek table of a seekable source.
+ */
+static enum blobseal_status expected(const struct scene *c, size_t at, unsigned segments, bool pipe)
+{
+    size_t in = at - core_offset_of(c->blob, c->len) - BS_CORE_HEADER_LEN;
+    size_t chunk = in / UNIT * BS_SEGMENT_CHUNKS + in % UNIT / BS_SEALED_CHUNK_LEN;
+    bool in_checksum = in % UNIT >= BS_SEALED_SEGMENT_LEN || at >= c->len - BS_CHECKSUM_LEN;
+
+    if (segments == 0)
+        return BLOBSEAL_E_AUTH;
+    return pipe || in_checksum || chunk < c->table_at / BS_CHUNK_LEN ? BLOBSEAL_E_DAMAGED : BLOBSEAL_E_AUTH;
+}
+
+/* Flip a bit somewhere in each segment, its checksum, and the table: with the checksum as it was, and with a new one.
+ */
 static void flip_everywhere(size_t frame_len, unsigned segments)
 {
     struct scene c;
@@ -259,22 +278,27 @@ static void flip_everywhere(size_t frame_len, unsigned segments)
 
     scene_make(&c, LEN, frame_len, segments);
     core = core_offset_of(c.blob, c.len);
-    for (size_t at = core + 96; at < c.len; at += c.len - at <= step && at != c.len - 1 ? c.len - 1 - at : step) {
-        size_t in_segment = (at - core - 96) % (BS_SEALED_SEGMENT_LEN + 8);
+    for (size_t at = core + BS_CORE_HEADER_LEN; at < c.len;
+         at += c.len - at <= step && at != c.len - 1 ? c.len - 1 - at : step) {
         unsigned way = (unsigned)(at / step) % 4;
-        enum blobseal_status st;
+        enum blobseal_status want = expected(&c, at, segments, way % 2 == 1), st;
+        bool in_last_checksum = segments == 1 && at >= c.len - BS_CHECKSUM_LEN;
 
         c.blob[at] ^= 4;
         st = stream(&c, way % 2 == 1, way / 2 == 1);
-        cr_expect(st == BLOBSEAL_E_AUTH || (segments == 1 && st == BLOBSEAL_E_DAMAGED), "byte %zu (%zu): %s", at,
-                  in_segment, blobseal_status_code(st));
-        c.blob[at] ^= 4;
+        cr_expect_eq(st, want, "byte %zu: %s instead of %s", at, blobseal_status_code(st), blobseal_status_code(want));
+        refix(c.blob, c.len);
+        st = stream(&c, way % 2 == 1, way / 2 == 1);
+        cr_expect_eq(st, in_last_checksum ? BLOBSEAL_OK : BLOBSEAL_E_AUTH, "byte %zu, with a checksum that matches: %s",
+                     at, blobseal_status_code(st));
+        c.blob[at] ^= in_last_checksum ? 0 : 4;
+        refix(c.blob, c.len);
     }
     cr_expect_eq(stream(&c, false, true), BLOBSEAL_OK);
     free(c.blob);
 }
 
-Test(zstd_open, a_bit_anywhere_is_found)
+Test(zstd_open, corruption_anywhere_is_damage_and_forgery_is_not_authentic)
 {
     flip_everywhere(MIB, 1);
     flip_everywhere(MIB, 0);
@@ -282,27 +306,50 @@ Test(zstd_open, a_bit_anywhere_is_found)
     flip_everywhere(5000, 1);
 }
 
-/* Each sum by itself: no tag tells. */
-Test(zstd_open, every_sum_is_checked)
+/* Each byte of each checksum decides, although every tag is right. */
+Test(zstd_open, every_byte_of_every_checksum_is_compared)
 {
     static const size_t frame_lens[] = {MIB, 70001, 5000};
 
     for (size_t k = 0; k < COUNT(frame_lens); k++) {
         struct scene c;
-        size_t core, unit = BS_SEALED_SEGMENT_LEN + 8, num;
+        size_t core, num;
 
         scene_make(&c, LEN, frame_lens[k], 1);
         core = core_offset_of(c.blob, c.len);
-        num = (c.len - core - 96 + unit - 1) / unit;
+        num = (c.len - core - BS_CORE_HEADER_LEN + UNIT - 1) / UNIT;
         cr_assert_geq(num, 4);
-        for (size_t i = 0; i < num; i++) {
-            size_t at = i + 1 < num ? core + 96 + (i + 1) * unit - 3 : c.len - 3;
+        for (size_t i = 0; i < num * BS_CHECKSUM_LEN; i++) {
+            size_t segment = i / BS_CHECKSUM_LEN, byte = i % BS_CHECKSUM_LEN;
+            size_t end = segment + 1 < num ? core + BS_CORE_HEADER_LEN + (segment + 1) * UNIT : c.len;
 
-            c.blob[at] ^= 1;
-            for (unsigned way = 0; way < 4; way++)
-                cr_expect_eq(stream(&c, way % 2 == 1, way / 2 == 1), BLOBSEAL_E_DAMAGED, "sum %zu", i);
-            c.blob[at] ^= 1;
+            c.blob[end - 1 - byte] ^= 0x80;
+            for (unsigned way = byte % 4; way < 4; way += byte == 0 ? 1 : 4)
+                cr_expect_eq(stream(&c, way % 2 == 1, way / 2 == 1), BLOBSEAL_E_DAMAGED,
+                             "byte %zu of the checksum of segment %zu", BS_CHECKSUM_LEN - 1 - byte, segment);
+            c.blob[end - 1 - byte] ^= 0x80;
         }
+        free(c.blob);
+    }
+}
+
+/*
+ * A chunk that is not authentic in one segment of a frame, and in the same frame another segment: its checksum is the
+ * one that is wrong. Found either way, and what is corrupt is not called forged.
+ */
+Test(zstd_open, of_a_frame_in_two_segments_each_checksum_counts)
+{
+    for (unsigned other = 0; other < 2; other++) {
+        struct scene c;
+        size_t payload;
+
+        scene_make(&c, LEN, 700000, 1); /* frame 1 is in segments 0 and 1 */
+        payload = core_offset_of(c.blob, c.len) + BS_CORE_HEADER_LEN;
+        c.blob[payload + BS_SEALED_SEGMENT_LEN - 100] ^= 1; /* segment 0, in frame 1 */
+        refix(c.blob, c.len);
+        cr_expect_eq(stream(&c, false, false), BLOBSEAL_E_AUTH);
+        c.blob[payload + (other + 1) * UNIT - 1] ^= 1; /* the last byte of a checksum */
+        cr_expect_eq(stream(&c, false, false), BLOBSEAL_E_DAMAGED, "segment %u", other);
         free(c.blob);
     }
 }
@@ -313,7 +360,7 @@ Test(zstd_open, segments_of_the_table_are_checked)
     size_t num = (2 * MIB - 17) / (8 + 17); /* frames of one byte: 17 bytes and an entry of 8 */
     struct scene c = {0};
     struct stored b;
-    size_t core, unit = BS_SEALED_SEGMENT_LEN + 8;
+    size_t core;
 
     b = stored_make(plain, num / 8, 1); /* an eighth: adding piece by piece takes its time */
     c.blob = stored_blob(&b, 1, kek, &c.len);
@@ -322,7 +369,7 @@ Test(zstd_open, segments_of_the_table_are_checked)
     cr_expect_eq(stream(&c, true, false), BLOBSEAL_OK, "%s", c.err.text);
     c.blob[c.len - 1] ^= 1;
     cr_expect_eq(stream(&c, false, false), BLOBSEAL_E_DAMAGED);
-    cr_expect_lt(c.len - core, unit, "one segment");
+    cr_expect_lt(c.len - core, UNIT, "one segment");
     free(b.p);
     free(c.blob);
 }
