@@ -302,6 +302,86 @@ Test(scrub, without_sums_only_the_length_tells)
     scene_close();
 }
 
+/* ---- Without a core header --------------------------------------------------------------------------------------- */
+
+/*
+ * Scrub a detached core of @plain_len bytes, cut by @cut, whose header is destroyed except for the blob id, which the
+ * checksums are seeded with. The segments of @damaged, a bit for each, have one wrong byte.
+ */
+static void scrub_without_header(size_t plain_len, unsigned damaged, size_t cut)
+{
+    const struct how how = {.threads = 2};
+    struct blobseal_error e = {0};
+
+    scene_open(plain_len, 1);
+    memset(core + 32, 0xEE, BS_CORE_HEADER_LEN - 32);
+    for (uint64_t i = 0; BS_CORE_HEADER_LEN + i * STRIDE < len; i++)
+        if ((damaged >> i & 1) != 0)
+            core[BS_CORE_HEADER_LEN + i * STRIDE + 5] ^= 1;
+    cr_assert_eq(scrub(len - cut, how, &e), BLOBSEAL_OK, "%s", e.text);
+    cr_assert_geq(found.num, 1);
+    cr_expect_eq(found.d[0].kind, BLOBSEAL_DAMAGE_CORE_HEADER);
+    cr_expect_eq(result.bytes, len - cut, "the payload is read even where it cannot be checked");
+    scene_close();
+}
+
+/* Expect that the payload was checked, and that exactly the segments of @damaged were reported. */
+static void expect_segments(unsigned damaged)
+{
+    size_t n = 1;
+
+    cr_expect(result.payload_checked);
+    for (uint64_t i = 0; i < 4; i++) {
+        if ((damaged >> i & 1) == 0)
+            continue;
+        cr_assert_lt(n, found.num, "segment %u", (unsigned)i);
+        cr_expect_eq(found.d[n].kind, BLOBSEAL_DAMAGE_SEGMENT);
+        cr_expect_eq(found.d[n].segment, i);
+        n++;
+    }
+    cr_expect_eq(found.num, n, "%s", found.text[n]);
+}
+
+static void expect_unchecked(const char *what)
+{
+    cr_expect_not(result.payload_checked, "%s", what);
+    cr_expect_eq(found.num, 1, "%s: %s", what, found.text[1]);
+    cr_expect_eq(result.plain_bytes, BLOBSEAL_SIZE_UNKNOWN, "%s", what);
+}
+
+/* If the first or the second segment matches its checksum, the payload has checksums, and all of them are compared. */
+Test(scrub, without_a_core_header_one_of_two_segments_tells_that_there_are_checksums)
+{
+    static const unsigned sets[] = {0, 1, 2, 4, 1 | 4, 2 | 4};
+
+    for (size_t i = 0; i < COUNT(sets); i++) {
+        scrub_without_header(2 * BS_SEGMENT_LEN + 100, sets[i], 0);
+        expect_segments(sets[i]);
+        cr_expect_eq(result.plain_bytes, 2 * BS_SEGMENT_LEN + 100);
+    }
+    scrub_without_header(BS_SEGMENT_LEN + 100, 1, 0); /* the second segment is the last */
+    expect_segments(1);
+    scrub_without_header(BS_SEGMENT_LEN, 1, 0); /* the second segment has no plaintext */
+    expect_segments(1);
+    scrub_without_header(100, 0, 0);
+    expect_segments(0);
+}
+
+/* A checksum that does not match may be one of a blob without checksums, so nothing is called damage. */
+Test(scrub, without_a_core_header_and_a_segment_that_matches_nothing_is_checked)
+{
+    scrub_without_header(2 * BS_SEGMENT_LEN + 100, 1 | 2, 0);
+    expect_unchecked("only the third segment matches");
+    scrub_without_header(BS_SEGMENT_LEN + 100, 1 | 2, 0);
+    expect_unchecked("none of two");
+    scrub_without_header(100, 1, 0);
+    expect_unchecked("the only one does not match");
+    scrub_without_header(BS_SEGMENT_LEN + 100, 1, 124);
+    expect_unchecked("nothing is left of the second");
+    scrub_without_header(BS_SEGMENT_LEN + 100, 1, 124 - 23);
+    expect_unchecked("the second is too short for a tag and a checksum");
+}
+
 /* ---- What goes wrong around it ----------------------------------------------------------------------------------- */
 
 /* A disk with bad sectors, and one that fails otherwise. */
