@@ -365,6 +365,10 @@ Test(scrub, without_a_core_header_one_of_two_segments_tells_that_there_are_check
     expect_segments(1);
     scrub_without_header(100, 0, 0);
     expect_segments(0);
+    scrub_without_header(BS_SEGMENT_LEN, 0, 24); /* nothing follows the first segment, which is full */
+    cr_expect(result.payload_checked);
+    cr_expect_eq(found.num, 2);
+    cr_expect_eq(found.d[1].kind, BLOBSEAL_DAMAGE_END);
 }
 
 /* A checksum that does not match may be one of a blob without checksums, so nothing is called damage. */

@@ -423,6 +423,34 @@ Test(scrub_front, an_envelope_of_a_newer_version_is_a_note)
     scene_close();
 }
 
+/* Of two envelopes that tie, each is looked at: the note, or the damage, is there whichever it is. */
+Test(scrub_front, either_of_two_tied_envelopes_is_looked_at)
+{
+    const uint32_t tie = BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE;
+    uint64_t offs[2];
+    char *newer;
+
+    scene_open(BLOBSEAL_LAYOUT_AB);
+    offs[0] = BS_AB_SLOT_OFFSET + BS_SLOT_HEADER_LEN;
+    offs[1] = offs[0] + bs_load32(blob + 16);
+    newer = must_copy(jwe[0], strlen(jwe[0]) + 1);
+    cr_assert_not_null(strstr(newer, "RSA-OAEP-256"));
+    memcpy(strstr(newer, "RSA-OAEP-256"), "RSA-OAEP-999", 12);
+    for (unsigned second = 0; second < 2; second++) {
+        frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){second ? jwe[0] : newer, 1},
+                 (struct slot_text){second ? newer : jwe[0], 1});
+        expect_in(len, 0, NULL, "another algorithm in one of two");
+        cr_expect_eq(result.notes, tie | BLOBSEAL_NOTE_ENVELOPE, "slot %u", second);
+        cr_expect_eq(result.generation, 1);
+        frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){second ? jwe[0] : "{}", 1},
+                 (struct slot_text){second ? "{}" : jwe[0], 1});
+        expect_one((struct want){BLOBSEAL_DAMAGE_ENVELOPE, NONE, offs[second], 2}, "one of two is malformed");
+        cr_expect_eq(result.notes, tie, "slot %u", second);
+    }
+    free(newer);
+    scene_close();
+}
+
 /* ---- Cut, and no blob at all ------------------------------------------------------------------------------------- */
 
 Test(scrub_front, cut_at_every_length_of_the_front)

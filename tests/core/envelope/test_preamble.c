@@ -232,6 +232,55 @@ Test(preamble, of_a_tie_the_first_that_opens_counts)
     scene_close();
 }
 
+/* Put an algorithm that no version knows into an envelope, of the same length as the real one. free(). */
+static char *with_unknown_algorithm(const char *text)
+{
+    char *copy = must_copy(text, strlen(text) + 1), *at = strstr(copy, "RSA-OAEP-256");
+
+    cr_assert_not_null(at);
+    memcpy(at, "RSA-OAEP-999", 12);
+    return copy;
+}
+
+/* Every pair of envelopes that tie: the blob opens if one of them does, and otherwise the error is that of the first.
+ */
+Test(preamble, of_two_tied_envelopes_that_do_not_open_the_first_tells_why)
+{
+    static const struct {
+        enum blobseal_status want;
+        const char *what;
+    } kinds[] = {{.want = BLOBSEAL_OK, .what = "opens"},
+                 {.want = BLOBSEAL_E_UNSUPPORTED, .what = "unsupported"},
+                 {.want = BLOBSEAL_E_AUTH, .what = "not authentic"},
+                 {.want = BLOBSEAL_E_FORMAT, .what = "malformed"}};
+    struct blobseal_error err;
+    struct opened o;
+
+    scene_open(5, 5);
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        for (size_t k = 0; k < COUNT(kinds); k++) {
+            enum blobseal_status want = kinds[k].want == BLOBSEAL_OK ? BLOBSEAL_OK : kinds[i].want, st;
+            char *texts[2][4] = {{s.for_a, with_unknown_algorithm(s.for_a), must_copy(s.for_a, strlen(s.for_a) + 1)},
+                                 {s.for_b, with_unknown_algorithm(s.for_b), must_copy(s.for_b, strlen(s.for_b) + 1)}};
+
+            for (unsigned slot = 0; slot < 2; slot++) {
+                break_tag(texts[slot][2], strlen(texts[slot][2]));
+                texts[slot][3] = slot == 0 ? "{}" : "[]";
+            }
+            frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){texts[0][i], 5}, (struct slot_text){texts[1][k], 5});
+            st = open_scene(0, 2, &o, &err);
+            cr_expect_eq(st, want, "%s, %s: %s", kinds[i].what, kinds[k].what, blobseal_status_code(st));
+            cr_expect_eq(err.status, want == BLOBSEAL_OK ? err.status : want);
+            if (st == BLOBSEAL_OK)
+                cr_expect_eq(o.notes, BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE);
+            for (unsigned slot = 0; slot < 2; slot++) {
+                free(texts[slot][1]);
+                free(texts[slot][2]);
+            }
+        }
+    scene_close();
+}
+
 /* What makes a slot invalid, at its offset. */
 static const struct {
     const char *what;
