@@ -5,16 +5,14 @@
  * and for it an entry of the table that is right until `broken` is set.
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(broken_kernel, .fini = vec_no_leaks);
+SUITE(broken_kernel);
 
 #define PLAIN_LEN ((size_t)50000)
 #define ROOM      ((size_t)1 << 18)

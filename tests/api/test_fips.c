@@ -3,7 +3,6 @@
  * FIPS mode is OpenSSL's: default properties with fips=yes. Where a provider has them, all of the library is served by
  * it; where none has, everything fails in words. Each test is a process of its own, so none sees the mode of another.
  */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,10 +12,9 @@
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(fips, .fini = vec_no_leaks);
+SUITE(fips);
 
 #define PLAIN_LEN ((size_t)70000)
 

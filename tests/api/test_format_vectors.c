@@ -3,19 +3,17 @@
  * The test vectors of the blob format (FORMAT.md section 9), each from a file and from a pipe. They were made by a
  * writer that shares no code with blobseal.
  */
-#include <criterion/criterion.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define MAX_VECTORS 2000
 #define MAX_NAME    128
 
-TestSuite(vectors_format, .fini = vec_no_leaks);
+SUITE(format_vectors);
 
 /* The head of one vector, and its bytes. */
 struct vector {
@@ -211,7 +209,7 @@ static size_t list(char (*names)[MAX_NAME])
     return n;
 }
 
-Test(vectors_format, every_vector_is_treated_as_it_says)
+Test(format_vectors, every_vector_is_treated_as_it_says)
 {
     static char names[MAX_VECTORS][MAX_NAME];
     size_t num = list(names), refused = 0;
@@ -231,7 +229,7 @@ Test(vectors_format, every_vector_is_treated_as_it_says)
 }
 
 /* What opens can also be looked at without a key, and read in pieces. */
-Test(vectors_format, golden_blobs_are_shown_and_read_at_offsets)
+Test(format_vectors, golden_blobs_are_shown_and_read_at_offsets)
 {
     static char names[MAX_VECTORS][MAX_NAME];
     size_t num = list(names);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sealing and opening through the public functions: every size, kind of source and sink, layout and number of threads.
  */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
+#include "tests/support/suite.h"
 #include "tests/support/tier.h"
-#include "tests/support/vectors.h"
 
 #define KIB       ((size_t)1024)
 #define MIB       (KIB * KIB)
@@ -19,25 +17,7 @@ static const size_t sizes[] = {0,       1,   16 * KIB - 1, 16 * KIB,       16 * 
                                MIB - 1, MIB, MIB + 1,      MIB + 16 * KIB, 2 * MIB,      MAX_PLAIN};
 static const unsigned threads[] = {1, 2, 5};
 
-static uint8_t *plain;
-static struct fake_kek fake = {.kid = "a-key"};
-static struct blobseal_kek *kek;
-
-static void start(void)
-{
-    plain = must_alloc(MAX_PLAIN);
-    fill_random(plain, MAX_PLAIN, 2024);
-    kek = fake_kek_open(&fake);
-}
-
-static void stop(void)
-{
-    blobseal_kek_close(kek);
-    free(plain);
-    vec_no_leaks();
-}
-
-TestSuite(seal_open, .init = start, .fini = stop);
+SUITE_WITH_PLAIN(seal_open, MAX_PLAIN);
 
 static struct blobseal_seal_options options(enum blobseal_layout layout)
 {

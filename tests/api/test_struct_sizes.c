@@ -4,36 +4,16 @@
  * whose structs go on. The struct of a caller lies at the end of a page that nobody may touch what is behind.
  */
 #define _GNU_SOURCE
-#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define LEN  ((size_t)70000)
 #define MORE 64 /* bytes of members that this version does not know */
 
-static struct fake_kek fake = {.kid = "a-key"};
-static struct blobseal_kek *kek;
-static uint8_t *plain;
-
-static void start(void)
-{
-    kek = fake_kek_open(&fake);
-    plain = must_alloc(LEN);
-    fill_random(plain, LEN, 2);
-}
-
-static void stop(void)
-{
-    blobseal_kek_close(kek);
-    free(plain);
-    vec_no_leaks();
-}
-
-TestSuite(growing, .init = start, .fini = stop);
+SUITE_WITH_PLAIN(struct_sizes, LEN);
 
 /* A caller's struct of @size bytes, whatever its type has, with @from in front and zeros behind. Reading on crashes. */
 static void *callers(const void *from, size_t from_size, size_t size)
@@ -166,17 +146,17 @@ static void seal_with_every_size(bool push)
     }
 }
 
-Test(growing, options_for_sealing)
+Test(struct_sizes, options_for_sealing)
 {
     seal_with_every_size(false);
 }
 
-Test(growing, options_for_pushing)
+Test(struct_sizes, options_for_pushing)
 {
     seal_with_every_size(true);
 }
 
-Test(growing, metadata)
+Test(struct_sizes, metadata)
 {
     static const struct blobseal_annotation annotation = {"a", "b"};
     const struct blobseal_metadata want = {
@@ -249,19 +229,19 @@ static void result_of_every_size(bool push)
     }
 }
 
-Test(growing, results_of_sealing)
+Test(struct_sizes, results_of_sealing)
 {
     result_of_every_size(false);
 }
 
-Test(growing, results_of_pushing)
+Test(struct_sizes, results_of_pushing)
 {
     result_of_every_size(true);
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-Test(growing, options_for_opening)
+Test(struct_sizes, options_for_opening)
 {
     const struct blobseal_seal_options detached = {.size = sizeof detached, .layout = BLOBSEAL_LAYOUT_DETACHED};
     struct blobseal_source source;
@@ -346,7 +326,7 @@ static enum blobseal_status ask(void *ctx, char *buf, size_t cap, size_t *len, s
 }
 
 /* A provider sees every member of this version, whatever the caller's struct has. */
-Test(growing, options_for_keys)
+Test(struct_sizes, options_for_keys)
 {
     static const struct blobseal_provider provider = {
         .abi = BLOBSEAL_PROVIDER_ABI, .scheme = "look", .open = look, .wrap = no_wrap, .unwrap = no_unwrap};
@@ -378,7 +358,7 @@ Test(growing, options_for_keys)
 
 /* ---- Changing recipients ----------------------------------------------------------------------------------------- */
 
-Test(growing, changes)
+Test(struct_sizes, changes)
 {
     struct fake_kek other_state = {.kid = "another-key"};
     struct blobseal_kek *other = fake_kek_open(&other_state);
@@ -418,7 +398,7 @@ Test(growing, changes)
 /* ---- Members of a later version ---------------------------------------------------------------------------------- */
 
 /* What a newer program asks for and this library does not know is not passed over in silence. */
-Test(growing, a_wish_of_a_later_version_is_refused)
+Test(struct_sizes, a_wish_of_a_later_version_is_refused)
 {
     for (size_t at = sizeof(struct blobseal_seal_options); at < sizeof(struct blobseal_seal_options) + MORE; at++) {
         const struct blobseal_seal_options o = {.size = sizeof o};

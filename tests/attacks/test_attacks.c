@@ -3,36 +3,16 @@
  * Somebody who can change a blob, and knows how to compute its checksums, against a reader. Nothing that was changed is
  * accepted, and nothing but verified plaintext comes out on the way to the refusal.
  */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define CHUNK  16384u
 #define SEALED 16400u
 #define MIB    ((size_t)1 << 20)
 #define GEN    6u
 
-static struct fake_kek fake = {.kid = "a-key"};
-static struct blobseal_kek *kek;
-static uint8_t *plain;
-
-static void start(void)
-{
-    kek = fake_kek_open(&fake);
-    plain = must_alloc(3 * MIB);
-    fill_random(plain, 3 * MIB, 1);
-}
-
-static void stop(void)
-{
-    blobseal_kek_close(kek);
-    free(plain);
-    vec_no_leaks();
-}
-
-TestSuite(attacks, .init = start, .fini = stop);
+SUITE_WITH_PLAIN(attacks, 3 * MIB);
 
 enum { FILES = 1, PIPES = 2, BOTH = 3 };
 

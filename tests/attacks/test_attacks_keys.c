@@ -4,26 +4,14 @@
  * who are told different things, slots that are both forged in the same way. tests/ATTACKS.md says where all the others
  * are.
  */
-#include <criterion/criterion.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 
 #include "kek/kek.h"
 #include "tests/support/changes.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-static void start(void)
-{
-    keys_start();
-}
-
-static void stop(void)
-{
-    keys_end();
-    vec_no_leaks();
-}
-
-TestSuite(attacks_keys, .init = start, .fini = stop);
+SUITE_WITH(attacks_keys, keys_start, keys_end);
 
 /* ---- GF(2^128) as in NIST SP 800-38D section 6.3: the first bit of a block is the coefficient of x^0 ------------- */
 

@@ -4,13 +4,12 @@
  * every way of reading, nothing of the bad frame comes out, and none takes memory by what it claims. More of them are
  * among the vectors.
  */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
 #include "tests/support/stored.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define MIB    ((size_t)1 << 20)
 #define GOOD   ((size_t)50)
@@ -30,10 +29,9 @@ static void start(void)
 static void stop(void)
 {
     blobseal_kek_close(kek);
-    vec_no_leaks();
 }
 
-TestSuite(zstd_attacks, .init = start, .fini = stop);
+SUITE_WITH(zstd_attacks, start, stop);
 
 /* ---- Ways of reading --------------------------------------------------------------------------------------------- */
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* New keys, and that they can be read back. */
-#include <criterion/criterion.h>
-
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +11,10 @@
 #include <openssl/x509.h>
 
 #include "kek/kek.h"
+#include "tests/support/suite.h"
 #include "tests/support/tier.h"
-#include "tests/support/vectors.h"
 
-TestSuite(keygen, .fini = vec_no_leaks);
+SUITE(keygen);
 
 static enum blobseal_status say(void *ctx, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {

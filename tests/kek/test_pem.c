@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys in PEM files: which kinds there are, and that they wrap and unwrap. Files and refusals: test_pem_files.c. */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,9 +9,9 @@
 #include <openssl/x509.h>
 
 #include "kek/kek.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(pem, .fini = vec_no_leaks);
+SUITE(pem);
 
 /* ---- PEM texts --------------------------------------------------------------------------------------------------- */
 

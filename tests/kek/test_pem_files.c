@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Key files that must be refused, their modes, and how references name them. */
-#include <criterion/criterion.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +12,9 @@
 #include <openssl/rsa.h>
 
 #include "blobseal_provider.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(pem_files, .fini = vec_no_leaks);
+SUITE(pem_files);
 
 static enum blobseal_status open_ref(const char *ref, struct blobseal_error *err)
 {
@@ -32,7 +30,7 @@ static enum blobseal_status open_ref(const char *ref, struct blobseal_error *err
     return st;
 }
 
-static enum blobseal_status open_bytes(const void *p, size_t len, unsigned mode, struct blobseal_error *err)
+static enum blobseal_status open_pem_bytes(const void *p, size_t len, unsigned mode, struct blobseal_error *err)
 {
     char path[VEC_PATH];
     enum blobseal_status st;
@@ -49,7 +47,7 @@ static enum blobseal_status open_text(const char *text, unsigned mode)
 {
     struct blobseal_error err;
 
-    return open_bytes(text, strlen(text), mode, &err);
+    return open_pem_bytes(text, strlen(text), mode, &err);
 }
 
 /* A PEM text of one block. */
@@ -100,7 +98,8 @@ Test(pem_files, a_private_key_is_its_owners_alone)
         struct blobseal_error err;
         char mode[8];
 
-        cr_assert_eq(open_bytes(t.private, strlen(t.private), bad[i], &err), BLOBSEAL_E_POLICY, "mode %04o", bad[i]);
+        cr_assert_eq(open_pem_bytes(t.private, strlen(t.private), bad[i], &err), BLOBSEAL_E_POLICY, "mode %04o",
+                     bad[i]);
         (void)snprintf(mode, sizeof mode, "%04o", bad[i]);
         cr_assert_not_null(strstr(err.text, mode), "%s", err.text);
         cr_assert_not_null(strstr(err.hint, "chmod 600"), "%s", err.hint);
@@ -153,7 +152,7 @@ static void check_not_rsa(char *text, unsigned mode)
 {
     struct blobseal_error err;
 
-    cr_assert_eq(open_bytes(text, strlen(text), mode, &err), BLOBSEAL_E_CONFIG);
+    cr_assert_eq(open_pem_bytes(text, strlen(text), mode, &err), BLOBSEAL_E_CONFIG);
     cr_assert_not_null(strstr(err.text, "RSA"), "%s", err.text);
     cr_assert_eq(err.advice, BLOBSEAL_ADVICE_RSA_KEY, "%s", err.hint);
     free(text);
@@ -227,7 +226,7 @@ Test(pem_files, files_without_a_key_are_refused)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         cr_assert_eq(open_text(texts[i], 0600), BLOBSEAL_E_CONFIG, "%s", texts[i]);
     struct blobseal_error err;
-    cr_assert_eq(open_bytes("\0\0\0\0", 4, 0600, &err), BLOBSEAL_E_CONFIG);
+    cr_assert_eq(open_pem_bytes("\0\0\0\0", 4, 0600, &err), BLOBSEAL_E_CONFIG);
 }
 
 Test(pem_files, a_file_has_at_most_64_kib)
@@ -240,7 +239,8 @@ Test(pem_files, a_file_has_at_most_64_kib)
 
         memset(file.p, '\n', len);
         memcpy(file.p + len - strlen(t.private), t.private, strlen(t.private));
-        cr_assert_eq(open_bytes(file.p, len, 0600, &err), len <= 65536 ? BLOBSEAL_OK : BLOBSEAL_E_CONFIG, "%zu", len);
+        cr_assert_eq(open_pem_bytes(file.p, len, 0600, &err), len <= 65536 ? BLOBSEAL_OK : BLOBSEAL_E_CONFIG, "%zu",
+                     len);
         cr_assert(len <= 65536 || strstr(err.text, "64 KiB") != NULL, "%s", err.text);
         free(file.p);
     }
@@ -354,8 +354,8 @@ Test(pem_files, no_cut_file_is_a_key)
 
         /* The last line is whole without its end, and OpenSSL takes it without some of its dashes. */
         for (size_t cut = 0; cut + 6 < len; cut++)
-            cr_assert_eq(open_bytes(all[i], cut, 0600, &err), BLOBSEAL_E_CONFIG, "cut at %zu", cut);
-        cr_assert_eq(open_bytes(all[i], len - 1, 0600, &err), BLOBSEAL_OK);
+            cr_assert_eq(open_pem_bytes(all[i], cut, 0600, &err), BLOBSEAL_E_CONFIG, "cut at %zu", cut);
+        cr_assert_eq(open_pem_bytes(all[i], len - 1, 0600, &err), BLOBSEAL_OK);
     }
     texts_end(&t);
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a reference to a provider, and the life of a KEK. */
-#include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "kek/kek.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(registry, .fini = vec_no_leaks);
+SUITE(registry);
 
 /* ---- A provider that keeps a diary ------------------------------------------------------------------------------- */
 

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +8,9 @@
 #include <openssl/rsa.h>
 
 #include "kek/rsa.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(rsa, .fini = vec_no_leaks);
+SUITE(rsa);
 
 /* ---- Wycheproof -------------------------------------------------------------------------------------------------- */
 

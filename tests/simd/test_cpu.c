@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPU features: what CPUID says, and what the system takes away from it. */
-#include <criterion/criterion.h>
 #include <string.h>
 
 #include "simd/simd.h"
+#include "tests/support/suite.h"
+
+SUITE(cpu);
 
 #define AVX_STATE    0x07u
 #define AVX512_STATE 0xE7u

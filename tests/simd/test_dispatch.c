@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <string.h>
 
 #include "simd/simd.h"
+#include "tests/support/suite.h"
+
+SUITE(dispatch);
 
 static const uint8_t raw[BS_GCM_KEY_LEN] = {1, 2, 3};
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every entry of the dispatch table against vectors and against single calls of OpenSSL's EVP: support/gcm_checks.c. */
-#include <criterion/criterion.h>
 
 #include "tests/support/entries.h"
 #include "tests/support/gcm.h"
+#include "tests/support/suite.h"
 
-TestSuite(gcm, .fini = vec_no_leaks);
+SUITE(gcm);
 
 static void on_each(const char *name)
 {

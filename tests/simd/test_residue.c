@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sealing and opening leave nothing of the key schedule on the stack: run on a stack of our own, which is searched
  * then. */
-#include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/entries.h"
 #include "tests/support/gcm.h"
+#include "tests/support/suite.h"
+
+SUITE(residue);
 
 #define STACK_LEN ((size_t)1 << 20)
 

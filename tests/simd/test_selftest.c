@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The self-tests pass for what we have, and fail for implementations that are broken in one way each. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "simd/simd.h"
 #include "tests/support/entries.h"
+#include "tests/support/suite.h"
+
+SUITE(selftest);
 
 Test(selftest, every_implementation_passes)
 {

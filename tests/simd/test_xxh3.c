@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* XXH3-64 is stored in every blob, so its values must never move. */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "simd/simd.h"
+#include "tests/support/suite.h"
+
+SUITE(xxh3);
 
 #define PRIME64 0x9E3779B185EBCA8Du
 

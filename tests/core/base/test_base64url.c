@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/base.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(base64url, .fini = vec_no_leaks);
+SUITE(base64url);
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 
 #include "core/base/bytes.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(bytes, .fini = vec_no_leaks);
+SUITE(bytes);
 
 Test(bytes, integers_are_little_endian)
 {

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/base.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(base, .fini = vec_no_leaks);
+SUITE(base);
 
 Test(base, version_is_that_of_the_header)
 {

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The text of errors: what may stand in it, how long it is, what the system adds. */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(error_text, .fini = vec_no_leaks);
+SUITE(error_text);
 
 /* Unicode 15 table 3-7, and no control characters: the length of the good character at @p, or 0. */
 static size_t good_char(const uint8_t *p, size_t left)

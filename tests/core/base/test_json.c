@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rules of FORMAT.md section 4.1, one by one. Texts lie on the heap with nothing behind them. */
-#include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/base.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(json, .fini = vec_no_leaks);
+SUITE(json);
 
 /* ---- A reader of any value that the rules allow, driven by the first byte as no user of the reader is ------------ */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core/secret.c: pages that are locked, guarded, emptied by fork(), and wiped before anybody gets them again. */
 #define _DEFAULT_SOURCE /* madvise */
-#include <criterion/criterion.h>
-
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,9 +8,9 @@
 #include <unistd.h>
 
 #include "core/base/base.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(secret, .fini = vec_no_leaks);
+SUITE(secret);
 
 /* Whether the kernel can read a byte at @p, without a signal if not. */
 static bool readable(const uint8_t *p)

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the doctor says: fine here, and a failure for each part that is broken. */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(diagnose, .fini = vec_no_leaks);
+SUITE(diagnose);
 
 #define MAX_FINDINGS 32
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decay in the payload: every segment, every sum, every end, from files and pipes, with any number of threads.
  * Section 3. */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(scrub, .fini = vec_no_leaks, .timeout = 3600);
+SUITE(scrub, .timeout = 3600);
 
 #define STRIDE (BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN)
 

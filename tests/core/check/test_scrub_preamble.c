@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Decay in frame, slots, envelope and core header: found, named, and no obstacle to finding more. Sections 2 and 5. */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(scrub_front, .fini = vec_no_leaks, .timeout = 3600);
+SUITE(scrub_preamble, .timeout = 3600);
 
 #define PLAIN_LEN (BS_SEGMENT_LEN + 100)
 
@@ -130,7 +128,7 @@ static void expect_one(struct want w, const char *what)
 
 /* ---- Each region ------------------------------------------------------------------------------------------------- */
 
-Test(scrub_front, a_sound_blob_has_no_damage_in_any_layout)
+Test(scrub_preamble, a_sound_blob_has_no_damage_in_any_layout)
 {
     const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_AB, BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_DETACHED};
 
@@ -150,7 +148,7 @@ Test(scrub_front, a_sound_blob_has_no_damage_in_any_layout)
 }
 
 /* Also the magic, the version and the sum: the other bytes say what the wrong one must have been. */
-Test(scrub_front, every_byte_of_the_frame_header_is_found_and_the_rest_still_checked)
+Test(scrub_preamble, every_byte_of_the_frame_header_is_found_and_the_rest_still_checked)
 {
     for (int compact = 0; compact < 2; compact++) {
         scene_open(compact ? BLOBSEAL_LAYOUT_COMPACT : BLOBSEAL_LAYOUT_AB);
@@ -168,7 +166,7 @@ Test(scrub_front, every_byte_of_the_frame_header_is_found_and_the_rest_still_che
     }
 }
 
-Test(scrub_front, every_byte_of_the_core_header_is_found_and_the_rest_still_checked)
+Test(scrub_preamble, every_byte_of_the_core_header_is_found_and_the_rest_still_checked)
 {
     const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_AB, BLOBSEAL_LAYOUT_DETACHED};
 
@@ -187,7 +185,7 @@ Test(scrub_front, every_byte_of_the_core_header_is_found_and_the_rest_still_chec
     }
 }
 
-Test(scrub_front, each_slot_is_named)
+Test(scrub_preamble, each_slot_is_named)
 {
     scene_open(BLOBSEAL_LAYOUT_AB);
 
@@ -218,7 +216,7 @@ Test(scrub_front, each_slot_is_named)
     scene_close();
 }
 
-Test(scrub_front, the_only_slot)
+Test(scrub_preamble, the_only_slot)
 {
     scene_open(BLOBSEAL_LAYOUT_COMPACT);
     blob[200] ^= 4;
@@ -228,7 +226,7 @@ Test(scrub_front, the_only_slot)
     scene_close();
 }
 
-Test(scrub_front, padding_of_the_frame)
+Test(scrub_preamble, padding_of_the_frame)
 {
     scene_open(BLOBSEAL_LAYOUT_AB);
     blob[BS_FRAME_HEADER_LEN] = 1;
@@ -245,7 +243,7 @@ Test(scrub_front, padding_of_the_frame)
 
 /* ---- More than one byte ------------------------------------------------------------------------------------------ */
 
-Test(scrub_front, a_lost_frame_header_hides_neither_slots_nor_payload)
+Test(scrub_preamble, a_lost_frame_header_hides_neither_slots_nor_payload)
 {
     uint32_t capacity;
 
@@ -278,7 +276,7 @@ Test(scrub_front, a_lost_frame_header_hides_neither_slots_nor_payload)
 }
 
 /* The frame knows the blob id that the sums are seeded with. */
-Test(scrub_front, a_lost_core_header_behind_a_frame_does_not_hide_the_payload)
+Test(scrub_preamble, a_lost_core_header_behind_a_frame_does_not_hide_the_payload)
 {
     scene_open(BLOBSEAL_LAYOUT_AB);
     memset(blob + core_at, 0xEE, BS_CORE_HEADER_LEN);
@@ -292,7 +290,7 @@ Test(scrub_front, a_lost_core_header_behind_a_frame_does_not_hide_the_payload)
 }
 
 /* Where it is lost for good sums would be wrong without anything being wrong. */
-Test(scrub_front, a_lost_header_of_a_detached_core_leaves_the_payload_unchecked)
+Test(scrub_preamble, a_lost_header_of_a_detached_core_leaves_the_payload_unchecked)
 {
     scene_open(BLOBSEAL_LAYOUT_DETACHED);
     memset(blob + 16, 0xEE, 40);
@@ -303,7 +301,7 @@ Test(scrub_front, a_lost_header_of_a_detached_core_leaves_the_payload_unchecked)
 }
 
 /* The sums themselves say so, in a file. */
-Test(scrub_front, a_header_that_still_has_the_blob_id_lets_the_payload_be_checked)
+Test(scrub_preamble, a_header_that_still_has_the_blob_id_lets_the_payload_be_checked)
 {
     struct blobseal_error e;
 
@@ -320,7 +318,7 @@ Test(scrub_front, a_header_that_still_has_the_blob_id_lets_the_payload_be_checke
     scene_close();
 }
 
-Test(scrub_front, a_lost_header_of_a_blob_without_sums)
+Test(scrub_preamble, a_lost_header_of_a_blob_without_sums)
 {
     uint8_t *plain = must_alloc(PLAIN_LEN);
     struct blobseal_error e;
@@ -340,7 +338,7 @@ Test(scrub_front, a_lost_header_of_a_blob_without_sums)
     scene_close();
 }
 
-Test(scrub_front, nothing_is_found_behind_a_lost_frame_and_a_lost_core_header)
+Test(scrub_preamble, nothing_is_found_behind_a_lost_frame_and_a_lost_core_header)
 {
     scene_open(BLOBSEAL_LAYOUT_AB);
     memset(blob + 16, 0xEE, 40);
@@ -353,7 +351,7 @@ Test(scrub_front, nothing_is_found_behind_a_lost_frame_and_a_lost_core_header)
 
 /* ---- Envelopes --------------------------------------------------------------------------------------------------- */
 
-Test(scrub_front, an_unfinished_change_is_a_note)
+Test(scrub_preamble, an_unfinished_change_is_a_note)
 {
     scene_open(BLOBSEAL_LAYOUT_AB);
     frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){jwe[0], 1}, (struct slot_text){jwe[1], 2});
@@ -363,7 +361,7 @@ Test(scrub_front, an_unfinished_change_is_a_note)
     scene_close();
 }
 
-Test(scrub_front, a_tie_is_a_note)
+Test(scrub_preamble, a_tie_is_a_note)
 {
     char *other;
 
@@ -376,7 +374,7 @@ Test(scrub_front, a_tie_is_a_note)
     scene_close();
 }
 
-Test(scrub_front, envelopes_that_are_none_of_this_blob)
+Test(scrub_preamble, envelopes_that_are_none_of_this_blob)
 {
     struct recipe other;
     char *text;
@@ -397,7 +395,7 @@ Test(scrub_front, envelopes_that_are_none_of_this_blob)
     scene_close();
 }
 
-Test(scrub_front, a_frame_in_front_of_another_blob)
+Test(scrub_preamble, a_frame_in_front_of_another_blob)
 {
     scene_open(BLOBSEAL_LAYOUT_AB);
     blob[24] ^= 1; /* the blob id in the frame */
@@ -407,7 +405,7 @@ Test(scrub_front, a_frame_in_front_of_another_blob)
 }
 
 /* A newer version may have written it: that is no decay, and the payload can be checked all the same. */
-Test(scrub_front, an_envelope_of_a_newer_version_is_a_note)
+Test(scrub_preamble, an_envelope_of_a_newer_version_is_a_note)
 {
     char *text;
     const char *alg = "RSA-OAEP-256";
@@ -424,7 +422,7 @@ Test(scrub_front, an_envelope_of_a_newer_version_is_a_note)
 }
 
 /* Of two envelopes that tie, each is looked at: the note, or the damage, is there whichever it is. */
-Test(scrub_front, either_of_two_tied_envelopes_is_looked_at)
+Test(scrub_preamble, either_of_two_tied_envelopes_is_looked_at)
 {
     const uint32_t tie = BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE;
     uint64_t offs[2];
@@ -453,7 +451,7 @@ Test(scrub_front, either_of_two_tied_envelopes_is_looked_at)
 
 /* ---- Cut, and no blob at all ------------------------------------------------------------------------------------- */
 
-Test(scrub_front, cut_at_every_length_of_the_front)
+Test(scrub_preamble, cut_at_every_length_of_the_front)
 {
     const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_DETACHED};
 
@@ -478,7 +476,7 @@ Test(scrub_front, cut_at_every_length_of_the_front)
     }
 }
 
-Test(scrub_front, what_is_no_blob_is_an_error)
+Test(scrub_preamble, what_is_no_blob_is_an_error)
 {
     struct blobseal_error e = {0};
 
@@ -493,7 +491,7 @@ Test(scrub_front, what_is_no_blob_is_an_error)
     scene_close();
 }
 
-Test(scrub_front, newer_versions_are_an_error)
+Test(scrub_preamble, newer_versions_are_an_error)
 {
     const size_t at[] = {8, 9}; /* version and layer of a frame, version and suite of a core header */
 
@@ -547,7 +545,7 @@ static void expect_bad(uint64_t from, uint64_t to, size_t num, const struct want
     }
 }
 
-Test(scrub_front, unreadable_sectors_of_the_front)
+Test(scrub_preamble, unreadable_sectors_of_the_front)
 {
     uint32_t capacity;
 
@@ -592,7 +590,7 @@ static enum blobseal_status changing_pread(void *ctx, void *buf, size_t n, uint6
     return st;
 }
 
-Test(scrub_front, a_slot_that_is_being_written_is_looked_at_again)
+Test(scrub_preamble, a_slot_that_is_being_written_is_looked_at_again)
 {
     const struct blobseal_scrub_options o = {.size = sizeof o, .on_damage = note, .on_damage_ctx = &found};
 

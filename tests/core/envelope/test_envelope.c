@@ -3,15 +3,13 @@
  * Envelopes with sound cryptography and one thing wrong: sections 4.3 to 4.6. Most are made by editing the text of the
  * protected header or of the content before they are encrypted, or the recipients behind the back of `rcpt`.
  */
-#include <criterion/criterion.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(envelope, .fini = vec_no_leaks);
+SUITE(envelope);
 
 #define MAX_KEYS 12
 

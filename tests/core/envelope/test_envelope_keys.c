@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which keys an envelope is written for, which are tried when it is opened, and what providers may answer: section 4.6.
  */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(envelope_keys, .fini = vec_no_leaks);
+SUITE(envelope_keys);
 
 #define MAX_KEKS 66
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What blobseal_inspect() tells without a key, and that a reader says the same. */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(info, .fini = vec_no_leaks);
+SUITE(info);
 
 #define MAX_KEKS 64
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metadata: what is refused when sealing, what is written to the byte, and what comes back of it. Section 4.4. */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(metadata, .fini = vec_no_leaks);
+SUITE(metadata);
 
 static const struct blobseal_annotation colours[] = {{"a", "red"}, {"b", ""}, {"\xC3\xA4 \"\\", "\xF0\x9F\x94\x92"}};
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What stands before the payload: frames, slots and the choice between them. Sections 1 and 5. */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(preamble, .fini = vec_no_leaks);
+SUITE(preamble);
 
 #define PLAIN "some plaintext"
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading the slots while somebody else changes them: locks, and looking again. Section 5. */
 #define _GNU_SOURCE /* F_OFD_SETLK */
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define PLAIN "some plaintext"
 
@@ -58,10 +56,9 @@ static void stop(void)
     free(new_text);
     free(other_text);
     blobseal_kek_close(kek);
-    vec_no_leaks();
 }
 
-TestSuite(front_changes, .init = start, .fini = stop);
+SUITE_WITH(preamble_changes, start, stop);
 
 static enum blobseal_status changing_pread(void *ctx, void *buf, size_t n, uint64_t off, size_t *nread,
                                            struct blobseal_error *err)
@@ -156,13 +153,13 @@ static void expect(const char *shown, enum blobseal_status want, unsigned readin
     bs_preamble_clear(&f);
 }
 
-Test(front_changes, a_valid_slot_is_enough)
+Test(preamble_changes, a_valid_slot_is_enough)
 {
     expect("ox", BLOBSEAL_OK, 1, 1, 0);
     expect("nx", BLOBSEAL_OK, 1, 2, BLOBSEAL_NOTE_UNFINISHED);
 }
 
-Test(front_changes, torn_slots_are_read_again_up_to_five_times)
+Test(preamble_changes, torn_slots_are_read_again_up_to_five_times)
 {
     char shown[8] = "";
 
@@ -176,7 +173,7 @@ Test(front_changes, torn_slots_are_read_again_up_to_five_times)
     }
 }
 
-Test(front_changes, a_tie_is_looked_at_again_and_may_be_one)
+Test(preamble_changes, a_tie_is_looked_at_again_and_may_be_one)
 {
     expect("to", BLOBSEAL_OK, 2, 1, 0);
     expect("txtn", BLOBSEAL_OK, 4, 2, BLOBSEAL_NOTE_UNFINISHED);
@@ -184,14 +181,14 @@ Test(front_changes, a_tie_is_looked_at_again_and_may_be_one)
     expect("xxxxxt", BLOBSEAL_OK, 6, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
 }
 
-Test(front_changes, an_error_while_looking_again_counts)
+Test(preamble_changes, an_error_while_looking_again_counts)
 {
     expect("xe", BLOBSEAL_E_UNAVAILABLE, 2, 0, 0);
     expect("xc", BLOBSEAL_E_DAMAGED, 2, 0, 0);
     expect("xxec", BLOBSEAL_E_UNAVAILABLE, 3, 0, 0);
 }
 
-Test(front_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for_long)
+Test(preamble_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for_long)
 {
     for (unsigned busy = 0; busy < 7; busy++) {
         struct changing c = {.views = "xn", .busy = busy};
@@ -208,7 +205,7 @@ Test(front_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for_lo
 }
 
 /* What is seen beside somebody who holds the lock for long is no rotation that did not finish. */
-Test(front_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
+Test(preamble_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
 {
     static const struct {
         const char *views;
@@ -229,7 +226,7 @@ Test(front_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
 }
 
 /* Without a lock nobody changes it, and a stream is read once whatever it claims. */
-Test(front_changes, what_nobody_changes_is_read_once)
+Test(preamble_changes, what_nobody_changes_is_read_once)
 {
     for (int sequential = 0; sequential <= 1; sequential++) {
         struct changing c = {.views = "xn"};
@@ -249,7 +246,7 @@ Test(front_changes, what_nobody_changes_is_read_once)
     }
 }
 
-Test(front_changes, slots_that_do_not_count_are_read_once)
+Test(preamble_changes, slots_that_do_not_count_are_read_once)
 {
     struct changing c = {.views = "xn"};
     const struct blobseal_source source = source_of(&c);
@@ -300,7 +297,7 @@ static void close_file(const int fds[3])
         (void)close(fds[i]);
 }
 
-Test(front_changes, a_file_is_locked_against_changes_only)
+Test(preamble_changes, a_file_is_locked_against_changes_only)
 {
     struct blobseal_source source, other;
     struct blobseal_fd state, other_state;
@@ -322,7 +319,7 @@ Test(front_changes, a_file_is_locked_against_changes_only)
     close_file(fds);
 }
 
-Test(front_changes, a_lock_that_does_not_work_is_none)
+Test(preamble_changes, a_lock_that_does_not_work_is_none)
 {
     struct blobseal_source source;
     struct blobseal_fd state;
@@ -336,7 +333,7 @@ Test(front_changes, a_lock_that_does_not_work_is_none)
     cr_expect(source.lock(source.ctx, true), "nor can one that is closed");
 }
 
-Test(front_changes, a_change_keeps_its_lock_while_it_reads)
+Test(preamble_changes, a_change_keeps_its_lock_while_it_reads)
 {
     struct blobseal_target target;
     struct blobseal_source source;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Repairing what stands before the payload: every byte of it may decay, and comes back as it was. */
-#include <criterion/criterion.h>
 
-#include "tests/support/blobs.h"
+#include "tests/support/suite.h"
+
+SUITE(salvage);
 
 #define FRONT (4096 + 2 * 8192)
 

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cobblestone-256 without blobs: the vectors of the C2SP project through three readers and a writer. */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
 
 #include "core/format/format.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(chunked, .fini = vec_no_leaks);
+SUITE(chunked);
 
 #define FILE_NAME    "c2sp/c2sp_chunked_encryption_aes_256_gcm_test.json"
 #define C2SP_HEADER  (BS_SALT_LEN + BS_COMMITMENT_LEN)

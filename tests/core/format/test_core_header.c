@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/format/format.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(blob, .fini = vec_no_leaks);
+SUITE(core_header);
 
 static const struct bs_core_header bare = {.segments = BS_SEGMENTS_BARE};
 static const struct bs_core_header checksummed = {.segments = BS_SEGMENTS_CHECKSUMMED};
@@ -57,7 +55,7 @@ static enum blobseal_status decode_changed(size_t at, uint8_t value)
     return decode(h.raw, sizeof h.raw, &h);
 }
 
-Test(blob, header_has_the_bytes_of_the_table)
+Test(core_header, header_has_the_bytes_of_the_table)
 {
     static const uint8_t preamble[16] = {0x89, 0x42, 0x53, 0x43, 0x0D, 0x0A, 0x1A, 0x0A, 1, 1, 0, 1, 0, 0, 0, 0};
     struct bs_core_header h = sample();
@@ -70,7 +68,7 @@ Test(blob, header_has_the_bytes_of_the_table)
     cr_assert_eq(bs_load64(h.raw + 88), bs_xxh3(0, h.raw, 88));
 }
 
-Test(blob, header_round_trips_for_both_segment_kinds)
+Test(core_header, header_round_trips_for_both_segment_kinds)
 {
     for (uint8_t segments = 0; segments < 2; segments++) {
         struct bs_core_header h = sample(), back;
@@ -82,7 +80,7 @@ Test(blob, header_round_trips_for_both_segment_kinds)
     }
 }
 
-Test(blob, bytes_behind_the_header_are_not_its_affair)
+Test(core_header, bytes_behind_the_header_are_not_its_affair)
 {
     struct bs_core_header h = sample(), back;
     uint8_t longer[BS_CORE_HEADER_LEN + 10];
@@ -93,7 +91,7 @@ Test(blob, bytes_behind_the_header_are_not_its_affair)
     cr_assert_arr_eq(&back, &h, sizeof h);
 }
 
-Test(blob, context_is_the_first_32_bytes)
+Test(core_header, context_is_the_first_32_bytes)
 {
     struct bs_core_header h = sample();
     uint8_t context[BS_CONTEXT_LEN];
@@ -110,7 +108,7 @@ Test(blob, context_is_the_first_32_bytes)
     cr_assert_arr_eq(again, context, sizeof context);
 }
 
-Test(blob, a_short_header_is_damaged)
+Test(core_header, a_short_header_is_damaged)
 {
     struct bs_core_header h = sample(), back;
 
@@ -118,7 +116,7 @@ Test(blob, a_short_header_is_damaged)
         cr_assert_eq(decode(h.raw, len, &back), BLOBSEAL_E_DAMAGED, "%zu bytes", len);
 }
 
-Test(blob, magic_is_all_eight_bytes)
+Test(core_header, magic_is_all_eight_bytes)
 {
     struct bs_core_header h = sample();
 
@@ -134,7 +132,7 @@ Test(blob, magic_is_all_eight_bytes)
     cr_assert_eq(decode_changed(3, 'K'), BLOBSEAL_E_FORMAT, "a second frame is no core");
 }
 
-Test(blob, only_the_known_values_are_supported)
+Test(core_header, only_the_known_values_are_supported)
 {
     for (unsigned v = 0; v < 256; v++) {
         cr_assert_eq(decode_changed(8, (uint8_t)v), v == 1 ? BLOBSEAL_OK : BLOBSEAL_E_UNSUPPORTED, "version %u", v);
@@ -144,14 +142,14 @@ Test(blob, only_the_known_values_are_supported)
     }
 }
 
-Test(blob, zero_bytes_are_zero)
+Test(core_header, zero_bytes_are_zero)
 {
     for (size_t at = 12; at < 16; at++)
         for (unsigned bit = 0; bit < 8; bit++)
             cr_assert_eq(decode_changed(at, (uint8_t)(1u << bit)), BLOBSEAL_E_FORMAT, "byte %zu", at);
 }
 
-Test(blob, every_flipped_bit_is_found)
+Test(core_header, every_flipped_bit_is_found)
 {
     for (size_t bit = 0; bit < 8 * BS_CORE_HEADER_LEN; bit++) {
         struct bs_core_header h = sample(), back;
@@ -165,7 +163,7 @@ Test(blob, every_flipped_bit_is_found)
 }
 
 /* Section 2 gives the order of the checks: with all faults at once the first one is reported. */
-Test(blob, checks_come_in_their_order)
+Test(core_header, checks_come_in_their_order)
 {
     struct bs_core_header h = sample(), back;
 
@@ -184,7 +182,7 @@ Test(blob, checks_come_in_their_order)
     cr_assert_eq(decode(h.raw, 95, &back), BLOBSEAL_E_DAMAGED);
 }
 
-Test(blob, segment_seeds_come_from_the_first_half_of_the_id)
+Test(core_header, segment_seeds_come_from_the_first_half_of_the_id)
 {
     struct bs_core_header h = sample();
 
@@ -204,7 +202,7 @@ static uint64_t payload_len(const struct bs_core_header *h, uint64_t plain)
     return plain + 16 * chunks + (h == &checksummed ? 8 * ((chunks + 63) / 64) : 0);
 }
 
-Test(blob, sizes_are_those_of_the_format)
+Test(core_header, sizes_are_those_of_the_format)
 {
     cr_assert_eq(BS_SEALED_CHUNK_LEN, 16400);
     cr_assert_eq(BS_SEALED_SEGMENT_LEN, 1049600);
@@ -220,7 +218,7 @@ Test(blob, sizes_are_those_of_the_format)
 #define BRUTE (3u << 20)
 
 /* All plaintext lengths up to 3 MiB, and all payload lengths: what no plaintext has is refused. */
-Test(blob, lengths_are_inverse_and_all_others_are_refused)
+Test(core_header, lengths_are_inverse_and_all_others_are_refused)
 {
     for (size_t k = 0; k < 2; k++) {
         uint64_t last = payload_len(kinds[k], BRUTE), next = 0, plain, valid = 0;
@@ -241,7 +239,7 @@ Test(blob, lengths_are_inverse_and_all_others_are_refused)
     }
 }
 
-Test(blob, lengths_are_inverse_around_borders)
+Test(core_header, lengths_are_inverse_around_borders)
 {
     static const uint64_t borders[] = {
         16384,
@@ -270,7 +268,7 @@ Test(blob, lengths_are_inverse_around_borders)
             }
 }
 
-Test(blob, the_longest_blob_is_4_pib_minus_1)
+Test(core_header, the_longest_blob_is_4_pib_minus_1)
 {
     for (size_t k = 0; k < 2; k++) {
         uint64_t most = payload_len(kinds[k], BS_MAX_PLAIN), plain = 0;
@@ -288,7 +286,7 @@ Test(blob, the_longest_blob_is_4_pib_minus_1)
     }
 }
 
-Test(blob, tails_are_inverse_and_all_others_are_refused)
+Test(core_header, tails_are_inverse_and_all_others_are_refused)
 {
     uint64_t next = 0, plain;
 
@@ -305,7 +303,7 @@ Test(blob, tails_are_inverse_and_all_others_are_refused)
     cr_assert_not(bs_tail_plain_len(16400, &plain), "a full last chunk");
 }
 
-Test(blob, chunks_stand_where_the_format_says)
+Test(core_header, chunks_stand_where_the_format_says)
 {
     static const uint64_t indexes[] = {
         0, 1, 63, 64, 65, 127, 128, 1000, (1ull << 32) - 1, 1ull << 32, (1ull << 38) - 1};

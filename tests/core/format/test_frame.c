@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/format/format.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(frame, .fini = vec_no_leaks);
+SUITE(frame);
 
 static const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 static const char jwe[] = "{\"a stand-in\":\"for a JWE\"}";

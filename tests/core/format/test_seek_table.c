@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The seek table: sums, search, and its bytes. What is refused also stands in the vectors of the format. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(seek_table, .fini = vec_no_leaks);
+SUITE(seek_table);
 
 static void encode(const struct bs_seek_table *t, struct bs_builder *w)
 {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One zstd frame: in and out, and what is refused before libzstd sees it. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <zstd.h>
 
 #include "tests/support/stored.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define MAX_PLAIN BS_ZFRAME_PLAIN_LEN
 
@@ -26,10 +25,9 @@ static void stop(void)
     free(plain);
     free(frame);
     free(back);
-    vec_no_leaks();
 }
 
-TestSuite(zstd_frame, .init = start, .fini = stop);
+SUITE_WITH(zstd_frame, start, stop);
 
 /* Make a frame of @len bytes, and follow it as a pipe reader does: it says how long it is. */
 static size_t seal_and_follow(size_t len, int level)

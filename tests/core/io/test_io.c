@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sources and sinks over descriptors and memory. */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,10 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(io, .fini = vec_no_leaks);
+SUITE(io);
 
 #define LEN 200000
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pipeline with steps that only record what is asked of them, wait at random, and fail on demand. */
-#include <criterion/criterion.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(pipeline, .fini = vec_no_leaks);
+SUITE(pipeline);
 
 #define MAX_SEGMENTS 80
 #define NEVER        UINT64_MAX

@@ -2,7 +2,6 @@
 /* A blob in a real file that is changed where it is: which descriptors will do, the lock, and what the system may
  * answer. */
 #define _GNU_SOURCE /* F_OFD_GETLK */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@
 #include <unistd.h>
 
 #include "tests/support/changes.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 /* ---- System calls that fail on demand: these take the place of those of the C library ---------------------------- */
 
@@ -82,10 +81,9 @@ static void stop(void)
     (void)unlink(path);
     kept_clear(&kept);
     keys_end();
-    vec_no_leaks();
 }
 
-TestSuite(target, .init = start, .fini = stop);
+SUITE_WITH(target, start, stop);
 
 #define ADD                                                                                                            \
     (&(const struct blobseal_change){.size = sizeof(struct blobseal_change), .add = &public_keys[5], .num_add = 1})

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which recipient and which KEK open a JWE, and what is said when none does. FORMAT.md section 4.6, steps 2 and 3. */
-#include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/jwe/jwe.h"
 #include "kek/kek.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(jwe_open, .fini = vec_no_leaks);
+SUITE(jwe_open);
 
 /* ---- A provider that does what the test says --------------------------------------------------------------------- */
 
@@ -32,8 +30,8 @@ static enum blobseal_status fake_open(void **state, struct blobseal_kek_info *in
     return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "not used");
 }
 
-static enum blobseal_status fake_wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
-                                      struct blobseal_error *err)
+static enum blobseal_status provider_wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
+                                          struct blobseal_error *err)
 {
     (void)state, (void)err;
     memset(out, 0, 256);
@@ -63,7 +61,7 @@ static void fake_close(void *state)
 }
 
 static const struct blobseal_provider provider = {
-    BLOBSEAL_PROVIDER_ABI, "fake", fake_open, fake_wrap, fake_unwrap, fake_close,
+    BLOBSEAL_PROVIDER_ABI, "fake", fake_open, provider_wrap, fake_unwrap, fake_close,
 };
 
 /* ---- A JWE for recipients "k0", "k1", ... and as many KEKs ------------------------------------------------------- */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rules of FORMAT.md section 4.2 one by one, and what the writer yields. Opening: test_jwe_open.c. */
-#include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +7,9 @@
 #include <openssl/evp.h>
 
 #include "core/jwe/jwe.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(jwe, .fini = vec_no_leaks);
+SUITE(jwe_parse);
 
 static const struct bs_jwe_profile strict = {.bare = false}, bare = {.bare = true};
 
@@ -104,7 +102,7 @@ static enum blobseal_status parse_bare(const char *template)
 
 /* ---- Form -------------------------------------------------------------------------------------------------------- */
 
-Test(jwe, takes_both_forms_in_any_order)
+Test(jwe_parse, takes_both_forms_in_any_order)
 {
     static const char *const good[] = {
         FLAT,
@@ -121,7 +119,7 @@ Test(jwe, takes_both_forms_in_any_order)
     CHECK_ALL(good, parse, BLOBSEAL_OK);
 }
 
-Test(jwe, reads_what_is_written)
+Test(jwe_parse, reads_what_is_written)
 {
     struct vec_bytes text =
         expand("{'protected':$P,'recipients':[{'header':$H,'encrypted_key':$K},"
@@ -145,7 +143,7 @@ Test(jwe, reads_what_is_written)
     cr_assert_null(jwe.buf);
 }
 
-Test(jwe, every_member_is_needed_once)
+Test(jwe_parse, every_member_is_needed_once)
 {
     static const char *const bad[] = {
         "{'header':$H,'encrypted_key':$K" REST,
@@ -172,7 +170,7 @@ Test(jwe, every_member_is_needed_once)
     CHECK_ALL(bad, parse, BLOBSEAL_E_FORMAT);
 }
 
-Test(jwe, no_other_member_is_allowed)
+Test(jwe_parse, no_other_member_is_allowed)
 {
     static const char *const bad[] = {
         "{'unprotected':{},'protected':$P,'header':$H,'encrypted_key':$K" REST,
@@ -193,7 +191,7 @@ Test(jwe, no_other_member_is_allowed)
     CHECK_ALL(bad, parse_bare, BLOBSEAL_E_FORMAT);
 }
 
-Test(jwe, it_is_not_flattened_and_general_at_once)
+Test(jwe_parse, it_is_not_flattened_and_general_at_once)
 {
     static const char *const bad[] = {
         "{'protected':$P,'header':$H,'recipients':[{'header':$H,'encrypted_key':$K}]" REST,
@@ -206,7 +204,7 @@ Test(jwe, it_is_not_flattened_and_general_at_once)
     CHECK_ALL(bad, parse_bare, BLOBSEAL_E_FORMAT);
 }
 
-Test(jwe, wrong_types_are_refused)
+Test(jwe_parse, wrong_types_are_refused)
 {
     static const char *const bad[] = {
         "{'protected':{'enc':'A256GCM'},'header':$H,'encrypted_key':$K" REST,
@@ -252,7 +250,7 @@ static enum blobseal_status parse_many(size_t num, const char *last_kid)
     return parse(template);
 }
 
-Test(jwe, has_1_to_64_recipients)
+Test(jwe_parse, has_1_to_64_recipients)
 {
     cr_assert_eq(parse_many(0, NULL), BLOBSEAL_E_FORMAT);
     for (size_t n = 1; n <= 64; n++)
@@ -260,7 +258,7 @@ Test(jwe, has_1_to_64_recipients)
     cr_assert_eq(parse_many(65, NULL), BLOBSEAL_E_FORMAT);
 }
 
-Test(jwe, no_two_recipients_have_one_kid)
+Test(jwe_parse, no_two_recipients_have_one_kid)
 {
     for (size_t n = 2; n <= 64; n++)
         cr_assert_eq(parse_many(n, ""), BLOBSEAL_E_FORMAT, "%zu", n);
@@ -271,7 +269,7 @@ Test(jwe, no_two_recipients_have_one_kid)
                  BLOBSEAL_E_FORMAT);
 }
 
-Test(jwe, every_recipient_is_complete)
+Test(jwe_parse, every_recipient_is_complete)
 {
     static const char *const bad[] = {
         "{'protected':$P,'recipients':[{}]" REST,
@@ -306,7 +304,7 @@ static enum blobseal_status parse_token(const char *member, size_t len, char c)
     return parse(template);
 }
 
-Test(jwe, kid_and_region_are_visible_ascii_of_limited_length)
+Test(jwe_parse, kid_and_region_are_visible_ascii_of_limited_length)
 {
     static const struct {
         const char *member;
@@ -342,7 +340,7 @@ static void check_alg(const char *alg, bool named)
     cr_assert(!named || strstr(err.text, alg) != NULL, "'%s' does not name %s", err.text, alg);
 }
 
-Test(jwe, other_algorithms_are_unsupported_and_named)
+Test(jwe_parse, other_algorithms_are_unsupported_and_named)
 {
     static const char *const named[] = {
         "RSA1_5",
@@ -390,7 +388,7 @@ Test(jwe, other_algorithms_are_unsupported_and_named)
  * A correct writer of another algorithm makes other lengths: 40 bytes for A256KW, none for `dir`. That is `unsupported`
  * too, wherever `encrypted_key` stands.
  */
-Test(jwe, other_algorithms_are_unsupported_whatever_the_length_of_their_keys)
+Test(jwe_parse, other_algorithms_are_unsupported_whatever_the_length_of_their_keys)
 {
     static const char *const bare_ones[] = {
         "{'protected':'eyJhbGciOiJBMjU2S1ciLCJlbmMiOiJBMjU2R0NNIn0','encrypted_key':"
@@ -430,7 +428,7 @@ static enum blobseal_status parse_b64(const char *member, size_t len, const char
     return parse(template);
 }
 
-Test(jwe, fixed_lengths_are_checked)
+Test(jwe_parse, fixed_lengths_are_checked)
 {
     for (size_t bytes = 0; bytes <= 1100; bytes++) {
         size_t chars = BLOBSEAL_BASE64URL_LEN(bytes);
@@ -446,7 +444,7 @@ Test(jwe, fixed_lengths_are_checked)
     }
 }
 
-Test(jwe, base64url_is_canonical_everywhere)
+Test(jwe_parse, base64url_is_canonical_everywhere)
 {
     static const struct {
         const char *member;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The protected header of a JWE, bare JWEs, hostile texts, and what the writer yields. */
-#include <criterion/criterion.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +7,9 @@
 #include <openssl/evp.h>
 
 #include "core/jwe/jwe.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(jwe_write, .fini = vec_no_leaks);
+SUITE(jwe_write);
 
 static const struct bs_jwe_profile strict = {.bare = false}, bare = {.bare = true};
 

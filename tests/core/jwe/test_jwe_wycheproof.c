@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Wycheproof's 139 JWEs through the reader of bare JWEs: the three that use what blobseal knows open, no other does. */
-#include <criterion/criterion.h>
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/jwe/jwe.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-TestSuite(jwe_wycheproof, .fini = vec_no_leaks);
+SUITE(jwe_wycheproof);
 
 static bool is_rsa(const json_t *group)
 {

@@ -1,35 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening a part of a blob: which bytes, from which reads, and what damage, odd sizes and huge offsets do. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define CHUNK   16384u
 #define SEGMENT (64u * CHUNK)
 #define LEN     ((size_t)3 * SEGMENT + 20000)
 #define ALL     BLOBSEAL_SIZE_UNKNOWN
 
-static struct fake_kek fake = {.kid = "a-key"};
-static struct blobseal_kek *kek;
-static uint8_t *plain;
-
-static void start(void)
-{
-    kek = fake_kek_open(&fake);
-    plain = must_alloc(LEN);
-    fill_random(plain, LEN, 5);
-}
-
-static void stop(void)
-{
-    blobseal_kek_close(kek);
-    free(plain);
-    vec_no_leaks();
-}
-
-TestSuite(range, .init = start, .fini = stop);
+SUITE_WITH_PLAIN(range, LEN);
 
 /* A sealed blob and a reader over it. */
 struct scene {

@@ -1,37 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading at any offset, what a damaged place does and does not spoil, and what a reader over a pipe refuses. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define CHUNK   16384u
 #define SEGMENT (64u * CHUNK)
 #define LEN     ((size_t)2 * SEGMENT + 20000)
 #define CANARY  0xA5
 
-static struct fake_kek fake = {.kid = "a-key"};
-static struct blobseal_kek *kek;
-static uint8_t *plain, *dst;
+static uint8_t dst[LEN + 64];
 
-static void start(void)
-{
-    kek = fake_kek_open(&fake);
-    plain = must_alloc(LEN);
-    dst = must_alloc(LEN + 64);
-    fill_random(plain, LEN, 5);
-}
-
-static void stop(void)
-{
-    blobseal_kek_close(kek);
-    free(plain);
-    free(dst);
-    vec_no_leaks();
-}
-
-TestSuite(reader, .init = start, .fini = stop);
+SUITE_WITH_PLAIN(reader, LEN);
 
 /* A sealed blob and a reader over it. */
 struct scene {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Zstd content in order: in any pieces, cut anywhere, and with anything behind it. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define LEN ((size_t)300000)
 
@@ -19,10 +18,9 @@ static void start(void)
 static void stop(void)
 {
     free(plain);
-    vec_no_leaks();
 }
 
-TestSuite(zstd_decoder, .init = start, .fini = stop);
+SUITE_WITH(zstd_decoder, start, stop);
 
 /* Feed @b in pieces of @piece; *@got receives the length of what came out, which is compared unless @any. */
 static enum blobseal_status decode_to(const struct stored *b, size_t piece, bool any, size_t *got)

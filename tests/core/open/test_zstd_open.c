@@ -1,35 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compressed blobs of seekable sources: reading at offsets, raw, limits, and that every byte is checked. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define MIB ((size_t)1 << 20)
 #define LEN (3 * MIB + 777)
 
-static uint8_t *plain, *dst;
-static struct fake_kek fake = {.kid = "a-key"};
-static struct blobseal_kek *kek;
+static uint8_t dst[LEN + 1];
 
-static void start(void)
-{
-    plain = must_alloc(LEN);
-    dst = must_alloc(LEN + 1);
-    fill_random(plain, LEN, 8);
-    kek = fake_kek_open(&fake);
-}
-
-static void stop(void)
-{
-    blobseal_kek_close(kek);
-    free(plain);
-    free(dst);
-    vec_no_leaks();
-}
-
-TestSuite(zstd_open, .init = start, .fini = stop);
+SUITE_WITH_PLAIN(zstd_open, LEN);
 
 /* A blob, and a reader of it. */
 struct scene {

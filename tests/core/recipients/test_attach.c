@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copying a blob behind another envelope: every layout to every layout, through files and pipes that misbehave. */
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define GEN 6u
 #define MIB ((size_t)1 << 20)
@@ -29,10 +27,9 @@ static void stop(void)
     blobseal_kek_close(kek);
     blobseal_kek_close(kek_two);
     free(plain);
-    vec_no_leaks();
 }
 
-TestSuite(attach, .init = start, .fini = stop);
+SUITE_WITH(attach, start, stop);
 
 static const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_AB, BLOBSEAL_LAYOUT_DETACHED};
 

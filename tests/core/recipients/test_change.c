@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changing recipients: who can open before and after, what of the envelope stays, and what is asked of the keys. */
-#include <criterion/criterion.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "kek/kek.h"
 #include "tests/support/changes.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-static void start(void)
-{
-    keys_start();
-}
-
-static void stop(void)
-{
-    keys_end();
-    vec_no_leaks();
-}
-
-TestSuite(change, .init = start, .fini = stop);
+SUITE_WITH(change, keys_start, keys_end);
 
 /* ---- Looking into envelopes -------------------------------------------------------------------------------------- */
 

@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a change of recipients refuses: each time with a status, with words, and without touching anything. */
-#include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/support/changes.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
-static void start(void)
-{
-    keys_start();
-}
-
-static void stop(void)
-{
-    keys_end();
-    vec_no_leaks();
-}
-
-TestSuite(change_refusals, .init = start, .fini = stop);
+SUITE_WITH(change_refusals, keys_start, keys_end);
 
 /* Refused with @want and words that have @words in text or hint; nothing has changed. */
 static void expect_refused(struct kept *k, struct blobseal_kek *const *keks, size_t num,

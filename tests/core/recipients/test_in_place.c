@@ -3,28 +3,16 @@
  * Changing a blob where it is: what of its slots counts, what is finished on the way, what an attacker plants, and how
  * much is read and written. Crashes have a file of their own.
  */
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/support/changes.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define GEN 6u
 
-static void start(void)
-{
-    keys_start();
-}
-
-static void stop(void)
-{
-    keys_end();
-    vec_no_leaks();
-}
-
-TestSuite(rewrap, .init = start, .fini = stop);
+SUITE_WITH(in_place, keys_start, keys_end);
 
 #define CHANGE(...) (&(const struct blobseal_change){.size = sizeof(struct blobseal_change), __VA_ARGS__})
 
@@ -112,7 +100,7 @@ static void finish_with(const struct blobseal_change *change, bool changes, cons
     free(newest);
 }
 
-Test(rewrap, every_change_finishes_what_was_left_undone)
+Test(in_place, every_change_finishes_what_was_left_undone)
 {
     struct blobseal_kek *both[] = {public_keys[1], public_keys[2]};
 
@@ -125,7 +113,7 @@ Test(rewrap, every_change_finishes_what_was_left_undone)
     finish_with(CHANGE(.add = &public_keys[3], .num_add = 1, .remove = &fakes[1].kid, .num_remove = 1), true, "swap");
 }
 
-Test(rewrap, a_dry_run_leaves_it_undone)
+Test(in_place, a_dry_run_leaves_it_undone)
 {
     struct blobseal_change_result *r;
     struct recipe rec;
@@ -151,7 +139,7 @@ Test(rewrap, a_dry_run_leaves_it_undone)
 }
 
 /* A replacement that crashed between its two slots: the old key opens nothing that counts, and must be told so. */
-Test(rewrap, finishing_needs_a_key_that_opens_what_counts)
+Test(in_place, finishing_needs_a_key_that_opens_what_counts)
 {
     struct blobseal_change change = {.size = sizeof change, .add = &public_keys[2], .num_add = 1, .replace = true};
     struct blobseal_kek *keks[] = {keys[0], public_keys[2], keys[2]};
@@ -177,7 +165,7 @@ Test(rewrap, finishing_needs_a_key_that_opens_what_counts)
 
 /* ---- Ties -------------------------------------------------------------------------------------------------------- */
 
-Test(rewrap, a_tie_gets_a_new_generation)
+Test(in_place, a_tie_gets_a_new_generation)
 {
     struct blobseal_change_result *r;
     struct recipe rec, other;
@@ -210,7 +198,7 @@ Test(rewrap, a_tie_gets_a_new_generation)
 }
 
 /* Where the result is kept by the caller he must know that there is something new to keep. */
-Test(rewrap, a_tie_is_resolved_outside_as_well)
+Test(in_place, a_tie_is_resolved_outside_as_well)
 {
     struct blobseal_change_result *r;
     struct blobseal_memory from;
@@ -248,7 +236,7 @@ static void expect_untouched(struct kept *k, const struct blobseal_change *chang
 }
 
 /* Who can write to the file and knows the public keys can make a slot that is valid, newer, and even decrypts. */
-Test(rewrap, a_planted_slot_never_takes_the_place_of_a_good_one)
+Test(in_place, a_planted_slot_never_takes_the_place_of_a_good_one)
 {
     static const char *const names[] = {"a tag that fits nothing",
                                         "another DEK under the right key",
@@ -294,7 +282,7 @@ Test(rewrap, a_planted_slot_never_takes_the_place_of_a_good_one)
 }
 
 /* Both slots are put back to what they once were: only the number that was kept elsewhere tells. */
-Test(rewrap, an_old_envelope_is_refused_by_its_number)
+Test(in_place, an_old_envelope_is_refused_by_its_number)
 {
     struct recipe rec;
     struct kept k;
@@ -311,7 +299,7 @@ Test(rewrap, an_old_envelope_is_refused_by_its_number)
 }
 
 /* The recipient is looked for by a name that stands for another key of ours: its unwrapped key does not decrypt. */
-Test(rewrap, the_name_of_another_recipient)
+Test(in_place, the_name_of_another_recipient)
 {
     struct recipe rec;
     struct kept k;
@@ -331,7 +319,7 @@ Test(rewrap, the_name_of_another_recipient)
 
 /* ---- Room -------------------------------------------------------------------------------------------------------- */
 
-Test(rewrap, what_does_not_fit_is_not_begun)
+Test(in_place, what_does_not_fit_is_not_begun)
 {
     struct blobseal_change_result *r;
     struct blobseal_error err;
@@ -354,7 +342,7 @@ Test(rewrap, what_does_not_fit_is_not_begun)
     kept_clear(&k);
 }
 
-Test(rewrap, one_slot_or_none_is_not_changed_in_place)
+Test(in_place, one_slot_or_none_is_not_changed_in_place)
 {
     for (enum way way = WAY_COMPACT; way < NUM_WAYS; way++) {
         struct kept k;
@@ -377,7 +365,7 @@ static bool never(void *ctx, bool on)
     return true;
 }
 
-Test(rewrap, the_lock_is_taken_first_and_given_back)
+Test(in_place, the_lock_is_taken_first_and_given_back)
 {
     struct blobseal_change_result *r;
     struct blobseal_target target;
@@ -466,7 +454,7 @@ static void change_file(struct counted *c, int fd)
 }
 
 /* A blob of 50 GiB, most of which is a hole: what a change costs has nothing to do with what is in it. */
-Test(rewrap, the_cost_does_not_depend_on_the_size)
+Test(in_place, the_cost_does_not_depend_on_the_size)
 {
     const uint64_t plain_len = (uint64_t)50 << 30;
     struct recipe rec;
@@ -505,7 +493,7 @@ static void digest_core(int fd, uint64_t from, uint8_t out[BS_SHA256_LEN])
     free(piece);
 }
 
-Test(rewrap, the_digest_of_the_core_stays)
+Test(in_place, the_digest_of_the_core_stays)
 {
     const size_t len = (size_t)64 << 20;
     uint8_t *plain = must_alloc(len), before[BS_SHA256_LEN], after[BS_SHA256_LEN];

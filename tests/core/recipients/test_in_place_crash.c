@@ -4,27 +4,15 @@
  * have reached the disk: whatever is left opens with the old keys or with the new ones, and changing it again makes it
  * whole.
  */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
 #include "tests/support/changes.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define RECIPIENTS 12 /* an envelope of more than one sector of 4096 bytes */
 #define NEW        20 /* the key that comes */
 
-static void start(void)
-{
-    keys_start();
-}
-
-static void stop(void)
-{
-    keys_end();
-    vec_no_leaks();
-}
-
-TestSuite(rewrap_crash, .init = start, .fini = stop, .timeout = 3600);
+SUITE_WITH(in_place_crash, keys_start, keys_end, .timeout = 3600);
 
 /* One change of one blob that is interrupted. */
 struct scene {
@@ -202,17 +190,17 @@ static void crash_everywhere(bool removes, bool once, unsigned random)
     kept_clear(&s.before);
 }
 
-Test(rewrap_crash, replacing_survives_at_every_operation)
+Test(in_place_crash, replacing_survives_at_every_operation)
 {
     crash_everywhere(true, false, 300);
 }
 
-Test(rewrap_crash, adding_survives_at_every_operation)
+Test(in_place_crash, adding_survives_at_every_operation)
 {
     crash_everywhere(false, false, 100);
 }
 
-Test(rewrap_crash, one_error_ends_it)
+Test(in_place_crash, one_error_ends_it)
 {
     crash_everywhere(true, true, 20);
     crash_everywhere(false, true, 20);
@@ -245,7 +233,7 @@ static void crash_again(struct scene *s, uint8_t *image)
     cr_assert_geq(at, 4, "three reads, even where nothing is left to be done");
 }
 
-Test(rewrap_crash, a_second_crash_while_the_first_is_repaired)
+Test(in_place_crash, a_second_crash_while_the_first_is_repaired)
 {
     struct scene s;
 
@@ -281,7 +269,7 @@ static void try_repair(struct scene *s, uint8_t *image)
     disk_end(&disk);
 }
 
-Test(rewrap_crash, repairing_survives_at_every_operation)
+Test(in_place_crash, repairing_survives_at_every_operation)
 {
     struct scene s;
     size_t core, capacity;
@@ -317,7 +305,7 @@ Test(rewrap_crash, repairing_survives_at_every_operation)
 
 /* ---- Storage that lies ------------------------------------------------------------------------------------------- */
 
-Test(rewrap_crash, what_does_not_read_back_ends_it)
+Test(in_place_crash, what_does_not_read_back_ends_it)
 {
     for (unsigned removes = 0; removes <= 1; removes++) {
         struct scene s;
@@ -337,7 +325,7 @@ Test(rewrap_crash, what_does_not_read_back_ends_it)
     }
 }
 
-Test(rewrap_crash, a_disk_that_fails_without_words)
+Test(in_place_crash, a_disk_that_fails_without_words)
 {
     struct scene s;
 

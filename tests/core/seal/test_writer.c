@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The push stream: what it makes opens like any blob, whatever the pieces; failures stay; misuse is refused. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define KIB       ((size_t)1024)
 #define MIB       (KIB * KIB)
@@ -38,25 +36,7 @@ static const size_t sizes[] = {
 };
 static const size_t pieces[] = {MAX_PLAIN, 1000, RUN, RUN - 1, RUN + 1, 16 * KIB, MIB, 70001};
 
-static uint8_t *plain;
-static struct fake_kek fake = {.kid = "a-key"};
-static struct blobseal_kek *kek;
-
-static void start(void)
-{
-    plain = must_alloc(MAX_PLAIN);
-    fill_random(plain, MAX_PLAIN, 7);
-    kek = fake_kek_open(&fake);
-}
-
-static void stop(void)
-{
-    blobseal_kek_close(kek);
-    free(plain);
-    vec_no_leaks();
-}
-
-TestSuite(writer, .init = start, .fini = stop);
+SUITE_WITH_PLAIN(writer, MAX_PLAIN);
 
 /* One blob of @len bytes, pushed in pieces; what the fields say can go wrong. */
 struct push {

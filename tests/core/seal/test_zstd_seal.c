@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compressed blobs, sealed from sources and by the push stream: whatever the way, the content comes back. */
-#include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "tests/support/blobs.h"
-#include "tests/support/vectors.h"
+#include "tests/support/suite.h"
 
 #define MIB       ((size_t)1 << 20)
 #define MAX_PLAIN (3 * MIB + 5)
@@ -30,10 +28,9 @@ static void stop(void)
 {
     blobseal_kek_close(kek);
     free(plain);
-    vec_no_leaks();
 }
 
-TestSuite(zstd_seal, .init = start, .fini = stop);
+SUITE_WITH(zstd_seal, start, stop);
 
 static struct blobseal_seal_options options(unsigned how)
 {
