@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The version, the codes of statuses, and filling a struct blobseal_error. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/base/base.h"
 #include "tests/support/suite.h"
 
-SUITE(base);
+SUITE(error);
 
-Test(base, version_is_that_of_the_header)
+Test(error, version_is_that_of_the_header)
 {
     char expected[32];
 
@@ -18,7 +17,7 @@ Test(base, version_is_that_of_the_header)
     cr_assert_str_eq(blobseal_version(), expected);
 }
 
-Test(base, every_status_has_a_code_of_its_own)
+Test(error, every_status_has_a_code_of_its_own)
 {
     for (int i = 0; i <= BLOBSEAL_E_CANCELED; i++) {
         const char *code = blobseal_status_code((enum blobseal_status)i);
@@ -35,15 +34,9 @@ Test(base, every_status_has_a_code_of_its_own)
     cr_assert_str_eq(blobseal_status_code(BLOBSEAL_E_NO_KEY), "E-NOKEY");
 }
 
-Test(base, free_takes_null)
-{
-    blobseal_free(malloc(3));
-    blobseal_free(NULL);
-}
-
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
-Test(base, fail_fills_everything_and_answers_the_status)
+Test(error, fail_fills_everything_and_answers_the_status)
 {
     struct blobseal_error err;
 
@@ -55,7 +48,7 @@ Test(base, fail_fills_everything_and_answers_the_status)
     cr_assert_str_empty(err.hint);
 }
 
-Test(base, fail_appends_the_reason_of_the_system)
+Test(error, fail_appends_the_reason_of_the_system)
 {
     struct blobseal_error err;
 
@@ -64,13 +57,13 @@ Test(base, fail_appends_the_reason_of_the_system)
     cr_assert_str_eq(err.text, "read x: No such file or directory");
 }
 
-Test(base, errors_may_be_null)
+Test(error, errors_may_be_null)
 {
     cr_assert_eq(blobseal_fail(NULL, BLOBSEAL_E_AUTH, 5, "%s", "x"), BLOBSEAL_E_AUTH);
     blobseal_hint(NULL, "%s", "x");
 }
 
-Test(base, advice_has_a_subject_and_goes_with_its_hint)
+Test(error, advice_has_a_subject_and_goes_with_its_hint)
 {
     struct blobseal_error err;
     char long_subject[300];
@@ -95,7 +88,7 @@ Test(base, advice_has_a_subject_and_goes_with_its_hint)
     cr_assert_str_empty(err.subject);
 }
 
-Test(base, a_new_error_drops_the_old_hint)
+Test(error, a_new_error_drops_the_old_hint)
 {
     struct blobseal_error err;
 
@@ -107,7 +100,7 @@ Test(base, a_new_error_drops_the_old_hint)
     cr_assert_str_empty(err.hint);
 }
 
-Test(base, long_text_is_cut_and_ends_in_zero)
+Test(error, long_text_is_cut_and_ends_in_zero)
 {
     struct blobseal_error err;
     char long_text[1000];
@@ -120,62 +113,7 @@ Test(base, long_text_is_cut_and_ends_in_zero)
     cr_assert_eq(strlen(err.hint), sizeof err.hint - 1);
 }
 
-static void check_text(const char *in, const char *expected)
-{
-    struct blobseal_error err;
-
-    (void)blobseal_fail(&err, BLOBSEAL_E_FORMAT, 0, "%s", in);
-    cr_assert_str_eq(err.text, expected);
-    blobseal_hint(&err, "%s", in);
-    cr_assert_str_eq(err.hint, expected);
-}
-
-Test(base, control_characters_never_reach_a_terminal)
-{
-    for (int c = 1; c < 0x20; c++) {
-        char text[] = {'a', (char)c, 'b', '\0'};
-
-        check_text(text, "a?b");
-    }
-    check_text("\x7F", "?");
-    check_text("\x1B[2J", "?[2J");
-    for (int c = 0x80; c < 0xA0; c++) { /* C1: some terminals act on U+009B as on ESC [ */
-        char text[] = {'\xC2', (char)c, '\0'};
-
-        check_text(text, "??");
-    }
-}
-
-Test(base, utf8_stays_and_broken_utf8_goes)
-{
-    check_text("K\xC3\xB6ln \xE2\x82\xAC \xF0\x9F\x94\x91", "K\xC3\xB6ln \xE2\x82\xAC \xF0\x9F\x94\x91");
-    check_text("\xC2\xA0", "\xC2\xA0");
-    check_text("\x80", "?");
-    check_text("\xC3", "?");
-    check_text("\xC3(", "?(");
-    check_text("\xE2\x82", "??");
-    check_text("\xF0\x9F\x94", "???");
-    check_text("\xC0\xAF", "??");
-    check_text("\xC1\x9B", "??");
-    check_text("\xF5\x80\x80\x80", "????");
-    check_text("\xFF\xFE", "??");
-}
-
-/* Such sequences are not UTF-8 (RFC 3629 section 3), and a lenient terminal decodes the first two to ESC. */
-Test(base, overlong_and_impossible_utf8_goes)
-{
-    check_text("\xE0\x80\x9B", "???");
-    check_text("\xF0\x80\x80\x9B", "????");
-    check_text("\xE0\x9F\xBF", "???");
-    check_text("\xF0\x8F\xBF\xBF", "????");
-    check_text("\xED\xA0\x80", "???"); /* a surrogate */
-    check_text("\xED\xBF\xBF", "???");
-    check_text("\xF4\x90\x80\x80", "????"); /* beyond U+10FFFF */
-    check_text("\xE0\xA0\x80 \xED\x9F\xBF \xEE\x80\x80 \xF0\x90\x80\x80 \xF4\x8F\xBF\xBF",
-               "\xE0\xA0\x80 \xED\x9F\xBF \xEE\x80\x80 \xF0\x90\x80\x80 \xF4\x8F\xBF\xBF");
-}
-
-Test(base, cutting_inside_a_character_leaves_no_half)
+Test(error, cutting_inside_a_character_leaves_no_half)
 {
     struct blobseal_error err;
     char text[400];
@@ -189,76 +127,72 @@ Test(base, cutting_inside_a_character_leaves_no_half)
     }
 }
 
-/* ---- Wiping, comparing, randomness ------------------------------------------------------------------------------- */
-
-Test(base, wipe_clears_exactly_what_it_is_given)
+Test(error, a_character_that_is_cut_becomes_a_question_mark)
 {
-    uint8_t p[10];
+    struct blobseal_error err;
+    char longer[1000];
 
-    memset(p, 1, sizeof p);
-    blobseal_wipe(p + 2, 6);
-    cr_assert(bs_all_zero(p + 2, 6));
-    cr_assert(p[0] == 1 && p[1] == 1 && p[8] == 1 && p[9] == 1);
-    blobseal_wipe(p, 0);
-    cr_assert_eq(p[0], 1);
-    blobseal_wipe(NULL, 0);
+    memset(longer, 'a', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    (void)blobseal_fail(&err, BLOBSEAL_E_INPUT, ENOENT, "%s", longer);
+    cr_expect_eq(strlen(err.text), sizeof err.text - 1);
+    blobseal_hint(&err, "%s", longer);
+    cr_expect_eq(strlen(err.hint), sizeof err.hint - 1);
+    for (size_t i = 0; i + 2 < sizeof longer; i += 2)
+        memcpy(longer + i, "\xC3\xA9", 2); /* the cut falls into a character */
+    (void)blobseal_fail(&err, BLOBSEAL_E_INPUT, 0, "%s", longer);
+    cr_expect_eq(err.text[sizeof err.text - 2], '?');
 }
 
-Test(base, equal_compares_every_bit)
+Test(error, every_member_is_set)
 {
-    uint8_t a[40] = {1, 2, 3}, b[40] = {1, 2, 3};
+    struct blobseal_error err;
 
-    cr_assert(blobseal_equal(a, b, sizeof a));
-    cr_assert(blobseal_equal(a, b, 0));
-    for (size_t bit = 0; bit < 8 * sizeof a; bit++) {
-        b[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        cr_assert_not(blobseal_equal(a, b, sizeof a), "bit %zu", bit);
-        cr_assert(blobseal_equal(a, b, bit / 8));
-        b[bit / 8] ^= (uint8_t)(1u << bit % 8);
-    }
+    memset(&err, 0x55, sizeof err);
+    cr_expect_eq(blobseal_fail(&err, BLOBSEAL_E_OUTPUT, ENOSPC, "write %s", "x"), BLOBSEAL_E_OUTPUT);
+    cr_expect_eq(err.status, BLOBSEAL_E_OUTPUT);
+    cr_expect_eq(err.sys_errno, ENOSPC);
+    cr_expect_str_eq(err.text, "write x: No space left on device");
+    cr_expect_str_eq(err.hint, "");
+    cr_expect_eq(blobseal_fail(NULL, BLOBSEAL_E_OUTPUT, 0, "x"), BLOBSEAL_E_OUTPUT);
+    blobseal_hint(NULL, "x");
 }
 
-Test(base, random_fills_all_and_differs)
-{
-    uint8_t a[2][64], any[64] = {0};
+/* ---- Around a callback ------------------------------------------------------------------------------------------- */
 
-    for (int secret = 0; secret < 2; secret++) {
-        cr_assert(blobseal_random(a[0], sizeof a[0], secret != 0));
-        cr_assert(blobseal_random(a[1], sizeof a[1], secret != 0));
-        cr_assert_neq(memcmp(a[0], a[1], sizeof a[0]), 0);
-    }
-    for (int i = 0; i < 64; i++) { /* every byte is written: 64 tries miss one with probability 2^-512 */
-        cr_assert(blobseal_random(a[0], sizeof a[0], true));
-        for (size_t k = 0; k < sizeof any; k++)
-            any[k] |= a[0][k];
-    }
-    for (size_t k = 0; k < sizeof any; k++)
-        cr_assert_neq(any[k], 0, "byte %zu", k);
-    cr_assert(blobseal_random(a[0], 0, true));
+Test(error, a_callback_without_a_message_gets_the_generic_one)
+{
+    struct blobseal_error err;
+
+    (void)blobseal_fail(&err, BLOBSEAL_E_DENIED, EACCES, "of an earlier call");
+    bs_error_clear(&err);
+    cr_assert_str_empty(err.text);
+    cr_assert_eq(bs_checked(BLOBSEAL_E_INPUT, &err, "read %s", "x"), BLOBSEAL_E_INPUT);
+    cr_assert_eq(err.status, BLOBSEAL_E_INPUT);
+    cr_assert_eq(err.sys_errno, 0);
+    cr_assert_str_eq(err.text, "read x");
 }
 
-/* ---- digest.c ---------------------------------------------------------------------------------------------------- */
-
-static void check_sha256(const char *text, size_t repeat, const char *hex)
+Test(error, the_message_of_a_callback_stays)
 {
-    struct vec_bytes expected = vec_hex(hex);
-    struct bs_sha256 h = bs_sha256_start();
-    uint8_t out[BS_SHA256_LEN];
+    struct blobseal_error err;
 
-    for (size_t i = 0; i < repeat; i++)
-        bs_sha256_add(&h, text, strlen(text));
-    cr_assert(bs_sha256_end(&h, out));
-    cr_assert_arr_eq(out, expected.p, sizeof out);
-    cr_assert_null(h.ctx);
-    free(expected.p);
+    bs_error_clear(&err);
+    (void)blobseal_fail(&err, BLOBSEAL_E_INPUT, EIO, "the disk");
+    blobseal_hint(&err, "replace it");
+    cr_assert_eq(bs_checked(BLOBSEAL_E_INPUT, &err, "read %s", "x"), BLOBSEAL_E_INPUT);
+    cr_assert_eq(strncmp(err.text, "the disk", 8), 0);
+    cr_assert_eq(err.sys_errno, EIO);
+    cr_assert_str_eq(err.hint, "replace it");
 }
 
-/* FIPS 180-4's examples. */
-Test(base, sha256_gives_the_known_values)
+Test(error, success_writes_nothing)
 {
-    check_sha256("", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    check_sha256("abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    check_sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
-                 "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-    check_sha256("aaaaaaaaaa", 100000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    struct blobseal_error err;
+
+    bs_error_clear(&err);
+    cr_assert_eq(bs_checked(BLOBSEAL_OK, &err, "read %s", "x"), BLOBSEAL_OK);
+    cr_assert_str_empty(err.text);
+    bs_error_clear(NULL);
+    cr_assert_eq(bs_checked(BLOBSEAL_E_INPUT, NULL, "read %s", "x"), BLOBSEAL_E_INPUT);
 }
