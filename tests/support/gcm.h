@@ -48,6 +48,26 @@ extern const struct gcm_check gcm_checks[];
 /* One of them by its name. */
 void gcm_check(const char *name, const struct bs_gcm_impl *impl);
 
+/* The names of all checks, as arguments of a macro that defines a test for each. */
+#define EACH_GCM_CHECK(CHECK)                                                                                          \
+    CHECK(seals_as_nist_says)                                                                                          \
+    CHECK(opens_and_refuses_as_nist_says)                                                                              \
+    CHECK(opens_and_refuses_as_c2sp_says)                                                                              \
+    CHECK(runs_equal_single_calls_for_every_short_length)                                                              \
+    CHECK(runs_equal_single_calls_for_random_shapes)                                                                   \
+    CHECK(runs_of_real_chunks_equal_single_calls)                                                                      \
+    CHECK(counters_carry_over_every_border)                                                                            \
+    CHECK(counters_carry_in_long_runs)                                                                                 \
+    CHECK(messages_can_be_long)                                                                                        \
+    CHECK(a_run_can_be_cut_anywhere)                                                                                   \
+    CHECK(every_short_length_works_in_place)                                                                           \
+    CHECK(random_shapes_work_in_place)                                                                                 \
+    CHECK(runs_of_real_chunks_work_in_place)                                                                           \
+    CHECK(every_flipped_bit_is_found)                                                                                  \
+    CHECK(wrong_place_key_and_nonce_are_found)                                                                         \
+    CHECK(message_borders_are_part_of_what_is_sealed)                                                                  \
+    CHECK(touches_nothing_outside_its_buffers)
+
 /* ---- gcm_vectors.c ----------------------------------------------------------------------------------------------- */
 
 void gcm_seals_as_nist_says(const struct bs_gcm_impl *impl);
