@@ -118,3 +118,16 @@ uint8_t *stored_blob(const struct stored *b, unsigned segments, struct blobseal_
     free(core);
     return blob;
 }
+
+void recipe_stored(struct bs_stored *s, const struct recipe *r, const struct blobseal_source *source, uint64_t len)
+{
+    bs_stored_init(s, source);
+    s->core = r->core;
+    s->len = len;
+    s->threads = 2;
+    s->input.pos = BS_CORE_HEADER_LEN;
+    s->keys = blobseal_secret_alloc(sizeof *s->keys);
+    if (s->keys == NULL)
+        abort();
+    *s->keys = r->keys;
+}

@@ -32,4 +32,10 @@ struct stored stored_make(const void *plain, size_t len, size_t frame_len);
 /* A compact blob for @kek in which @stored is sealed, as zstd content. free(). */
 uint8_t *stored_blob(const struct stored *b, unsigned segments, struct blobseal_kek *kek, size_t *len);
 
+/*
+ * What a reader has when it knows the keys: the core of @r in @source, which has @len stored bytes. Release with
+ * bs_stored_clear().
+ */
+void recipe_stored(struct bs_stored *s, const struct recipe *r, const struct blobseal_source *source, uint64_t len);
+
 #endif
