@@ -87,6 +87,9 @@ Test(content, the_end_is_opened_before_anything_else)
         s.core[s.core_len - BS_CHECKSUM_LEN - 1] ^= 1; /* in the last tag */
         cr_expect_eq(bs_content_check_size(&s.c, &s.err), BLOBSEAL_E_AUTH);
         cr_expect_eq(s.c.table.num, 0, "no table is read from what is not authentic");
+        s.core[s.core_len - BS_CHECKSUM_LEN - 1] ^= 1;
+        s.from.fault = (struct fault){.at_call = s.from.calls + 1, .status = BLOBSEAL_E_INPUT, .once = true};
+        cr_expect_eq(bs_content_check_size(&s.c, &s.err), BLOBSEAL_E_INPUT, "nor after an error");
         scene_close(&s);
     }
 }
