@@ -311,7 +311,7 @@ static enum blobseal_status pem_wrap(void *state, uint8_t *out, const struct blo
     const struct pem_key *k = state;
     size_t len;
 
-    if (!bs_rsa_oaep_wrap(k->key, k->oaep, out, &len, secret->b, sizeof secret->b))
+    if (!bs_rsa_oaep_wrap(k->key, k->oaep, out, &len, (struct bs_slice){secret->b, sizeof secret->b}))
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "wrap for the key %s: OpenSSL failed", k->kid);
     return BLOBSEAL_OK;
 }
@@ -325,7 +325,8 @@ static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *se
 
     if (wrapped->kid != NULL && strcmp(wrapped->kid, k->kid) != 0)
         return BLOBSEAL_E_NOT_MINE;
-    if (!bs_rsa_oaep_unwrap(k->key, oaep, secret->b, sizeof secret->b, &len, wrapped->key, wrapped->key_len) ||
+    if (!bs_rsa_oaep_unwrap(k->key, oaep, secret->b, sizeof secret->b, &len,
+                            (struct bs_slice){wrapped->key, wrapped->key_len}) ||
         len != sizeof secret->b)
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
     return BLOBSEAL_OK;

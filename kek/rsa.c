@@ -125,14 +125,13 @@ static EVP_PKEY_CTX *start_oaep(EVP_PKEY *key, enum blobseal_oaep oaep, bool wra
     return NULL;
 }
 
-bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, const uint8_t *in,
-                      size_t len)
+bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, struct bs_slice in)
 {
     EVP_PKEY_CTX *ctx = start_oaep(key, oaep, true);
     bool ok;
 
     *out_len = (size_t)EVP_PKEY_get_size(key);
-    ok = ctx != NULL && EVP_PKEY_encrypt(ctx, out, out_len, in, len) == 1;
+    ok = ctx != NULL && EVP_PKEY_encrypt(ctx, out, out_len, in.p, in.len) == 1;
     EVP_PKEY_CTX_free(ctx);
     if (!ok)
         ERR_clear_error();
@@ -140,13 +139,13 @@ bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size
 }
 
 bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap, size_t *out_len,
-                        const uint8_t *in, size_t len)
+                        struct bs_slice in)
 {
     EVP_PKEY_CTX *ctx = start_oaep(key, oaep, false);
     uint8_t block[BLOBSEAL_MAX_WRAPPED];
     size_t n = sizeof block;
-    bool ok = ctx != NULL && len == (size_t)EVP_PKEY_get_size(key) && EVP_PKEY_decrypt(ctx, block, &n, in, len) == 1 &&
-              n <= cap;
+    bool ok = ctx != NULL && in.len == (size_t)EVP_PKEY_get_size(key) &&
+              EVP_PKEY_decrypt(ctx, block, &n, in.p, in.len) == 1 && n <= cap;
 
     *out_len = 0;
     if (ok) {

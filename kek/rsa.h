@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "blobseal_provider.h"
+#include "core/base/bytes.h"
 
 /* Room for a key id: "urn:ietf:params:oauth:jwk-thumbprint:sha-256:", 43 characters and a zero byte, rounded up. */
 #define BS_RSA_KID_LEN 96
@@ -25,13 +26,13 @@ BLOBSEAL_MUST_USE bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key);
  * must have room for the length of the modulus. Return false if OpenSSL failed.
  */
 BLOBSEAL_MUST_USE bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len,
-                                        const uint8_t *in, size_t len);
+                                        struct bs_slice in);
 
 /*
  * Unwrap @in into @out, which has room for @cap bytes. Return false if decryption fails or the result is longer. The
  * reason is not reported, and OpenSSL's error queue is cleared.
  */
 BLOBSEAL_MUST_USE bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap,
-                                          size_t *out_len, const uint8_t *in, size_t len);
+                                          size_t *out_len, struct bs_slice in);
 
 #endif

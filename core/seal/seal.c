@@ -149,6 +149,7 @@ static enum blobseal_status check_source(const struct blobseal_source *source, s
     return BLOBSEAL_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struct blobseal_source *source,
                                    struct blobseal_kek *const *keks, size_t num_keks,
                                    const struct blobseal_seal_options *options, struct blobseal_seal_result *result,

@@ -38,7 +38,7 @@ static bool unwraps(EVP_PKEY *key, enum blobseal_oaep oaep, const json_t *test)
     bool ok;
 
     memset(out.p, 0xA5, out.len);
-    ok = bs_rsa_oaep_unwrap(key, oaep, out.p, out.len, &n, ct.p, ct.len);
+    ok = bs_rsa_oaep_unwrap(key, oaep, out.p, out.len, &n, (struct bs_slice){ct.p, ct.len});
     cr_assert_eq(ERR_peek_error(), 0, "case %d leaves a trace in the error queue", vec_int(test, "tcId"));
     if (ok) {
         cr_assert_eq(n, msg.len, "case %d", vec_int(test, "tcId"));
@@ -190,16 +190,19 @@ Test(rsa, wraps_for_every_size_and_hash)
             uint8_t out[512];
             size_t n = 0, m = sizeof out;
 
-            cr_assert(bs_rsa_oaep_wrap(key, (enum blobseal_oaep)oaep, wrapped.p, &n, secret, sizeof secret));
+            cr_assert(bs_rsa_oaep_wrap(key, (enum blobseal_oaep)oaep, wrapped.p, &n,
+                                       (struct bs_slice){secret, sizeof secret}));
             cr_assert_eq(n, sizes[s] / 8);
             cr_assert(openssl_opens(key, md, wrapped.p, n, out, &m));
             cr_assert_eq(m, 32);
             cr_assert_arr_eq(out, secret, 32);
-            cr_assert(bs_rsa_oaep_wrap(key, (enum blobseal_oaep)oaep, again.p, &n, secret, sizeof secret));
+            cr_assert(
+                bs_rsa_oaep_wrap(key, (enum blobseal_oaep)oaep, again.p, &n, (struct bs_slice){secret, sizeof secret}));
             cr_assert_neq(memcmp(wrapped.p, again.p, n), 0, "OAEP is randomized");
-            cr_assert(bs_rsa_oaep_unwrap(key, (enum blobseal_oaep)oaep, out, 32, &m, again.p, n));
+            cr_assert(bs_rsa_oaep_unwrap(key, (enum blobseal_oaep)oaep, out, 32, &m, (struct bs_slice){again.p, n}));
             cr_assert_eq(m, 32);
-            cr_assert_not(bs_rsa_oaep_unwrap(key, (enum blobseal_oaep)(1 - oaep), out, 32, &m, again.p, n));
+            cr_assert_not(
+                bs_rsa_oaep_unwrap(key, (enum blobseal_oaep)(1 - oaep), out, 32, &m, (struct bs_slice){again.p, n}));
             free(wrapped.p);
             free(again.p);
         }
@@ -214,12 +217,12 @@ Test(rsa, unwrapping_keeps_to_its_room_and_to_the_length_of_the_modulus)
     uint8_t wrapped[257] = {0};
     size_t n, m;
 
-    cr_assert(bs_rsa_oaep_wrap(key, BLOBSEAL_OAEP_SHA256, wrapped, &n, secret, 33));
+    cr_assert(bs_rsa_oaep_wrap(key, BLOBSEAL_OAEP_SHA256, wrapped, &n, (struct bs_slice){secret, 33}));
     for (size_t cap = 0; cap <= 34; cap++) {
         struct vec_bytes out = vec_copy(NULL, cap);
 
-        cr_assert_eq(bs_rsa_oaep_unwrap(key, BLOBSEAL_OAEP_SHA256, out.p, cap, &m, wrapped, 256), cap >= 33, "%zu",
-                     cap);
+        cr_assert_eq(bs_rsa_oaep_unwrap(key, BLOBSEAL_OAEP_SHA256, out.p, cap, &m, (struct bs_slice){wrapped, 256}),
+                     cap >= 33, "%zu", cap);
         cr_assert_eq(m, cap >= 33 ? 33 : 0);
         free(out.p);
     }
@@ -227,7 +230,9 @@ Test(rsa, unwrapping_keeps_to_its_room_and_to_the_length_of_the_modulus)
         uint8_t out[64];
 
         if (len != 256)
-            cr_assert_not(bs_rsa_oaep_unwrap(key, BLOBSEAL_OAEP_SHA256, out, sizeof out, &m, wrapped, len), "%zu", len);
+            cr_assert_not(
+                bs_rsa_oaep_unwrap(key, BLOBSEAL_OAEP_SHA256, out, sizeof out, &m, (struct bs_slice){wrapped, len}),
+                "%zu", len);
     }
     EVP_PKEY_free(key);
 }
@@ -241,10 +246,10 @@ Test(rsa, a_public_key_wraps_and_does_not_unwrap)
 
     public = vec_key(pem);
     cr_assert_eq(bs_rsa_check(public, "it", NULL), BLOBSEAL_OK);
-    cr_assert(bs_rsa_oaep_wrap(public, BLOBSEAL_OAEP_SHA256, wrapped, &n, out, sizeof out));
-    cr_assert_not(bs_rsa_oaep_unwrap(public, BLOBSEAL_OAEP_SHA256, out, sizeof out, &m, wrapped, n));
+    cr_assert(bs_rsa_oaep_wrap(public, BLOBSEAL_OAEP_SHA256, wrapped, &n, (struct bs_slice){out, sizeof out}));
+    cr_assert_not(bs_rsa_oaep_unwrap(public, BLOBSEAL_OAEP_SHA256, out, sizeof out, &m, (struct bs_slice){wrapped, n}));
     cr_assert_eq(ERR_peek_error(), 0);
-    cr_assert(bs_rsa_oaep_unwrap(key, BLOBSEAL_OAEP_SHA256, out, sizeof out, &m, wrapped, n));
+    cr_assert(bs_rsa_oaep_unwrap(key, BLOBSEAL_OAEP_SHA256, out, sizeof out, &m, (struct bs_slice){wrapped, n}));
     free(pem);
     EVP_PKEY_free(public);
     EVP_PKEY_free(key);

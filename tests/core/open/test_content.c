@@ -31,7 +31,7 @@ static void scene_with(struct scene *s, struct stored b, enum kind kind, bool pi
 {
     *s = (struct scene){.b = b};
     recipe_make(&s->r, 9, 1);
-    s->r.core.content = kind == AS_GIVEN ? BS_CONTENT_AS_GIVEN : BS_CONTENT_ZSTD;
+    s->r.core.content = kind == AS_GIVEN ? BLOBSEAL_CONTENT_AS_GIVEN : BLOBSEAL_CONTENT_ZSTD;
     recipe_derive(&s->r);
     s->core = recipe_core(&s->r, b.p, b.len, &s->core_len);
     s->from = (struct test_source){

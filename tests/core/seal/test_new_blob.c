@@ -70,7 +70,7 @@ Test(new_blob, its_envelope_yields_its_keys_in_every_layout)
 
         cr_assert_eq(make(&s, 100, &o), BLOBSEAL_OK, "%s", s.err.text);
         cr_expect_eq(s.b.layout, layouts[i]);
-        cr_expect_eq(s.b.core.content, i == 1 ? BS_CONTENT_ZSTD : BS_CONTENT_AS_GIVEN);
+        cr_expect_eq(s.b.core.content, i == 1 ? BLOBSEAL_CONTENT_ZSTD : BLOBSEAL_CONTENT_AS_GIVEN);
         cr_expect_eq(s.b.core.segments, i == 2 ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED);
         cr_expect_eq(s.b.core_offset == 0, layouts[i] == BLOBSEAL_LAYOUT_DETACHED);
         cr_expect_eq(s.to.bytes, s.b.core_offset + BS_CORE_HEADER_LEN);

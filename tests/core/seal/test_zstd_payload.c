@@ -23,7 +23,7 @@ static void scene_open(struct scene *s, struct fault fault)
 {
     *s = (struct scene){.to = {.cap = 2 * MOST, .fault = fault}};
     recipe_make(&s->r, 4, 1);
-    s->r.core.content = BS_CONTENT_ZSTD;
+    s->r.core.content = BLOBSEAL_CONTENT_ZSTD;
     recipe_derive(&s->r);
     s->blob = (struct bs_new_blob){.core = s->r.core, .keys = &s->r.keys};
     test_sink_start(&s->sink, &s->to);
