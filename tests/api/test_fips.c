@@ -148,7 +148,7 @@ Test(fips, a_provider_serves_everything_and_the_format_is_the_same)
     blobseal_keypair_clear(&pair);
 }
 
-Test(fips, without_a_provider_keys_and_blobs_fail_in_words)
+Test(fips, without_a_provider_keys_and_blobs_fail_with_a_message)
 {
     struct fake_kek fake = {.kid = "a"};
     struct blobseal_kek *kek = NULL, *other;
@@ -195,7 +195,7 @@ static void note(void *ctx, const struct blobseal_finding *f)
     }
 }
 
-Test(fips, the_doctor_names_who_serves)
+Test(fips, the_doctor_names_the_provider_that_serves)
 {
     struct told t = {0};
 

@@ -20,7 +20,7 @@ struct vector {
     struct vec_bytes file;
     char expect[16], key[64], plain_sha256[72];
     uint64_t plain_len;
-    bool named; /* an envelope stands in front of the blob; it may be empty */
+    bool named; /* an envelope is passed with the blob; it may be empty */
     size_t envelope_len;
     const uint8_t *raw;
     size_t raw_len;
@@ -136,7 +136,8 @@ static const char *class_of(enum blobseal_status st)
     return blobseal_status_code(st);
 }
 
-/* Where tag and sum are both wrong either class is right (section 3): only in the payload, so only while streaming. */
+/* Where a tag and a checksum are both wrong, either class is right (section 3). That can happen in the payload only, so
+ * only while streaming. */
 static bool is_expected(const struct vector *v, const char *name, enum blobseal_status st, bool in_stream)
 {
     bool payload = in_stream && (strncmp(name, "damaged-", 8) == 0 || strncmp(name, "auth-", 5) == 0);

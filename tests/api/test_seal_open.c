@@ -439,12 +439,12 @@ Test(seal_open, a_sink_that_fails_ends_it)
 }
 
 /* Callbacks of the caller may leave the error struct as it is: the status still arrives in it. */
-Test(seal_open, a_source_that_fails_without_words_ends_it)
+Test(seal_open, a_source_that_fails_without_a_message_ends_it)
 {
     fail_at_every_call(true, true);
 }
 
-Test(seal_open, a_sink_that_fails_without_words_ends_it)
+Test(seal_open, a_sink_that_fails_without_a_message_ends_it)
 {
     fail_at_every_call(false, true);
 }

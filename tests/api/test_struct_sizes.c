@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Structs that grow: programs that were compiled with an older header, whose structs end sooner, and with a newer one,
- * whose structs go on. The struct of a caller lies at the end of a page that nobody may touch what is behind.
+ * whose structs go on. The struct of a caller is at the end of a page, and the next page cannot be accessed.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -15,7 +15,8 @@
 
 SUITE_WITH_PLAIN(struct_sizes, LEN);
 
-/* A caller's struct of @size bytes, whatever its type has, with @from in front and zeros behind. Reading on crashes. */
+/* A caller's struct of @size bytes, whatever its type has, that starts with @from and ends in zeros. Reading past it
+ * crashes. */
 static void *callers(const void *from, size_t from_size, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -38,7 +39,7 @@ static void release(void *own)
     (void)munmap((void *)((uintptr_t)own / page * page), 2 * page);
 }
 
-/* Whether nothing was written behind @size bytes. */
+/* Return true if nothing was written after @size bytes. */
 static bool ends_at(const void *own, size_t size)
 {
     const uint8_t *p = own;
@@ -92,7 +93,7 @@ static bool note_progress(void *ctx, uint64_t done)
     return true;
 }
 
-/* What the blob says must follow from the members that the caller's struct has, and from no byte behind. */
+/* What the blob says must follow from the members that the caller's struct has, and from no byte after it. */
 static void expect_blob(const struct sealing *s, size_t size, bool push)
 {
     struct blobseal_reader *r;
@@ -164,7 +165,7 @@ Test(struct_sizes, metadata)
 
     EACH_SIZE(size, struct blobseal_metadata)
     {
-        /* a count without its list is no struct that ever was */
+        /* no version has a count without its list */
         bool torn = size > offsetof(struct blobseal_metadata, num_annotations) && size < sizeof want;
         struct blobseal_metadata *metadata = callers(&want, sizeof want, size);
         struct blobseal_seal_options o = {.size = sizeof o, .metadata = metadata};
@@ -397,8 +398,8 @@ Test(struct_sizes, changes)
 
 /* ---- Members of a later version ---------------------------------------------------------------------------------- */
 
-/* What a newer program asks for and this library does not know is not passed over in silence. */
-Test(struct_sizes, a_wish_of_a_later_version_is_refused)
+/* A non-zero member that this version does not know is refused. */
+Test(struct_sizes, a_member_of_a_later_version_is_refused)
 {
     for (size_t at = sizeof(struct blobseal_seal_options); at < sizeof(struct blobseal_seal_options) + MORE; at++) {
         const struct blobseal_seal_options o = {.size = sizeof o};

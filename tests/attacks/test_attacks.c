@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Somebody who can change a blob, and knows how to compute its checksums, against a reader. Nothing that was changed is
- * accepted, and nothing but verified plaintext comes out on the way to the refusal.
+ * An attacker who can change a blob and compute its checksums, against a reader. Nothing that was changed is accepted,
+ * and only verified plaintext is released before the refusal.
  */
 #include <stdlib.h>
 
@@ -134,7 +134,7 @@ Test(attacks, every_bit_of_a_blob_without_plaintext)
     flip_all(0, 1, true, FILES);
 }
 
-/* One bit in each byte of a larger payload: the front was done above. */
+/* One bit in each byte of a larger payload; the preamble is tested above. */
 Test(attacks, a_bit_in_every_byte_of_two_chunks)
 {
     struct target t;
@@ -157,7 +157,7 @@ Test(attacks, a_bit_in_every_byte_of_two_chunks)
 
 /*
  * In an A/B blob a flip inside one slot is survived, with a note; any other is refused. Each bit up to the end of
- * the first slot is tried, fewer behind it and where all bytes are zero.
+ * the first slot is tried, fewer after it and where all bytes are zero.
  */
 static void flip_ab(bool fix)
 {
@@ -198,7 +198,7 @@ static void flip_ab(bool fix)
     target_clear(&t);
 }
 
-Test(attacks, one_slot_may_decay)
+Test(attacks, one_slot_may_be_corrupt)
 {
     flip_ab(false);
 }
@@ -218,7 +218,7 @@ Test(attacks, random_flips)
     copy = must_alloc(t.len);
     for (unsigned i = 0; i < 10000; i++) {
         size_t flips = 1 + random_below(&random, 64);
-        size_t within = i % 2 == 0 ? t.len : t.core + 96; /* half of them in front of the payload */
+        size_t within = i % 2 == 0 ? t.len : t.core + 96; /* half of them before the payload */
 
         memcpy(copy, t.blob, t.len);
         for (size_t k = 0; k < flips; k++) {
@@ -237,7 +237,7 @@ Test(attacks, random_flips)
 
 /* ---- Length ------------------------------------------------------------------------------------------------------ */
 
-/* Cut a blob at every @step th length, and give what is left right checksums. */
+/* Truncate a blob at every @step th length, and also recompute the checksums of what is left. */
 static void cut_it(unsigned segments, size_t plain_len, size_t step)
 {
     struct target t;
@@ -245,18 +245,18 @@ static void cut_it(unsigned segments, size_t plain_len, size_t step)
 
     target_make(&t, 14, BLOBSEAL_LAYOUT_COMPACT, segments, plain_len);
     for (size_t len = 0; len < t.len; len += step) {
-        expect_refused(t.blob, len, BOTH, "cut at", len);
+        expect_refused(t.blob, len, BOTH, "truncated at", len);
         if (segments == 0 || len < t.core + 96 + 24)
             continue;
         copy = must_copy(t.blob, len);
         refix(copy, len);
-        expect_refused(copy, len, BOTH, "cut, sums right, at", len);
+        expect_refused(copy, len, BOTH, "truncated, checksums right, at", len);
         free(copy);
     }
     target_clear(&t);
 }
 
-Test(attacks, a_cut_at_every_length)
+Test(attacks, truncated_at_every_length)
 {
     for (unsigned segments = 0; segments <= 1; segments++) {
         cut_it(segments, 2000, 1);
@@ -265,7 +265,7 @@ Test(attacks, a_cut_at_every_length)
 }
 
 /* Every border of a large blob, and a byte to either side. */
-Test(attacks, a_cut_at_every_border)
+Test(attacks, truncated_at_every_border)
 {
     struct target t;
 
@@ -276,13 +276,13 @@ Test(attacks, a_cut_at_every_border)
 
             for (size_t len = at - 9; len <= at + 17; len += len == at - 9 || len == at + 1 ? 7 : 1)
                 if (len < t.len)
-                    expect_refused(t.blob, len, chunk % 8 == 0 ? BOTH : FILES, "cut at", len);
+                    expect_refused(t.blob, len, chunk % 8 == 0 ? BOTH : FILES, "truncated at", len);
         }
         target_clear(&t);
     }
 }
 
-Test(attacks, bytes_behind_the_end)
+Test(attacks, bytes_after_the_end)
 {
     static const size_t sizes[] = {0, 1, CHUNK - 20, CHUNK - 1, CHUNK, MIB - 1, MIB - 20, MIB};
 
@@ -300,7 +300,7 @@ Test(attacks, bytes_behind_the_end)
                 memcpy(longer + t.len, t.blob + t.len - (n < 24 ? n : 24), n < 24 ? n : 24);
             expect_refused(longer, t.len + n, BOTH, "appended", n);
             refix(longer, t.len + n);
-            expect_refused(longer, t.len + n, BOTH, "appended, sums right", n);
+            expect_refused(longer, t.len + n, BOTH, "appended, checksums right", n);
         }
         free(longer);
         target_clear(&t);
@@ -319,17 +319,17 @@ Test(attacks, the_last_chunk_is_never_full)
 
         target_make(&t, 17, BLOBSEAL_LAYOUT_COMPACT, segments, n * CHUNK);
         expect_opens(&t, t.blob);
-        end = t.core + (size_t)bs_chunk_offset(&t.r.core, n - 1) + SEALED; /* behind the last full chunk */
+        end = t.core + (size_t)bs_chunk_offset(&t.r.core, n - 1) + SEALED; /* after the last full chunk */
         expect_refused(t.blob, end, BOTH, "full chunks", n);
         if (segments == 1) {
             refix(t.blob, end + 8);
-            expect_refused(t.blob, end + 8, BOTH, "full chunks and a sum", n);
+            expect_refused(t.blob, end + 8, BOTH, "full chunks and a checksum", n);
         }
         target_clear(&t);
     }
 }
 
-/* Chunks behind the last one, sealed with the right key. */
+/* Chunks after the last one, sealed with the right key. */
 Test(attacks, nothing_follows_the_last_chunk)
 {
     static const size_t lens[] = {0, 1, 100};
@@ -478,11 +478,11 @@ Test(attacks, an_envelope_fits_its_own_core_only)
     target_make(&b, 30, BLOBSEAL_LAYOUT_COMPACT, 1, 100);
     blob = put_in_frame(&b.r.core, BLOBSEAL_LAYOUT_COMPACT, (struct slot_text){a.envelope, GEN}, (struct slot_text){0},
                         b.blob + b.core, b.len - b.core, &len);
-    expect_refused(blob, len, BOTH, "the envelope of A in front of the core of B", 0);
+    expect_refused(blob, len, BOTH, "the envelope of A before the core of B", 0);
     free(blob);
     blob = put_in_frame(&a.r.core, BLOBSEAL_LAYOUT_COMPACT, (struct slot_text){a.envelope, GEN}, (struct slot_text){0},
                         b.blob + b.core, b.len - b.core, &len);
-    expect_refused(blob, len, BOTH, "the frame of A in front of the core of B", 0);
+    expect_refused(blob, len, BOTH, "the frame of A before the core of B", 0);
     free(blob);
     how.envelope = a.envelope;
     how.envelope_len = strlen(a.envelope);

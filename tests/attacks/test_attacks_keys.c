@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Somebody who has keys of his own, and wants one blob to be two: ciphertext that is genuine under two keys, recipients
- * who are told different things, slots that are both forged in the same way. tests/ATTACKS.md says where all the others
- * are.
+ * An attacker with keys of their own makes one blob look like two: ciphertext that is authentic under two keys,
+ * recipients who are told different things, slots that are both forged in the same way. tests/ATTACKS.md says where all
+ * the others are.
  */
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -70,7 +70,8 @@ static struct gf gf_inverse(struct gf x)
     return r;
 }
 
-/* ---- A chunk that is genuine under two keys ---------------------------------------------------------------------- */
+/* ---- A chunk that is authentic under two keys ----------------------------------------------------------------------
+ */
 
 static void aes_block(const uint8_t key[32], const uint8_t in[16], uint8_t out[16])
 {
@@ -130,7 +131,7 @@ static void open_chunk(const struct bs_chunked_keys *k, const uint8_t *chunk, ui
 
     cr_assert_eq(bs_chunked_init(&c, k, NULL), BLOBSEAL_OK);
     cr_assert(bs_chunked_open(&c, 0, true, plain, (struct bs_slice){chunk, BLOCKS * 16 + 16}, &n),
-              "it is genuine under this key");
+              "it is authentic under this key");
     cr_assert_eq(n, BLOCKS * 16);
     bs_chunked_clear(&c);
 }
@@ -160,7 +161,7 @@ static enum blobseal_status open_as(const struct bs_core_header *core, const uin
     return st;
 }
 
-Test(attacks_keys, a_chunk_that_is_genuine_under_two_keys_opens_with_one)
+Test(attacks_keys, a_chunk_that_is_authentic_under_two_keys_opens_with_one)
 {
     uint8_t chunk[BLOCKS * 16 + 16], first[BLOCKS * 16], second[BLOCKS * 16];
     struct recipe one, two;
@@ -219,7 +220,7 @@ Test(attacks_keys, two_recipients_with_different_content_keys)
 
 /* ---- Slots ------------------------------------------------------------------------------------------------------- */
 
-/* Every byte of a slot, changed in both slots alike and with right sums: there is no second opinion, and none is
+/* Every byte of a slot, changed in both slots alike and with right checksums: there is no second opinion, and none is
  * needed. */
 Test(attacks_keys, both_slots_forged_alike)
 {
@@ -235,7 +236,7 @@ Test(attacks_keys, both_slots_forged_alike)
         for (unsigned bit = 0; bit < 8; bit += 1 + (unsigned)i % 3) {
             enum blobseal_status st;
 
-            if (i >= 16 && i < 24) /* the sum itself: refix() makes it right */
+            if (i >= 16 && i < 24) /* the checksum itself: refix() recomputes it */
                 continue;
             k.blob[4096 + i] ^= (uint8_t)(1u << bit);
             k.blob[4096 + capacity + i] ^= (uint8_t)(1u << bit);
@@ -251,8 +252,8 @@ Test(attacks_keys, both_slots_forged_alike)
     kept_clear(&k);
 }
 
-/* The newest slot decays while the older one differs: the older envelope serves, and the reader says so. */
-Test(attacks_keys, the_newest_slot_decays)
+/* The newest slot is corrupt and the older one differs: the older envelope is used, and a note says so. */
+Test(attacks_keys, the_newest_slot_is_corrupt)
 {
     struct recipe r;
     char *older, *newest;
@@ -283,7 +284,7 @@ Test(attacks_keys, the_newest_slot_decays)
 }
 
 /* Lengths that are impossible, or that wrap around where they are added up, in every field that has one. */
-Test(attacks_keys, every_length_in_front_of_the_core)
+Test(attacks_keys, every_length_before_the_core)
 {
     static const size_t fields[] = {12, 16, 20,
                                     64 + 4}; /* slot offset, slot capacity, frame length; the JWE's length */

@@ -15,14 +15,15 @@
 #define GOOD   ((size_t)50)
 #define MEMORY ((rlim_t)64 << 20) /* what a test may take beyond what it has when it starts */
 
-static uint8_t plain[GOOD + 20], dst[100]; /* behind the good: what stands in frames that are sound by themselves */
+static uint8_t plain[GOOD + 20],
+    dst[100]; /* after the first GOOD bytes: content of frames that are valid by themselves */
 static struct fake_kek fake = {.kid = "a-key"};
 static struct blobseal_kek *kek;
 
 static void start(void)
 {
     fill_random(plain, sizeof plain, 6);
-    plain[GOOD + 9] = 0x5E; /* where this is cut off, the seek table brings the same byte */
+    plain[GOOD + 9] = 0x5E; /* where this is truncated, the seek table has the same byte */
     kek = fake_kek_open(&fake);
 }
 
@@ -238,9 +239,9 @@ Test(zstd_attacks, more_than_one_thing_in_an_entry)
     expect_frame_refused(&(struct stored){bad.p + one.len, 11}, 10, "a skippable frame that claims a content");
     bad.len = one.len;
     stored_add(&bad, "\0\0\0\0", 4);
-    expect_frame_refused(&bad, 10, "bytes behind a frame");
+    expect_frame_refused(&bad, 10, "bytes after a frame");
     bad.len = one.len - 1;
-    expect_frame_refused(&bad, 10, "a frame that is cut");
+    expect_frame_refused(&bad, 10, "a truncated frame");
     free(one.p);
     free(bad.p);
 }
@@ -253,7 +254,7 @@ Test(zstd_attacks, tables)
 
     stored_add(&b, good.p, good.len);
     stored_add(&b, "x", 1);
-    expect_refused(&b, "a byte behind the table");
+    expect_refused(&b, "a byte after the table");
     b.len = good.len;
     stored_add_table(&b, none, 0);
     expect_refused(&b, "a second table");

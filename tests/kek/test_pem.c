@@ -410,7 +410,7 @@ Test(pem, openssls_old_encryption_is_refused_with_the_way_out)
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-/* A caller that was compiled against an older header has a shorter struct, with anything behind it. */
+/* A caller that was compiled against an older header has a shorter struct, followed by anything. */
 Test(pem, options_of_an_older_caller_are_read_to_their_size)
 {
     struct blobseal_kek_options options = {.size = offsetof(struct blobseal_kek_options, oaep),

@@ -273,7 +273,7 @@ static enum blobseal_status open_joined(const char *a, const char *b, bool *can_
     return st;
 }
 
-Test(pem_files, text_and_other_blocks_in_front_are_passed_over)
+Test(pem_files, text_and_other_blocks_before_a_key_are_skipped)
 {
     static const char *const fronts[] = {
         "Bag Attributes\n    friendlyName: kek\nKey Attributes: <No Attributes>\n",
@@ -290,7 +290,7 @@ Test(pem_files, text_and_other_blocks_in_front_are_passed_over)
         cr_assert_eq(open_joined(fronts[i], t.private, &private), BLOBSEAL_OK, "%s", fronts[i]);
         cr_assert(private);
     }
-    cr_assert_eq(open_joined(t.private, "junk behind it\n-----BEGIN", &private), BLOBSEAL_OK);
+    cr_assert_eq(open_joined(t.private, "junk after it\n-----BEGIN", &private), BLOBSEAL_OK);
     texts_end(&t);
 }
 
@@ -314,8 +314,8 @@ Test(pem_files, the_first_private_key_counts)
     texts_end(&t);
 }
 
-/* A certificate in front must not hide from the check that others can read the private key behind it. */
-Test(pem_files, a_private_key_behind_a_public_one_may_not_be_readable)
+/* A certificate that comes first must not hide that the file has a private key, which others could read. */
+Test(pem_files, a_private_key_after_a_public_one_may_not_be_readable)
 {
     struct texts t = texts_start();
     char joined[16384];
@@ -341,9 +341,10 @@ Test(pem_files, line_ends_do_not_matter)
     texts_end(&t);
 }
 
-/* ---- Cut and changed keys ---------------------------------------------------------------------------------------- */
+/* ---- Truncated and changed keys
+ * ---------------------------------------------------------------------------------------- */
 
-Test(pem_files, no_cut_file_is_a_key)
+Test(pem_files, no_truncated_file_is_a_key)
 {
     struct texts t = texts_start();
     const char *all[] = {t.private, t.public};
@@ -354,7 +355,7 @@ Test(pem_files, no_cut_file_is_a_key)
 
         /* The last line is whole without its end, and OpenSSL takes it without some of its dashes. */
         for (size_t cut = 0; cut + 6 < len; cut++)
-            cr_assert_eq(open_pem_bytes(all[i], cut, 0600, &err), BLOBSEAL_E_CONFIG, "cut at %zu", cut);
+            cr_assert_eq(open_pem_bytes(all[i], cut, 0600, &err), BLOBSEAL_E_CONFIG, "truncated at %zu", cut);
         cr_assert_eq(open_pem_bytes(all[i], len - 1, 0600, &err), BLOBSEAL_OK);
     }
     texts_end(&t);
@@ -366,13 +367,13 @@ static void check_cut_der(const char *name, uint8_t *der, int len)
     for (size_t cut = 1; cut < (size_t)len; cut += cut < 40 ? 1 : 13) {
         char *text = block(name, der, cut);
 
-        cr_assert_eq(open_text(text, 0600), BLOBSEAL_E_CONFIG, "%s cut at %zu", name, cut);
+        cr_assert_eq(open_text(text, 0600), BLOBSEAL_E_CONFIG, "%s truncated at %zu", name, cut);
         free(text);
     }
     OPENSSL_free(der);
 }
 
-Test(pem_files, no_cut_der_is_a_key)
+Test(pem_files, no_truncated_der_is_a_key)
 {
     EVP_PKEY *key = vec_rsa_key(2048);
     uint8_t *pkcs8 = NULL, *pkcs1 = NULL, *spki = NULL, *rsa_public = NULL;

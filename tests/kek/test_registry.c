@@ -96,7 +96,7 @@ static enum blobseal_status open_ref(const struct blobseal_registry *r, const ch
 
 /* ---- Which provider ---------------------------------------------------------------------------------------------- */
 
-Test(registry, a_provider_gets_what_stands_behind_its_scheme)
+Test(registry, a_provider_gets_what_follows_its_scheme)
 {
     const struct blobseal_provider p = provider("diary");
     struct blobseal_registry *r = registry_with(&p);

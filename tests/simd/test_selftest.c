@@ -44,7 +44,7 @@ static void bad_clear(struct bs_gcm_key *key)
     inner->clear(key);
 }
 
-/* Message by message, so that numbers can be cut. */
+/* Message by message, so that numbers can be truncated. */
 static bool seal_cut(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
 {
     for (size_t i = 0; i < run->num; i++) {
@@ -132,7 +132,8 @@ Test(selftest, every_fault_of_a_kernel_is_found)
                      "fault %d", fault);
 }
 
-/* ---- Sums -------------------------------------------------------------------------------------------------------- */
+/* ---- Checksums
+ * -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t always_of_nothing(uint64_t seed, const void *p, size_t len)
 {
@@ -151,7 +152,7 @@ static uint64_t with_another_seed(uint64_t seed, const void *p, size_t len)
     return bs_xxh3(seed + 1, p, len);
 }
 
-Test(selftest, wrong_sums_are_found)
+Test(selftest, wrong_checksums_are_found)
 {
     cr_expect_not(bs_xxh3_selftest(always_of_nothing));
     cr_expect_not(bs_xxh3_selftest(without_the_last_byte));

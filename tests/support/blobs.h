@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tests of whole blobs share: keys that cost nothing, sources and sinks that misbehave on demand and watch how
- * they are called, and blobs put together piece by piece. No test framework: programs under ThreadSanitizer and fuzz
- * targets use it too. A helper that fails where a test cannot go on prints why and aborts.
+ * What tests of whole blobs share: keys that cost nothing, sources and sinks that fail on demand and check how they are
+ * called, and blobs put together piece by piece. It needs no test framework, because programs under ThreadSanitizer and
+ * fuzz targets use it too. A helper that fails prints why and aborts.
  */
 #ifndef TESTS_BLOBS_H
 #define TESTS_BLOBS_H
@@ -22,29 +22,29 @@
 
 /* ---- Bytes ------------------------------------------------------------------------------------------------------- */
 
-/* The next number of a sequence that depends on where *@state started, and one below @n. */
+/* Return the next number of a pseudo-random sequence, and one that is below @n. *@state is any number at the start. */
 uint64_t random_next(uint64_t *state);
 uint64_t random_below(uint64_t *state, uint64_t n);
 
-/* The same bytes for the same seed. */
+/* Fill with pseudo-random bytes: the same for the same seed. */
 void fill_random(uint8_t *p, size_t len, uint64_t seed);
 
-/* Plaintext with a pattern, and whether any 16 bytes of such plaintext stand in @p. */
+/* Fill with a pattern; return true if any 16 bytes of such plaintext are in @p. */
 void fill_pattern(uint8_t *p, size_t len);
 bool has_pattern(const uint8_t *p, size_t len);
 
-/* malloc() that does not fail. */
+/* malloc() that aborts instead of returning NULL. */
 void *must_alloc(size_t len);
 void *must_copy(const void *p, size_t len);
 
 /* ---- Faults ------------------------------------------------------------------------------------------------------ */
 
 struct fault {
-    uint64_t at_call; /* this call fails, counted from 1, and all behind it; 0: none         */
+    uint64_t at_call; /* this call fails, counted from 1, and all later ones; 0: none        */
     uint64_t at_byte; /* the call that would touch this byte fails; 0: none                  */
     enum blobseal_status status;
-    bool silent; /* leaves the struct blobseal_error as it is, as a careless callback does */
-    bool once;   /* calls behind at_call succeed again                                     */
+    bool silent; /* does not fill the struct blobseal_error, as a careless callback */
+    bool once;   /* calls after at_call succeed again                               */
 };
 
 /* ---- A KEK that costs nothing: XOR with a constant, padded to 256 bytes ------------------------------------------ */
@@ -54,16 +54,16 @@ struct fake_kek {
     const char *alg;    /* NULL: RSA-OAEP-256 */
     size_t wrapped_len; /* 0: 256             */
     bool public_only;
-    bool takes_any_kid; /* unwraps what is for others, too */
-    uint8_t twist;      /* keys with another one do not unwrap what this one wrapped */
+    bool takes_any_kid; /* also unwraps what was wrapped for other keys */
+    uint8_t twist;      /* a key with another one cannot unwrap what this one wrapped */
     struct fault wrap, unwrap;
     _Atomic unsigned wraps, unwraps, closes;
 };
 
-/* Open it; the state stays the caller's. Close with blobseal_kek_close(). */
+/* Open a key. The caller keeps @state. Close with blobseal_kek_close(). */
 struct blobseal_kek *fake_kek_open(struct fake_kek *state);
 
-/* What wrap() makes of @secret. */
+/* Write what wrap() makes of @secret. */
 void fake_wrap(uint8_t *out, size_t len, const struct blobseal_secret32 *secret);
 
 /* ---- Sources and sinks ------------------------------------------------------------------------------------------- */
@@ -73,10 +73,10 @@ struct test_source {
     size_t len;
     uint64_t size; /* what the source says; set by test_source_start() to len, or to unknown where sequential */
     bool seekable;
-    size_t max_piece; /* delivers 1 to so many bytes a call; 0: all that is asked for                         */
+    size_t max_piece; /* returns 1 to so many bytes per call; 0: all that is asked for                        */
     struct fault fault;
     size_t block_at; /* a read that has reached this byte waits for cancel(); 0: never                        */
-    /* Below: private, or for looking at afterwards. */
+    /* Below: private, or to be checked afterwards. */
     uint64_t random;
     size_t pos;
     _Atomic uint64_t calls, asked; /* asked: for so many bytes, all calls together */
@@ -92,24 +92,24 @@ void test_source_end(struct test_source *state);
 
 struct test_sink {
     bool seekable;
-    size_t cap; /* a write beyond is misuse */
+    size_t cap; /* a write past it is misuse */
     struct fault fault;
-    /* Below: private, or for looking at afterwards. */
+    /* Below: private, or to be checked afterwards. */
     uint8_t *data;
     uint8_t *written; /* 1 for each byte that was written */
     size_t pos;       /* of a sequential sink             */
     _Atomic uint64_t calls, bytes;
     _Atomic unsigned busy;
-    _Atomic bool misused; /* a byte twice, beyond the end, two threads in write() at once */
+    _Atomic bool misused; /* a byte was written twice or past the end, or two threads were in write() at once */
 };
 
 void test_sink_start(struct blobseal_sink *sink, struct test_sink *state);
 void test_sink_end(struct test_sink *state);
 
-/* Whether it holds exactly @want: every byte, once, and nothing else. */
+/* Return true if it holds exactly @want: every byte, once, and nothing else. */
 bool test_sink_is(const struct test_sink *state, const void *want, size_t len);
 
-/* Whether whatever it holds is from @want, in its place; for a sequential sink a prefix of it. */
+/* Return true if every byte it holds is from @want, in its place; for a sequential sink, a prefix of it. */
 bool test_sink_is_part_of(const struct test_sink *state, const void *want, size_t len);
 
 /* ---- Sealing and opening in memory ------------------------------------------------------------------------------- */
@@ -149,7 +149,7 @@ void opened_clear(struct opened *o);
 
 /* ---- Blobs made by hand ------------------------------------------------------------------------------------------ */
 
-/* All that a writer draws at random, from a seed. */
+/* All that a writer generates at random, here from a seed. */
 struct recipe {
     struct bs_core_header core;
     struct blobseal_secret32 dek, cek;
@@ -170,7 +170,10 @@ const struct bs_envelope *envelope_for(const struct recipe *r, uint64_t generati
 /* The envelope for @keks, zero-terminated. free(). */
 char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobseal_kek *const *keks, size_t num_keks);
 
-/* Put @a in a compact frame, or @a and @b in the slots of an A/B one, in front of a core. NULL: an empty slot. free().
+/* Return a copy of an envelope whose first recipient has an algorithm that no version knows. free(). */
+char *with_unknown_algorithm(const char *text);
+
+/* Put @a in a compact frame, or @a and @b in the slots of an A/B one, before a core. NULL: an empty slot. free().
  */
 struct slot_text {
     const char *text;
@@ -179,10 +182,10 @@ struct slot_text {
 uint8_t *put_in_frame(const struct bs_core_header *core, enum blobseal_layout layout, struct slot_text a,
                       struct slot_text b, const uint8_t *core_bytes, size_t core_len, size_t *len);
 
-/* Offset of the core in a blob, by what its frame header says; 0 without a frame. */
+/* Return the offset of the core in a blob, according to its frame header; 0 without a frame. */
 size_t core_offset_of(const uint8_t *blob, size_t len);
 
-/* Make every checksum that needs no key right again: frame header, slots, core header, segments. */
+/* Recompute every checksum that needs no key: frame header, slots, core header, segments. */
 void refix(uint8_t *blob, size_t len);
 
 /* Open an envelope and keep only the keys of the payload; zeros after a failure. */

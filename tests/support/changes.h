@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Blobs whose recipients are changed: in each layout, with a set of keys of which some are only public. */
+/* Blobs whose recipients are changed, in each layout, with a set of keys of which some are public only. */
 #ifndef TESTS_CHANGES_H
 #define TESTS_CHANGES_H
 
@@ -9,7 +9,7 @@
 
 #define NUM_KEYS 70
 
-/* Key number @i: each has a kid of its own and unwraps nothing of the others. The public half shares its kid. */
+/* Key number i has a kid of its own, and cannot unwrap what others wrapped. Its public half has the same kid. */
 extern struct fake_kek fakes[NUM_KEYS], public_fakes[NUM_KEYS];
 extern struct blobseal_kek *keys[NUM_KEYS], *public_keys[NUM_KEYS];
 
@@ -27,7 +27,7 @@ struct kept {
     enum way way;
     uint8_t *blob; /* with its frame, or the core alone */
     size_t len;
-    char *envelope; /* where it stands outside */
+    char *envelope; /* if it is not in the blob */
     size_t envelope_len;
 };
 
@@ -40,18 +40,18 @@ void kept_make(struct kept *k, enum way way, size_t num);
 void kept_from(struct kept *k, enum way way, const struct recipe *r, const char *text, uint64_t generation);
 void kept_clear(struct kept *k);
 
-/* Open all of it: its status; aborts where it opens and the plaintext is wrong. */
+/* Open all of it, and return the status. Abort if it opens and the plaintext is wrong. */
 enum blobseal_status kept_open(const struct kept *k, struct blobseal_kek *kek);
 
 /*
- * Change it, in the way that it is kept, and keep what comes out. Aborts where a failure has changed anything, where
- * the core is another one, or where `changed` and the bytes do not agree.
+ * Change it in its own way, and keep the result. Abort if a failure has changed anything, if the core is another one,
+ * or if `changed` does not agree with the bytes.
  */
 enum blobseal_status kept_change(struct kept *k, struct blobseal_kek *const *keks, size_t num,
                                  const struct blobseal_change *change, struct blobseal_change_result **result,
                                  struct blobseal_error *err);
 
-/* Envelope that counts, as text; of the frame or from outside. Borrowed; *len receives its length. */
+/* Return the text of the envelope that counts, from the frame or from outside. Borrowed; *len receives its length. */
 const char *kept_envelope(const struct kept *k, size_t *len);
 
 #endif

@@ -23,7 +23,7 @@ static inline uint8_t *read_all(const struct blobseal_source *source, size_t ste
         *len += n;
     } while (n == step);
     cr_assert_eq(in.pos, *len);
-    cr_assert_eq(bs_read(&in, p, 1, &n, &err), BLOBSEAL_OK, "reading behind the end is no error");
+    cr_assert_eq(bs_read(&in, p, 1, &n, &err), BLOBSEAL_OK, "reading after the end is no error");
     cr_assert_eq(n, 0);
     return p;
 }

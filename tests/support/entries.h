@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The entries of the table of AES-GCM implementations that this CPU can run. One that it cannot is said aloud. */
+/* The entries of the table of AES-GCM implementations that this CPU can run. The others are reported. */
 #ifndef TESTS_ENTRIES_H
 #define TESTS_ENTRIES_H
 
@@ -7,7 +7,7 @@
 
 #include "simd/simd.h"
 
-/* `wide` stands for what lets a CPU have it. */
+/* `wide` is not a feature of its own: report the features that it needs. */
 static inline void say_not_proved(FILE *to, const struct bs_gcm_impl *impl)
 {
     uint32_t needs = impl->needs | ((impl->needs & BS_CPU_WIDE) != 0 ? BS_CPU_FOR_WIDE : 0);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Envelopes that are opened, described and changed for tests: see blobs.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "tests/support/blobs.h"
 
 enum blobseal_status open_envelope(const struct bs_envelope *e, const struct bs_core_header *core,
@@ -23,4 +27,16 @@ const struct bs_envelope *envelope_for(const struct recipe *r, uint64_t generati
     e = (struct bs_envelope){.jwe = *jwe, .generation = generation};
     memcpy(e.blob_id, r->core.blob_id, sizeof e.blob_id);
     return &e;
+}
+
+char *with_unknown_algorithm(const char *text)
+{
+    char *copy = must_copy(text, strlen(text) + 1), *at = strstr(copy, "RSA-OAEP-256");
+
+    if (at == NULL) {
+        (void)fprintf(stderr, "test support: an envelope without RSA-OAEP-256\n");
+        abort();
+    }
+    memcpy(at, "RSA-OAEP-999", strlen("RSA-OAEP-999"));
+    return copy;
 }

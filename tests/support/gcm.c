@@ -153,8 +153,8 @@ static void open_in_place(struct place *p)
     GCM_EXPECT(p->impl, memcmp(p->room + p->plain.len, p->sealed.p + p->plain.len, p->sealed.len - p->plain.len) == 0);
 }
 
-/* A bit of one message is flipped. In front of it all is released; no byte of it stays as it would open, and none
- * behind it. */
+/* A bit of one message is flipped. All before it is released; no byte of it stays as it would open, and none
+ * after it. */
 static void refuse_in_place(struct place *p, size_t bit)
 {
     size_t bad = bit / 8 / (p->run->msg_len + BS_GCM_TAG_LEN), good = bad * p->run->msg_len;

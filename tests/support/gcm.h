@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an entry of the table of AES-GCM implementations must do, as plain functions: Criterion's tests call them, and
- * so does tests/cross/kernels.c where Criterion cannot run (it starts itself anew, and so leaves an emulator). What is
- * wrong ends the process with a message.
+ * What an entry of the table of AES-GCM implementations must do, as plain functions. Criterion's tests call them, and
+ * so does tests/cross/kernels.c where Criterion cannot run: it starts new processes, which an emulator does not follow.
+ * A failure ends the process with a message.
  */
 #ifndef TEST_SUPPORT_GCM_H
 #define TEST_SUPPORT_GCM_H
@@ -10,24 +10,24 @@
 #include "simd/simd.h"
 #include "tests/support/vectors.h"
 
-/* End the process where @cond is false, and say for which entry. */
+/* If @cond is false, name the entry and end the process. */
 #define GCM_EXPECT(impl, cond)                                                                                         \
     ((cond) ? (void)0 : vec_die("%s:%d: %s: not so: %s", __FILE__, __LINE__, (impl)->name, #cond))
 
-/* A key that the checks use for runs of their own, and that of an entry. */
+/* The raw key that the checks use, and a key made of it by an entry. */
 extern const uint8_t gcm_raw_key[BS_GCM_KEY_LEN];
 struct bs_gcm_key gcm_key(const struct bs_gcm_impl *impl, const uint8_t *raw);
 
-/* Bytes of plaintext in a run, and whether @len bytes are zero. */
+/* Return the bytes of plaintext in a run; return true if @len bytes are zero. */
 size_t gcm_plain_len(const struct bs_gcm_run *run);
 bool gcm_is_zero(const uint8_t *p, size_t len);
 
-/* What a run must yield: one call of OpenSSL's EVP for each message, with nonces made by their definition. */
+/* Compute what a run must yield: one call of EVP for each message, with nonces made by their definition. */
 void gcm_evp_run(const uint8_t *raw, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
 
 /*
- * @len readable and writable bytes: behind them (@high) or in front of them is a page that faults, and on the other
- * side there is a page's rest of zeros.
+ * Return @len readable and writable bytes. After them (@high) or before them is a page that faults; on the other side
+ * the rest of their own page is zero.
  */
 uint8_t *gcm_guarded(size_t len, bool high);
 void gcm_unguard(uint8_t *p, size_t len, bool high);
@@ -59,7 +59,7 @@ void gcm_check(const char *name, const struct bs_gcm_impl *impl);
     CHECK(counters_carry_over_every_border)                                                                            \
     CHECK(counters_carry_in_long_runs)                                                                                 \
     CHECK(messages_can_be_long)                                                                                        \
-    CHECK(a_run_can_be_cut_anywhere)                                                                                   \
+    CHECK(a_run_can_be_split_anywhere)                                                                                 \
     CHECK(every_short_length_works_in_place)                                                                           \
     CHECK(random_shapes_work_in_place)                                                                                 \
     CHECK(runs_of_real_chunks_work_in_place)                                                                           \

@@ -126,7 +126,7 @@ static void cut_anywhere(const struct bs_gcm_impl *impl)
 
 /* ---- In place ---------------------------------------------------------------------------------------------------- */
 
-/* Every length of a last message behind none, one and two others, which moves it by 16, 32 and 48 bytes. */
+/* Every length of a last message after none, one and two others, which moves it by 16, 32 and 48 bytes. */
 static void short_in_place(const struct bs_gcm_impl *impl)
 {
     const uint8_t nonce[BS_GCM_NONCE_LEN] = {2};
@@ -160,7 +160,8 @@ static void chunks_in_place(const struct bs_gcm_impl *impl)
     }
 }
 
-/* ---- What is not genuine ----------------------------------------------------------------------------------------- */
+/* ---- What is not authentic -----------------------------------------------------------------------------------------
+ */
 
 #define MSG        40
 #define SEALED_MSG (MSG + BS_GCM_TAG_LEN)
@@ -186,7 +187,7 @@ static void forged_start(struct forged *f, const struct bs_gcm_impl *impl)
     GCM_EXPECT(impl, impl->seal(&f->key, &f->run, f->sealed, f->plain));
 }
 
-/* @sealed is genuine up to message @bad: that much and no more comes out. */
+/* @sealed is authentic up to message @bad: that much is released, and no more. */
 static void check_refused(struct forged *f, const uint8_t *sealed, size_t bad)
 {
     const struct bs_gcm_impl *impl = f->key.impl;
@@ -198,7 +199,7 @@ static void check_refused(struct forged *f, const uint8_t *sealed, size_t bad)
     GCM_EXPECT(impl, gcm_is_zero(out + bad * MSG, sizeof out - bad * MSG));
 }
 
-static void check_genuine(struct forged *f)
+static void check_authentic(struct forged *f)
 {
     uint8_t out[ALL_PLAIN];
 
@@ -218,7 +219,7 @@ static void flipped_bits(const struct bs_gcm_impl *impl)
         changed[bit / 8] ^= (uint8_t)(1u << bit % 8);
         check_refused(&f, changed, bit / 8 / SEALED_MSG);
     }
-    check_genuine(&f); /* the key still works after refusals */
+    check_authentic(&f); /* the key still works after refusals */
     impl->clear(&f.key);
 }
 
@@ -242,7 +243,7 @@ static void wrong_place_key_and_nonce(const struct bs_gcm_impl *impl)
         check_refused(&f, f.sealed, 0);
         f.nonce[k] ^= 1;
     }
-    check_genuine(&f);
+    check_authentic(&f);
     impl->clear(&f.key);
     memcpy(other_key, gcm_raw_key, sizeof other_key);
     other_key[31] ^= 0x80;
@@ -256,7 +257,7 @@ static void message_borders(const struct bs_gcm_impl *impl)
     struct forged f;
 
     forged_start(&f, impl);
-    f.run.last_len = LAST - 1; /* cut: the tag is then read one byte early */
+    f.run.last_len = LAST - 1; /* truncated: the tag is then read one byte early */
     GCM_EXPECT(impl, !impl->open(&f.key, &f.run, f.plain, f.sealed));
     impl->clear(&f.key);
 }
@@ -307,7 +308,7 @@ const struct gcm_check gcm_checks[] = {
     {"counters_carry_over_every_border", counters_carry},
     {"counters_carry_in_long_runs", counters_carry_in_long_runs},
     {"messages_can_be_long", long_messages},
-    {"a_run_can_be_cut_anywhere", cut_anywhere},
+    {"a_run_can_be_split_anywhere", cut_anywhere},
     {"every_short_length_works_in_place", short_in_place},
     {"random_shapes_work_in_place", random_in_place},
     {"runs_of_real_chunks_work_in_place", chunks_in_place},

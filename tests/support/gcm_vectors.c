@@ -93,7 +93,7 @@ void gcm_opens_as_nist_says(const struct bs_gcm_impl *impl)
 #define SEALED      (CHUNK + BS_GCM_TAG_LEN)
 #define C2SP_RUNS   22u /* cases whose header is right and which have room for a tag */
 
-/* Full chunks, and behind them one with what is left, if that is enough for a tag: the layer above refuses less. */
+/* Full chunks, then one with what is left, if that is enough for a tag: the layer above refuses less. */
 static struct bs_gcm_run chunks_of(const uint8_t *nonce, size_t len)
 {
     size_t full = len / SEALED, rest = len % SEALED;
@@ -115,7 +115,7 @@ static void expect_sha512(const struct bs_gcm_impl *impl, const json_t *t, const
     free(expected.p);
 }
 
-/* The longest genuine prefix is released, the rest is zero; a message that is valid is also sealed. */
+/* The longest authentic prefix is released, the rest is zero; a message that is valid is also sealed. */
 static void c2sp_run(const struct bs_gcm_impl *impl, const json_t *t, const struct bs_gcm_run *run, const uint8_t *raw,
                      struct vec_bytes payload)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Zstd content made by hand (FORMAT.md section 3.1), sound or not, and blobs that hold it. No test framework. */
+/* Zstd content made by hand (FORMAT.md section 3.1), valid or not, and blobs that hold it. No test framework. */
 #ifndef TESTS_STORED_H
 #define TESTS_STORED_H
 
@@ -17,7 +17,7 @@ void stored_add_number(struct stored *b, uint64_t v, size_t len);
 /* A frame of one raw block, or of as many as are needed; @len is at most 1 MiB. */
 void stored_add_frame(struct stored *b, const void *content, size_t len);
 
-/* A frame of RLE blocks that says @says and holds @len times a zero byte. */
+/* A frame of RLE blocks with @len zero bytes, whose header says that there are @says. */
 void stored_add_zeros(struct stored *b, uint64_t says, size_t len);
 
 /* A seek table. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Helpers for third-party test vectors: files, hex, JSON, NIST response files, keys. A helper that cannot do its work
- * ends the process with a message: a vector that is missing must never let a test pass.
+ * Helpers for third-party test vectors: files, hex, JSON, NIST response files, keys. A helper that fails ends the
+ * process with a message, so that a missing vector never lets a test pass.
  */
 #ifndef TEST_SUPPORT_VECTORS_H
 #define TEST_SUPPORT_VECTORS_H
@@ -21,15 +21,15 @@ struct vec_bytes {
 };
 
 /*
- * For TestSuite(name, .fini = vec_no_leaks): under AddressSanitizer, abort if the test leaked memory. Criterion itself
- * takes no notice of what LeakSanitizer says when a test's process ends.
+ * For TestSuite(name, .fini = vec_no_leaks): under AddressSanitizer, abort if the test leaked memory. Criterion
+ * itself ignores what LeakSanitizer reports when the process of a test ends.
  */
 void vec_no_leaks(void);
 
 /* Print a message and abort. */
 _Noreturn void vec_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Numbers that look random and are the same in every run (splitmix64). */
+/* Pseudo-random numbers, the same in every run (splitmix64). */
 uint64_t vec_random(uint64_t *state);
 void vec_random_fill(uint64_t *state, void *p, size_t len);
 
@@ -43,17 +43,17 @@ struct vec_bytes vec_b64(const char *text);
 
 /* ---- Files. Paths are relative to tests/vectors. ----------------------------------------------------------------- */
 
-/* The whole of a file, unpacked if it is gzip. A zero byte stands behind it that is not counted. */
+/* Read a whole file, unpacked if it is gzip. A zero byte that is not counted follows it. */
 struct vec_bytes vec_read(const char *path);
 /* The JSON in a file, packed or not. Release with json_decref(). */
 json_t *vec_json(const char *path);
 
-/* Members of JSON objects, which must be there. */
+/* Members of JSON objects, which must exist. */
 const char *vec_text(const json_t *object, const char *name);
 struct vec_bytes vec_member(const json_t *object, const char *name); /* hex */
 int vec_int(const json_t *object, const char *name);
 json_t *vec_list(const json_t *object, const char *name);
-/* Whether the array `flags` of a Wycheproof case has @flag. */
+/* Return true if the array `flags` of a Wycheproof case has @flag. */
 bool vec_has_flag(const json_t *test, const char *flag);
 
 /* ---- NIST CAVP response files for GCM ---------------------------------------------------------------------------- */

@@ -177,7 +177,7 @@ Test(bytes, writer_cannot_be_wrapped_around)
     struct bs_builder w = bs_builder_start(room, sizeof room);
 
     bs_put32(&w, 1);
-    cr_assert_null(bs_room(&w, SIZE_MAX - 3)); /* with the 4 bytes in front: 0 */
+    cr_assert_null(bs_room(&w, SIZE_MAX - 3)); /* with the 4 bytes before it: 0 */
     cr_assert_not(w.ok);
     cr_assert_eq(w.len, 4);
 }

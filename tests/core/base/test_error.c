@@ -100,7 +100,7 @@ Test(error, a_new_error_drops_the_old_hint)
     cr_assert_str_empty(err.hint);
 }
 
-Test(error, long_text_is_cut_and_ends_in_zero)
+Test(error, long_text_is_truncated_and_ends_in_zero)
 {
     struct blobseal_error err;
     char long_text[1000];
@@ -139,7 +139,7 @@ Test(error, a_character_that_is_cut_becomes_a_question_mark)
     blobseal_hint(&err, "%s", longer);
     cr_expect_eq(strlen(err.hint), sizeof err.hint - 1);
     for (size_t i = 0; i + 2 < sizeof longer; i += 2)
-        memcpy(longer + i, "\xC3\xA9", 2); /* the cut falls into a character */
+        memcpy(longer + i, "\xC3\xA9", 2); /* the end is inside a character */
     (void)blobseal_fail(&err, BLOBSEAL_E_INPUT, 0, "%s", longer);
     cr_expect_eq(err.text[sizeof err.text - 2], '?');
 }

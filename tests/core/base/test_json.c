@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules of FORMAT.md section 4.1, one by one. Texts lie on the heap with nothing behind them. */
+/* The rules of FORMAT.md section 4.1, one by one. Texts are at the end of an allocation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static void check_string(const char *text, const void *expected, size_t len)
     } else {
         cr_assert_eq(s.len, len, "%s: length %zu", text, s.len);
         cr_assert_arr_eq(s.p, expected, len, "%s", text);
-        cr_assert_eq(s.p[len], 0, "no zero byte behind the string");
+        cr_assert_eq(s.p[len], 0, "no zero byte after the string");
         cr_assert(s.p >= copy.p && s.p + len < copy.p + copy.len, "the string is not in place");
         cr_assert_not(bs_json_member(&j, &s));
         cr_assert(bs_json_end(&j), "%s", text);
@@ -190,7 +190,7 @@ Test(json, white_space_is_only_these_four)
 
     CHECK_ALL(bad, false);
     cr_assert(accepts(" \t\n\r[ \t\n\r1 \t\n\r, \t\n\r2 \t\n\r] \t\n\r"));
-    cr_assert_not(accepts_bytes("{}\0", 3), "a zero byte behind the text");
+    cr_assert_not(accepts_bytes("{}\0", 3), "a zero byte after the text");
     cr_assert_not(accepts_bytes("\0{}", 3));
     cr_assert_not(accepts_bytes("{\0}", 3));
 }
@@ -259,13 +259,13 @@ Test(json, refuses_other_escapes)
     cr_assert_not(accepts_bytes("\"\\\0\"", 4), "a backslash and a zero byte");
 }
 
-Test(json, every_byte_behind_a_backslash_is_judged)
+Test(json, every_byte_after_a_backslash_is_judged)
 {
     for (unsigned c = 0; c < 256; c++) {
         char text[] = {'"', '\\', (char)c, '0', '0', '4', '1', '"'};
         bool good = c != 0 && strchr("\"\\/bfnrtu", (int)c) != NULL;
 
-        /* With a quote the string is complete, and something stands behind it. */
+        /* With a quote the string is complete, and something follows it. */
         cr_assert_eq(accepts_bytes(text, sizeof text), good, "byte %u", c);
     }
 }
@@ -569,8 +569,9 @@ Test(json, names_and_values_stay_readable_until_the_end)
     cr_assert_str_eq((const char *)e.p, "\xC3\xA9");
 }
 
-/* Cut at every byte, and with every byte exchanged: no prefix is accepted, and nothing outside the text is read. */
-Test(json, no_cut_text_is_accepted)
+/* Truncated at every byte, and with every byte exchanged: no prefix is accepted, and nothing outside the text is read.
+ */
+Test(json, no_truncated_text_is_accepted)
 {
     static const char text[] =
         " {\"a\\n\\u00e9\":\"\\ud83d\\udd11 \xF0\x9F\x94\x91\xC3\xA9\",\"n\":[0,9007199254740991,{},[]]}";
@@ -578,7 +579,7 @@ Test(json, no_cut_text_is_accepted)
 
     cr_assert(accepts_bytes(text, len));
     for (size_t cut = 0; cut < len; cut++)
-        cr_assert_not(accepts_bytes(text, cut), "cut at %zu", cut);
+        cr_assert_not(accepts_bytes(text, cut), "truncated at %zu", cut);
     for (size_t at = 0; at < len; at++)
         for (unsigned c = 0; c < 256; c++) {
             char changed[sizeof text];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core/secret.c: pages that are locked, guarded, emptied by fork(), and wiped before anybody gets them again. */
+/* Secret memory: pages that are locked, guarded, wiped by fork(), and wiped before they are used again. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decay in the payload: every segment, every sum, every end, from files and pipes, with any number of threads.
+/* Corruption in the payload: every segment, checksum and end, from files and pipes, with any number of threads.
  * Section 3. */
 #include <errno.h>
 #include <stdio.h>
@@ -173,7 +173,7 @@ Test(scrub, sound_cores_of_many_lengths)
         }
 }
 
-/* First and last byte, the edges of runs, the sum: of each segment. */
+/* Of each segment: the first and last byte, the edges of runs, the checksum. */
 Test(scrub, one_byte_of_each_segment)
 {
     uint64_t last_len;
@@ -222,7 +222,7 @@ Test(scrub, segments_that_changed_places)
 {
     scene_open(3 * BS_SEGMENT_LEN + 5, 1);
     swap(core + BS_CORE_HEADER_LEN, core + BS_CORE_HEADER_LEN + 2 * STRIDE, STRIDE);
-    expect_found(len, LIST(segment(0, STRIDE), segment(2, STRIDE)), "swapped with their sums");
+    expect_found(len, LIST(segment(0, STRIDE), segment(2, STRIDE)), "swapped with their checksums");
     scene_close();
 }
 
@@ -249,7 +249,7 @@ Test(scrub, a_segment_of_another_blob)
 
 /* ---- Lengths ----------------------------------------------------------------------------------------------------- */
 
-Test(scrub, cut_anywhere)
+Test(scrub, truncated_anywhere)
 {
     const size_t tail = 40000, last = tail + 3 * BS_GCM_TAG_LEN + BS_CHECKSUM_LEN;
     size_t end_of_two;
@@ -261,12 +261,13 @@ Test(scrub, cut_anywhere)
     cr_expect_eq(result.notes, BLOBSEAL_NOTE_LENGTH);
     cr_expect_eq(result.plain_bytes, BLOBSEAL_SIZE_UNKNOWN);
     for (size_t n = 1; n < 24; n++)
-        expect_found(end_of_two + n, LIST(end(2, n)), "too short for a tag and a sum");
+        expect_found(end_of_two + n, LIST(end(2, n)), "too short for a tag and a checksum");
     expect_found(end_of_two + 24, LIST(segment(2, 24)), "long enough for an empty chunk");
     expect_found(len - 1, LIST(segment(2, last - 1)), "one byte less");
-    expect_found(end_of_two - 1, LIST(segment(1, STRIDE - 1)), "within the second sum");
+    expect_found(end_of_two - 1, LIST(segment(1, STRIDE - 1)), "within the second checksum");
     cr_expect_eq(result.num_segments, 2);
-    expect_found(end_of_two - BS_CHECKSUM_LEN, LIST(segment(1, STRIDE - BS_CHECKSUM_LEN)), "without the second sum");
+    expect_found(end_of_two - BS_CHECKSUM_LEN, LIST(segment(1, STRIDE - BS_CHECKSUM_LEN)),
+                 "without the second checksum");
     expect_found(BS_CORE_HEADER_LEN + STRIDE, LIST(end(1, 0)), "after the first segment");
     expect_found(BS_CORE_HEADER_LEN, LIST(end(0, 0)), "no payload");
     scene_close();
@@ -283,8 +284,8 @@ Test(scrub, extended)
     scene_close();
 }
 
-/* Bytes of a payload without sums cannot be checked, its length can. */
-Test(scrub, without_sums_only_the_length_tells)
+/* Of a payload without checksums only the length can be checked. */
+Test(scrub, without_checksums_only_the_length_tells)
 {
     const size_t bare = BS_SEALED_SEGMENT_LEN;
 
@@ -295,7 +296,7 @@ Test(scrub, without_sums_only_the_length_tells)
     expect_found(BS_CORE_HEADER_LEN + bare + 15,
                  LIST((struct want){BLOBSEAL_DAMAGE_END, 1, BS_CORE_HEADER_LEN + bare, 15}), "a piece of a tag");
     expect_found(BS_CORE_HEADER_LEN + bare, LIST((struct want){BLOBSEAL_DAMAGE_END, 1, BS_CORE_HEADER_LEN + bare, 0}),
-                 "nothing behind a full segment");
+                 "nothing after a full segment");
     expect_found(BS_CORE_HEADER_LEN + bare + 16, NOTHING, "a length that a blob can have");
     scene_close();
 }
@@ -303,10 +304,10 @@ Test(scrub, without_sums_only_the_length_tells)
 /* ---- Without a core header --------------------------------------------------------------------------------------- */
 
 /*
- * Scrub a detached core of @plain_len bytes, cut by @cut, whose header is destroyed except for the blob id, which the
- * checksums are seeded with. The segments of @damaged, a bit for each, have one wrong byte.
+ * Scrub a detached core of @plain_len bytes without its last @missing bytes, whose header is destroyed except for the
+ * blob id, which the checksums are seeded with. The segments of @damaged, a bit for each, have one wrong byte.
  */
-static void scrub_without_header(size_t plain_len, unsigned damaged, size_t cut)
+static void scrub_without_header(size_t plain_len, unsigned damaged, size_t missing)
 {
     const struct how how = {.threads = 2};
     struct blobseal_error e = {0};
@@ -316,10 +317,10 @@ static void scrub_without_header(size_t plain_len, unsigned damaged, size_t cut)
     for (uint64_t i = 0; BS_CORE_HEADER_LEN + i * STRIDE < len; i++)
         if ((damaged >> i & 1) != 0)
             core[BS_CORE_HEADER_LEN + i * STRIDE + 5] ^= 1;
-    cr_assert_eq(scrub(len - cut, how, &e), BLOBSEAL_OK, "%s", e.text);
+    cr_assert_eq(scrub(len - missing, how, &e), BLOBSEAL_OK, "%s", e.text);
     cr_assert_geq(found.num, 1);
     cr_expect_eq(found.d[0].kind, BLOBSEAL_DAMAGE_CORE_HEADER);
-    cr_expect_eq(result.bytes, len - cut, "the payload is read even where it cannot be checked");
+    cr_expect_eq(result.bytes, len - missing, "the payload is read even where it cannot be checked");
     scene_close();
 }
 

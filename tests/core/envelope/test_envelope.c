@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Envelopes with sound cryptography and one thing wrong: sections 4.3 to 4.6. Most are made by editing the text of the
- * protected header or of the content before they are encrypted, or the recipients behind the back of `rcpt`.
+ * protected header or of the content before they are encrypted, or the recipients without a new `rcpt`.
  */
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -424,7 +424,7 @@ Test(envelope, meta_is_limited_to_4096_bytes)
     set_meta(&p, "", 4097);
     expect(&p, BLOBSEAL_E_FORMAT, "4097 bytes");
     set_meta(&p, "  ", 4096);
-    expect(&p, BLOBSEAL_OK, "4096 bytes behind white space, which is not part of its text");
+    expect(&p, BLOBSEAL_OK, "4096 bytes after white space, which is not part of its text");
 }
 
 Test(envelope, meta_has_at_most_64_annotations)

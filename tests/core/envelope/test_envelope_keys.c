@@ -249,7 +249,7 @@ Test(envelope_keys, what_a_provider_answers_decides)
 }
 
 /* A provider may leave the error struct as it is: what it returns counts. */
-Test(envelope_keys, a_provider_without_words_is_understood)
+Test(envelope_keys, a_provider_without_a_message_is_understood)
 {
     check_answers(true);
 }
@@ -325,7 +325,7 @@ Test(envelope_keys, a_wrap_that_fails_ends_it)
     check_wraps_that_fail(false);
 }
 
-Test(envelope_keys, a_wrap_that_fails_without_words_ends_it)
+Test(envelope_keys, a_wrap_that_fails_without_a_message_ends_it)
 {
     check_wraps_that_fail(true);
 }

@@ -145,7 +145,7 @@ Test(info, a_core_without_an_envelope_shows_its_header)
     close_keks();
 }
 
-Test(info, only_the_front_of_a_pipe_is_read)
+Test(info, only_the_preamble_of_a_pipe_is_read)
 {
     struct blobseal_seal_options o = {.size = sizeof o, .layout = BLOBSEAL_LAYOUT_AB};
     struct blobseal_info *info;

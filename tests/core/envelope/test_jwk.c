@@ -194,7 +194,7 @@ Test(jwk, names_values_and_what_follows_are_exact)
     free(text);
 }
 
-Test(jwk, a_text_that_is_cut_anywhere_is_refused)
+Test(jwk, a_text_truncated_anywhere_is_refused)
 {
     static struct bs_jwk jwk;
     struct recipe r;

@@ -180,7 +180,7 @@ Test(metadata, nul_is_shown_as_a_question_mark)
     free(copy);
 }
 
-Test(metadata, every_cut_text_is_refused)
+Test(metadata, every_truncated_text_is_refused)
 {
     static const char text[] = "{\"name\":\"a\",\"type\":\"b\",\"ann\":{\"c\":\"d\",\"e\":\"f\"}}";
     struct bs_metadata m;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands before the payload: frames, slots and the choice between them. Sections 1 and 5. */
+/* What is before the payload: frames, slots and the choice between them. Sections 1 and 5. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -82,7 +82,7 @@ static enum blobseal_status read_preamble(struct bs_preamble *f, const uint8_t *
     return st;
 }
 
-static void expect_front(enum blobseal_status want, const char *what)
+static void expect_read(enum blobseal_status want, const char *what)
 {
     struct blobseal_error err;
     struct bs_preamble f;
@@ -163,7 +163,7 @@ Test(preamble, the_higher_generation_counts_in_either_slot)
     cr_expect_eq(open_scene(1, 1, &o, &err), BLOBSEAL_OK);
     cr_expect_eq(o.generation, 2);
     cr_expect_eq(o.notes, BLOBSEAL_NOTE_UNFINISHED);
-    cr_expect_eq(open_scene(0, 1, &o, &err), BLOBSEAL_E_NO_KEY, "an older recipient is no recipient any more");
+    cr_expect_eq(open_scene(0, 1, &o, &err), BLOBSEAL_E_NO_KEY, "a recipient that was removed cannot open it");
     frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){s.for_b, 2}, (struct slot_text){s.for_a, 1});
     expect_choice(s.for_b, NULL, BLOBSEAL_NOTE_UNFINISHED);
     scene_close();
@@ -180,7 +180,7 @@ static void break_tag(char *text, size_t len)
     text[len - 4] = text[len - 4] == 'A' ? 'B' : 'A';
 }
 
-/* A newer envelope that is refused is final: whoever can write the frame could otherwise bring an older one back. */
+/* If the newer envelope is refused, the older one is not tried: otherwise an attacker could bring an older one back. */
 Test(preamble, no_falling_back_to_the_older_slot)
 {
     struct blobseal_error err;
@@ -228,16 +228,6 @@ Test(preamble, of_a_tie_the_first_that_opens_counts)
     cr_expect_eq(open_scene(0, 2, &o, &err), BLOBSEAL_OK);
     free(broken);
     scene_close();
-}
-
-/* Put an algorithm that no version knows into an envelope, of the same length as the real one. free(). */
-static char *with_unknown_algorithm(const char *text)
-{
-    char *copy = must_copy(text, strlen(text) + 1), *at = strstr(copy, "RSA-OAEP-256");
-
-    cr_assert_not_null(at);
-    memcpy(at, "RSA-OAEP-999", 12);
-    return copy;
 }
 
 /* Every pair of envelopes that tie: the blob opens if one of them does, and otherwise the error is that of the first.
@@ -295,7 +285,7 @@ static const struct {
     {"generation 0", 8, 0, 8, true},
     {"generation 2^53", 8, (uint64_t)1 << 53, 8, true},
     {"generation 2^64 - 1", 8, UINT64_MAX, 8, true},
-    {"sum", 16, 0, 8, false},
+    {"checksum", 16, 0, 8, false},
     {"first byte of the envelope", 24, 'x', 1, false},
     {"padding, last byte", 4095, 1, 1, false},
 };
@@ -337,7 +327,7 @@ Test(preamble, an_empty_slot_is_skipped)
     frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){s.for_a, 1}, (struct slot_text){0});
     expect_choice(s.for_a, NULL, BLOBSEAL_NOTE_SLOT_INVALID);
     frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){0}, (struct slot_text){0});
-    expect_front(BLOBSEAL_E_DAMAGED, "both empty");
+    expect_read(BLOBSEAL_E_DAMAGED, "both empty");
     scene_close();
 }
 
@@ -348,14 +338,14 @@ Test(preamble, the_slot_of_a_compact_frame_is_full)
             continue;
         open_compact();
         break_slot(64, i);
-        expect_front(BLOBSEAL_E_DAMAGED, slot_faults[i].what);
+        expect_read(BLOBSEAL_E_DAMAGED, slot_faults[i].what);
         scene_close();
     }
     open_compact();
     bs_store32(s.blob + 64 + 4, (uint32_t)strlen(s.for_a) - 1);
     s.blob[64 + 24 + strlen(s.for_a) - 1] = 0;
     refix(s.blob, s.len);
-    expect_front(BLOBSEAL_E_DAMAGED, "an envelope shorter than the slot, and a zero");
+    expect_read(BLOBSEAL_E_DAMAGED, "an envelope shorter than the slot, and a zero");
     scene_close();
 }
 
@@ -449,9 +439,9 @@ Test(preamble, values_of_the_frame_header_are_checked)
             s.blob[header_faults[i].at + k] = (uint8_t)(k < 8 ? header_faults[i].value >> (8 * k) : 0);
         (void)snprintf(what, sizeof what, "byte %u = %llx", (unsigned)header_faults[i].at,
                        (unsigned long long)header_faults[i].value);
-        expect_front(header_faults[i].at == 8 ? BLOBSEAL_E_UNSUPPORTED : BLOBSEAL_E_DAMAGED, what);
+        expect_read(header_faults[i].at == 8 ? BLOBSEAL_E_UNSUPPORTED : BLOBSEAL_E_DAMAGED, what);
         bs_store64(s.blob + 56, bs_xxh3(0, s.blob, 56));
-        expect_front(header_faults[i].want, what);
+        expect_read(header_faults[i].want, what);
         scene_close();
     }
 }
@@ -473,7 +463,7 @@ Test(preamble, sizes_that_wrap_around_are_refused)
             bs_store32(s.blob + 16, capacities[i]);
             bs_store32(s.blob + 20, offset + slots * capacities[i]);
             bs_store64(s.blob + 56, bs_xxh3(0, s.blob, 56));
-            expect_front(BLOBSEAL_E_FORMAT, "capacity");
+            expect_read(BLOBSEAL_E_FORMAT, "capacity");
         }
     }
     scene_close();
@@ -484,10 +474,10 @@ Test(preamble, bytes_between_header_and_slots_are_zero)
     open_ab();
     for (size_t i = 64; i < 4096; i += i < 4090 ? 61 : 1) {
         s.blob[i] = 1;
-        expect_front(BLOBSEAL_E_FORMAT, "zero bytes");
+        expect_read(BLOBSEAL_E_FORMAT, "zero bytes");
         s.blob[i] = 0;
     }
-    expect_front(BLOBSEAL_OK, "all zero again");
+    expect_read(BLOBSEAL_OK, "all zero again");
     scene_close();
 }
 
@@ -501,7 +491,7 @@ Test(preamble, frame_envelope_and_core_are_of_one_blob)
     open_compact();
     s.blob[24] ^= 1;
     refix(s.blob, s.len);
-    expect_front(BLOBSEAL_E_FORMAT, "the blob id of the frame");
+    expect_read(BLOBSEAL_E_FORMAT, "the blob id of the frame");
     recipe_make(&other, 50, 1);
     text = recipe_envelope(&other, 1, s.kek, 1);
     frame_it(BLOBSEAL_LAYOUT_COMPACT, (struct slot_text){text, 1}, (struct slot_text){0});
@@ -510,7 +500,7 @@ Test(preamble, frame_envelope_and_core_are_of_one_blob)
     scene_close();
 }
 
-/* ---- What follows the frame, and where it is cut ----------------------------------------------------------------- */
+/* ---- What follows the frame, and truncation ----------------------------------------------------------------- */
 
 Test(preamble, a_core_follows_a_frame)
 {
@@ -525,13 +515,13 @@ Test(preamble, a_core_follows_a_frame)
     free(s.blob);
     s.blob = twice;
     s.len += frame_len;
-    expect_front(BLOBSEAL_E_FORMAT, "a second frame");
+    expect_read(BLOBSEAL_E_FORMAT, "a second frame");
     memset(s.blob + frame_len, 0, 8);
-    expect_front(BLOBSEAL_E_FORMAT, "zeros");
+    expect_read(BLOBSEAL_E_FORMAT, "zeros");
     scene_close();
 }
 
-Test(preamble, a_cut_anywhere_is_damage)
+Test(preamble, truncation_anywhere_is_damage)
 {
     size_t front_len, full;
 
@@ -546,8 +536,8 @@ Test(preamble, a_cut_anywhere_is_damage)
         full = s.len;
         front_len = core_offset_of(s.blob, s.len) + BS_CORE_HEADER_LEN;
         for (s.len = 0; s.len < front_len; s.len++) /* what is shorter than a magic is not known to be a blob */
-            expect_front(s.len < 8 ? BLOBSEAL_E_FORMAT : BLOBSEAL_E_DAMAGED, "cut");
-        expect_front(BLOBSEAL_OK, "the front without a payload");
+            expect_read(s.len < 8 ? BLOBSEAL_E_FORMAT : BLOBSEAL_E_DAMAGED, "truncated");
+        expect_read(BLOBSEAL_OK, "the preamble without a payload");
         s.len = full;
         scene_close();
     }
@@ -565,7 +555,7 @@ Test(preamble, what_has_no_magic_is_no_blob)
     open_compact();
     for (size_t i = 0; i < COUNT(texts); i++) {
         memcpy(s.blob, texts[i], strlen(texts[i]));
-        expect_front(BLOBSEAL_E_FORMAT, texts[i]);
+        expect_read(BLOBSEAL_E_FORMAT, texts[i]);
     }
     scene_close();
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Repairing what stands before the payload: every byte of it may decay, and comes back as it was. */
+/* Repairing what is before the payload: any byte of it may be corrupted, and is restored. */
 
 #include "tests/support/suite.h"
 
 SUITE(salvage);
 
-#define FRONT (4096 + 2 * 8192)
+#define PREAMBLE (4096 + 2 * 8192)
 
 /* A blob in memory that is changed in place. */
 struct memory_target {
@@ -91,7 +91,7 @@ static bool scrub_says_curable(const struct memory_target *m)
     return result.repairable;
 }
 
-Test(salvage, every_byte_in_front_of_the_payload_comes_back)
+Test(salvage, every_byte_before_the_payload_comes_back)
 {
     struct blobseal_error err;
     struct memory_target m;
@@ -101,8 +101,8 @@ Test(salvage, every_byte_in_front_of_the_payload_comes_back)
 
     kek = make_blob(&s);
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
-    for (size_t i = 0; i < FRONT + 96; i++) {
-        if (i == 8 || i == FRONT + 8)
+    for (size_t i = 0; i < PREAMBLE + 96; i++) {
+        if (i == 8 || i == PREAMBLE + 8)
             continue; /* a version that is not known is somebody else's */
         m.data[i] ^= (uint8_t)(1 + i % 255);
         m.writes = 0;
@@ -135,7 +135,7 @@ Test(salvage, several_faults_at_once)
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_arr_eq(m.data, s.data, s.len);
     m.data[5000] ^= 1; /* one slot, and the core header */
-    m.data[FRONT + 40] ^= 1;
+    m.data[PREAMBLE + 40] ^= 1;
     cr_expect(scrub_says_curable(&m));
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_arr_eq(m.data, s.data, s.len);
@@ -150,13 +150,13 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
         size_t off[2];
         enum blobseal_status want;
     } cases[] = {
-        {{20, FRONT + 40}, BLOBSEAL_E_DAMAGED},              /* both headers: nothing says where the core is */
+        {{20, PREAMBLE + 40}, BLOBSEAL_E_DAMAGED},           /* both headers: nothing says where the core is */
         {{4096 + 30, 4096 + 8192 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots                            */
         {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                    /* a frame of another version                   */
         {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                 /* and a slot                                   */
-        {{FRONT + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},         /* a core of another version                    */
-        {{0, FRONT}, BLOBSEAL_E_FORMAT},                     /* both magics                                  */
-        {{1000, FRONT + 40}, BLOBSEAL_E_FORMAT},             /* padding, and a core header                   */
+        {{PREAMBLE + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},      /* a core of another version                    */
+        {{0, PREAMBLE}, BLOBSEAL_E_FORMAT},                  /* both magics                                  */
+        {{1000, PREAMBLE + 40}, BLOBSEAL_E_FORMAT},          /* padding, and a core header                   */
     };
     struct blobseal_error err;
     struct memory_target m;
@@ -196,7 +196,7 @@ Test(salvage, a_core_of_another_blob_is_not_believed)
     kek = make_blob(&s);
     other = make_blob(&t);
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
-    memcpy(m.data + FRONT, t.data + FRONT, 96);
+    memcpy(m.data + PREAMBLE, t.data + PREAMBLE, 96);
     cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_FORMAT, "%s", err.text);
     memcpy(m.data, t.data, 64); /* and a frame that goes with it */
     cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_FORMAT, "%s", err.text);

@@ -82,7 +82,7 @@ struct reader {
     size_t payload_len;
     uint8_t *out;
     size_t out_len, out_cap;
-    size_t limit; /* plaintext bytes from here on belong to no genuine chunk, or come behind one that is not */
+    size_t limit; /* plaintext bytes from here on are in a chunk that is not authentic, or after one */
 };
 
 /* The header: key size, derivation, commitment, as envelope.c does it. */
@@ -126,7 +126,7 @@ static bool open_run(struct reader *r, uint64_t first, bool last, const uint8_t 
     cr_assert(ok || n == 0);
     cr_assert_leq(r->out_len + n, r->out_cap);
     for (size_t i = r->limit > r->out_len ? r->limit - r->out_len : 0; !ok && i < out.len; i++)
-        cr_assert(out.p[i] == 0 || out.p[i] == FILLER, "a byte that is not genuine in the buffer");
+        cr_assert(out.p[i] == 0 || out.p[i] == FILLER, "a byte that is not authentic in the buffer");
     memcpy(r->out + r->out_len, out.p, n);
     r->out_len += n;
     free(in.p);
@@ -168,7 +168,7 @@ static bool read_last(struct reader *r, size_t *plain_len)
     return ok;
 }
 
-/* Chunk after chunk in an order that has nothing to do with theirs, each into its place. True if all are genuine. */
+/* Open chunk after chunk in another order than theirs, each into its place. Return true if all are authentic. */
 static bool read_shuffled(struct reader *r, bool good[MOST_CHUNKS], size_t *chunks)
 {
     size_t n = r->payload_len / BS_SEALED_CHUNK_LEN + 1, order[MOST_CHUNKS], total;
@@ -224,7 +224,7 @@ static void check_reader(const struct vector *v, struct reader *r, int driver)
         return;
     }
     if (driver == SHUFFLED) {
-        /* The good prefix is readable, the chunk behind it is not. */
+        /* The good prefix is readable, the chunk after it is not. */
         while (prefix < chunks && good[prefix])
             prefix++;
         cr_assert_eq(prefix * BS_CHUNK_LEN, v->prefix_len, "%d: %zu chunks", v->id, prefix);
@@ -503,7 +503,7 @@ Test(chunked, there_are_2_to_38_chunks_and_no_more)
     free(sealed.p);
 }
 
-Test(chunked, a_bad_chunk_leaves_good_ones_in_front_and_zeros_behind)
+Test(chunked, a_bad_chunk_leaves_good_ones_before_it_and_zeros_after)
 {
     struct vec_bytes plain = vec_copy(NULL, 3 * BS_CHUNK_LEN + 5),
                      sealed = vec_copy(NULL, 3 * BS_SEALED_CHUNK_LEN + 21);

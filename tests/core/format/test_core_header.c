@@ -27,7 +27,7 @@ static struct bs_core_header sample(void)
     return h;
 }
 
-/* Write a right checksum behind changed bytes, so that the change itself is what is judged. */
+/* Recompute the checksum after a change, so that the change itself is what is refused. */
 static void fix_sum(uint8_t raw[BS_CORE_HEADER_LEN])
 {
     bs_store64(raw + 88, bs_xxh3(0, raw, 88));
@@ -80,7 +80,7 @@ Test(core_header, header_round_trips_for_both_segment_kinds)
     }
 }
 
-Test(core_header, bytes_behind_the_header_are_not_its_affair)
+Test(core_header, bytes_after_the_header_do_not_matter)
 {
     struct bs_core_header h = sample(), back;
     uint8_t longer[BS_CORE_HEADER_LEN + 10];
@@ -314,7 +314,7 @@ Test(core_header, chunks_stand_where_the_format_says)
         cr_assert_eq(bs_chunk_offset(&bare, k), 96 + k * 16400);
         cr_assert_eq(bs_chunk_offset(&checksummed, k), 96 + k / 64 * 1049608 + k % 64 * 16400);
     }
-    /* The last chunk of a blob ends where the blob ends, but for the sum. */
+    /* The last chunk of a blob ends where the blob ends, except for the checksum. */
     for (uint64_t n = 0; n < 200 * 16384; n += 4095) {
         uint64_t last = n / 16384, end = bs_core_len(&bare, n);
 

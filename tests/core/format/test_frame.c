@@ -48,7 +48,7 @@ static enum blobseal_status decode(const uint8_t *bytes, size_t len, struct bs_f
     return st;
 }
 
-/* Decode the header with @len bytes at @at replaced and the sum made right. */
+/* Decode the header with @len bytes at @at replaced and the checksum recomputed. */
 static enum blobseal_status decode_changed(const struct sample *s, size_t at, const void *p, size_t len)
 {
     uint8_t header[BS_FRAME_HEADER_LEN];
@@ -156,7 +156,7 @@ Test(frame, compact_refuses_a_larger_envelope_by_policy)
     cr_assert_eq(plan(BLOBSEAL_LAYOUT_COMPACT, 0, BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_E_POLICY);
     cr_assert_eq(plan(BLOBSEAL_LAYOUT_COMPACT, 0, (size_t)UINT32_MAX + 1), BLOBSEAL_E_POLICY);
     cr_assert_eq(plan(BLOBSEAL_LAYOUT_COMPACT, 0, (size_t)UINT32_MAX + 100), BLOBSEAL_E_POLICY,
-                 "a length cut to 32 bits");
+                 "a length truncated to 32 bits");
 }
 
 Test(frame, ab_refuses_what_does_not_fit_its_slot)
@@ -222,7 +222,7 @@ Test(frame, a_short_header_is_damaged)
     free(s.bytes.p);
 }
 
-Test(frame, every_flipped_bit_behind_the_magic_is_found)
+Test(frame, every_flipped_bit_after_the_magic_is_found)
 {
     struct sample s = sample(BLOBSEAL_LAYOUT_AB, 0);
     struct bs_frame f;
@@ -366,7 +366,7 @@ Test(frame, every_flipped_bit_of_a_slot_makes_it_invalid_and_leaves_the_other_on
     free(s.bytes.p);
 }
 
-Test(frame, slots_have_limits_even_where_the_sum_is_right)
+Test(frame, slots_have_limits_even_where_the_checksum_is_right)
 {
     struct sample s = sample(BLOBSEAL_LAYOUT_AB, 4096);
     uint8_t *slot = s.bytes.p + 2 * 4096;
@@ -408,8 +408,8 @@ Test(frame, a_compact_slot_has_no_padding)
     free(s.bytes.p);
 }
 
-/* The generation is the seed of the sum: an old envelope cannot be given a new number by accident. */
-Test(frame, the_sum_covers_the_generation)
+/* The generation is the seed of the checksum: an old envelope cannot be given a new number by accident. */
+Test(frame, the_checksum_covers_the_generation)
 {
     struct sample s = sample(BLOBSEAL_LAYOUT_AB, 4096);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seek table: sums, search, and its bytes. What is refused also stands in the vectors of the format. */
+/* The seek table: totals, search, and its bytes. The vectors of the format also have what is refused. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"

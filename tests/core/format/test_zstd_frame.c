@@ -89,12 +89,12 @@ static void expect_refused(const uint8_t *p, size_t len, size_t plain_len, const
     free(exact);
 }
 
-Test(zstd_frame, a_cut_frame_is_refused_at_every_length)
+Test(zstd_frame, a_truncated_frame_is_refused_at_every_length)
 {
     size_t n = seal_and_follow(3000, 3);
 
     for (size_t len = 0; len < n; len++)
-        expect_refused(frame, len, 3000, "cut");
+        expect_refused(frame, len, 3000, "truncated");
     expect_refused(frame, n + 1, 3000, "a byte more");
     expect_refused(frame, n, 2999, "less content than it says");
     expect_refused(frame, n, 3001, "more content than it says");

@@ -32,7 +32,7 @@ struct job {
     _Atomic unsigned busy[NUM_STEPS], in_progress, cancels;
     _Atomic uint64_t taken, put, progress_calls, progress_last, others, begun_take;
     _Atomic uint64_t random;
-    _Atomic bool wrong; /* an order, a lane or a signal mask that should not be */
+    _Atomic bool wrong; /* an order, a worker or a signal mask that should not be */
 };
 
 static struct job job;
@@ -246,7 +246,7 @@ Test(pipeline, one_segment_needs_no_thread_and_the_signal_mask_stays)
 
 static const enum blobseal_status status_of[NUM_STEPS] = {BLOBSEAL_E_INPUT, BLOBSEAL_E_AUTH, BLOBSEAL_E_OUTPUT};
 
-/* Let @step fail at @at; everything before it must still be put, nothing behind it. */
+/* Let @step fail at @at; everything before it must still be put, nothing after it. */
 static void expect_failure(enum step step, uint64_t at, uint64_t num, unsigned threads, bool with_take)
 {
     struct blobseal_error err;
@@ -302,7 +302,7 @@ Test(pipeline, the_lowest_failing_segment_wins)
     }
 }
 
-Test(pipeline, a_step_that_fails_without_words_gives_its_status)
+Test(pipeline, a_step_that_fails_without_a_message_gives_its_status)
 {
     struct blobseal_error err;
     uint64_t bytes;

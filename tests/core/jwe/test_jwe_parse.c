@@ -24,7 +24,7 @@ static void put_a(struct bs_builder *w, size_t count)
 
 /*
  * Expand a template: ' is a quote, $P protected header {"enc":"A256GCM"}, $H a recipient's header, $K an encrypted key,
- * $I iv, $C ciphertext, $T tag. All else stays. The text lies on the heap with nothing behind it.
+ * $I iv, $C ciphertext, $T tag. All else stays. The text is at the end of an allocation.
  */
 static struct vec_bytes expand(const char *template)
 {
@@ -96,7 +96,7 @@ static enum blobseal_status parse_bare(const char *template)
     for (size_t i_ = 0; i_ < sizeof(list) / sizeof((list)[0]); i_++)                                                   \
     cr_assert_eq(call((list)[i_]), expected, "%s", (list)[i_])
 
-/* What stands behind $P in most templates. */
+/* What follows $P in most templates. */
 #define REST ",'iv':$I,'ciphertext':$C,'tag':$T}"
 #define FLAT "{'protected':$P,'header':$H,'encrypted_key':$K" REST
 

@@ -188,7 +188,7 @@ Test(jwe_write, is_limited_to_65512_bytes)
     free(text.p);
 }
 
-Test(jwe_write, no_cut_text_is_accepted_and_no_changed_one_is_misread)
+Test(jwe_write, no_truncated_text_is_accepted_and_no_changed_one_is_misread)
 {
     struct vec_bytes text = text_with("{'enc':'A256GCM'}", RECIPIENT);
     struct bs_jwe jwe;
@@ -196,8 +196,8 @@ Test(jwe_write, no_cut_text_is_accepted_and_no_changed_one_is_misread)
     for (size_t cut = 0; cut < text.len; cut++) {
         struct vec_bytes part = vec_copy(text.p, cut);
 
-        cr_assert_eq(bs_jwe_parse(&jwe, (const char *)part.p, cut, &strict, NULL), BLOBSEAL_E_FORMAT, "cut at %zu",
-                     cut);
+        cr_assert_eq(bs_jwe_parse(&jwe, (const char *)part.p, cut, &strict, NULL), BLOBSEAL_E_FORMAT,
+                     "truncated at %zu", cut);
         bs_jwe_clear(&jwe);
         free(part.p);
     }

@@ -60,7 +60,7 @@ static enum blobseal_status read_all(struct scene *c, size_t max, size_t *got, s
         cr_assert(n == 0 || memcmp(dst, plain + *got, n) == 0, "at %zu", *got);
         cr_assert(st == BLOBSEAL_OK || (n == 0 && bs_all_zero(dst, want)), "nothing of it is left");
         for (size_t i = 0; i < 32; i++)
-            cr_assert_eq(dst[want + i], CANARY, "nothing is written behind the end");
+            cr_assert_eq(dst[want + i], CANARY, "nothing is written after the end");
         *got += n;
     } while (st == BLOBSEAL_OK && n > 0);
     return st;
@@ -172,7 +172,7 @@ static enum blobseal_status stream(struct scene *c, uint64_t *len)
     return st;
 }
 
-Test(pull, whoever_comes_first_gets_the_pipe)
+Test(pull, the_first_reader_gets_the_pipe)
 {
     struct blobseal_error err;
     struct scene c;
@@ -248,7 +248,7 @@ static void expect_broken(struct scene *c, size_t len, bool sequential, size_t m
     scene_close(c);
 }
 
-Test(pull, a_cut_blob_never_ends)
+Test(pull, a_truncated_blob_never_ends)
 {
     for (int bare = 0; bare <= 1; bare++) {
         uint64_t random = 3;
@@ -294,8 +294,8 @@ Test(pull, a_damaged_segment_gives_nothing_away)
     }
 }
 
-/* Where the source is a pipe a segment with a wrong sum is damaged, although every tag of it is right. */
-Test(pull, a_wrong_sum_is_damage)
+/* From a pipe, a segment with a wrong checksum is damaged, although all of its tags are right. */
+Test(pull, a_wrong_checksum_is_damage)
 {
     struct blobseal_error err;
     struct scene c;
@@ -310,7 +310,7 @@ Test(pull, a_wrong_sum_is_damage)
     sealed_clear(&c.s);
 }
 
-Test(pull, bytes_behind_the_end_are_an_error)
+Test(pull, bytes_after_the_end_are_an_error)
 {
     struct scene c;
 
@@ -377,7 +377,7 @@ Test(pull, compressed_content)
         expect_end(&c);
         scene_close(&c);
         cr_assert_eq(scene_open(&c, c.s.len - 20, true), BLOBSEAL_OK);
-        cr_assert_neq(read_all(&c, 300000, &got, &err), BLOBSEAL_OK, "it is cut");
+        cr_assert_neq(read_all(&c, 300000, &got, &err), BLOBSEAL_OK, "it is truncated");
         scene_close(&c);
         sealed_clear(&c.s);
     }

@@ -41,7 +41,7 @@ static void scene_close(struct scene *c)
     sealed_clear(&c->s);
 }
 
-/* Byte @at of chunk @chunk; 16400 in the last one of a segment is in the sum. */
+/* Byte @at of chunk @chunk; 16400 in the last one of a segment is in the checksum. */
 static uint8_t *sealed_byte(struct scene *c, size_t chunk, size_t at)
 {
     return c->s.data + core_offset_of(c->s.data, c->s.len) + 96 + chunk / 64 * (64u * 16400 + 8) + chunk % 64 * 16400 +
@@ -241,7 +241,7 @@ Test(range, damage_matters_where_it_is_touched)
         struct test_sink to = {0};
 
         cr_expect_eq(open_range(&c, seekable == 1, 0, ALL, &to, &err), BLOBSEAL_E_AUTH);
-        cr_expect_eq(to.bytes, SEGMENT, "the window in front of it, and nothing of its own");
+        cr_expect_eq(to.bytes, SEGMENT, "the window before it, and nothing of its own");
         to = (struct test_sink){0};
         cr_expect_eq(open_range(&c, seekable == 1, 71 * CHUNK - 1, 1, &to, &err), BLOBSEAL_E_AUTH);
         cr_expect_eq(to.calls, 0);
@@ -250,7 +250,7 @@ Test(range, damage_matters_where_it_is_touched)
     expect_range(&c, 71 * CHUNK, ALL);
     *sealed_byte(&c, 70, 99) ^= 1;
     *sealed_byte(&c, 63, 16400) ^= 1;
-    expect_range(&c, 0, ALL); /* sums are left alone */
+    expect_range(&c, 0, ALL); /* checksums are not compared */
     cr_expect_eq(blobseal_reader_verify(c.reader, NULL, &err), BLOBSEAL_E_DAMAGED);
     scene_close(&c);
 }

@@ -66,7 +66,7 @@ static void expect_read(struct scene *c, size_t plain_len, size_t off, size_t le
     cr_assert_eq(n, want, "%u bytes at %u: %u", (unsigned)len, (unsigned)off, (unsigned)n);
     cr_assert(want == 0 || memcmp(dst, plain + off, want) == 0, "%u bytes at %u", (unsigned)len, (unsigned)off);
     for (size_t i = 0; i < 32; i++)
-        cr_assert_eq(dst[want + i], CANARY, "nothing is written behind the end");
+        cr_assert_eq(dst[want + i], CANARY, "nothing is written after the end");
 }
 
 Test(reader, pread_around_every_kind_of_border)
@@ -226,8 +226,8 @@ Test(reader, a_damaged_chunk_spoils_itself_only)
     }
 }
 
-/* A sum is no part of a range, but the whole blob is refused for it. */
-Test(reader, a_wrong_sum_matters_to_whole_reads_only)
+/* A wrong checksum does not matter to a range, but the whole blob is refused because of it. */
+Test(reader, a_wrong_checksum_matters_to_whole_reads_only)
 {
     struct blobseal_error err;
     struct scene c;
@@ -392,12 +392,12 @@ Test(reader, a_sink_that_fails_ends_it)
     fail_at_every_call(false, false);
 }
 
-Test(reader, a_source_that_fails_without_words_ends_it)
+Test(reader, a_source_that_fails_without_a_message_ends_it)
 {
     fail_at_every_call(true, true);
 }
 
-Test(reader, a_sink_that_fails_without_words_ends_it)
+Test(reader, a_sink_that_fails_without_a_message_ends_it)
 {
     fail_at_every_call(false, true);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Zstd content in order: in any pieces, cut anywhere, and with anything behind it. */
+/* Zstd content in order: in any pieces, truncated anywhere, and with anything after it. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -72,7 +72,7 @@ Test(zstd_decoder, pieces_do_not_show)
     }
 }
 
-Test(zstd_decoder, cut_anywhere_it_is_refused)
+Test(zstd_decoder, truncated_anywhere_it_is_refused)
 {
     struct stored b = stored_make(plain, 500, 100);
     size_t whole = b.len, got;
@@ -102,7 +102,7 @@ Test(zstd_decoder, every_bit_counts)
     free(b.p);
 }
 
-Test(zstd_decoder, nothing_stands_behind_the_table)
+Test(zstd_decoder, nothing_follows_the_table)
 {
     struct stored b = stored_make(plain, 100, 100), frame = {0};
     size_t got;

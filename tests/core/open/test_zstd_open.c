@@ -54,7 +54,7 @@ static void expect_range(struct scene *c, size_t off, size_t len)
     cr_assert_eq(blobseal_reader_pread(c->reader, dst, len, off, &n, &c->err), BLOBSEAL_OK, "%s", c->err.text);
     cr_assert_eq(n, want, "%zu bytes at %zu", len, off);
     cr_assert(want == 0 || memcmp(dst, plain + off, want) == 0, "%zu bytes at %zu", len, off);
-    cr_assert_eq(dst[want], 0xEE, "nothing is written behind them");
+    cr_assert_eq(dst[want], 0xEE, "nothing is written after them");
 }
 
 /* ---- Reading at offsets ------------------------------------------------------------------------------------------ */
@@ -335,7 +335,7 @@ Test(zstd_open, of_a_frame_in_two_segments_each_checksum_counts)
     }
 }
 
-/* A table much longer than its frames, behind them in the last segment: the sum of that counts as well. */
+/* A table that is much longer than its frames, in the last segment: its checksum is compared as well. */
 Test(zstd_open, segments_of_the_table_are_checked)
 {
     size_t num = (2 * MIB - 17) / (8 + 17); /* frames of one byte: 17 bytes and an entry of 8 */
@@ -376,7 +376,7 @@ Test(zstd_open, a_source_that_fails_is_an_input_error)
 }
 
 /* Scrubbing needs no key, and does not know how long the content is. */
-Test(zstd_open, decay_is_found_without_a_key)
+Test(zstd_open, corruption_is_found_without_a_key)
 {
     struct blobseal_scrub_result r = {.size = sizeof r};
     struct blobseal_memory memory;

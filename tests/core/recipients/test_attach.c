@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copying a blob behind another envelope: every layout to every layout, through files and pipes that misbehave. */
+/* Copying a blob with another envelope: every layout to every layout, through files and pipes that misbehave. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -310,7 +310,7 @@ Test(attach, no_valid_slot)
     }
 }
 
-/* Whether a core of @len bytes could be one: then only who opens it can tell that it was cut. */
+/* Return true if a core can have @len bytes: then only opening it can tell that it was truncated. */
 static bool is_possible(const struct piece *p, size_t core_len)
 {
     uint64_t n;
@@ -318,8 +318,8 @@ static bool is_possible(const struct piece *p, size_t core_len)
     return core_len >= 96 && bs_payload_plain_len(&p->r.core, core_len - 96, &n);
 }
 
-/* Cut at every length. What cannot be a blob is refused; what was cut never opens. */
-Test(attach, a_source_that_was_cut)
+/* Truncated at every length. What cannot be a blob is refused; what was truncated never opens. */
+Test(attach, a_truncated_source)
 {
     for (unsigned i = 0; i < 2 * COUNT(layouts); i++) {
         struct piece p;
@@ -332,7 +332,7 @@ Test(attach, a_source_that_was_cut)
             enum blobseal_status st = attach(&sink, p.blob, len, p.envelope, BLOBSEAL_LAYOUT_COMPACT, 0, &route, NULL);
             struct opened o;
 
-            cr_expect_eq(st == BLOBSEAL_OK, len >= frame && is_possible(&p, len - frame), "cut at %zu: %s", len,
+            cr_expect_eq(st == BLOBSEAL_OK, len >= frame && is_possible(&p, len - frame), "truncated at %zu: %s", len,
                          blobseal_status_code(st));
             cr_expect(st == BLOBSEAL_OK || st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT);
             cr_expect_neq(open_bytes(&o, sink.data, (size_t)sink.bytes, &kek, 1, NULL, NULL), BLOBSEAL_OK);

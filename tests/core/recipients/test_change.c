@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changing recipients: who can open before and after, what of the envelope stays, and what is asked of the keys. */
+/* Changing recipients: which keys open the blob before and after, what of the envelope stays, and what is asked of the
+ * keys. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>

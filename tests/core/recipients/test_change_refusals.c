@@ -283,7 +283,7 @@ Test(change_refusals, recipients_that_nobody_with_the_key_named)
     }
 }
 
-/* The envelope of one blob in front of the core of another. */
+/* The envelope of one blob before the core of another. */
 Test(change_refusals, the_envelope_of_another_blob)
 {
     struct recipe a, b, twin;

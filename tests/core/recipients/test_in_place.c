@@ -53,8 +53,8 @@ static uint64_t generation_of(const struct kept *k)
 
 /* ---- What was left undone ---------------------------------------------------------------------------------------- */
 
-/* Slots that differ: an older one, none, or one that decayed; on either side of the one that counts. */
-enum undone { OLDER, EMPTY, DECAYED, NUM_UNDONE };
+/* Slots that differ: an older one, none, or a damaged one; on either side of the one that counts. */
+enum undone { OLDER, EMPTY, DAMAGED, NUM_UNDONE };
 
 static void undone(struct kept *k, const struct recipe *r, const char *older, const char *newest, enum undone what,
                    bool swapped)
@@ -63,7 +63,7 @@ static void undone(struct kept *k, const struct recipe *r, const char *older, co
     const struct slot_text bad = {what == EMPTY ? NULL : what == OLDER ? older : newest, what == OLDER ? GEN : GEN + 1};
 
     two_slots(k, r, swapped ? bad : good, swapped ? good : bad);
-    if (what == DECAYED)
+    if (what == DAMAGED)
         slot_of(k, swapped ? 0 : 1)[100] ^= 1;
 }
 

@@ -279,26 +279,26 @@ Test(in_place_crash, repairing_survives_at_every_operation)
     core = core_offset_of(s.before.blob, s.before.len);
     capacity = bs_load32(s.before.blob + 16);
     const struct {
-        size_t off, len; /* what has decayed beside a slot */
+        size_t off, len; /* what else is damaged */
         unsigned slot;
-    } decays[] = {{20, 1, 0}, {20, 1, 1}, {0, 4096, 1}, {1000, 8, 0}, {core + 40, 1, 0}, {core, 96, 1}};
+    } damages[] = {{20, 1, 0}, {20, 1, 1}, {0, 4096, 1}, {1000, 8, 0}, {core + 40, 1, 0}, {core, 96, 1}};
 
-    for (size_t i = 0; i < COUNT(decays); i++) {
-        uint8_t *decayed = must_copy(s.before.blob, s.before.len);
+    for (size_t i = 0; i < COUNT(damages); i++) {
+        uint8_t *damaged = must_copy(s.before.blob, s.before.len);
         uint64_t at = 0;
         enum blobseal_status st;
 
-        memset(decayed + decays[i].off, 0xEE, decays[i].len);
-        decayed[4096 + decays[i].slot * capacity + 100] ^= 1;
+        memset(damaged + damages[i].off, 0xEE, damages[i].len);
+        damaged[4096 + damages[i].slot * capacity + 100] ^= 1;
         do {
             struct test_disk disk = {.stop_at = ++at};
 
-            st = change_on(&disk, &s, decayed);
+            st = change_on(&disk, &s, damaged);
             each_image(&s, &disk, 2, try_repair);
             disk_end(&disk);
         } while (st != BLOBSEAL_OK);
         cr_assert_geq(at, 6, "a slot and a header were written, synced and read back");
-        free(decayed);
+        free(damaged);
     }
     kept_clear(&s.before);
 }
@@ -325,7 +325,7 @@ Test(in_place_crash, what_does_not_read_back_ends_it)
     }
 }
 
-Test(in_place_crash, a_disk_that_fails_without_words)
+Test(in_place_crash, a_disk_that_fails_without_a_message)
 {
     struct scene s;
 

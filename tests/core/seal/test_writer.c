@@ -183,7 +183,7 @@ Test(writer, a_sink_that_fails_ends_it)
         p.to.fault = (struct fault){.at_call = call, .status = BLOBSEAL_E_OUTPUT, .silent = call % 3 == 0};
         p.to.seekable = call % 2 == 0;
         push(&p);
-        if (call <= 10) { /* the front, 8 full runs, the end */
+        if (call <= 10) { /* the preamble, 8 full runs, the end */
             cr_expect_eq(p.st, BLOBSEAL_E_OUTPUT, "call %u", (unsigned)call);
             cr_expect_eq(p.err.status, BLOBSEAL_E_OUTPUT);
             cr_expect_neq(p.err.text[0], '\0');
@@ -265,7 +265,7 @@ Test(writer, without_a_finish_there_is_no_blob)
 
 /* ---- Misuse ------------------------------------------------------------------------------------------------------ */
 
-Test(writer, nothing_comes_behind_the_finish)
+Test(writer, nothing_comes_after_the_finish)
 {
     struct blobseal_seal_result r = {.size = sizeof r};
     struct blobseal_error err;

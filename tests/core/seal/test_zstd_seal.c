@@ -15,7 +15,7 @@ static uint8_t *plain;
 static struct fake_kek fake = {.kid = "a-key"};
 static struct blobseal_kek *kek;
 
-/* Noise in the first frame and behind the second, so that frames are longer and shorter than a segment. */
+/* Noise in the first frame and after the second, so that frames are longer and shorter than a segment. */
 static void start(void)
 {
     plain = must_alloc(MAX_PLAIN);
