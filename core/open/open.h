@@ -12,7 +12,7 @@
 
 #include "core/envelope/envelope.h"
 
-/* ---- stored.c: stored bytes at any offset of a seekable source --------------------------------------------------- */
+/* ---- workers.c: the stored bytes of a blob, and the workers that open them --------------------------------------- */
 
 /* The stored bytes of a blob: where they are, and what is needed to open them. */
 struct bs_stored {
@@ -28,11 +28,20 @@ struct bs_stored {
     struct bs_pooled *pool; /* workers of calls that read at an offset, while not in use */
 };
 
+#define BS_NO_FRAME UINT64_MAX
+
+/* The last frame of zstd content that a worker decompressed for reads at an offset. */
+struct bs_frame_cache {
+    uint64_t frame; /* its number, or BS_NO_FRAME */
+    uint8_t stored[BS_ZFRAME_MAX_LEN + 2 * BS_CHUNK_LEN];
+    uint8_t plain[BS_ZFRAME_PLAIN_LEN];
+};
+
 /* The keys and contexts with which a worker opens chunks. This is worker->state in this module. */
 struct bs_open_state {
     struct bs_chunked chunked;
     struct bs_zstd zstd;          /* for zstd content                        */
-    struct bs_frame_cache *cache; /* of zstd_open.c; NULL until it is needed */
+    struct bs_frame_cache *cache; /* for zstd content; NULL until needed    */
 };
 
 /* Make the state of a worker, and release it. NULL may be released. Errors: E_NOMEM, those of bs_chunked_init(). */
@@ -45,13 +54,18 @@ void bs_stored_init(struct bs_stored *s, const struct blobseal_source *source);
 void bs_stored_clear(struct bs_stored *s);
 
 /*
- * Take a worker for one call from the pool, preferably the one whose cache contains zstd frame @frame (UINT64_MAX:
- * any). A new one is made if the pool is empty. Both buffers of a worker have room for a run. Put it back with
- * bs_stored_return(). Errors: those of bs_open_state_new().
+ * Take a worker for one call from the pool, preferably the one whose cache contains zstd frame @frame
+ * (BS_NO_FRAME: any). A new one is made if the pool is empty. Both buffers of a worker have room for a run. Put it back
+ * with bs_stored_return(). Errors: those of bs_open_state_new().
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_stored_take(struct bs_stored *s, uint64_t frame, struct bs_worker **worker,
                                                       struct blobseal_error *err);
 void bs_stored_return(struct bs_stored *s, struct bs_worker *worker);
+
+/* Allocate the cache of a worker that has none yet. Errors: E_NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_frame_cache_ensure(struct bs_open_state *state, struct blobseal_error *err);
+
+/* ---- stored.c: stored bytes at any offset of a seekable source --------------------------------------------------- */
 
 /* A part of the stored bytes. It must lie within them. */
 struct bs_range {
@@ -160,10 +174,6 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_pread(const struct bs_content *c,
 BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_stream(struct bs_content *c, const struct blobseal_sink *sink,
                                                       struct bs_progress progress, uint64_t *plain_bytes,
                                                       struct blobseal_error *err);
-
-/* Return the number of the frame in @cache, or UINT64_MAX if there is none or @cache is NULL. */
-uint64_t bs_frame_cache_frame(const struct bs_frame_cache *cache);
-void bs_frame_cache_free(struct bs_frame_cache *cache);
 
 /* ---- zstd_decoder.c: zstd content in order, from pieces of any size (section 3.1) -------------------------------- */
 

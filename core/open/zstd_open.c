@@ -8,15 +8,6 @@
 
 #include "core/open/open.h"
 
-#define NO_FRAME UINT64_MAX
-
-/* The last frame that a worker decompressed for reads at an offset. */
-struct bs_frame_cache {
-    uint64_t frame; /* or NO_FRAME */
-    uint8_t stored[BS_ZFRAME_MAX_LEN + 2 * BS_CHUNK_LEN];
-    uint8_t plain[BS_ZFRAME_PLAIN_LEN];
-};
-
 /* ---- The seek table ---------------------------------------------------------------------------------------------- */
 
 static enum blobseal_status read_table(struct bs_content *c, struct bs_worker *worker, size_t num,
@@ -44,7 +35,7 @@ enum blobseal_status bs_zstd_read_table(struct bs_content *c, struct blobseal_er
 
     if (c->stored.len < sizeof footer)
         return bs_bad_table(err, "it is too short for a seek table");
-    st = bs_stored_take(&c->stored, NO_FRAME, &worker, err);
+    st = bs_stored_take(&c->stored, BS_NO_FRAME, &worker, err);
     if (st != BLOBSEAL_OK)
         return st;
     st = bs_stored_pread(&c->stored, worker, (struct bs_range){c->stored.len - sizeof footer, sizeof footer}, footer,
@@ -62,27 +53,6 @@ enum blobseal_status bs_zstd_read_table(struct bs_content *c, struct blobseal_er
 }
 
 /* ---- Reading at an offset ---------------------------------------------------------------------------------------- */
-
-void bs_frame_cache_free(struct bs_frame_cache *cache)
-{
-    bs_unmap(cache, sizeof *cache);
-}
-
-uint64_t bs_frame_cache_frame(const struct bs_frame_cache *cache)
-{
-    return cache != NULL ? cache->frame : NO_FRAME;
-}
-
-static enum blobseal_status ensure_cache(struct bs_open_state *state, struct blobseal_error *err)
-{
-    if (state->cache != NULL)
-        return BLOBSEAL_OK;
-    state->cache = bs_map(sizeof *state->cache);
-    if (state->cache == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
-    state->cache->frame = NO_FRAME;
-    return BLOBSEAL_OK;
-}
 
 /* Buffers for reading a frame: @sealed has room for a run of chunks, @stored for all chunks of a frame. */
 struct frame_buffers {
@@ -130,7 +100,7 @@ static enum blobseal_status pread_part(const struct bs_content *c, struct bs_wor
     if (cache->frame != p.frame && p.skip == 0 && p.len == at[1].plain - at[0].plain)
         return read_frame(c, state, p.frame, b, dst, err);
     if (cache->frame != p.frame) {
-        cache->frame = NO_FRAME;
+        cache->frame = BS_NO_FRAME;
         st = read_frame(c, state, p.frame, b, cache->plain, err);
     }
     if (st != BLOBSEAL_OK)
@@ -144,7 +114,7 @@ enum blobseal_status bs_zstd_pread(const struct bs_content *c, struct bs_worker 
                                    uint64_t off, struct blobseal_error *err)
 {
     size_t i = bs_seek_find(&c->table, off);
-    enum blobseal_status st = ensure_cache(worker->state, err);
+    enum blobseal_status st = bs_frame_cache_ensure(worker->state, err);
 
     while (len > 0 && st == BLOBSEAL_OK) {
         struct part p = part_of(c, i++, off, len);

@@ -9,6 +9,15 @@
 #include <errno.h>
 #include <string.h>
 
+/* Return true if the verb has the option @name. */
+static bool has_option(const struct ui *ui, const char *name)
+{
+    for (const struct option *o = ui->options; o != NULL && o->name != NULL; o++)
+        if (strcmp(o->name, name) == 0)
+            return true;
+    return false;
+}
+
 /*
  * In all texts "%s" stands for the subject of the advice, "%f" for the current input, or FILE if it is not a file path
  * (a pipe, or standard input that the shell redirected), "%p" for the program and "%v" for the verb.

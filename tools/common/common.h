@@ -66,9 +66,6 @@ enum {
  */
 int next_option(struct ui *ui, int argc, char **argv);
 
-/* Return true if the verb has the long option @name. */
-bool has_option(const struct ui *ui, const char *name);
-
 /* Parse a decimal number from @min to @max. */
 bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out);
 
@@ -120,9 +117,6 @@ bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno
 /* Print a line on stderr that starts with "PROGRAM: warning: ". */
 void warn(const struct ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Flush stdout. Errors: E_OUTPUT. */
-bool stdout_flush(struct blobseal_error *err);
-
 /* Flush stdout, report an error of it, and return the exit code of a verb that only prints. */
 int stdout_finish(const struct ui *ui);
 
@@ -149,6 +143,9 @@ void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BL
 
 /* Return the seconds on a clock that does not jump. */
 double seconds_now(void);
+
+/* Flush stdout. Errors: E_OUTPUT. */
+bool stdout_flush(struct blobseal_error *err);
 
 /* ---- json.c: one JSON object on stdout, written member by member ------------------------------------------------- */
 

@@ -149,15 +149,6 @@ bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno
     return false;
 }
 
-bool stdout_flush(struct blobseal_error *err)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return true;
-    (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "write the report to standard output");
-    blobseal_hint(err, "everything else is done; only the report is missing");
-    return false;
-}
-
 int stdout_finish(const struct ui *ui)
 {
     struct blobseal_error err;

@@ -120,14 +120,6 @@ int next_option(struct ui *ui, int argc, char **argv)
     return option;
 }
 
-bool has_option(const struct ui *ui, const char *name)
-{
-    for (const struct option *o = ui->options; o != NULL && o->name != NULL; o++)
-        if (strcmp(o->name, name) == 0)
-            return true;
-    return false;
-}
-
 /* ---- Arguments --------------------------------------------------------------------------------------------------- */
 
 bool parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *out)

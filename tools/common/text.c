@@ -2,6 +2,7 @@
 /* Text and numbers for people. */
 #include "tools/common/common.h"
 
+#include <errno.h>
 #include <time.h>
 
 const char *printable(char *buf, size_t cap, const char *text)
@@ -48,4 +49,13 @@ double seconds_now(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+bool stdout_flush(struct blobseal_error *err)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "write the report to standard output");
+    blobseal_hint(err, "everything else is done; only the report is missing");
+    return false;
 }

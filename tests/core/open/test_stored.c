@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stored bytes at an offset: verified before they are copied, from a pool of workers, and checksums of segments. */
+/* Stored bytes at an offset: verified before they are copied. Checksums of segments. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -29,7 +29,7 @@ static void scene_open(struct scene *c, unsigned segments)
     c->from = (struct test_source){.data = c->core, .len = c->len, .seekable = true};
     test_source_start(&c->source, &c->from);
     recipe_stored(&c->s, &c->r, &c->source, LEN);
-    cr_assert_eq(bs_stored_take(&c->s, UINT64_MAX, &c->worker, &c->err), BLOBSEAL_OK);
+    cr_assert_eq(bs_stored_take(&c->s, BS_NO_FRAME, &c->worker, &c->err), BLOBSEAL_OK);
 }
 
 static void scene_close(struct scene *c)
@@ -212,62 +212,4 @@ Test(stored, a_wrong_checksum_is_damage_and_a_right_one_means_forgery)
     cr_expect_not_null(strstr(c.err.text, "segment 1, bytes 1050704 to 1051203"), "%s", c.err.text);
     c.s.core_offset = 0;
     scene_close(&c);
-}
-
-/* ---- The pool ---------------------------------------------------------------------------------------------------- */
-
-Test(stored, a_worker_is_made_only_if_none_is_free)
-{
-    struct bs_worker *second, *again[2];
-    struct scene c;
-
-    scene_open(&c, 1);
-    cr_assert_eq(bs_stored_take(&c.s, UINT64_MAX, &second, &c.err), BLOBSEAL_OK);
-    cr_expect_neq(second, c.worker);
-    bs_stored_return(&c.s, c.worker);
-    bs_stored_return(&c.s, second);
-    for (int i = 0; i < 2; i++)
-        cr_assert_eq(bs_stored_take(&c.s, 5, &again[i], &c.err), BLOBSEAL_OK);
-    cr_expect_neq(again[0], again[1]);
-    cr_expect(again[0] == c.worker || again[0] == second);
-    cr_expect(again[1] == c.worker || again[1] == second);
-    cr_expect_null(c.s.pool, "both are in use");
-    c.worker = again[0];
-    bs_stored_return(&c.s, again[1]);
-    scene_close(&c);
-}
-
-/* The worker that has the wanted frame in its cache is found wherever it is in the pool. */
-Test(stored, the_worker_with_the_wanted_frame_comes_first)
-{
-    struct stored b = stored_make(plain, LEN, 100000);
-    struct bs_content content = {.decompress = true, .max_frames = 100, .len = BLOBSEAL_SIZE_UNKNOWN};
-    struct bs_worker *workers[3], *worker;
-    struct blobseal_source source;
-    struct blobseal_memory memory;
-    struct recipe r;
-    size_t core_len;
-    uint8_t *core, byte;
-
-    recipe_make(&r, 9, 1);
-    core = recipe_core(&r, b.p, b.len, &core_len);
-    blobseal_source_memory(&source, &memory, core, core_len);
-    recipe_stored(&content.stored, &r, &source, b.len);
-    cr_assert_eq(bs_zstd_read_table(&content, NULL), BLOBSEAL_OK);
-    for (size_t i = 0; i < 3; i++)
-        cr_assert_eq(bs_stored_take(&content.stored, UINT64_MAX, &workers[i], NULL), BLOBSEAL_OK);
-    for (size_t i = 0; i < 3; i++) {
-        cr_assert_eq(bs_zstd_pread(&content, workers[i], &byte, 1, i * 100000 + 5, NULL), BLOBSEAL_OK);
-        cr_expect_eq(byte, plain[i * 100000 + 5]);
-        bs_stored_return(&content.stored, workers[i]);
-    }
-    for (size_t k = 0; k < 9; k++) {
-        cr_assert_eq(bs_stored_take(&content.stored, k * 2 % 3, &worker, NULL), BLOBSEAL_OK);
-        cr_expect_eq(worker, workers[k * 2 % 3], "frame %zu", k * 2 % 3);
-        bs_stored_return(&content.stored, worker);
-    }
-    bs_seek_clear(&content.table);
-    bs_stored_clear(&content.stored);
-    free(core);
-    free(b.p);
 }

@@ -166,7 +166,7 @@ const char *bench_change_name(enum bench_change change);
 /* Print the losses; @all: all differences. */
 void bench_print_comparison(FILE *to, const struct bench_comparison *c, bool all);
 
-/* ---- table.c, html.c, cards.c, svg.c, css.c: drawing ------------------------------------------------------------- */
+/* ---- table.c, html.c, cards.c, svg.c, css.c, markup.c: drawing --------------------------------------------------- */
 
 /* Print the summary, and what makes it doubtful. */
 void bench_print_verdict(FILE *to, const struct bench *b);
@@ -178,6 +178,9 @@ void bench_print_page(FILE *to, const struct bench *b, const struct bench_compar
 
 /* Print text in HTML so that nothing in it is markup. */
 void bench_print_escaped(FILE *to, const char *text);
+
+/* Write a quantity as bench_quantity() does, with the proper sign for micro. Return @buf. */
+const char *bench_quantity_html(char buf[40], enum bench_unit unit, double v);
 
 /* Print a cell of a table: text, a number with @digits after the decimal point, or a time. 0 is printed as a dash. */
 void bench_put_cell(FILE *to, const char *text);

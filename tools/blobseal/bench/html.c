@@ -8,85 +8,6 @@
 
 #include "tools/blobseal/bench/bench.h"
 
-void bench_print_escaped(FILE *to, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-        case '&':
-            fputs("&amp;", to);
-            break;
-        case '<':
-            fputs("&lt;", to);
-            break;
-        case '>':
-            fputs("&gt;", to);
-            break;
-        case '"':
-            fputs("&quot;", to);
-            break;
-        case '\'':
-            fputs("&#39;", to);
-            break;
-        default:
-            fputc(*text, to);
-        }
-    }
-}
-
-/* ---- Small parts ------------------------------------------------------------------------------------------------- */
-
-void bench_put_cell(FILE *to, const char *text)
-{
-    fputs("<td>", to);
-    bench_print_escaped(to, text);
-    fputs("</td>", to);
-}
-
-void bench_put_number(FILE *to, double v, int digits)
-{
-    if (v > 0)
-        fprintf(to, "<td>%.*f</td>", digits, v);
-    else
-        fputs("<td>–</td>", to);
-}
-
-/* Write a quantity as text, with the proper sign for micro. */
-static const char *quantity(char buf[40], enum bench_unit unit, double v)
-{
-    char plain[32];
-    size_t n;
-
-    (void)bench_quantity(plain, unit, v);
-    n = strlen(plain);
-    if (v <= 0)
-        (void)snprintf(buf, 40, "–");
-    else if (n > 3 && strcmp(plain + n - 3, " us") == 0)
-        (void)snprintf(buf, 40, "%.*s µs", (int)n - 3, plain);
-    else
-        (void)snprintf(buf, 40, "%s", plain);
-    return buf;
-}
-
-void bench_put_time(FILE *to, double seconds)
-{
-    char text[40];
-
-    bench_put_cell(to, quantity(text, BENCH_UNIT_SECONDS, seconds));
-}
-
-void bench_start_table(FILE *to, const char *label, const char *const *columns, size_t num)
-{
-    fprintf(to, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\"><table><thead><tr>", label);
-    for (size_t i = 0; i < num; i++)
-        fprintf(to, "<th scope=\"col\">%s</th>", columns[i]);
-    fputs("</tr></thead><tbody>\n", to);
-}
-
-void bench_end_table(FILE *to)
-{
-    fputs("</tbody></table></div>\n", to);
-}
-
 static void put_tile(FILE *to, const char *title, double value, int digits, const char *unit, const char *note)
 {
     if (value <= 0)
@@ -141,7 +62,8 @@ static void put_tiles(FILE *to, const struct bench *b)
     m = num > 0 ? bench_find(b, "blob/seal/%llu", (unsigned long long)list[0]) : NULL;
     if (m != NULL) {
         (void)snprintf(title, sizeof title, "Seals a blob of %s in", bench_size(size, list[0]));
-        (void)snprintf(note, sizeof note, "p50; p99 is %s", quantity(p99, BENCH_UNIT_SECONDS, m->p99.median));
+        (void)snprintf(note, sizeof note, "p50; p99 is %s",
+                       bench_quantity_html(p99, BENCH_UNIT_SECONDS, m->p99.median));
         put_tile(to, title, m->value.median * 1e6, 1, "µs", note);
     }
     fputs("</dl>\n", to);
@@ -241,8 +163,8 @@ static void put_comparison(FILE *to, const struct bench_comparison *c)
                 fputs("<tr><th scope=\"row\">", to);
                 bench_print_escaped(to, p->now->name);
                 fprintf(to, "</th><td>%s</td><td>%.2f</td>", bench_change_name(change), p->ratio);
-                bench_put_cell(to, quantity(text, p->now->unit, p->now->value.median));
-                bench_put_cell(to, quantity(text, p->now->unit, p->before->value.median));
+                bench_put_cell(to, bench_quantity_html(text, p->now->unit, p->now->value.median));
+                bench_put_cell(to, bench_quantity_html(text, p->now->unit, p->before->value.median));
                 fputs("</tr>\n", to);
             }
         bench_end_table(to);
@@ -270,9 +192,9 @@ static void put_all(FILE *to, const struct bench *b)
             fputs("</td></tr>\n", to);
             continue;
         }
-        bench_put_cell(to, quantity(text, m->unit, m->value.median));
-        bench_put_cell(to, quantity(text, m->unit, m->value.low));
-        bench_put_cell(to, quantity(text, m->unit, m->value.high));
+        bench_put_cell(to, bench_quantity_html(text, m->unit, m->value.median));
+        bench_put_cell(to, bench_quantity_html(text, m->unit, m->value.low));
+        bench_put_cell(to, bench_quantity_html(text, m->unit, m->value.high));
         fprintf(to, "<td>%.1f %%</td><td>%zu</td></tr>\n", 100 * m->value.spread, m->value.num);
     }
     bench_end_table(to);
