@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A kernel that gives wrong answers is found before the first key is made with it, and neither seals nor opens. The
- * linker puts what is below in the place of the library's own (--wrap, tests/CMakeLists.txt): a CPU without features,
+ * linker replaces functions of the library by those below (--wrap, tests/CMakeLists.txt): a CPU without features,
  * and for it an entry of the table that is right until `broken` is set.
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */

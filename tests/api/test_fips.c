@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * FIPS mode is OpenSSL's: default properties with fips=yes. Where a provider has them, all of the library is served by
- * it; where none has, everything fails in words. Each test is a process of its own, so none sees the mode of another.
+ * it; where none has, everything fails with a message. Each test is a process of its own, so none sees the mode of
+ * another.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,7 +210,7 @@ Test(fips, the_doctor_names_the_provider_that_serves)
     cr_expect_str_eq(t.gcm, "openssl");
 }
 
-/* A generator that was in use before stays in use: only who begins with FIPS mode has all of it. */
+/* A random generator that was in use before stays in use: only a program that starts in FIPS mode has it completely. */
 Test(fips, the_doctor_finds_what_began_too_early)
 {
     struct told t = {0};

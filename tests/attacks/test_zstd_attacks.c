@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Somebody who may seal, but wants readers to break: authentic blobs whose zstd content is hostile. Each is refused by
- * every way of reading, nothing of the bad frame comes out, and none takes memory by what it claims. More of them are
+ * An attacker who may seal: authentic blobs whose zstd content is hostile. Each is refused by every way of reading,
+ * nothing of the bad frame is released, and no memory is allocated for what it claims. More of them are
  * among the vectors.
  */
 #include <stdio.h>

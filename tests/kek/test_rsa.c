@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* RSA keys: which are allowed, their key ids, and RSAES-OAEP against test vectors. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

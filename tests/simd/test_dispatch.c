@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The table of AES-GCM implementations, and which one a key gets. */
 #include <stdio.h>
 #include <string.h>
 

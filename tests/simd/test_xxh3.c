@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* XXH3-64 is stored in every blob, so its values must never move. */
+/* XXH3-64 is stored in every blob, so its values must never change. */
 #include <stdlib.h>
 #include <string.h>
 

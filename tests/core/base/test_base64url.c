@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* base64url in both directions: the vectors of RFC 4648, and what is refused. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Parsers and builders of bytes: once out of bounds, they stay failed. */
 #include <stdlib.h>
 
 #include "core/base/bytes.h"

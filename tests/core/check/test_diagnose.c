@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the doctor says: fine here, and a failure for each part that is broken. */
+/* The diagnosis: no failure on this machine, and one for each part that is broken. */
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>

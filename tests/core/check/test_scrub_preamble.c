@@ -553,7 +553,7 @@ Test(scrub_preamble, unreadable_sectors_of_the_preamble)
     scene_close();
 }
 
-/* ---- Beside somebody who changes the recipients ------------------------------------------------------------------ */
+/* ---- While another process changes the recipients ---------------------------------------------------------------- */
 
 static unsigned locked, unlocked, looks;
 

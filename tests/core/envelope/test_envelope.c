@@ -290,7 +290,7 @@ Test(envelope, header_without_bs_is_malformed)
 
 /* ---- Recipients -------------------------------------------------------------------------------------------------- */
 
-/* What somebody without the CEK can do to the list of recipients. Each must look like any other forgery. */
+/* What an attacker without the CEK can do to the list of recipients. Each must look like any other forgery. */
 Test(envelope, recipients_cannot_be_edited)
 {
     static struct parts p;

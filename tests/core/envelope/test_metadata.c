@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Metadata: what is refused when sealing, what is written to the byte, and what comes back of it. Section 4.4. */
+/* Metadata: what is refused when sealing, the exact bytes that are written, and what is read back. Section 4.4. */
 #include <stdio.h>
 #include <stdlib.h>
 

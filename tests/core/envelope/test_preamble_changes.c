@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the slots while somebody else changes them: locks, and looking again. Section 5. */
+/* Reading the slots while another process changes them: under a lock, and again. Section 5. */
 #define _GNU_SOURCE /* F_OFD_SETLK */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 struct changing {
     const char *views; /* o: the old generation in both slots. n: new and old. x: none is valid. t: a tie. c: a cut
                           file. e: an error */
-    unsigned busy;     /* the lock is somebody else's for so many calls */
+    unsigned busy;     /* so many calls find the lock taken              */
     /* What was done. */
     unsigned readings, locks, unlocks;
     bool held, read_without; /* the lock; whether slots were read without it */
@@ -204,7 +204,7 @@ Test(preamble_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for
     }
 }
 
-/* What is seen beside somebody who holds the lock for long is no rotation that did not finish. */
+/* While another process keeps the lock, slots that differ are not reported as an unfinished rotation. */
 Test(preamble_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
 {
     static const struct {
@@ -225,7 +225,7 @@ Test(preamble_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
     }
 }
 
-/* Without a lock nobody changes it, and a stream is read once whatever it claims. */
+/* Without a lock function the source cannot change, and a stream is read once whatever its slots say. */
 Test(preamble_changes, what_nobody_changes_is_read_once)
 {
     for (int sequential = 0; sequential <= 1; sequential++) {

@@ -103,7 +103,7 @@ Test(salvage, every_byte_before_the_payload_comes_back)
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
     for (size_t i = 0; i < PREAMBLE + 96; i++) {
         if (i == 8 || i == PREAMBLE + 8)
-            continue; /* a version that is not known is somebody else's */
+            continue; /* a version that is not known may be a newer one */
         m.data[i] ^= (uint8_t)(1 + i % 255);
         m.writes = 0;
         cr_assert(i % 64 != 0 || scrub_says_curable(&m), "byte %zu", i);
@@ -183,7 +183,7 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
     blobseal_kek_close(kek);
 }
 
-/* A core header that somebody put in the place of ours is not that of the envelope: what the envelope says comes back.
+/* If the core header was replaced by another one, the copy in the envelope is restored.
  */
 Test(salvage, a_core_of_another_blob_is_not_believed)
 {

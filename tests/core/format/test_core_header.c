@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The core header, and the arithmetic of chunks, segments and lengths. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The frame and its slots: layout, limits, and what is refused. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A blob in a real file that is changed where it is: which descriptors will do, the lock, and what the system may
+/* A blob in a real file that is changed in place: which descriptors are accepted, the lock, and what the system may
  * answer. */
 #define _GNU_SOURCE /* F_OFD_GETLK */
 #include <errno.h>
@@ -173,7 +173,7 @@ Test(target, needs_a_file_to_read_and_write)
 
 /* ---- The lock ---------------------------------------------------------------------------------------------------- */
 
-/* Whether somebody else holds a lock that keeps this opening from one of @type. */
+/* Return true if another process has a lock that excludes one of @type by this descriptor. */
 static bool is_locked(const struct opening *o, short type)
 {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which recipient and which KEK open a JWE, and what is said when none does. FORMAT.md section 4.6, steps 2 and 3. */
+/* Which recipient and which KEK open a JWE, and the error if none does. FORMAT.md section 4.6, steps 2 and 3. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -342,7 +342,7 @@ Test(jwe_open, keys_of_others_do_not_count)
 
     scene_start(&s, 3);
     scene_start(&other, 13);
-    for (size_t i = 0; i < 13; i++) /* k3 to k12 are nobody's in s */
+    for (size_t i = 0; i < 13; i++) /* k3 to k12 are no recipients of s */
         keks[i] = i < 10 ? other.keks[3 + i] : s.keks[i - 10];
     cr_assert_eq(open_with(&s, keks, 13), BLOBSEAL_OK);
     cr_assert(s.fakes[0].own == 1 && attempts(&other) == 0 && other.fakes[12].calls == 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading piece by piece, from files and pipes: what comes out, where it ends, and what a broken blob gives away. */
+/* Reading piece by piece, from files and pipes: what comes out, where it ends, and what of a broken blob is released.
+ */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"

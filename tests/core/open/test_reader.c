@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading at any offset, what a damaged place does and does not spoil, and what a reader over a pipe refuses. */
+/* Reading at any offset, which reads a damaged place affects, and what a reader of a pipe refuses. */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"

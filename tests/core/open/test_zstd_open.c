@@ -173,7 +173,7 @@ Test(zstd_open, raw_is_what_was_sealed)
     free(b.p);
 }
 
-/* What was sealed comes out of a blob even where it is no zstd file: for whoever wants to repair it. */
+/* In raw mode a blob can be read even if its content is not a zstd file, so that the content can be repaired. */
 Test(zstd_open, raw_does_not_look_at_what_it_is)
 {
     const struct blobseal_reader_options o = {.size = sizeof o, .raw = true};

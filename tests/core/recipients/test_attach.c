@@ -254,7 +254,7 @@ Test(attach, slots_have_the_capacity_asked_for_or_that_of_the_source)
 
 /* ---- Sources that are not well ----------------------------------------------------------------------------------- */
 
-/* Slots of an A/B source: what counts, and what nobody can tell without a key. */
+/* Slots of an A/B source: which one counts, and what cannot be decided without a key. */
 Test(attach, the_newest_valid_slot_counts_and_a_tie_is_refused)
 {
     struct blobseal_error err;

@@ -76,7 +76,7 @@ struct verb {
     int add[MAX_LIST], remove[MAX_LIST], at_hand[MAX_LIST];
     bool replace, only, repair;
     uint64_t min_generation;
-    int opens[MAX_LIST]; /* who is a recipient afterwards, in this order */
+    int opens[MAX_LIST]; /* the recipients afterwards, in this order    */
     bool changed, fresh;
 };
 
@@ -84,14 +84,19 @@ static const struct verb verbs[] = {
     {"add", {3, -1}, {-1}, {0, -1}, .opens = {0, 1, 2, 3, -1}, .changed = true},
     {"add two", {3, 4, -1}, {-1}, {0, -1}, .opens = {0, 1, 2, 3, 4, -1}, .changed = true},
     {"add with any key", {3, -1}, {-1}, {2, -1}, .opens = {0, 1, 2, 3, -1}, .changed = true},
-    {"add who is there", {1, -1}, {-1}, {0, -1}, .opens = {0, 1, 2, -1}},
-    {"add one who is there and one who is not", {1, 3, -1}, {-1}, {0, -1}, .opens = {0, 1, 2, 3, -1}, .changed = true},
+    {"add one that exists", {1, -1}, {-1}, {0, -1}, .opens = {0, 1, 2, -1}},
+    {"add one that exists and one that does not",
+     {1, 3, -1},
+     {-1},
+     {0, -1},
+     .opens = {0, 1, 2, 3, -1},
+     .changed = true},
     {"remove", {-1}, {2, -1}, {0, 1, -1}, .opens = {0, 1, -1}, .changed = true, .fresh = true},
-    {"remove who is not there", {-1}, {9, -1}, {0, -1}, .opens = {0, 1, 2, -1}},
+    {"remove one that does not exist", {-1}, {9, -1}, {0, -1}, .opens = {0, 1, 2, -1}},
     {"remove oneself", {-1}, {0, -1}, {0, 1, 2, -1}, .opens = {1, 2, -1}, .changed = true, .fresh = true},
     {"remove all but one", {-1}, {0, 2, -1}, {0, 1, -1}, .opens = {1, -1}, .changed = true, .fresh = true},
     {"add and remove", {3, -1}, {1, -1}, {0, 2, -1}, .opens = {0, 2, 3, -1}, .changed = true, .fresh = true},
-    {"remove who is added", {1, -1}, {1, -1}, {0, -1}, .opens = {0, 1, 2, -1}},
+    {"remove one that is added", {1, -1}, {1, -1}, {0, -1}, .opens = {0, 1, 2, -1}},
     {"replace", {3, -1}, {-1}, {0, 1, 2, -1}, .replace = true, .opens = {1, 2, 3, -1}, .changed = true, .fresh = true},
     {"replace and drop",
      {3, -1},
@@ -101,7 +106,7 @@ static const struct verb verbs[] = {
      .opens = {3, -1},
      .changed = true,
      .fresh = true},
-    {"replace by one who is there",
+    {"replace by one that exists",
      {1, -1},
      {-1},
      {0, 2, -1},
@@ -120,7 +125,7 @@ static const struct verb verbs[] = {
      .fresh = true},
     {"only", {3, -1}, {-1}, {0, -1}, .only = true, .opens = {3, -1}, .changed = true, .fresh = true},
     {"only some of them", {0, 1, -1}, {-1}, {0, -1}, .only = true, .opens = {0, 1, -1}, .changed = true, .fresh = true},
-    {"only those who are there", {2, 1, 0, -1}, {-1}, {0, -1}, .only = true, .opens = {0, 1, 2, -1}},
+    {"only those that exist", {2, 1, 0, -1}, {-1}, {0, -1}, .only = true, .opens = {0, 1, 2, -1}},
     {"repair what is well", {-1}, {-1}, {0, -1}, .repair = true, .opens = {0, 1, 2, -1}},
     {"nothing", {-1}, {-1}, {0, -1}, .opens = {0, 1, 2, -1}},
     {"of generation 1 or later",
@@ -370,7 +375,7 @@ Test(change, content_and_regions_stay_as_another_writer_made_them)
     free(w.p);
 }
 
-/* A recipient whose wrapped key is rubbish, made by somebody with the CEK, does not keep the others from changing. */
+/* A recipient whose wrapped key is invalid, which needs the CEK to make, does not stop the others from changing. */
 Test(change, a_wrapped_key_that_is_rubbish)
 {
     struct blobseal_change change = {.size = sizeof change, .add = &public_keys[2], .num_add = 1};
@@ -458,7 +463,7 @@ static void expect_nothing_left_to_do(enum way way)
         {{.add = added, .num_add = 1, .only = true}, BLOBSEAL_E_NO_KEY},
         {{.add = added, .num_add = 1, .remove = gone, .num_remove = 2}, BLOBSEAL_OK},
         {{.add = added, .num_add = 1, .remove = staying, .num_remove = 2}, BLOBSEAL_E_NO_KEY},
-        {{.add = added, .num_add = 2, .remove = staying, .num_remove = 2}, BLOBSEAL_OK}, /* who is added stays */
+        {{.add = added, .num_add = 2, .remove = staying, .num_remove = 2}, BLOBSEAL_OK}, /* what is added stays */
         {{.add = added, .num_add = 2, .remove = gone, .num_remove = 2, .only = true}, BLOBSEAL_OK},
     };
 
@@ -495,11 +500,12 @@ Test(change, removing_oneself_twice)
         cr_expect_eq(kept_change(&k, &keys[9], 1, &change, &r, NULL), BLOBSEAL_E_NO_KEY, "a key that is just wrong");
         change.remove = staying;
         cr_expect_eq(kept_change(&k, &keys[7], 1, &change, &r, NULL), BLOBSEAL_E_NO_KEY,
-                     "somebody else is still there");
+                     "another recipient is still there");
         change.remove = gone;
         change.add = &public_keys[9];
         change.num_add = 1;
-        cr_expect_eq(kept_change(&k, &keys[7], 1, &change, &r, NULL), BLOBSEAL_E_NO_KEY, "somebody is not there yet");
+        cr_expect_eq(kept_change(&k, &keys[7], 1, &change, &r, NULL), BLOBSEAL_E_NO_KEY,
+                     "a recipient is not there yet");
         change.num_add = 0;
         kept_clear(&k);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a change of recipients refuses: each time with a status, with words, and without touching anything. */
+/* What a change of recipients refuses: with a status and a message, and without a change. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -47,7 +47,7 @@ static void expect_refused_everywhere(size_t recipients, struct blobseal_kek *co
 
 #define CHANGE(...) (&(const struct blobseal_change){.size = sizeof(struct blobseal_change), __VA_ARGS__})
 
-Test(change_refusals, somebody_stays)
+Test(change_refusals, at_least_one_recipient_stays)
 {
     const char *both[] = {fakes[0].kid, fakes[1].kid};
 
@@ -238,7 +238,7 @@ Test(change_refusals, an_envelope_that_was_tampered_with)
     kept_clear(&k);
 }
 
-/* A recipient that somebody without the CEK has added, taken away, or put in another place: `rcpt`. */
+/* A recipient that was added, removed or moved without the CEK: `rcpt` no longer matches. */
 Test(change_refusals, recipients_that_nobody_with_the_key_named)
 {
     struct recipe rec;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changing a blob where it is: what of its slots counts, what is finished on the way, what an attacker plants, and how
- * much is read and written. Crashes have a file of their own.
+ * Changing a blob in place: which slot counts, which unfinished change is completed, what an attacker may have written,
+ * and how much is read and written. Crashes are in test_in_place_crash.c.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -106,9 +106,9 @@ Test(in_place, every_change_finishes_what_was_left_undone)
 
     finish_with(CHANGE(.repair = true), false, "repair");
     finish_with(CHANGE(.min_generation = 1), false, "nothing");
-    finish_with(CHANGE(.add = &public_keys[2], .num_add = 1), false, "add who is there");
-    finish_with(CHANGE(.remove = &fakes[9].kid, .num_remove = 1), false, "remove who is not there");
-    finish_with(CHANGE(.add = both, .num_add = 2, .only = true), false, "only who is there");
+    finish_with(CHANGE(.add = &public_keys[2], .num_add = 1), false, "add a recipient that exists");
+    finish_with(CHANGE(.remove = &fakes[9].kid, .num_remove = 1), false, "remove a recipient that does not exist");
+    finish_with(CHANGE(.add = both, .num_add = 2, .only = true), false, "only recipients that exist");
     finish_with(CHANGE(.add = &public_keys[3], .num_add = 1), true, "add");
     finish_with(CHANGE(.add = &public_keys[3], .num_add = 1, .remove = &fakes[1].kid, .num_remove = 1), true, "swap");
 }
@@ -243,7 +243,7 @@ Test(in_place, a_planted_slot_never_takes_the_place_of_a_good_one)
                                         "a slot that claims more than its envelope",
                                         "rubbish",
                                         "the envelope of another blob",
-                                        "the right content for recipients that nobody named"};
+                                        "the right content for recipients that were not named"};
     const struct blobseal_change *changes[] = {CHANGE(.repair = true), CHANGE(.add = &public_keys[5], .num_add = 1),
                                                CHANGE(.add = &public_keys[5], .num_add = 1, .replace = true),
                                                CHANGE(.remove = &fakes[1].kid, .num_remove = 1)};
@@ -376,7 +376,7 @@ Test(in_place, the_lock_is_taken_first_and_given_back)
     disk_start(&target, &disk, k.blob, k.len);
     target.source.lock = never; /* a reader's lock on the same file would take the place of this one */
     cr_expect_eq(blobseal_change_in_place(&r, &target, keys, 1, CHANGE(.repair = true), NULL), BLOBSEAL_E_EXISTS);
-    cr_expect(disk.ops == 0 && disk.unlocks == 0, "somebody else's lock is not given back");
+    cr_expect(disk.ops == 0 && disk.unlocks == 0, "a lock of another process is not released");
     disk.no_lock = false;
     cr_expect_eq(blobseal_change_in_place(&r, &target, keys, 1, CHANGE(.repair = true), NULL), BLOBSEAL_OK);
     blobseal_change_result_free(r);

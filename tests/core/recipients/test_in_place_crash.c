@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The power goes while a blob is changed in place. It goes at every operation, and of what was not synced any part may
- * have reached the disk: whatever is left opens with the old keys or with the new ones, and changing it again makes it
- * whole.
+ * The power fails while a blob is changed in place: at every operation, and any part of what was not synced may have
+ * reached the disk. Whatever is left opens with the old keys or with the new ones, and changing it again repairs it.
  */
 #include <stdlib.h>
 
@@ -81,14 +80,15 @@ static bool is_open(const struct scene *s, uint8_t *image, size_t key)
     return kept_open(&k, keys[key]) == BLOBSEAL_OK;
 }
 
-/* Whatever has happened: somebody opens it, who stays always does, and the core is as it was. */
+/* Whatever has happened, the old or the new key opens it, a recipient that stays always does, and the core is
+ * unchanged. */
 static void expect_alive(const struct scene *s, uint8_t *image, const char *when)
 {
     size_t core = core_offset_of(s->before.blob, s->before.len);
     bool old = is_open(s, image, 0), new = is_open(s, image, NEW);
 
-    cr_assert(old || new, "%s: nobody opens it", when);
-    cr_assert(is_open(s, image, 5), "%s: who stays does not open it", when);
+    cr_assert(old || new, "%s: no key opens it", when);
+    cr_assert(is_open(s, image, 5), "%s: a recipient that stays does not open it", when);
     cr_assert(!s->removes || old != new, "%s: old and new at once", when);
     cr_assert(memcmp(image + core, s->before.blob + core, s->before.len - core) == 0, "%s: the core", when);
     cr_assert(memcmp(image, s->before.blob, 4096) == 0, "%s: the frame header", when);
@@ -160,7 +160,7 @@ static void each_image(struct scene *s, const struct test_disk *disk, unsigned r
 
 /* ---- One crash --------------------------------------------------------------------------------------------------- */
 
-/* Stop at each operation in turn; @once: and then nothing else fails, for whoever would go on. */
+/* Stop at each operation in turn; @once: and then nothing else fails, in case the change goes on. */
 static void crash_everywhere(bool removes, bool once, unsigned random)
 {
     struct test_disk clean = {0};

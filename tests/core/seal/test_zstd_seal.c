@@ -179,7 +179,7 @@ Test(zstd_seal, levels_are_checked)
                      "level %d", level);
         cr_expect(!right || s.result.stored_bytes < 200);
         sealed_clear(&s);
-        o.zstd = false; /* then nobody looks at the level */
+        o.zstd = false; /* then the level is not checked */
         cr_expect_eq(seal_bytes(&s, plain, 5, &kek, 1, &o, &err), BLOBSEAL_OK);
         cr_expect_eq(s.result.stored_bytes, 5);
         sealed_clear(&s);
