@@ -14,7 +14,8 @@ struct bench {
     benchmark::State *state;
 };
 
-namespace {
+namespace
+{
 
 struct wanted {
     std::string name;
@@ -26,8 +27,8 @@ struct wanted {
 std::vector<wanted> cases;
 
 /*
- * Progress on stderr: the number of full measurements, of all that will be made. Measurements that only find out how
- * often to loop are shorter.
+ * Progress on stderr: the number of full measurements made so far, out of the total. Shorter measurements, which only
+ * find out how often to loop, are not counted.
  */
 double min_seconds;
 unsigned repetitions;

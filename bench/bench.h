@@ -36,7 +36,7 @@ bool bench_next(struct bench *b);
 void bench_bytes_each(struct bench *b, uint64_t bytes);
 void bench_items_each(struct bench *b, uint64_t items);
 
-/* Add a figure of the case itself, and a remark. */
+/* Add a figure that the case itself determined; add a remark. */
 void bench_figure(struct bench *b, const char *name, double value);
 void bench_remark(struct bench *b, const char *text);
 

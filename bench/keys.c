@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RSA: wrapping and unwrapping a data key with OAEP-256 by OpenSSL, including the setup of its context. And a key for
- * blobs.
+ * RSA: wrapping and unwrapping a data key with OAEP-256 by OpenSSL, including the setup of its context. This file also
+ * makes the KEK with which other cases seal blobs.
  */
 #define _GNU_SOURCE /* mkostemp */
 #include <stdlib.h>

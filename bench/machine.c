@@ -122,7 +122,7 @@ static void clock_chain(struct bench *b, const void *arg)
 #    define BLOCKS_IN_FLIGHT 12 /* vectors: enough to hide the latency of a round, with registers left for the key */
 #    define TURNS            100
 
-/* The 14 rounds of AES-256 on that many vectors, and nothing else. */
+/* The 14 rounds of AES-256 on BLOCKS_IN_FLIGHT vectors, and nothing else. */
 #    define CEILING(name, target_list, vector, set1, aes, remark)                                                      \
         __attribute__((target(target_list))) static void name(struct bench *b, const void *arg)                        \
         {                                                                                                              \

@@ -5,7 +5,7 @@
 
 #include "simd/simd.h"
 
-/* Intel's multi-buffer library for IPsec, called for each message of a run. Only if it was found. */
+/* Intel's multi-buffer library for IPsec, called for each message of a run. Defined only if CMake found the library. */
 extern const struct bs_gcm_impl peer_ipsec_mb;
 
 #endif

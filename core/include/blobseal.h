@@ -522,8 +522,8 @@ BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobs
  *
  * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read reads 16,400 bytes and opens one chunk.
  * Zstd content: decompresses the frames of 1 MiB that the range touches; the last one is kept, so that sequential reads
- * decompress each frame once. Nothing is allocated once as many calls have run at the same time as ever will; each of
- * them takes 0.5 MiB, with zstd content 2.7 MiB.
+ * decompress each frame once. Memory: 0.5 MiB, with zstd content 2.7 MiB, for each call that runs at the same time. It
+ * is kept for later calls, so nothing is allocated until more calls run at the same time than ever before.
  * Threads: many calls at once. They wait for each other only while memory is taken from and returned to a pool.
  * Errors: E_AUTH (a chunk that was read is not authentic), E_DAMAGED, E_INPUT, E_FORMAT (malformed zstd content), E_ARG
  * (sequential source, or @off is beyond the size). All of @dst is then zero, and the reader stays usable.

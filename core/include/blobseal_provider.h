@@ -135,8 +135,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_struct_import(void *own, size_t own
 
 /*
  * Allocate memory for secrets: whole pages that are locked if the limit allows it, left out of core dumps, emptied in a
- * forked child, and have an inaccessible page on either side. NULL without memory. Freeing wipes them; a few pages are
- * kept for the next allocation.
+ * forked child, and have an inaccessible page on either side. Return NULL if there is no memory. Freeing wipes them; a
+ * few pages are kept for the next allocation.
  */
 BLOBSEAL_API void *blobseal_secret_alloc(size_t len);
 BLOBSEAL_API void blobseal_secret_free(void *p);

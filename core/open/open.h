@@ -177,7 +177,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_stream(struct bs_content *c, cons
 
 /* ---- zstd_decoder.c: zstd content in order, from pieces of any size (section 3.1) -------------------------------- */
 
-/* Make a decoder that accepts up to @max_frames frames. Return NULL without memory. */
+/* Make a decoder that accepts up to @max_frames frames. Return NULL if there is no memory. */
 struct bs_decoder *bs_decoder_new(uint32_t max_frames);
 void bs_decoder_free(struct bs_decoder *d);
 

@@ -146,7 +146,8 @@ static bool may_have_removed_key(const struct bs_change *c)
 /*
  * Open the envelope. When replacing, the first key must open it, because its recipient is the one replaced. If that key
  * is no longer a recipient but the new ones are, the same change was made earlier: nothing is left to replace, and any
- * other key may verify the envelope. The same applies to a key that the change was to remove.
+ * other key may verify the envelope. The same applies without replacing, if a key that was passed is also one to remove
+ * and none of the keys opens the envelope.
  */
 static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_preamble *f, const char *name,
                                           struct blobseal_error *err)

@@ -80,7 +80,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_put_table(struct bs_payload *payl
 
 /*
  * Compress pieces of any size into frames on the caller's thread, and write the frames and, at the end, the seek table.
- * bs_zstd_writer_new() returns NULL without memory.
+ * bs_zstd_writer_new() returns NULL if there is no memory.
  */
 struct bs_zstd_writer *bs_zstd_writer_new(int level);
 void bs_zstd_writer_free(struct bs_zstd_writer *z);

@@ -39,7 +39,8 @@ void fill_random(uint8_t *p, size_t len, uint64_t seed)
     }
 }
 
-static const char pattern[] = "ABCDEFGHIJKLMNOP"; /* 16 different bytes: 16 different windows when repeated */
+static const char pattern[] =
+    "ABCDEFGHIJKLMNOP"; /* 16 different bytes, so the repeated text has 16 different windows */
 
 void fill_pattern(uint8_t *p, size_t len)
 {
@@ -82,7 +83,7 @@ void *must_copy(const void *p, size_t len)
 
 /* ---- Faults ------------------------------------------------------------------------------------------------------ */
 
-/* Whether the call with this number, which touches bytes up to @end, fails. */
+/* Return true if call number @call, which accesses bytes up to @end, must fail. */
 static bool strikes(const struct fault *f, uint64_t call, uint64_t end)
 {
     if (f->at_call != 0 && (f->once ? call == f->at_call : call >= f->at_call))
@@ -104,7 +105,7 @@ static uint8_t pad_byte(size_t i)
     return (uint8_t)(0x5A + 7 * i);
 }
 
-/* The padding is not checked when unwrapping: what protects it must be the envelope. */
+/* Unwrapping does not check the padding, so only the envelope can detect changes to it. */
 void fake_wrap(uint8_t *out, size_t len, const struct blobseal_secret32 *secret)
 {
     for (size_t i = 0; i < len; i++)
@@ -212,7 +213,7 @@ static enum blobseal_status source_pread(void *ctx, void *buf, size_t len, uint6
     return source_at(ctx, buf, len, off, nread, err);
 }
 
-/* Wait as a read of a silent pipe does. */
+/* Block until cancel() is called, like a read from a pipe to which nothing is written. */
 static enum blobseal_status wait_for_cancel(struct test_source *s, struct blobseal_error *err)
 {
     pthread_mutex_lock(&s->lock);
@@ -342,7 +343,7 @@ bool test_sink_is(const struct test_sink *state, const void *want, size_t len)
            (len == 0 || (memchr(state->written, 0, len) == NULL && memcmp(state->data, want, len) == 0));
 }
 
-/* Length of the bytes from @at on that are all @value. */
+/* Return the number of consecutive entries of s->written that are @value, from @at on. */
 static size_t run_of(const struct test_sink *s, size_t at, int value)
 {
     const uint8_t *end = memchr(s->written + at, 1 - value, s->cap - at);
@@ -501,7 +502,10 @@ char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobse
     return (char *)w.p;
 }
 
-/* One slot, written from section 5 and not with frame.c: slots of a test can be what no writer makes. */
+/*
+ * Write one slot as section 5 specifies. This does not use frame.c, because tests need slots that no correct writer
+ * makes.
+ */
 static void put_slot(uint8_t *slot, size_t capacity, struct slot_text t)
 {
     size_t len = t.text != NULL ? strlen(t.text) : 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Blobs whose recipients are changed: see changes.h. */
+/* Blobs for tests that change recipients: see changes.h. */
 #include "tests/support/changes.h"
 
 #include <stdio.h>
@@ -184,7 +184,7 @@ static enum blobseal_status change_outside(struct kept *k, struct blobseal_kek *
     struct blobseal_source source;
     union {
         struct blobseal_change change;
-        uint8_t room[256]; /* for the structs of newer programs */
+        uint8_t room[256]; /* room for the larger structs of newer programs */
     } with = {.room = {0}};
     enum blobseal_status st;
 
@@ -192,7 +192,8 @@ static enum blobseal_status change_outside(struct kept *k, struct blobseal_kek *
         memcpy(&with, change, change->size > sizeof change->size ? change->size : sizeof change->size);
     if (k->envelope != NULL) {
         if (with.change.size >= sizeof with.change.size && with.change.size < sizeof with.change)
-            with.change.size = sizeof with.change; /* an older program's members are all that is set */
+            with.change.size =
+                sizeof with.change; /* the struct of an older program sets none of the members after its size */
         with.change.envelope = k->envelope;
         with.change.envelope_len = k->envelope_len;
     }

@@ -4,7 +4,7 @@
 
 #include "tests/support/disk.h"
 
-/* Count an operation; whether it is the one to fail at. */
+/* Count an operation. Return true if it must fail. */
 static bool stops(struct test_disk *d)
 {
     uint64_t op = ++d->ops;
@@ -39,7 +39,7 @@ static enum blobseal_status disk_pread(void *ctx, void *buf, size_t len, uint64_
     return BLOBSEAL_OK;
 }
 
-/* A write that fails may have happened all the same. */
+/* A write that fails has changed the data nevertheless, as a real one may have. */
 static enum blobseal_status disk_write(void *ctx, const void *buf, size_t len, uint64_t off, struct blobseal_error *err)
 {
     struct test_disk *d = ctx;
@@ -70,7 +70,7 @@ static enum blobseal_status disk_sync(void *ctx, uint64_t off, uint64_t len, str
     if (off > d->len || len > d->len - off)
         d->misused = true;
     else
-        memcpy(d->stored + off, d->now + off, (size_t)len); /* no more than was asked for */
+        memcpy(d->stored + off, d->now + off, (size_t)len); /* only the range that was requested */
     return BLOBSEAL_OK;
 }
 
@@ -112,7 +112,7 @@ void disk_end(struct test_disk *d)
 
 /* ---- What is left when the power goes ---------------------------------------------------------------------------- */
 
-/* Length of the sector at @off: the last one may be short. */
+/* Return the length of the sector at @off. The last sector may be shorter. */
 static size_t sector_at(const struct test_disk *d, size_t sector, size_t off)
 {
     return d->len - off < sector ? d->len - off : sector;
@@ -128,7 +128,7 @@ size_t disk_unsynced(const struct test_disk *d, size_t sector)
     return n;
 }
 
-/* How much of unsynced sector number @i survives: [*from, *to) of its @len bytes. */
+/* Compute the part of unsynced sector number @i that survives: bytes [*@from, *@to) of its @len bytes. */
 static void survivor(enum survivors which, uint64_t n, size_t i, size_t len, uint64_t *random, size_t *from, size_t *to)
 {
     bool all;

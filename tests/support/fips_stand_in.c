@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A provider under the name of OpenSSL's FIPS provider, for machines that do not have it: algorithms of the default
- * provider with the property fips=yes, in a context of their own. As the real one it has no scrypt, no PBES1, and
- * neither reads nor writes keys. Nothing about it is validated: it shows who is asked, and that nobody else is.
+ * A replacement for OpenSSL's FIPS provider on machines that do not have it. It has the same name, and offers the
+ * algorithms of the default provider with the property fips=yes, in a library context of its own. Like the real one it
+ * lacks scrypt and PBES1, and neither reads nor writes keys. It is not validated: it only shows that algorithms are
+ * fetched from this provider and from no other.
  *
- * As a module it is what `blobseal --fips` finds in OPENSSL_MODULES; a unit test has it built in.
+ * As a module it is found by `blobseal --fips` through OPENSSL_MODULES; a unit test has it built in.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static int is_offered(const char *names)
     return 1;
 }
 
-/* The list of @from with another property. Kept: OpenSSL refers to it. */
+/* Return a copy of the list @from with the property fips=yes. It is not released, because OpenSSL refers to it. */
 static const OSSL_ALGORITHM *copy(OSSL_ALGORITHM **list, const OSSL_ALGORITHM *from)
 {
     size_t n = 0, kept = 0;
@@ -91,7 +92,7 @@ static const OSSL_DISPATCH functions[] = {{OSSL_FUNC_PROVIDER_TEARDOWN, (void (*
                                           {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
                                           {0, NULL}};
 
-/* The context of the algorithms is that of the provider they come from. */
+/* Initialise the provider. Its algorithms use the context of the default provider that they are taken from. */
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
                        void **provctx)
 {

@@ -27,7 +27,7 @@ void stored_add_number(struct stored *b, uint64_t v, size_t len)
     stored_add(b, bytes, len);
 }
 
-/* Single segment, content size in 8 bytes. */
+/* Append a frame header with the single-segment flag and an 8-byte content size. */
 static void add_header(struct stored *b, uint64_t content_len)
 {
     stored_add_number(b, 0xFD2FB528u, 4);

@@ -127,7 +127,7 @@ struct vec_bytes vec_read(const char *path)
     int n;
 
     (void)snprintf(full, sizeof full, "%s/%s", TEST_VECTORS, path);
-    f = gzopen(full, "rb"); /* reads files that are not packed as they are */
+    f = gzopen(full, "rb"); /* files that are not compressed are read unchanged */
     if (f == NULL)
         vec_die("cannot open %s", full);
     while ((n = gzread(f, b.p + b.len, (unsigned)(cap - b.len))) > 0)
@@ -201,7 +201,7 @@ struct vec_rsp vec_rsp_open(const char *path)
     return r;
 }
 
-/* The next line without its end, or NULL. */
+/* Return the next line without its line end, or NULL after the last. */
 static char *next_line(struct vec_rsp *r)
 {
     char *line = r->at, *end;
@@ -230,7 +230,7 @@ static bool starts(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* "[Keylen = 256]" */
+/* Parse a line such as "[Keylen = 256]". */
 static void group_line(struct vec_rsp *r, const char *line)
 {
     const struct {
@@ -247,7 +247,7 @@ static void group_line(struct vec_rsp *r, const char *line)
             *sizes[i].to = (int)strtol(line + strlen(sizes[i].name), NULL, 10);
 }
 
-/* "Key = 00ff..." */
+/* Parse a line such as "Key = 00ff...". */
 static void case_line(struct vec_rsp *r, const char *line)
 {
     const struct {
@@ -272,7 +272,7 @@ bool vec_rsp_next(struct vec_rsp *r)
     char *line;
 
     clear_case(r);
-    /* The line that begins the next case or group ends this one, and stays where it is. */
+    /* A case ends before the line that begins the next case or group. That line is not consumed. */
     while (!(found && (starts(r->at, "Count = ") || *r->at == '[')) && (line = next_line(r)) != NULL) {
         if (starts(line, "Count = "))
             found = true;
@@ -387,7 +387,7 @@ void vec_temp_file(char path[VEC_PATH], const void *p, size_t len, unsigned mode
     int fd;
 
     (void)snprintf(path, VEC_PATH, "/tmp/blobseal-test-XXXXXX");
-    fd = mkstemp(path); /* mode 0600 until all is written */
+    fd = mkstemp(path); /* has mode 0600 until everything is written */
     if (fd < 0)
         vec_die("cannot make a file in /tmp");
     while (done < len) {

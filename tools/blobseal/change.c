@@ -12,7 +12,8 @@ int change_remove(struct change_request *r, const char *kid)
 {
     if (r->num_kids == COUNT(r->kids))
         return usage_error(r->ui, "more than %zu key ids", r->num_kids);
-    if (access(kid, F_OK) == 0) /* an unknown key id is no error, so the recipient would silently stay */
+    if (access(kid, F_OK) ==
+        0) /* an unknown key id is not an error, so mistaking a file for one would silently keep the recipient */
         return usage_error(r->ui, "%s is a file, not a key id: blobseal doctor -k %s prints the key id", kid, kid);
     r->kids[r->num_kids++] = kid;
     return EXIT_OK;

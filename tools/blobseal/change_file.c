@@ -61,7 +61,7 @@ static bool subject_file(struct subject *s, const char *name, struct blobseal_er
     return blobseal_target_fd(&s->target, &s->state, s->fd, name, err) == BLOBSEAL_OK;
 }
 
-/* Read the envelope from the locked file, not from a file that may have its name by now. */
+/* Read the envelope through the descriptor of the locked file, because another file may have its name by now. */
 static bool read_own_envelope(struct subject *s, struct blobseal_error *err)
 {
     const struct blobseal_source *source = &s->target.source;
@@ -167,8 +167,8 @@ static bool write_blob(struct subject *s, const struct change_request *r, const 
 }
 
 /*
- * Copy the access control list. The permission bits for the group are a mask for its entries: without the list they
- * would give the group access.
+ * Copy the access control list. If a file has one, its group permission bits are the mask of the list. Without the
+ * list, the same bits would give the group access.
  */
 static bool keep_acl(const struct subject *s, struct blobseal_error *err)
 {
@@ -204,7 +204,7 @@ static bool keep_owner(const struct subject *s, const struct ui *ui, struct blob
 static bool replace_file(struct subject *s, const struct change_request *r, const struct blobseal_change_result *result,
                          struct blobseal_error *err)
 {
-    /* Without set-user-ID and set-group-ID: the owner can be another one than before. */
+    /* Drop set-user-ID and set-group-ID, because the owner may differ from the old one. */
     if (!output_replace(&s->out, s->path, s->before.st_mode & 0777, err) || !still_there(s, err))
         return false;
     s->out.path = s->name; /* for messages */
@@ -257,7 +257,7 @@ static const char *public_key(const struct change_request *r)
     return r->keys.args[0].ref;
 }
 
-/* Set the hint that is true for a file that is changed. */
+/* Set a hint that applies to changing a file. */
 static void add_hint(const struct change_request *r, struct blobseal_error *err)
 {
     const char *key = public_key(r);

@@ -86,7 +86,7 @@ static const char *describe(char buf[120], const char *help, const char *name)
             continue;
         while (*p != '\n' && strncmp(p, "  ", 2) != 0)
             p++;
-        p += strspn(p, " \n"); /* of the line, or of the next one */
+        p += strspn(p, " \n"); /* to the second column of the line, or of the next line */
         while (n < 119 && p[n] != '\0' && strchr("\n;", p[n]) == NULL && strncmp(p + n, ". ", 2) != 0)
             n++;
         while (n > 0 && strchr(" ,.", p[n - 1]) != NULL)

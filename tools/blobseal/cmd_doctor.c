@@ -45,7 +45,7 @@ static void print(void *ctx, const struct blobseal_finding *f)
     }
 }
 
-/* Test all keys, also after one failed. Return the first error in @first. */
+/* Test all keys, even if one fails. Return the first error in @first. */
 static bool test_keys(struct checkup *c, const struct keys *keys, struct blobseal_error *first)
 {
     bool ok = true;

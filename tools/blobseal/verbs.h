@@ -18,7 +18,7 @@ struct verb {
     const char *words; /* one of these follows the verb, such as "add remove"; NULL: none */
 };
 
-/* All of them, ended by NULL. */
+/* All verbs, with NULL after the last. */
 extern const struct verb *const verbs[];
 
 extern const struct verb verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub, verb_doctor,
@@ -60,7 +60,7 @@ struct job {
     /* What was requested. */
     struct keys keys;
     const char *in_path, *envelope_path;
-    const char *out_path; /* NULL: by default */
+    const char *out_path; /* NULL: the default output */
     char default_out[4096];
     const char *device_hint; /* see struct output_options */
     bool force;
@@ -91,7 +91,10 @@ int job_need_key(const struct job *j);
 /* Refuse --json if the data goes to standard output. */
 int job_check_output(const struct job *j);
 
-/* Open keys, input and envelope; the output, by default j->default_out; the blob. job_finish() closes all of them. */
+/*
+ * Open one part of the job each: keys, input and envelope; the output (by default j->default_out); the reader of the
+ * blob. job_finish() closes all of them.
+ */
 bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_error *err);
 bool job_open_output(struct job *j, struct blobseal_error *err);
 bool job_open_reader(struct job *j, struct blobseal_error *err);
@@ -104,10 +107,10 @@ int job_finish(struct job *j, bool ok, const struct blobseal_error *err);
 /* The report of seal, open and verify. */
 struct report {
     const char *schema;
-    const char *in, *out; /* out NULL: no member */
+    const char *in, *out; /* if `out` is NULL, the JSON has no such member */
     uint64_t plain_bytes, sealed_bytes;
     bool zstd;             /* the content is compressed */
-    uint64_t stored_bytes; /* to this size              */
+    uint64_t stored_bytes; /* the compressed size if `zstd` */
     const uint8_t *blob_id;
     uint64_t generation;
     const struct blobseal_recipient *recipients;
@@ -120,13 +123,13 @@ struct report {
 
 /* Return the report of a job that read a blob. */
 struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds);
-/* Print it as JSON. Errors: E_OUTPUT. */
+/* Print @r as JSON. Errors: E_OUTPUT. */
 bool report_print(const struct report *r, struct blobseal_error *err);
 
-/* "  zstd 41.2%": the compressed size by the original one; empty if the content is not compressed. Return @buf. */
+/* Write the compressed size as a share of the original, "  zstd 41.2%", or "" if not compressed. Return @buf. */
 const char *report_ratio(char buf[32], const struct report *r);
 
-/* Content type of struct blobseal_info. */
+/* A value of the member `content` of struct blobseal_info. */
 #define CONTENT_ZSTD 1u
 
 /* Warn about an envelope on stderr. @notes: BLOBSEAL_NOTE_... */
@@ -135,17 +138,15 @@ void report_notes(const struct ui *ui, const char *name, uint32_t notes);
 /* Print the rest of a line: algorithm (at least @width wide), key id, and the region if there is one. */
 void report_recipient(const struct blobseal_recipient *r, int width);
 
-/*
- * Fill @err for a blob without an envelope of its own, if the envelope is what would be shown or changed. Return false.
- */
+/* Fill @err for a blob with a detached envelope, when a verb shows or changes the envelope. Return false. */
 bool envelope_elsewhere(const char *name, struct blobseal_error *err);
 
 /* ---- change.c: what `recipients` and `rewrap` share: changing the envelopes of files ----------------------------- */
 
 struct change_request {
     struct ui *ui;
-    struct keys keys, to;                      /* -k and --to */
-    struct keys *last;                         /* that an option about a key belongs to */
+    struct keys keys, to; /* -k and --to */
+    struct keys *last;    /* the list with the key that later options about a key apply to; NULL: no key yet */
     const char *kids[BLOBSEAL_MAX_RECIPIENTS]; /* to remove */
     size_t num_kids;
     bool rewrite;

@@ -50,7 +50,7 @@ static const struct sentence advices[] = {
     [BLOBSEAL_ADVICE_SELFTEST] = {"%p doctor shows what is wrong with this machine", NULL, NULL},
 };
 
-/* For errors of which nothing more precise is known. */
+/* The sentences for errors without advice, by status. */
 static const struct sentence defaults[] = {
     [BLOBSEAL_E_ARG] = {"see: %p help %v", NULL, NULL},
     [BLOBSEAL_E_CONFIG] = {"see: %p help %v", NULL, NULL},

@@ -25,7 +25,10 @@ struct keys {
  * that was reported.
  */
 bool keys_option(const struct ui *ui, struct keys *keys, int option, const char *arg, int *code);
-/* The same for the two options about the passphrase of @key; NULL: there is no key that they could belong to. */
+/*
+ * Do the same for the two options about the passphrase of @key. If @key is NULL, no key precedes the option, which is a
+ * usage error.
+ */
 bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code);
 
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err);
@@ -41,10 +44,10 @@ struct metadata_args {
     struct blobseal_annotation annotations[BLOBSEAL_MAX_ANNOTATIONS];
 };
 
-/* Take @option if it is one of these three; return value and @code as for keys_option(). */
+/* Take @option if it is --name, --type or --annotation. Return value and *@code are as for keys_option(). */
 bool metadata_option(const struct ui *ui, struct metadata_args *m, int option, const char *arg, int *code);
 void metadata_clear(struct metadata_args *m);
-/* Print lines for people, without what a terminal could obey. NULL: nothing. */
+/* Print @metadata as lines of text, without characters that could control a terminal. If it is NULL, print nothing. */
 void metadata_print(const struct blobseal_metadata *metadata);
 
 #endif

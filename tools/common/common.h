@@ -21,7 +21,7 @@ struct ui {
     const char *usage;            /* the help text of the verb after "Usage: "                               */
     const struct option *options; /* of the verb; or NULL                                                    */
     bool json, quiet, fips;       /* set by next_option()                                                    */
-    const char *file;             /* of several files the current one, for messages; otherwise NULL          */
+    const char *file;             /* the current one of several files, for messages; otherwise NULL */
     const char *input;            /* the path of the current input, for hints; NULL if it is not a file path */
 };
 
@@ -101,7 +101,9 @@ enum {
     EXIT_SIGNAL = 128, /* + the number of the signal */
 };
 
-/* Report "PROGRAM: error: ... (E-USAGE)" with a hint at the help, with --json also as JSON, and return EXIT_USAGE. */
+/*
+ * Report "PROGRAM: error: ... (E-USAGE)" with a hint that names the help; with --json also as JSON. Return EXIT_USAGE.
+ */
 int usage_error(const struct ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Report @err with its code and a hint, with --json also as blobseal.error/1 on stdout, and return the exit code. */
@@ -117,7 +119,7 @@ bool fail(struct blobseal_error *err, enum blobseal_status status, int sys_errno
 /* Print a line on stderr that starts with "PROGRAM: warning: ". */
 void warn(const struct ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Flush stdout, report an error of it, and return the exit code of a verb that only prints. */
+/* Flush stdout, report an error if that fails, and return the exit code of a verb that only prints. */
 int stdout_finish(const struct ui *ui);
 
 /* ---- advice.c: the next step after an error ---------------------------------------------------------------------- */
@@ -130,7 +132,7 @@ const char *hint_for(const struct ui *ui, const struct blobseal_error *err, char
 
 /* ---- text.c: text and numbers for people ------------------------------------------------------------------------- */
 
-/* Copy as much of @text as fits, with '?' in place of what a terminal could obey. Return @buf. */
+/* Copy as much of @text as fits, and replace everything that is not printable UTF-8 with '?'. Return @buf. */
 const char *printable(char *buf, size_t cap, const char *text);
 
 /* "12.4 GiB" */
@@ -150,7 +152,7 @@ bool stdout_flush(struct blobseal_error *err);
 /* ---- json.c: one JSON object on stdout, written member by member ------------------------------------------------- */
 
 struct json {
-    bool first; /* what is written next is the first of its object or list */
+    bool first; /* the next member or item is the first of its object or list */
 };
 
 void json_start(struct json *j, const char *schema);
@@ -177,7 +179,7 @@ enum progress_mode { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_JSON, PROGRESS_NONE
 
 struct progress {
     enum progress_mode mode;
-    bool summary; /* a closing line for people is wanted; set by progress_start() */
+    bool summary; /* the caller should print a summary line at the end; set by progress_start() */
     const char *verb, *name;
     uint64_t total; /* or BLOBSEAL_SIZE_UNKNOWN */
     double started, shown;
@@ -189,9 +191,9 @@ int progress_option(const struct ui *ui, struct progress *p, const char *arg);
 void progress_start(struct progress *p, const struct ui *ui, const char *name, uint64_t total);
 /* A blobseal_progress_fn over a struct progress. */
 bool progress_step(void *progress, uint64_t bytes_done);
-/* The same for work that is counted in steps; @name is the current one. */
+/* Show the progress of work that is counted in steps. @name is the name of the current step. */
 void progress_count(struct progress *p, unsigned long step, unsigned long steps, const char *name);
-/* Remove the line, and return the seconds since the start. */
+/* Remove the progress line from the terminal, and return the seconds since the start. */
 double progress_end(struct progress *p);
 
 #endif

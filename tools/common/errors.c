@@ -57,7 +57,7 @@ static bool names_file(const char *text, const char *file)
     return (p == text && text[n] == ' ') || p[n] == ':';
 }
 
-/* Print the error; if there are several files, with the name of the current one unless the text has it. */
+/* Print the error. If there are several files, add the name of the current one, unless the text contains it. */
 static void print_error(const struct ui *ui, const char *text, const char *code, const char *hint)
 {
     char name[320];

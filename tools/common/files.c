@@ -31,7 +31,8 @@ static void visit(struct tally *t, const char *path)
 {
     bool is_stdin = strcmp(path, "-") == 0;
 
-    if (ferror(stdout) != 0) /* the reports are lost; the first file that failed for this has reported it */
+    if (ferror(stdout) !=
+        0) /* reports can no longer be written; the first file for which that failed has reported it */
         return;
     t->ui->file = is_stdin ? "standard input" : path;
     t->ui->input = is_stdin ? NULL : path;
@@ -58,8 +59,8 @@ static bool is_sealed(const FTSENT *e)
 }
 
 /*
- * Return true for a link to a regular file, and for a link to nothing, which then is reported as a failure. Other links
- * are ignored, so that no walk is endless.
+ * Return true for a symbolic link to a regular file, and for one whose target cannot be examined, which is then
+ * reported as a failure. Other links are ignored, so that no walk is endless.
  */
 static bool leads_to_file(const FTSENT *e)
 {

@@ -11,7 +11,7 @@
 
 struct input {
     const char *name;    /* as given, or "standard input" */
-    char printable[320]; /* the same for people           */
+    char printable[320]; /* the same, in printable form for messages */
     int fd;
     bool is_stdin, is_folder;
     struct stat before;
@@ -73,8 +73,8 @@ struct output_options {
     mode_t mode;             /* permission bits of the new file                                       */
     bool force;              /* replace an existing file                                              */
     bool to_terminal;        /* "-o -" was given, so binary data may go to a terminal                 */
-    const struct input *in;  /* never the output, even with force; or NULL                            */
-    const char *device_hint; /* how to write a block device instead; NULL: the general way            */
+    const struct input *in;  /* the input, which is never replaced, even with force; NULL: none */
+    const char *device_hint; /* hint if the output is a block device; NULL: a general hint */
 };
 
 /*
@@ -85,9 +85,9 @@ bool output_open(struct output *out, const char *path, const struct output_optio
                  struct blobseal_error *err);
 
 /*
- * Prepare to replace the file @path, whatever has that name when it is committed: nothing there is opened. A caller who
- * checks the old file first must look up out->name in out->folder, where the new file will get its name; @path can lead
- * elsewhere by then.
+ * Prepare to replace the file @path. The commit replaces whatever file has that name then; the old file is not opened
+ * here. A caller that checks the old file first must look up out->name in out->folder, where the new file will get its
+ * name, because @path may lead elsewhere by then.
  */
 bool output_replace(struct output *out, const char *path, mode_t mode, struct blobseal_error *err);
 

@@ -16,7 +16,10 @@ static bool module_works(void)
     return gcm != NULL;
 }
 
-/* The provider "base" reads and writes keys; it contains no cryptography. Both stay loaded until the program ends. */
+/*
+ * The provider "base" reads and writes keys; it contains no cryptography. Both providers stay loaded until the program
+ * ends.
+ */
 bool fips_start(struct blobseal_error *err)
 {
     if (OSSL_PROVIDER_load(NULL, "fips") != NULL && OSSL_PROVIDER_load(NULL, "base") != NULL &&

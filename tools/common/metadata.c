@@ -54,7 +54,7 @@ void metadata_clear(struct metadata_args *m)
 
 /* ---- Printing ---------------------------------------------------------------------------------------------------- */
 
-/* The sealer chose the text, and a terminal must not obey it. */
+/* Make @text safe for a terminal, because it was chosen by whoever sealed the blob. Return @buf. */
 static const char *harmless(char buf[BLOBSEAL_MAX_METADATA + 1], const char *text)
 {
     return printable(buf, BLOBSEAL_MAX_METADATA + 1, text);

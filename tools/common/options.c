@@ -29,14 +29,17 @@ static void list_letters(char letters[MAX_LETTERS], const struct option *options
     letters[n] = '\0';
 }
 
-/* A bad option ends the parsing before a later --json was seen. The error is printed as JSON nevertheless. */
+/*
+ * Look for --json in the arguments that were not parsed. A bad option ends parsing before a later --json is seen, but
+ * the error must be printed as JSON nevertheless.
+ */
 static void look_for_json(struct ui *ui, int argc, char **argv)
 {
     for (int i = optind; i < argc && strcmp(argv[i], "--") != 0; i++)
         ui->json = ui->json || strcmp(argv[i], "--json") == 0;
 }
 
-/* Return the option that getopt_long() rejected, as it was written; a letter from a group of them in @buf. */
+/* Return the option that getopt_long() rejected: a long option as it was written, a letter as "-x" in @buf. */
 static const char *bad_option(char **argv, char buf[3])
 {
     if (optopt <= 0 || optopt >= 128 || strncmp(argv[optind - 1], "--", 2) == 0)

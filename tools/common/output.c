@@ -105,8 +105,8 @@ static bool input_and_output(const struct output *out, struct blobseal_error *er
 }
 
 /*
- * Open a pipe or a device, which is written as data comes. Refuse one that has taken the place of the one that was
- * @seen.
+ * Open a pipe or a device, which is written as data comes. Refuse it if it is not the file that @seen describes,
+ * because the name was given to another file in between.
  */
 static bool open_stream(struct output *out, const struct stat *seen, struct blobseal_error *err)
 {
@@ -258,7 +258,9 @@ static bool place_temp(struct output *out)
         out->drop_old = renameat(f, out->temp, f, out->name) == 0;
         return out->drop_old;
     }
-    if (errno != EINVAL && errno != ENOSYS) /* otherwise it does not know the flags: linkat() does not replace either */
+    if (errno != EINVAL &&
+        errno !=
+            ENOSYS) /* otherwise the file system does not know the flag: use linkat(), which never replaces a file */
         return false;
     return linkat(f, out->temp, f, out->name, 0) == 0 && unlinkat(f, out->temp, 0) == 0;
 }
@@ -300,7 +302,7 @@ static bool sync_folder(const struct output *out, struct blobseal_error *err)
     return ok;
 }
 
-/* Undo the naming after a failure: the file from before gets its name back. */
+/* Undo the naming after a failure. A file that was replaced gets its name back. */
 static void withdraw(struct output *out)
 {
     if (out->drop_old) /* the old file is gone; the new one is complete, and stays */
@@ -358,7 +360,10 @@ bool output_commit_both(struct output *first, struct output *second, struct blob
 
     if (!finish(first, err) || (second != NULL && !finish(second, err)))
         return false;
-    /* A signal must find all names given or none. After that it comes too late: the work is done. */
+    /*
+     * Block signals, so that one finds either all names given or none. After a success they stay blocked: the work is
+     * done.
+     */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &before);
     if (!publish(first, err) || (second != NULL && !publish(second, err))) {

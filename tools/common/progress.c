@@ -49,7 +49,7 @@ static void format_line(char *line, size_t cap, const struct progress *p, uint64
                        (unsigned)left % 60);
 }
 
-/* Return the width that a line may have: one that wraps could not be redrawn. */
+/* Return the largest width of a line that does not wrap. A line that wraps could not be redrawn. */
 static int terminal_width(void)
 {
     struct winsize w;
@@ -92,7 +92,7 @@ bool progress_step(void *progress, uint64_t bytes_done)
     return true;
 }
 
-/* A step takes long enough to be drawn at once on a terminal. */
+/* Steps take long, so on a terminal each one is drawn immediately. */
 void progress_count(struct progress *p, unsigned long step, unsigned long steps, const char *name)
 {
     double now = seconds_now(), every = p->mode == PROGRESS_AUTO ? 0 : p->mode == PROGRESS_JSON ? JSON_S : PLAIN_S;

@@ -79,7 +79,7 @@ void signals_catch(void)
         if (before.sa_handler != SIG_IGN) /* nohup and the background jobs of a shell ignore some */
             (void)sigaction(stops[i], &action, NULL);
     }
-    /* A closed pipe and a file size limit become errors of write(), which are reported. */
+    /* Ignored, so that a closed pipe or a file size limit makes write() fail, which is reported. */
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigaction(SIGXFSZ, &ignore, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `blobseal bench` is made of: run the program that measures, read its results, and show them. */
+/* The parts of `blobseal bench`: run blobseal-bench, read its results, and show them. */
 #ifndef BLOBSEAL_TOOLS_BENCH_H
 #define BLOBSEAL_TOOLS_BENCH_H
 
@@ -8,10 +8,10 @@
 
 /* ---- run.c: the program blobseal-bench --------------------------------------------------------------------------- */
 
-/* The options that are passed on to it. */
+/* The options that are passed on to blobseal-bench. */
 struct bench_plan {
     bool quick;
-    char threads[128]; /* "1,2,4"; empty: its default */
+    char threads[128]; /* "1,2,4"; empty: the default of blobseal-bench */
     char sizes[256];
 };
 
@@ -21,11 +21,11 @@ struct bench_text {
     size_t len;
 };
 
-/* Run it, show its progress, and read all of its standard output. */
+/* Run blobseal-bench, show its progress, and read all of its standard output. */
 bool bench_measure(const struct ui *ui, const struct bench_plan *plan, struct progress *progress,
                    struct bench_text *text, struct blobseal_error *err);
 
-/* Read a file with its output. */
+/* Read a file that contains the output of blobseal-bench. */
 bool bench_read(const struct input *in, struct bench_text *text, struct blobseal_error *err);
 
 /* ---- data.c: what it measured ------------------------------------------------------------------------------------ */
@@ -88,24 +88,24 @@ struct bench_impl {
 extern const struct bench_impl bench_impls[];
 extern const size_t bench_num_impls;
 
-/* Return the measure of that name; NULL: not measured. */
+/* Return the measure with the formatted name, or NULL if it was not measured. */
 const struct bench_measure *bench_find(const struct bench *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Return its median, or 0. */
+/* Return the median of the measure with the formatted name, or 0 if it was not measured. */
 double bench_figure(const struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Return the seconds that one operation takes, from a time or a rate; 0 for NULL. */
 double bench_seconds(const struct bench_measure *m);
 
 /*
- * Collect the numbers at the end of names that start with @group, such as pipeline/seal/threads:4: each once,
- * ascending.
+ * Collect the numbers at the end of the names that start with @group, such as 4 from pipeline/seal/threads:4. Each
+ * number is returned once, in ascending order.
  */
 size_t bench_numbers(const struct bench *b, const char *group, uint64_t out[BENCH_LIST]);
 
 /*
- * Return the implementation that blobseal uses on that machine: as the file reports, or else its fastest. NULL:
- * unknown.
+ * Return the implementation that blobseal uses on the measured machine: the one that @b names as the kernel, or else
+ * the fastest one measured. NULL if unknown.
  */
 const struct bench_impl *bench_chosen(const struct bench *b);
 
@@ -155,8 +155,8 @@ struct bench_comparison {
 };
 
 /*
- * Compare every measure that both have. Warn of other causes of differences, such as another CPU. @name is that of the
- * file.
+ * Compare every measure that is in both runs. Warn of other causes of differences, such as another CPU. @name is the
+ * name of the file with the earlier run.
  */
 bool bench_compare(const struct ui *ui, struct bench_comparison *c, const struct bench *before, const struct bench *now,
                    const char *name, struct blobseal_error *err);

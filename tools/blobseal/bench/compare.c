@@ -75,7 +75,7 @@ static void warn_of_machine(const struct ui *ui, const struct bench_machine *bef
         warn(ui, "another number of CPUs than in %s: %u, there %u", name, now->cpus, before->cpus);
 }
 
-/* The clock is a condition, not a result. */
+/* Warn if the clock rate differs: it is a condition of the measurement, not a result. */
 static void warn_of_clock(const struct ui *ui, const struct bench *before, const struct bench *now, const char *name)
 {
     double ratio, was = bench_figure(before, "clock/add-chain"), is = bench_figure(now, "clock/add-chain");

@@ -151,7 +151,7 @@ static void add(struct series *s, const json_t *entry, double value)
     }
 }
 
-/* Return the draft of that name, which is made if there is none; NULL if there are too many. */
+/* Return the draft with that name; add it if there is none. Return NULL if there are too many. */
 static struct draft *draft_of(struct drafts *d, const char *name)
 {
     for (size_t i = 0; i < d->num; i++)
@@ -179,7 +179,7 @@ static bool take_name(char name[BENCH_NAME], const char *given)
     return true;
 }
 
-/* Return false if it is not an entry of Google Benchmark. */
+/* Add @entry to its draft. Return false if it is not an entry of Google Benchmark. */
 static bool take_entry(struct drafts *d, const json_t *entry)
 {
     const char *run = json_string_value(json_object_get(entry, "run_name"));
@@ -192,7 +192,7 @@ static bool take_entry(struct drafts *d, const json_t *entry)
     if (given == NULL)
         return false;
     draft = take_name(name, given) ? draft_of(d, name) : NULL;
-    if (draft == NULL) /* the name is too long for one of ours, or there are too many */
+    if (draft == NULL) /* the name is too long for a measure of ours, or there are too many measures */
         return true;
     if (json_is_true(json_object_get(entry, "error_occurred"))) {
         draft->m.failed = true;

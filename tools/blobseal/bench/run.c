@@ -104,13 +104,16 @@ struct child {
     char last_line[160]; /* of its standard error, except progress */
 };
 
-/* In the new process. It has no other thread, so everything may be called; it never returns. */
+/*
+ * Execute blobseal-bench in the new process. That process has no other thread, so any function may be called here.
+ * Never returns.
+ */
 static void become(const struct child *c, char *const *argv, pid_t parent, const int out[2], const int errors[2])
 {
     const struct sigaction by_default = {.sa_handler = SIG_DFL};
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    /* End it when this process ends, for whatever reason. */
+    /* End the new process when its parent ends, for whatever reason. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(CANNOT_START);
     (void)sigaction(SIGPIPE, &by_default, NULL);
@@ -171,7 +174,7 @@ static bool is_step(const char *line, unsigned long *step, unsigned long *steps,
     return *end == ' ';
 }
 
-/* Handle a line of its standard error: progress, or a message to keep. */
+/* Handle a line that blobseal-bench wrote to stderr: progress, or a message to keep. */
 static void take_line(struct child *c)
 {
     unsigned long step, steps;
@@ -230,7 +233,7 @@ static int read_text(int fd, struct bench_text *text, size_t *cap)
     return n > 0 ? 1 : (int)n;
 }
 
-/* Read until it has closed both pipes. */
+/* Read until blobseal-bench has closed both pipes. */
 static bool read_pipes(struct child *c, struct blobseal_error *err)
 {
     struct pollfd fds[] = {{.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN}};
