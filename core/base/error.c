@@ -41,8 +41,8 @@ const char *blobseal_status_code(enum blobseal_status status)
     return (unsigned)status < sizeof codes / sizeof codes[0] ? codes[status] : "E-UNKNOWN";
 }
 
-static enum blobseal_status set_text(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
-                                     const char *format, va_list ap)
+__attribute__((format(printf, 4, 0))) static enum blobseal_status
+set_text(struct blobseal_error *err, enum blobseal_status status, int sys_errno, const char *format, va_list ap)
 {
     char reason[96];
     size_t used;
@@ -92,7 +92,8 @@ enum blobseal_status bs_checked(enum blobseal_status st, struct blobseal_error *
     return st;
 }
 
-static void set_hint(struct blobseal_error *err, enum blobseal_advice advice, const char *format, va_list ap)
+__attribute__((format(printf, 3, 0))) static void set_hint(struct blobseal_error *err, enum blobseal_advice advice,
+                                                           const char *format, va_list ap)
 {
     if (err == NULL)
         return;

@@ -36,7 +36,10 @@ static bool print_json(const struct input *in, const struct blobseal_info *info,
     json_bool(&j, "verified", verified);
     json_number(&j, "version", info->version);
     json_text(&j, "suite", info->suite == 1 ? "Cobblestone-256" : "unknown");
-    json_text(&j, "content", info->content == CONTENT_ZSTD ? "zstd" : info->content == 0 ? "as-given" : "unknown");
+    json_text(&j, "content",
+              info->content == BLOBSEAL_CONTENT_ZSTD       ? "zstd"
+              : info->content == BLOBSEAL_CONTENT_AS_GIVEN ? "as-given"
+                                                           : "unknown");
     json_text(&j, "segments", info->segments == 0 ? "bare" : "checksummed");
     json_text(&j, "layout", blobseal_layout_name(info->layout));
     json_number(&j, "slot_capacity", info->slot_capacity != 0 ? info->slot_capacity : BLOBSEAL_SIZE_UNKNOWN);
@@ -44,7 +47,7 @@ static bool print_json(const struct input *in, const struct blobseal_info *info,
     json_number(&j, "generation", info->num_recipients > 0 ? info->generation : BLOBSEAL_SIZE_UNKNOWN);
     json_number(&j, "plain_bytes", info->plain_bytes);
     json_number(&j, "sealed_bytes", info->sealed_bytes);
-    if (info->content == CONTENT_ZSTD)
+    if (info->content == BLOBSEAL_CONTENT_ZSTD)
         json_number(&j, "stored_bytes", info->stored_bytes);
     json_bool(&j, "slot_damaged", (info->notes & BLOBSEAL_NOTE_SLOT_INVALID) != 0);
     json_bool(&j, "change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
@@ -78,10 +81,10 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
         printf("%-12s A/B: two slots of %u bytes\n", "layout", info->slot_capacity);
     else
         printf("%-12s %s\n", "layout", blobseal_layout_name(info->layout));
-    if (info->content == CONTENT_ZSTD)
+    if (info->content == BLOBSEAL_CONTENT_ZSTD)
         printf("%-12s zstd, compressed before it was sealed\n", "content");
     print_bytes("plaintext", info->plain_bytes);
-    if (info->content == CONTENT_ZSTD)
+    if (info->content == BLOBSEAL_CONTENT_ZSTD)
         print_bytes("compressed", info->stored_bytes);
     print_bytes("sealed", info->sealed_bytes);
     if (info->num_recipients == 0) {

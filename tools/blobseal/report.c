@@ -5,7 +5,7 @@
 struct report report_of_reader(const char *schema, const struct job *j, uint64_t plain_bytes, double seconds)
 {
     const struct blobseal_info *info = blobseal_reader_info(j->reader);
-    bool zstd = info->content == CONTENT_ZSTD;
+    bool zstd = info->content == BLOBSEAL_CONTENT_ZSTD;
 
     return (struct report){.schema = schema,
                            .in = j->in.name,

@@ -129,9 +129,6 @@ bool report_print(const struct report *r, struct blobseal_error *err);
 /* Write the compressed size as a share of the original, "  zstd 41.2%", or "" if not compressed. Return @buf. */
 const char *report_ratio(char buf[32], const struct report *r);
 
-/* A value of the member `content` of struct blobseal_info. */
-#define CONTENT_ZSTD 1u
-
 /* Warn about an envelope on stderr. @notes: BLOBSEAL_NOTE_... */
 void report_notes(const struct ui *ui, const char *name, uint32_t notes);
 
