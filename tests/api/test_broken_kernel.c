@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A kernel that gives wrong answers is found before the first key is made with it, and neither seals nor opens. The
- * linker replaces functions of the library by those below (--wrap, tests/CMakeLists.txt): a CPU without features,
- * and for it an entry of the table that is right until `broken` is set.
+ * A kernel with wrong results is detected before the first key is made with it, and neither seals nor opens. The linker
+ * replaces functions of the library with those below (--wrap, tests/CMakeLists.txt): a CPU without features, and a
+ * table entry for it that is correct until `broken` is set.
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include <stdlib.h>
@@ -19,7 +19,7 @@ SUITE(broken_kernel);
 
 static uint8_t plain[PLAIN_LEN];
 
-/* ---- The entry --------------------------------------------------------------------------------------------------- */
+/* ---- The table entry --------------------------------------------------------------------------------------------- */
 
 static bool broken;
 static _Atomic unsigned inits;
@@ -102,7 +102,7 @@ static void expect_refusal(enum blobseal_status st, const struct blobseal_error 
     cr_expect_eq(err->advice, BLOBSEAL_ADVICE_SELFTEST, "%s: %s", what, err->hint);
 }
 
-/* A blob from a process whose kernel is right: this one shall not have tested it. */
+/* Return a blob from a child process with a correct kernel, so that this process has not tested its kernel yet. */
 static struct sealed seal_elsewhere(struct blobseal_kek *kek, bool zstd)
 {
     struct sealed s = {0};

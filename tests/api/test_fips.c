@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * FIPS mode is OpenSSL's: default properties with fips=yes. Where a provider has them, all of the library is served by
- * it; where none has, everything fails with a message. Each test is a process of its own, so none sees the mode of
- * another.
+ * FIPS mode is set in OpenSSL: the default properties contain fips=yes. If a provider has algorithms with that
+ * property, they serve the whole library; if none has, every call fails with a message. Each test is a process of its
+ * own, so it does not see the mode of another.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +19,19 @@ SUITE(fips);
 
 #define PLAIN_LEN ((size_t)70000)
 
-extern OSSL_provider_init_fn OSSL_provider_init; /* tests/support/fips_stand_in.c */
+extern OSSL_provider_init_fn OSSL_provider_init; /* defined in tests/support/fips_stand_in.c */
 
 static uint8_t plain[PLAIN_LEN];
-static OSSL_PROVIDER *loaded[3]; /* to the end */
+static OSSL_PROVIDER *loaded[3]; /* loaded until the process ends */
 
-/* A context without any provider that has fips=yes, also where the configuration of this machine has one. */
+/* Enable FIPS mode without any provider that has fips=yes, even if the configuration of this machine has one. */
 static void without_provider(void)
 {
     cr_assert(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1);
     cr_assert_eq(EVP_default_properties_enable_fips(NULL, 1), 1);
 }
 
-/* One whose only cryptography is that of the stand-in. Keys are read and written by "base". */
+/* Enable FIPS mode with the stand-in as the only provider of cryptography. "base" reads and writes keys. */
 static void with_stand_in(void)
 {
     cr_assert(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1);
@@ -116,7 +116,9 @@ static void expect_opens(const struct sealed *s, struct blobseal_kek *kek)
     opened_clear(&o);
 }
 
-/* What is sealed in FIPS mode opens without, and the other way round. The key is made in FIPS mode, with a passphrase.
+/*
+ * What is sealed in FIPS mode opens without it, and the other way round. The key is made in FIPS mode, with a
+ * passphrase.
  */
 Test(fips, a_provider_serves_everything_and_the_format_is_the_same)
 {
@@ -176,7 +178,7 @@ Test(fips, without_a_provider_keys_and_blobs_fail_with_a_message)
     free(pem.p);
 }
 
-/* ---- The doctor -------------------------------------------------------------------------------------------------- */
+/* ---- The diagnosis ----------------------------------------------------------------------------------------------- */
 
 struct told {
     enum blobseal_level fips_level, gcm_level;
@@ -210,7 +212,10 @@ Test(fips, the_doctor_names_the_provider_that_serves)
     cr_expect_str_eq(t.gcm, "openssl");
 }
 
-/* A random generator that was in use before stays in use: only a program that starts in FIPS mode has it completely. */
+/*
+ * A random generator that was used before FIPS mode remains in use: only a program that starts in FIPS mode uses FIPS
+ * mode for everything.
+ */
 Test(fips, the_doctor_finds_what_began_too_early)
 {
     struct told t = {0};

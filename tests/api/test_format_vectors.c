@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The test vectors of the blob format (FORMAT.md section 9), each from a file and from a pipe. They were made by a
- * writer that shares no code with blobseal.
+ * The test vectors of the blob format (FORMAT.md section 9), each from a file and from a pipe. The program that made
+ * them shares no code with blobseal.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -15,18 +15,18 @@
 
 SUITE(format_vectors);
 
-/* The head of one vector, and its bytes. */
+/* The header of one vector file, and the bytes of the vector. */
 struct vector {
     struct vec_bytes file;
     char expect[16], key[64], plain_sha256[72];
     uint64_t plain_len;
-    bool named; /* an envelope is passed with the blob; it may be empty */
+    bool named; /* an envelope is passed together with the blob; it may be empty */
     size_t envelope_len;
     const uint8_t *raw;
     size_t raw_len;
 };
 
-/* Copy the value of `name: value` if @line, of @len characters, is of that name. */
+/* If @line, of @len characters, has the form `name: value` with that name, copy its value. */
 static bool field(const char *line, size_t len, const char *name, char *value, size_t cap)
 {
     size_t n = strlen(name);
@@ -75,7 +75,7 @@ static void vector_read(struct vector *v, const char *name)
     v->raw_len = v->file.len - (size_t)(v->raw - v->file.p);
     cr_assert_leq(v->envelope_len, v->raw_len);
     cr_assert(v->expect[0] != '\0' && v->key[0] != '\0', "%s says neither class nor key", name);
-    if (strcmp(name, "unsupported-core-content-1.vec") == 0) /* superseded: FORMAT.md section 9 */
+    if (strcmp(name, "unsupported-core-content-1.vec") == 0) /* superseded vector: FORMAT.md section 9 */
         (void)snprintf(v->expect, sizeof v->expect, "format");
 }
 
@@ -86,7 +86,7 @@ static struct {
     struct blobseal_kek *kek;
 } keys[8];
 
-/* The private key beside the vectors, from a copy that nobody else can read. */
+/* Return the private key that belongs to the vectors, read from a copy that only this user can read. */
 static struct blobseal_kek *key_named(const char *name)
 {
     struct blobseal_error err;
@@ -117,7 +117,7 @@ static void close_keys(void)
     }
 }
 
-/* ---- Running one ------------------------------------------------------------------------------------------------- */
+/* ---- Running one vector ------------------------------------------------------------------------------------------ */
 
 static const char *class_of(enum blobseal_status st)
 {
@@ -136,8 +136,10 @@ static const char *class_of(enum blobseal_status st)
     return blobseal_status_code(st);
 }
 
-/* Where a tag and a checksum are both wrong, either class is right (section 3). That can happen in the payload only, so
- * only while streaming. */
+/*
+ * If both a tag and a checksum are wrong, either class is correct (section 3). That is possible only in the payload, so
+ * only while streaming.
+ */
 static bool is_expected(const struct vector *v, const char *name, enum blobseal_status st, bool in_stream)
 {
     bool payload = in_stream && (strncmp(name, "damaged-", 8) == 0 || strncmp(name, "auth-", 5) == 0);
@@ -170,7 +172,7 @@ static void run(const struct vector *v, const char *name, unsigned threads, bool
     };
     struct blobseal_error err = {0};
     struct opened o;
-    /* A copy of exact length, so that a read beyond the end is seen. */
+    /* Open a copy of exact length, so that a read beyond the end is detected. */
     uint8_t *blob = must_copy(v->raw + v->envelope_len, v->raw_len - v->envelope_len);
     enum blobseal_status st = open_bytes(&o, blob, v->raw_len - v->envelope_len, &kek, 1, &how, &err);
 
@@ -188,7 +190,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The names of all vectors, sorted. */
+/* Return the names of all vectors, sorted. */
 static size_t list(char (*names)[MAX_NAME])
 {
     DIR *dir = opendir(TEST_VECTORS "/format");
@@ -229,7 +231,7 @@ Test(format_vectors, every_vector_is_treated_as_it_says)
     close_keys();
 }
 
-/* What opens can also be looked at without a key, and read in pieces. */
+/* A blob that opens can also be inspected without a key, and read in pieces. */
 Test(format_vectors, golden_blobs_are_shown_and_read_at_offsets)
 {
     static char names[MAX_VECTORS][MAX_NAME];

@@ -24,7 +24,7 @@ static struct blobseal_seal_options options(enum blobseal_layout layout)
     return (struct blobseal_seal_options){.size = sizeof(struct blobseal_seal_options), .threads = 1, .layout = layout};
 }
 
-/* Open @blob through a source and a sink as the bits of @how say: source, sink, then threads. */
+/* Open @blob through a source and a sink. The bits of @how choose the source, the sink and the number of threads. */
 static void open_as(unsigned how, const struct test_sink *blob, size_t blob_len, const struct blobseal_seal_result *r,
                     size_t plain_len)
 {
@@ -56,7 +56,7 @@ static void open_as(unsigned how, const struct test_sink *blob, size_t blob_len,
     test_sink_end(&to);
 }
 
-/* Seal as the bits of @how say: source, sink, checksums, layout, threads; and open it in three ways. */
+/* Seal as the bits of @how choose: source, sink, checksums, layout, threads. Open the blob in three ways. */
 static void round_trip(unsigned how, size_t len)
 {
     struct test_source from = {.data = plain, .len = len, .seekable = how % 2 == 0, .max_piece = ODD_PIECE};
@@ -90,7 +90,7 @@ Test(seal_open, round_trips)
 {
     for (size_t i = 0; i < COUNT(sizes); i++)
         for (unsigned how = 0; how < 72; how++)
-            if (tier_has_all() || (how + i) % 3 == 0) /* every way, and every size, but not each with each */
+            if (tier_has_all() || (how + i) % 3 == 0) /* every way and every size, but not every combination */
                 round_trip(how, sizes[i]);
 }
 
@@ -112,7 +112,7 @@ Test(seal_open, every_way_of_opening_meets_every_way_of_sealing)
     }
 }
 
-/* ---- What a sealed blob looks like ------------------------------------------------------------------------------- */
+/* ---- The bytes of a sealed blob ---------------------------------------------------------------------------------- */
 
 Test(seal_open, sealing_twice_gives_different_blobs)
 {
@@ -136,7 +136,7 @@ Test(seal_open, sealing_twice_gives_different_blobs)
     sealed_clear(&b);
 }
 
-/* The member `k` of a detached envelope's content. */
+/* Return the member `k` of the content of a detached envelope. */
 static void data_key_of(const struct sealed *s, char out[43])
 {
     struct blobseal_error err;
@@ -305,7 +305,7 @@ Test(seal_open, one_to_64_recipients)
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-/* A caller of an older version has a shorter struct, one of a newer version a longer one. */
+/* A caller with an older header has a shorter struct, a caller with a newer header a longer one. */
 Test(seal_open, option_structs_of_other_versions_are_accepted)
 {
     static const size_t lengths[] = {
@@ -365,7 +365,7 @@ Test(seal_open, arguments_are_checked)
 
 /* ---- Failures ---------------------------------------------------------------------------------------------------- */
 
-/* One seal of @len bytes in which source and sink have the faults given. */
+/* One seal of `len` bytes, with the given faults in source and sink. */
 struct attempt {
     size_t len;
     bool seekable;
@@ -405,7 +405,7 @@ static void seal_it(struct attempt *a)
     test_sink_end(&a->to);
 }
 
-/* Let the call with each number fail, until there is none with that number. */
+/* Let call 1, 2, 3 and so on fail, until there is no call with that number. */
 static void fail_at_every_call(bool of_source, bool silent)
 {
     for (unsigned how = 0; how < 24; how++) {
@@ -438,7 +438,7 @@ Test(seal_open, a_sink_that_fails_ends_it)
     fail_at_every_call(false, false);
 }
 
-/* Callbacks of the caller may leave the error struct as it is: the status still arrives in it. */
+/* The caller's callbacks may leave the error struct unfilled: the status is still stored in it. */
 Test(seal_open, a_source_that_fails_without_a_message_ends_it)
 {
     fail_at_every_call(true, true);
@@ -472,7 +472,7 @@ Test(seal_open, a_source_that_changes_its_size_is_an_error)
 
             if ((int64_t)sizes[i] + changes[k] <= 0)
                 continue;
-            a.from.size = (uint64_t)((int64_t)sizes[i] + changes[k]); /* when it was asked */
+            a.from.size = (uint64_t)((int64_t)sizes[i] + changes[k]); /* the size that the source reports */
             seal_it(&a);
             cr_expect_eq(a.st, BLOBSEAL_E_INPUT, "%s", a.err.text);
             cr_expect_not_null(strstr(a.err.text, changes[k] > 0 ? "shorter" : "longer"), "%s", a.err.text);

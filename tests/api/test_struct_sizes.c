@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Structs that grow: programs that were compiled with an older header, whose structs end sooner, and with a newer one,
- * whose structs go on. The struct of a caller is at the end of a page, and the next page cannot be accessed.
+ * Structs of other versions: programs compiled with an older header have shorter structs, and with a newer header
+ * longer ones. The caller's struct is at the end of a page, and the next page cannot be accessed.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -15,14 +15,16 @@
 
 SUITE_WITH_PLAIN(struct_sizes, LEN);
 
-/* A caller's struct of @size bytes, whatever its type has, that starts with @from and ends in zeros. Reading past it
- * crashes. */
+/*
+ * Return a caller's struct of @size bytes, whatever the size of its type. It starts with @from and is filled up with
+ * zeros. Reading beyond it crashes.
+ */
 static void *callers(const void *from, size_t from_size, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uint8_t *map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint8_t *own =
-        map + page - (size + 15) / 16 * 16; /* aligned; what that leaves is filled with what no member holds */
+        map + page - (size + 15) / 16 * 16; /* aligned; the gap is filled with 0xEE, which no member contains */
 
     cr_assert(map != MAP_FAILED && mprotect(map + page, page, PROT_NONE) == 0);
     memset(own, 0xEE, page - (size_t)(own - map));
@@ -39,7 +41,7 @@ static void release(void *own)
     (void)munmap((void *)((uintptr_t)own / page * page), 2 * page);
 }
 
-/* Return true if nothing was written after @size bytes. */
+/* Return true if nothing was written after the first @size bytes. */
 static bool ends_at(const void *own, size_t size)
 {
     const uint8_t *p = own;
@@ -50,11 +52,11 @@ static bool ends_at(const void *own, size_t size)
     return true;
 }
 
-/* The sizes that a struct may have had: all from the first member on, and more than it has now. */
+/* The sizes that a struct may have in other versions: every size from the first member on, and larger than now. */
 #define EACH_SIZE(s, type)                                                                                             \
     for (size_t s = sizeof(size_t); s <= sizeof(type) + MORE; s += s < sizeof(type) ? sizeof(size_t) : MORE)
 
-/* Sizes that are no struct's: the member `size` itself does not fit. */
+/* Sizes that no struct can have, because not even the member `size` fits. */
 static const size_t no_sizes[] = {0, 1, sizeof(size_t) - 1};
 
 /* ---- Sealing ----------------------------------------------------------------------------------------------------- */
@@ -93,7 +95,7 @@ static bool note_progress(void *ctx, uint64_t done)
     return true;
 }
 
-/* What the blob says must follow from the members that the caller's struct has, and from no byte after it. */
+/* The blob must depend on the members that the caller's struct has, and on no byte after it. */
 static void expect_blob(const struct sealing *s, size_t size, bool push)
 {
     struct blobseal_reader *r;
@@ -165,7 +167,7 @@ Test(struct_sizes, metadata)
 
     EACH_SIZE(size, struct blobseal_metadata)
     {
-        /* no version has a count without its list */
+        /* no version has a count without the list that belongs to it */
         bool torn = size > offsetof(struct blobseal_metadata, num_annotations) && size < sizeof want;
         struct blobseal_metadata *metadata = callers(&want, sizeof want, size);
         struct blobseal_seal_options o = {.size = sizeof o, .metadata = metadata};
@@ -326,7 +328,7 @@ static enum blobseal_status ask(void *ctx, char *buf, size_t cap, size_t *len, s
     return blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "no passphrase");
 }
 
-/* A provider sees every member of this version, whatever the caller's struct has. */
+/* A provider receives every member of this version, whatever members the caller's struct has. */
 Test(struct_sizes, options_for_keys)
 {
     static const struct blobseal_provider provider = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An attacker who can change a blob and compute its checksums, against a reader. Nothing that was changed is accepted,
- * and only verified plaintext is released before the refusal.
+ * An attacker who can change a blob and compute its checksums, against a reader. No change is accepted, and only
+ * verified plaintext is released before the refusal.
  */
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@ SUITE_WITH_PLAIN(attacks, 3 * MIB);
 
 enum { FILES = 1, PIPES = 2, BOTH = 3 };
 
-/* A blob made by hand, so that its secrets are at hand. */
+/* A blob built by the test, so that its secrets are available. */
 struct target {
     struct recipe r;
     char *envelope;
@@ -52,7 +52,7 @@ static bool is_refusal(enum blobseal_status st)
            st == BLOBSEAL_E_UNSUPPORTED || st == BLOBSEAL_E_NO_KEY;
 }
 
-/* Open @blob from a file or a pipe; whatever came out is a prefix of the plaintext. */
+/* Open @blob from a file or a pipe. Whatever is released must be a prefix of the plaintext. */
 static enum blobseal_status open_one(const uint8_t *blob, size_t len, bool pipe, uint32_t *notes)
 {
     const struct how_to_open how = {.sequential = pipe};
@@ -82,9 +82,9 @@ static void expect_opens(const struct target *t, const uint8_t *blob)
         cr_assert_eq(open_one(blob, t->len, pipe == 1, NULL), BLOBSEAL_OK, "an untouched blob opens");
 }
 
-/* ---- Bits -------------------------------------------------------------------------------------------------------- */
+/* ---- Flipped bits ------------------------------------------------------------------------------------------------ */
 
-/* Flip each bit of a compact blob, with or without making the checksums right again. */
+/* Flip each bit of a compact blob, with and without recomputing the checksums. */
 static void flip_all(size_t plain_len, unsigned segments, bool fix, int modes)
 {
     struct target t;
@@ -97,7 +97,7 @@ static void flip_all(size_t plain_len, unsigned segments, bool fix, int modes)
         copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
         if (fix)
             refix(copy, t.len);
-        if (memcmp(copy, t.blob, t.len) != 0) /* a checksum that was flipped and made right */
+        if (memcmp(copy, t.blob, t.len) != 0) /* a bit of a checksum, which was then recomputed */
             expect_refused(copy, t.len, modes, "bit", bit);
         if (fix)
             memcpy(copy, t.blob, t.len);
@@ -134,7 +134,7 @@ Test(attacks, every_bit_of_a_blob_without_plaintext)
     flip_all(0, 1, true, FILES);
 }
 
-/* One bit in each byte of a larger payload; the preamble is tested above. */
+/* Flip one bit in each byte of a larger payload. The preamble is tested above. */
 Test(attacks, a_bit_in_every_byte_of_two_chunks)
 {
     struct target t;
@@ -156,8 +156,8 @@ Test(attacks, a_bit_in_every_byte_of_two_chunks)
 }
 
 /*
- * In an A/B blob a flip inside one slot is survived, with a note; any other is refused. Each bit up to the end of
- * the first slot is tried, fewer after it and where all bytes are zero.
+ * In an A/B blob, a flip inside one slot is tolerated and reported with a note; any other is refused. Each bit up to
+ * the end of the first slot is tried, and fewer after it and where all bytes are zero.
  */
 static void flip_ab(bool fix)
 {
@@ -218,7 +218,7 @@ Test(attacks, random_flips)
     copy = must_alloc(t.len);
     for (unsigned i = 0; i < 10000; i++) {
         size_t flips = 1 + random_below(&random, 64);
-        size_t within = i % 2 == 0 ? t.len : t.core + 96; /* half of them before the payload */
+        size_t within = i % 2 == 0 ? t.len : t.core + 96; /* in half of the cases, only before the payload */
 
         memcpy(copy, t.blob, t.len);
         for (size_t k = 0; k < flips; k++) {
@@ -237,7 +237,7 @@ Test(attacks, random_flips)
 
 /* ---- Length ------------------------------------------------------------------------------------------------------ */
 
-/* Truncate a blob at every @step th length, and also recompute the checksums of what is left. */
+/* Truncate a blob at every length that is a multiple of @step, with and without recomputing the remaining checksums. */
 static void cut_it(unsigned segments, size_t plain_len, size_t step)
 {
     struct target t;
@@ -264,7 +264,7 @@ Test(attacks, truncated_at_every_length)
     }
 }
 
-/* Every border of a large blob, and a byte to either side. */
+/* Truncate a large blob at every border, and one byte before and after it. */
 Test(attacks, truncated_at_every_border)
 {
     struct target t;
@@ -307,7 +307,7 @@ Test(attacks, bytes_after_the_end)
     }
 }
 
-/* A writer with the right key that ends a blob wrongly: the last chunk is shorter than the others, always. */
+/* A writer with the correct key ends a blob wrongly. The last chunk must always be shorter than the others. */
 Test(attacks, the_last_chunk_is_never_full)
 {
     static const size_t full[] = {1, 2, 15, 16, 17, 63, 64, 65, 128};
@@ -329,7 +329,7 @@ Test(attacks, the_last_chunk_is_never_full)
     }
 }
 
-/* Chunks after the last one, sealed with the right key. */
+/* Chunks after the last one are sealed with the correct key. */
 Test(attacks, nothing_follows_the_last_chunk)
 {
     static const size_t lens[] = {0, 1, 100};
@@ -391,10 +391,10 @@ Test(attacks, chunks_stay_in_their_place)
             case 1: /* repeated */
                 memcpy(at[a], at[b], SEALED);
                 break;
-            case 2: /* the tag of another one */
+            case 2: /* with the tag of another chunk */
                 memcpy(at[a] + CHUNK, at[b] + CHUNK, 16);
                 break;
-            case 3: /* dropped: what follows moves up */
+            case 3: /* dropped: the following chunks move up */
                 memmove(at[a], at[a] + SEALED, rest - SEALED);
                 rest = SEALED;
                 break;
@@ -418,7 +418,7 @@ Test(attacks, chunks_stay_in_their_place)
     }
 }
 
-/* Copy @len bytes at @off of the core of @from to that of @to. */
+/* Copy @len bytes at offset @off of the core of @from to the core of @to. */
 static void graft(struct target *to, const struct target *from, size_t off, size_t len)
 {
     memcpy(to->blob + to->core + off, from->blob + from->core + off, len);
@@ -447,7 +447,7 @@ Test(attacks, parts_of_two_blobs_do_not_mix)
 
             target_make(&a, 20, BLOBSEAL_LAYOUT_COMPACT, 1, CHUNK + 100);
             target_make(&b, 30, BLOBSEAL_LAYOUT_COMPACT, 1, CHUNK + 100);
-            if (same_dek == 1) { /* no writer does that; context and salt keep the blobs apart even then */
+            if (same_dek == 1) { /* no writer reuses a DEK; context and salt keep the blobs separate even then */
                 uint8_t *core;
                 size_t len;
 
@@ -492,7 +492,10 @@ Test(attacks, an_envelope_fits_its_own_core_only)
     target_clear(&b);
 }
 
-/* Section 6: only somebody who keeps the number elsewhere can tell. It is authentic, so that he can. */
+/*
+ * Section 6: an old envelope is detected only by a caller who keeps the generation elsewhere. The generation is
+ * authentic, so the caller can rely on it.
+ */
 Test(attacks, an_old_envelope_is_known_by_its_generation)
 {
     struct slot_text old, newer;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An attacker with keys of their own makes one blob look like two: ciphertext that is authentic under two keys,
- * recipients who are told different things, slots that are both forged in the same way. tests/ATTACKS.md says where all
- * the others are.
+ * recipients who receive different contents, slots that are both forged in the same way. tests/ATTACKS.md lists all
+ * other attacks.
  */
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -83,9 +83,9 @@ static void aes_block(const uint8_t key[32], const uint8_t in[16], uint8_t out[1
     EVP_CIPHER_CTX_free(ctx);
 }
 
-#define BLOCKS 4 /* of the chunk; all but the last are anything that the attacker likes */
+#define BLOCKS 4 /* blocks of the chunk; the attacker chooses all but the last freely */
 
-/* What one key makes of a chunk: the tag is sum + x * h^2, where x is the last block. */
+/* What a key contributes to the tag of a chunk: the tag is sum + x * h^2, where x is the last block. */
 struct view {
     struct gf h, sum;
 };
@@ -99,7 +99,7 @@ static struct view view_of(const struct bs_chunked_keys *k, const uint8_t *chunk
 
     aes_block(k->key, zero, block);
     v.h = gf_load(block);
-    memcpy(counter, k->nonce, 12); /* chunk 0: the base nonce */
+    memcpy(counter, k->nonce, 12); /* the nonce of chunk 0 is the base nonce */
     counter[15] = 1;
     aes_block(k->key, counter, block);
     v.sum = gf_add(gf_load(block), gf_mul(v.h, (struct gf){0, (uint64_t)BLOCKS * 128}));
@@ -111,8 +111,10 @@ static struct view view_of(const struct bs_chunked_keys *k, const uint8_t *chunk
     return v;
 }
 
-/* Choose the last block so that both keys give one tag (Albertini et al., "How to Abuse and Fix Authenticated
- * Encryption"). */
+/*
+ * Choose the last block so that both keys give the same tag (Albertini et al., "How to Abuse and Fix Authenticated
+ * Encryption").
+ */
 static void collide(const struct bs_chunked_keys *one, const struct bs_chunked_keys *two,
                     uint8_t chunk[BLOCKS * 16 + 16])
 {
@@ -136,7 +138,7 @@ static void open_chunk(const struct bs_chunked_keys *k, const uint8_t *chunk, ui
     bs_chunked_clear(&c);
 }
 
-/* Open the core with header @core and that chunk, and an envelope that says that @dek is the key. */
+/* Open the core with header @core and that chunk, and an envelope with @dek as the key. */
 static enum blobseal_status open_as(const struct bs_core_header *core, const uint8_t *chunk,
                                     const struct blobseal_secret32 *dek, const uint8_t want[BLOCKS * 16])
 {
@@ -167,7 +169,7 @@ Test(attacks_keys, a_chunk_that_is_authentic_under_two_keys_opens_with_one)
     struct recipe one, two;
 
     recipe_make(&one, 1, BS_SEGMENTS_BARE);
-    two = one; /* of one blob id and salt */
+    two = one; /* the same blob id and salt */
     fill_random(two.dek.b, sizeof two.dek.b, 99);
     recipe_derive(&two);
     fill_random(chunk, sizeof chunk, 7);
@@ -182,9 +184,9 @@ Test(attacks_keys, a_chunk_that_is_authentic_under_two_keys_opens_with_one)
     cr_expect_eq(open_as(&two.core, chunk, &one.dek, first), BLOBSEAL_E_AUTH, "and here to the second");
 }
 
-/* ---- Recipients who are told different things -------------------------------------------------------------------- */
+/* ---- Recipients who receive different contents ------------------------------------------------------------------- */
 
-/* Key 0 and key 1 each get a CEK of their own; the content is for one of them. */
+/* Keys 0 and 1 each receive a different CEK. The content is encrypted with one of them. */
 Test(attacks_keys, two_recipients_with_different_content_keys)
 {
     for (unsigned used = 0; used <= 1; used++) {
@@ -220,8 +222,10 @@ Test(attacks_keys, two_recipients_with_different_content_keys)
 
 /* ---- Slots ------------------------------------------------------------------------------------------------------- */
 
-/* Every byte of a slot, changed in both slots alike and with right checksums: there is no second opinion, and none is
- * needed. */
+/*
+ * Change every byte of a slot in both slots in the same way, with recomputed checksums. No intact copy is left to
+ * compare with, and none is needed.
+ */
 Test(attacks_keys, both_slots_forged_alike)
 {
     struct kept k;
@@ -236,7 +240,7 @@ Test(attacks_keys, both_slots_forged_alike)
         for (unsigned bit = 0; bit < 8; bit += 1 + (unsigned)i % 3) {
             enum blobseal_status st;
 
-            if (i >= 16 && i < 24) /* the checksum itself: refix() recomputes it */
+            if (i >= 16 && i < 24) /* the checksum itself, which refix() recomputes */
                 continue;
             k.blob[4096 + i] ^= (uint8_t)(1u << bit);
             k.blob[4096 + capacity + i] ^= (uint8_t)(1u << bit);
@@ -252,7 +256,7 @@ Test(attacks_keys, both_slots_forged_alike)
     kept_clear(&k);
 }
 
-/* The newest slot is corrupt and the older one differs: the older envelope is used, and a note says so. */
+/* The newest slot is corrupted and the older one differs. The older envelope is used, and a note reports it. */
 Test(attacks_keys, the_newest_slot_is_corrupt)
 {
     struct recipe r;
@@ -283,11 +287,11 @@ Test(attacks_keys, the_newest_slot_is_corrupt)
     free(newest);
 }
 
-/* Lengths that are impossible, or that wrap around where they are added up, in every field that has one. */
+/* Put impossible lengths, and lengths whose sum wraps around, into every length field. */
 Test(attacks_keys, every_length_before_the_core)
 {
     static const size_t fields[] = {12, 16, 20,
-                                    64 + 4}; /* slot offset, slot capacity, frame length; the JWE's length */
+                                    64 + 4}; /* slot offset, slot capacity and frame length; the length of the JWE */
     struct kept k;
     uint8_t *copy;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An attacker who may seal: authentic blobs whose zstd content is hostile. Each is refused by every way of reading,
- * nothing of the bad frame is released, and no memory is allocated for what it claims. More of them are
- * among the vectors.
+ * An attacker who may seal makes authentic blobs with hostile zstd content. Every way of reading refuses each of them,
+ * releases nothing of the bad frame, and allocates no memory for the sizes that it claims. The test vectors contain
+ * more such blobs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,17 +13,17 @@
 
 #define MIB    ((size_t)1 << 20)
 #define GOOD   ((size_t)50)
-#define MEMORY ((rlim_t)64 << 20) /* what a test may take beyond what it has when it starts */
+#define MEMORY ((rlim_t)64 << 20) /* memory that a test may allocate in addition to what it has at its start */
 
 static uint8_t plain[GOOD + 20],
-    dst[100]; /* after the first GOOD bytes: content of frames that are valid by themselves */
+    dst[100]; /* the bytes after the first GOOD are the content of frames that are valid by themselves */
 static struct fake_kek fake = {.kid = "a-key"};
 static struct blobseal_kek *kek;
 
 static void start(void)
 {
     fill_random(plain, sizeof plain, 6);
-    plain[GOOD + 9] = 0x5E; /* where this is truncated, the seek table has the same byte */
+    plain[GOOD + 9] = 0x5E; /* equal to the byte of the seek table at the place where this is truncated */
     kek = fake_kek_open(&fake);
 }
 
@@ -96,7 +96,7 @@ static enum blobseal_status read_one_way(const uint8_t *blob, size_t len, enum w
     return st;
 }
 
-/* With so little address space left that nobody can allocate what a frame claims. */
+/* Limit the address space, so that an allocation of the size that a frame claims fails. */
 static void limit_memory(void)
 {
     struct rlimit limit;
@@ -126,7 +126,7 @@ static void expect_refused(const struct stored *b, const char *what)
     free(blob);
 }
 
-/* A sound frame, then @bad, then a table that says that it holds @content bytes. */
+/* Make a valid frame, then @bad, then a table that claims @content bytes for it. */
 static void expect_frame_refused(const struct stored *bad, size_t content, const char *what)
 {
     struct stored b = {0};
@@ -174,7 +174,7 @@ Test(zstd_attacks, bombs)
 {
     static const uint64_t claims[] = {MIB + 1, (uint64_t)1 << 31, (uint64_t)1 << 40, UINT64_MAX};
 
-#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of address space */
+#ifndef __SANITIZE_ADDRESS__ /* AddressSanitizer reserves terabytes of address space */
     limit_memory();
 #else
     (void)limit_memory;
@@ -221,7 +221,7 @@ Test(zstd_attacks, headers)
     }
 }
 
-/* The table agrees with a lie: only the frame itself tells. */
+/* The table agrees with the false size, so only the frame itself reveals it. */
 Test(zstd_attacks, more_than_one_thing_in_an_entry)
 {
     struct stored one = {0}, bad = {0};

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checks of tests/support/gcm_checks.c as a program that runs in an emulator, where Criterion cannot: it starts
- * itself anew, and an emulator of one process does not follow. It also says what this CPU gets, and what could not be
- * proved on it.
+ * The checks of tests/support/gcm_checks.c as a program that runs in an emulator. Criterion cannot run there, because
+ * it starts a new process of itself and a user-mode emulator does not follow it. The program also prints which entry is
+ * selected on this CPU, and which entries could not be tested on it.
  *
- *   kernels          which entry a key takes, which entries run here, which do not
+ *   kernels          which entry a key uses, which entries run here, which do not
  *   kernels all      the same, then every check on every entry that runs here
- *   kernels NAME     every check on this entry, whatever the CPU says: where it lacks the instructions this must end in
- * SIGILL
+ *   kernels NAME     every check on this entry, even without the CPU features: if the CPU lacks the instructions, this
+ *                    must end with SIGILL
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A source and a sink of one's own: custom_io KEY.pem < FILE > COPY
+ * A source and a sink of your own: custom_io KEY.pem < FILE > COPY
  *
- * The blob goes into parts of fixed size, as object stores want them, and is opened from the parts again. What comes in
- * is a stdio stream: a source that can only be read in order. What comes out of the parts can be read at any offset.
+ * The blob is written into parts of fixed size, as object stores require, and is opened from these parts. The input is
+ * a stdio stream, which is a source that can only be read in order. The parts can be read at any offset.
  */
 #include <blobseal_provider.h> /* blobseal_fail() */
 #include <errno.h>
@@ -19,7 +19,7 @@ static enum blobseal_status read_stdio(void *ctx, void *buf, size_t len, size_t 
 {
     FILE *file = ctx;
 
-    *nread = fread(buf, 1, len, file); /* 0: the end, which an error must not look like */
+    *nread = fread(buf, 1, len, file); /* 0 bytes mean the end, so an error must be reported as one */
     if (*nread == 0 && ferror(file))
         return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read the input");
     return BLOBSEAL_OK;
@@ -28,8 +28,8 @@ static enum blobseal_status read_stdio(void *ctx, void *buf, size_t len, size_t 
 /* ---- A sequential sink into parts, and a seekable source over them ----------------------------------------------- */
 
 struct parts {
-    unsigned char **part; /* of PART bytes each; a real one would hold names of uploads */
-    uint64_t len;         /* of all of them together                                    */
+    unsigned char **part; /* parts of PART bytes each; a real program would store names of uploads here */
+    uint64_t len;         /* total length of all parts */
 };
 
 static enum blobseal_status add_part(struct parts *p, struct blobseal_error *err)
@@ -44,7 +44,7 @@ static enum blobseal_status add_part(struct parts *p, struct blobseal_error *err
     return BLOBSEAL_OK;
 }
 
-/* Takes all of @buf or fails. The library calls it in order, from one thread at a time. */
+/* Write all of @buf or fail. The library calls this in order, from one thread at a time. */
 static enum blobseal_status write_parts(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
 {
     struct parts *p = ctx;
@@ -67,7 +67,10 @@ static enum blobseal_status write_parts(void *ctx, const void *buf, size_t len, 
     return BLOBSEAL_OK;
 }
 
-/* May deliver less than @len, here the rest of one part. Many threads may call it at once: it changes nothing. */
+/*
+ * Read at most @len bytes, here up to the end of a part. Many threads may call this at once, because it changes
+ * nothing.
+ */
 static enum blobseal_status pread_parts(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
                                         struct blobseal_error *err)
 {

@@ -16,7 +16,7 @@ struct Closer {
 using Kek = std::unique_ptr<blobseal_kek, Closer>;
 using Reader = std::unique_ptr<blobseal_reader, Closer>;
 
-// No exception may pass through the library: callbacks answer a status, and what the library answers is thrown here.
+// No exception may pass through the library, so callbacks return a status. A status that the library returns is thrown.
 void check(blobseal_status status, const blobseal_error &err)
 {
     if (status != BLOBSEAL_OK)

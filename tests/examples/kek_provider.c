@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A KEK provider of one's own, for keys that never leave a vault: kek_provider
+ * A KEK provider of your own, for keys that never leave a vault: kek_provider
  *
- * The provider knows references of the form vault:NAME and a vault only by the two functions below; a real one would
- * send requests there. This vault lives in memory, has one RSA key a name, and can be down or forbid. Answers to the
- * library:
+ * The provider accepts references of the form vault:NAME, and uses the vault only through the two functions in struct
+ * vault; real ones would send requests. This vault is in memory, has one RSA key for each name, and can be unavailable
+ * or deny requests. The provider returns to the library:
  *
- *   NOT_MINE       the recipient is for another key; asked before the vault is, so that no request is wasted on it
+ *   NOT_MINE       the recipient is for another key; checked first, so that no request to the vault is wasted
  *   UNAVAILABLE    the vault is down: trying again later may help
  *   DENIED         the vault refuses: trying again does not help
- *   AUTH           it does not unwrap, and nothing is said about why
+ *   AUTH           unwrapping failed, and no reason is given
  */
 #include <blobseal_provider.h>
 #include <openssl/evp.h>
@@ -27,7 +27,7 @@ struct vault {
     enum answer (*unwrap)(struct vault *vault, const char *name, unsigned char *out, const unsigned char *in,
                           size_t len);
     EVP_PKEY *keys[2]; /* of "team-a" and "team-b" */
-    enum answer mood;  /* what it answers to all requests, or DONE */
+    enum answer mood;  /* the result of all requests, or DONE to process them */
 };
 
 static enum answer use_key(struct vault *v, const char *name, int wrap, unsigned char *out, size_t cap,
@@ -52,7 +52,7 @@ static enum answer vault_wrap(struct vault *v, const char *name, unsigned char *
 static enum answer vault_unwrap(struct vault *v, const char *name, unsigned char *out, const unsigned char *in,
                                 size_t len)
 {
-    unsigned char plain[256]; /* OpenSSL wants room for the whole modulus */
+    unsigned char plain[256]; /* OpenSSL requires room for the whole modulus */
     enum answer a = v->mood != DONE ? v->mood : use_key(v, name, 0, plain, sizeof plain, in, len);
 
     if (a == DONE)
@@ -61,8 +61,10 @@ static enum answer vault_unwrap(struct vault *v, const char *name, unsigned char
     return a;
 }
 
-/* A reference holds text only, so the provider finds its vault here. A program with several makes keys by
- * blobseal_kek_new(). */
+/*
+ * A reference is only text, so the provider finds its vault here. A program with several vaults makes keys with
+ * blobseal_kek_new().
+ */
 static struct vault vault = {.wrap = vault_wrap, .unwrap = vault_unwrap};
 
 /* ---- The provider ------------------------------------------------------------------------------------------------ */

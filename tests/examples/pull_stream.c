@@ -2,8 +2,8 @@
 /*
  * Read a sealed blob from a pipe, a piece at a time: pull_stream KEY.pem < FILE.sealed
  *
- * This one counts lines. The count is printed only when blobseal_reader_read() has answered 0 bytes: until then more of
- * the blob may be missing, or forged, than was read so far.
+ * This program counts lines. It prints the count only after blobseal_reader_read() has returned 0 bytes: until then,
+ * the part of the blob that was not read yet may be missing or forged.
  */
 #include <blobseal.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Seal what a program makes, as it makes it: push_stream KEY.pem FILE.sealed
+ * Seal data while a program produces it: push_stream KEY.pem FILE.sealed
  *
- * This one writes a log of 100,000 lines. The blob is written under another name until it is complete: nobody finds a
- * part of a blob under its name, whatever happens.
+ * This program writes a log of 100,000 lines. The blob is written under another name until it is complete, so that an
+ * incomplete blob never appears under the final name, whatever happens.
  */
 #define _POSIX_C_SOURCE 200809L /* O_CLOEXEC */
 #include <blobseal_provider.h>  /* blobseal_fail() */
@@ -22,7 +22,7 @@ static enum blobseal_status write_log(struct blobseal_writer *writer, struct blo
     for (int i = 1; i <= LINES && st == BLOBSEAL_OK; i++) {
         int len = snprintf(line, sizeof line, "event %d of %d\n", i, LINES);
 
-        st = blobseal_writer_write(writer, line, (size_t)len, err); /* small pieces are gathered */
+        st = blobseal_writer_write(writer, line, (size_t)len, err); /* the library collects small pieces */
     }
     return st == BLOBSEAL_OK ? blobseal_writer_finish(writer, NULL, err) : st;
 }

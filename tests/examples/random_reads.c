@@ -2,8 +2,8 @@
 /*
  * Read one blob at any offset from several threads, as a server of disk images does: random_reads KEY.pem
  *
- * The plaintext is a table of 64-bit numbers, each the square of its place, so that every thread can tell whether it
- * got what it asked for. All threads share one reader; none of them holds a lock while it reads or decrypts.
+ * The plaintext is a table of 64-bit numbers, each the square of its index, so that every thread can check whether it
+ * received what it requested. All threads share one reader, and none of them holds a lock while it reads or decrypts.
  */
 #include <blobseal.h>
 #include <pthread.h>
@@ -12,8 +12,8 @@
 
 #define NUMBERS (1u << 20) /* 8 MiB */
 #define THREADS 4
-#define READS   500  /* of each thread */
-#define MOST    2000 /* numbers in one read */
+#define READS   500  /* reads by each thread */
+#define MOST    2000 /* numbers in one read, at most */
 
 struct client {
     struct blobseal_reader *reader;
@@ -37,7 +37,7 @@ static void *run_client(void *arg)
         size_t count = 1 + next_random(&c->seed) % MOST, same = 0;
 
         if (blobseal_reader_pread(c->reader, numbers, count * 8, first * 8, &got, NULL) != BLOBSEAL_OK)
-            continue; /* a program would look at the error; this one counts what is right */
+            continue; /* a real program would examine the error; this one counts correct reads */
         while (same < count && numbers[same] == (first + same) * (first + same))
             same++;
         c->right += same == count && got == count * 8;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core header and the arithmetic of lengths. The first byte says whether the checksum is made right. */
+/*
+ * The core header and the arithmetic of lengths. The first byte of the input chooses whether the checksum is
+ * recomputed.
+ */
 #include <stdlib.h>
 
 #include "core/format/format.h"
@@ -12,7 +15,7 @@ static void require(bool cond)
         abort();
 }
 
-/* A length of a payload that is possible stands for exactly one plaintext, and the other way round. */
+/* Check that a possible payload length belongs to exactly one plaintext length, and the other way round. */
 static void check_length(const struct bs_core_header *h, uint64_t n)
 {
     uint64_t plain, tail;
@@ -41,7 +44,7 @@ static void check_header(const uint8_t *p, size_t len, uint64_t n)
         return;
     }
     again = h;
-    bs_core_encode(&again); /* nothing in an accepted header is left to chance */
+    bs_core_encode(&again); /* an accepted header has exactly one encoding */
     require(memcmp(again.raw, p, BS_CORE_HEADER_LEN) == 0);
     check_length(&h, n);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything in front of the payload: frame, slots, core header, and the envelopes that are found. The first byte says
- * whether the checksums are made right, and whether the input comes from a file or a pipe or is an envelope alone.
+ * Everything before the payload: frame, slots, core header, and the envelopes that are found. The first byte of the
+ * input chooses whether the checksums are recomputed, and whether the input comes from a file or a pipe or is only an
+ * envelope.
  */
-#include "tests/support/blobs.c" /* fuzz targets are one file each */
+#include "tests/support/blobs.c" /* a fuzz target is a single file */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON reader and the JWE parser, strict and bare. The first byte chooses. */
+/* The JSON reader and the JWE parser, strict and bare. The first byte of the input chooses. */
 #include <stdlib.h>
 
 #include "core/jwe/jwe.h"
@@ -12,7 +12,7 @@ static void require(bool cond)
         abort();
 }
 
-/* Read whatever value comes next. */
+/* Read the next value, whatever its type. */
 static void walk(struct bs_json *j)
 {
     const uint8_t *p = j->p;
@@ -47,7 +47,7 @@ static void read_json(uint8_t *text, size_t len)
     walk(&j);
     if (bs_json_end(&j))
         return;
-    /* A fault sticks. */
+    /* After a fault, every call fails. */
     require(!bs_json_end(&j) && !bs_json_string(&j, &s) && !bs_json_uint(&j, &n) && !bs_json_object(&j) &&
             !bs_json_array(&j) && !bs_json_member(&j, &s) && !bs_json_element(&j));
 }
@@ -70,7 +70,7 @@ static void check_recipient(const struct bs_jwe_recipient *r, bool bare)
     require(r->region == NULL || is_token(r->region, BLOBSEAL_MAX_REGION));
 }
 
-/* Any other member of the protected header is welcome. */
+/* Accept any other member of the protected header. */
 static enum blobseal_status any_member(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err)
 {
     (void)ctx;
@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
     if (len < 1)
         return 0;
-    copy = malloc(len); /* one byte more than the text, but none behind it */
+    copy = malloc(len); /* one byte longer than the text, which is not terminated */
     if (copy == NULL)
         return 0;
     memcpy(copy, data + 1, len - 1);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All of opening, with a key that the target knows. Whatever the input, the answer is one of the documented ones, and
- * plaintext comes out only where the core is, byte for byte, one of the known ones: nobody can make another without the
+ * All of opening, with a key that the target knows. Whatever the input, the status is one of the documented ones, and
+ * plaintext is released only if the core is byte for byte one of the known cores: nobody can make another without the
  * data key. The first byte of the input:
  *
- *   bits 0, 1   0: the rest is a blob. 1: the rest is a list of edits of a known blob. 2: the rest is what a sealer
- * writes into an envelope: length of the protected header (u16), header, content. 3: an envelope that is named
- *               explicitly, for a known core
- *   bit 2       make the checksums right again
- *   bit 3       from a pipe
- *   bit 4       read at offsets, too
- *   bits 6, 7   which known blob
+ *   bits 0, 1   0: the rest is a blob.
+ *               1: the rest is a list of edits of a known blob.
+ *               2: the rest is what a sealer writes into an envelope: length of the protected header (u16), header,
+ *                  content.
+ *               3: the rest is an envelope that is passed explicitly, for a known core.
+ *   bit 2       recompute the checksums
+ *   bit 3       read from a pipe
+ *   bit 4       also read at offsets
+ *   bits 6, 7   the number of the known blob
  */
 #include "tests/fuzz/known.h"
-#include "tests/support/blobs.c" /* fuzz targets are one file each */
+#include "tests/support/blobs.c" /* a fuzz target is a single file */
 #include "tests/support/envelopes.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -39,7 +41,7 @@ static void start(void)
         known_make(&known[i], i, kek);
 }
 
-/* The known blob that has this core, or NULL. */
+/* Return the known blob that has this core, or NULL. */
 static const struct known *known_core(const uint8_t *blob, size_t len)
 {
     size_t at = core_offset_of(blob, len);
@@ -80,7 +82,7 @@ static enum blobseal_status open_blob(const uint8_t *blob, size_t len, const str
     return st;
 }
 
-/* Read some ranges that the bytes of the blob itself choose. */
+/* Read some ranges that are chosen by the bytes of the blob. */
 static void read_at_offsets(const uint8_t *blob, size_t len)
 {
     uint64_t seed = bs_xxh3(0, blob, len);
@@ -105,8 +107,9 @@ static void read_at_offsets(const uint8_t *blob, size_t len)
 }
 
 /*
- * Edits of 4 bytes and more: position (u24), then a kind: below 128 a byte to XOR with, otherwise 128: cut there, 129:
- * insert, 130: delete, 131: copy 64 bytes from the position that follows, anything else: set to zero.
+ * Apply edits of at least 4 bytes each: a position (u24), then the kind. Below 128 the kind is a byte to XOR with; 128
+ * truncates at the position, 129 inserts, 130 deletes, 131 copies 64 bytes from the position that follows, and any
+ * other value sets to zero.
  */
 static uint8_t *edit(const struct known *k, const uint8_t *p, size_t len, size_t *out_len)
 {
@@ -136,7 +139,7 @@ static uint8_t *edit(const struct known *k, const uint8_t *p, size_t len, size_t
     return blob;
 }
 
-/* An envelope that was sealed by the book around whatever header and content are given. */
+/* Open an envelope that is sealed correctly around an arbitrary header and content. */
 static void open_content(const struct known *k, const uint8_t *p, size_t len)
 {
     uint8_t wrapped[256];
@@ -158,7 +161,7 @@ static void open_content(const struct known *k, const uint8_t *p, size_t len)
                 st = open_envelope(&e, &k->r.core, &kek, 1, &keys, NULL);
             bs_envelope_clear(&e);
             require(is_defined(st) && st != BLOBSEAL_E_DAMAGED && st != BLOBSEAL_E_NO_KEY);
-            /* `rcpt` names the wrapped key, so the header must have been made for it. */
+            /* `rcpt` identifies the wrapped key, so an accepted header must have been made for it. */
             require(st == BLOBSEAL_OK ? memcmp(&keys, &k->r.keys, sizeof keys) == 0
                                       : bs_all_zero((const uint8_t *)&keys, sizeof keys));
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Key files: whatever stands in one, opening it answers with a key that works, or with one of the documented errors. */
+/* Key files: whatever a file contains, opening it yields a key that works or one of the documented errors. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static void require(bool cond)
         abort();
 }
 
-/* The count of iterations in a key file can ask for hours: the target goes up to the question for the passphrase. */
+/* Refuse to provide a passphrase: the iteration count in a key file can require hours, so the target stops here. */
 static enum blobseal_status no_passphrase(void *ctx, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
     (void)ctx;
@@ -26,7 +26,7 @@ static enum blobseal_status no_passphrase(void *ctx, char *buf, size_t cap, size
     return blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "asked for a passphrase");
 }
 
-/* One file for the whole process, which only its owner can read. */
+/* Write @data to the only file of this process, which only its owner can read. Return its path. */
 static const char *key_file(const uint8_t *data, size_t len)
 {
     static char by_descriptor[32];
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
         require(info->wrapped_len == 256 || info->wrapped_len == 384 || info->wrapped_len == 512);
         require(strlen(info->kid) == strlen("urn:ietf:params:oauth:jwk-thumbprint:sha-256:") + 43);
-        st = bs_kek_wrap(kek, wrapped, &secret, &err); /* a modulus that is no product of primes can make it fail */
+        st = bs_kek_wrap(kek, wrapped, &secret, &err); /* can fail if the modulus is not a product of primes */
         require(st == BLOBSEAL_OK || st == BLOBSEAL_E_INTERNAL);
     } else {
         require(err.status == st && err.text[0] != '\0');

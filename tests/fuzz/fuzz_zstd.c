@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Zstd content that somebody who may seal made up: the same bytes as from a file and as from a pipe. Both take it or
- * both refuse it, what comes out is the same, and never more than the frames say. The first byte of the input:
+ * Zstd content made by an attacker who may seal: the same bytes are read as from a file and as from a pipe. Both ways
+ * accept the content or both refuse it, the output is the same, and it is never longer than the frames claim. The first
+ * byte of the input:
  *
- *   bit 0       put a seek table behind the frames that are there, so that the fuzzer need not find out how
- *   bits 1..    pieces in which the decoder gets it: 1 byte, 2 bytes, ... or all at once
+ *   bit 0       append a seek table to the existing frames, so that the fuzzer need not find out how to make one
+ *   bits 1..    size of the pieces that the decoder receives: 1 byte, 2 bytes, ... or everything at once
  */
 #include <stdlib.h>
 
-#include "tests/support/blobs.c" /* fuzz targets are one file each */
+#include "tests/support/blobs.c" /* a fuzz target is a single file */
 #include "tests/support/stored.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -21,7 +22,10 @@ static void require(bool cond)
         give_up("the fuzz target found something");
 }
 
-/* The frames at the start of @b, as far as they can be followed, and a table that says what they say. */
+/*
+ * Append a seek table for the frames at the start of @b, as far as they can be parsed, with the lengths that they
+ * claim.
+ */
 static void add_table(struct stored *b)
 {
     struct stored_entry entries[MAX_FRAMES];
@@ -48,7 +52,7 @@ static bool is_defined(enum blobseal_status st)
     return st == BLOBSEAL_OK || st == BLOBSEAL_E_FORMAT || st == BLOBSEAL_E_POLICY;
 }
 
-/* In order; the sum of what came out lands in @sum. */
+/* Decode in order. *@sum receives a checksum of the output. */
 static enum blobseal_status decode(const struct stored *b, size_t piece, uint64_t *total, uint64_t *sum)
 {
     struct bs_decoder *d = bs_decoder_new(MAX_FRAMES);
@@ -75,7 +79,7 @@ static enum blobseal_status decode(const struct stored *b, size_t piece, uint64_
     return st;
 }
 
-/* By the table, as a reader of a file does it. */
+/* Decode with the seek table, as a reader of a file does. */
 static enum blobseal_status open_by_table(const struct stored *b, uint64_t *total, uint64_t *sum)
 {
     struct bs_seek_table t = {0};

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The blobs that fuzz_open.c knows, made from seeds: what it accepts must be one of them. make_corpus.c writes them
- * out. */
+/* The known blobs of fuzz_open.c, made from seeds: it accepts no others. make_corpus.c writes them to files. */
 #ifndef TESTS_FUZZ_KNOWN_H
 #define TESTS_FUZZ_KNOWN_H
 
@@ -27,7 +26,7 @@ struct known {
     char *envelope;
 };
 
-/* All but the envelope is the same in every process. */
+/* Everything but the envelope is the same in every process. */
 static void known_make(struct known *k, unsigned index, struct blobseal_kek *kek)
 {
     const struct known_kind *kind = &known_kinds[index];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes the first inputs of the fuzz targets, from which the fuzzers went on: make_corpus FOLDER makes
- * FOLDER/TARGET/seed-*. Not part of the build. With the library in build/dev:
+ * Write the first inputs of the fuzz targets, with which the fuzzers started: make_corpus FOLDER makes
+ * FOLDER/TARGET/seed-*. It is not part of the build. To compile it with the library in build/dev:
  *
  *   cc -std=c17 -D_POSIX_C_SOURCE=200809L -Icore/include -Icore -Ikek -Isimd -Itests/support tests/fuzz/make_corpus.c \
  *      tests/support/blobs.c build/dev/libblobseal.a -lcrypto -lxxhash -lpthread -o /tmp/make_corpus
@@ -88,7 +88,7 @@ static void json_texts(void)
         seed_text("jwe", 2, texts[i]);
 }
 
-/* One envelope as it is, and with one thing in its text replaced. */
+/* Write one envelope unchanged, and with one replacement in its text. */
 static void jwe_texts(const char *text)
 {
     static const char *const edits[][2] = {
@@ -124,7 +124,7 @@ static void jwe_texts(const char *text)
     }
 }
 
-/* A JWE as other libraries write it: the algorithm in the protected header. */
+/* Write a JWE as other libraries do, with the algorithm in the protected header. */
 static void bare_jwe(void)
 {
     static const char head[] = "{\"alg\":\"RSA-OAEP-256\",\"enc\":\"A256GCM\"}";
@@ -160,7 +160,7 @@ static void blobs(const struct known *k, unsigned index)
     seed_text("open", which | 3, k->envelope);
 }
 
-/* Header and content of an envelope that opens, and of some that must not. */
+/* Write header and content of an envelope that opens, and of some that must not. */
 static void contents(const struct known *k, unsigned index)
 {
     static const char *const metas[] = {"", ",\"meta\":{}",

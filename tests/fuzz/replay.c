@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs every file of the folders given through a fuzz target, so that what a fuzzer once found is a test in every
- * build. A folder that is missing or empty is a failure: it would otherwise pass for ever.
+ * Run every file of the given folders through a fuzz target, so that past findings of the fuzzers are tested in every
+ * build. A missing or empty folder is a failure, because the test would otherwise always pass.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-/* Run one file. False: it cannot be read. */
+/* Run one file. Return 0 if it cannot be read, otherwise 1. */
 static int replay(const char *path)
 {
     FILE *f = fopen(path, "rb");
@@ -22,7 +22,7 @@ static int replay(const char *path)
 
     if (f == NULL || fstat(fileno(f), &info) != 0)
         goto out;
-    data = malloc((size_t)info.st_size + (info.st_size == 0 ? 1 : 0)); /* exact, so that a read behind it is seen */
+    data = malloc((size_t)info.st_size + (info.st_size == 0 ? 1 : 0)); /* exact, so that reads beyond it are detected */
     if (data == NULL || fread(data, 1, (size_t)info.st_size, f) != (size_t)info.st_size)
         goto out;
     (void)LLVMFuzzerTestOneInput(data, (size_t)info.st_size);
@@ -36,7 +36,7 @@ out:
     return ok;
 }
 
-/* Run all files of a folder; their number, or -1. */
+/* Run all files of a folder. Return their number, or -1. */
 static int replay_folder(const char *folder)
 {
     DIR *dir = opendir(folder);

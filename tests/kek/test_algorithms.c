@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of key algorithms: names that match exactly, and the lengths of what they wrap. */
+/* The table of key algorithms: names that match exactly, and the lengths of their wrapped keys. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ Test(algorithms, a_name_matches_exactly)
     };
 
     for (size_t i = 0; i < COUNT(names); i++) {
-        struct vec_bytes exact = vec_copy(names[i].name, strlen(names[i].name)); /* without a zero byte after it */
+        struct vec_bytes exact = vec_copy(names[i].name, strlen(names[i].name)); /* not followed by a zero byte */
         const struct bs_key_algorithm *alg = bs_key_algorithm((const char *)exact.p, exact.len);
 
         cr_expect_eq(alg != NULL, names[i].known, "%s", names[i].name);
@@ -44,7 +44,7 @@ Test(algorithms, wraps_to_the_length_of_an_allowed_modulus)
     }
 }
 
-/* A table entry may have fewer lengths: the zeros after them are none. */
+/* A table entry may have fewer lengths than there is room for: the zeros in the rest are not lengths. */
 Test(algorithms, zero_is_no_length)
 {
     const struct bs_key_algorithm one = {"one", {40}};

@@ -27,7 +27,7 @@ static enum blobseal_status say(void *ctx, char *buf, size_t cap, size_t *len, s
     return BLOBSEAL_OK;
 }
 
-/* Open a generated text; NULL if it is refused for its passphrase. */
+/* Open a generated text. Return NULL if it is refused because of its passphrase. */
 static struct blobseal_kek *open_pem(const char *pem, unsigned mode, const char *passphrase)
 {
     const struct blobseal_kek_options options = {.size = sizeof options,
@@ -80,7 +80,7 @@ static bool is_clear(const struct blobseal_keypair *pair)
 Test(keygen, makes_keys_that_open_and_differ)
 {
     static const unsigned sizes[] = {2048, 2048, 3072, 4096};
-    const size_t n = tier_has_all() ? 4 : 3; /* a key of 4096 bits takes seconds */
+    const size_t n = tier_has_all() ? 4 : 3; /* generating a key of 4096 bits takes seconds */
     struct blobseal_keypair pairs[4];
 
     for (size_t i = 0; i < n; i++) {
@@ -100,7 +100,7 @@ Test(keygen, makes_keys_that_open_and_differ)
     }
 }
 
-/* The parameters of PBES2 as they stand in the file. */
+/* The parameters of PBES2 as stored in the file. */
 static void check_encryption(const char *pem)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);

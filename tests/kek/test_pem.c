@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys in PEM files: which kinds there are, and that they wrap and unwrap. Files and refusals: test_pem_files.c. */
+/*
+ * Keys in PEM files: which kinds exist, and that they wrap and unwrap. Files and refusals are tested in
+ * test_pem_files.c.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,7 +57,7 @@ static char *pkcs1_public(EVP_PKEY *key)
     return text_of(bio);
 }
 
-/* A certificate that nobody should trust: expired, signed by itself. It only carries the key. */
+/* Return a certificate that must not be trusted: it is expired and self-signed. It only carries the key. */
 static char *certificate(EVP_PKEY *key, const char *name)
 {
     X509 *cert = X509_new();
@@ -91,7 +94,7 @@ static enum blobseal_status open_text(struct blobseal_kek **kek, const char *tex
     return st;
 }
 
-/* Open what must open, and free the text. */
+/* Open a text that must open, and free it. */
 static struct blobseal_kek *open_good(char *text, unsigned mode, enum blobseal_oaep oaep)
 {
     const struct blobseal_kek_options options = {.size = sizeof options, .oaep = oaep};
@@ -105,7 +108,7 @@ static struct blobseal_kek *open_good(char *text, unsigned mode, enum blobseal_o
 
 static const struct blobseal_secret32 secret = {{'s', 'e', 'c', 'r', 'e', 't'}};
 
-/* Whether what @by wraps is what @from unwraps, under the algorithm that @by names. */
+/* Return the result of unwrapping with @from what @by has wrapped, with the algorithm of @by. */
 static enum blobseal_status carry(struct blobseal_kek *by, struct blobseal_kek *from)
 {
     struct vec_bytes wrapped = vec_copy(NULL, bs_kek_info(by)->wrapped_len);
@@ -166,7 +169,7 @@ Test(pem, wraps_and_unwraps_with_every_size_and_hash)
             cr_assert_eq(bs_kek_info(public[h])->wrapped_len, sizes[s] / 8);
         }
         for (int h = 0; h < 2; h++)
-            for (int from = 0; from < 2; from++) /* unwrapping follows the recipient, not the option */
+            for (int from = 0; from < 2; from++) /* the recipient decides, not the option */
                 cr_assert_eq(carry(public[h], private[from]), BLOBSEAL_OK, "%u, %d from %d", sizes[s], h, from);
         for (int h = 0; h < 2; h++) {
             blobseal_kek_close(private[h]);
@@ -255,7 +258,7 @@ Test(pem, what_does_not_unwrap_says_nothing_more)
     pair_end(&p);
 }
 
-/* Wrap @len bytes with OpenSSL alone. */
+/* Wrap @len bytes with OpenSSL only. */
 static void wrap_bytes(struct pair *p, size_t len)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(p->key, NULL);
@@ -395,7 +398,7 @@ Test(pem, a_key_that_is_not_encrypted_asks_nothing)
     EVP_PKEY_free(key);
 }
 
-/* MD5 and one round: what "Proc-Type: 4,ENCRYPTED" means. */
+/* a key derived with MD5 and one iteration, as "Proc-Type: 4,ENCRYPTED" implies */
 Test(pem, openssls_old_encryption_is_refused_with_the_way_out)
 {
     EVP_PKEY *key = vec_rsa_key(2048);
@@ -410,7 +413,7 @@ Test(pem, openssls_old_encryption_is_refused_with_the_way_out)
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-/* A caller that was compiled against an older header has a shorter struct, followed by anything. */
+/* A caller that was compiled with an older header has a shorter struct, followed by arbitrary bytes. */
 Test(pem, options_of_an_older_caller_are_read_to_their_size)
 {
     struct blobseal_kek_options options = {.size = offsetof(struct blobseal_kek_options, oaep),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Key files that must be refused, their modes, and how references name them. */
+/* Key files that must be refused, their file modes, and how references name them. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static enum blobseal_status open_text(const char *text, unsigned mode)
     return open_pem_bytes(text, strlen(text), mode, &err);
 }
 
-/* A PEM text of one block. */
+/* Return a PEM text with one block. */
 static char *block(const char *name, const uint8_t *der, size_t len)
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -65,7 +65,7 @@ static char *block(const char *name, const uint8_t *der, size_t len)
     return text;
 }
 
-/* The texts that most tests start from. */
+/* The texts on which most tests are based. */
 struct texts {
     char *private, *public;
 };
@@ -87,7 +87,7 @@ static void texts_end(struct texts *t)
 
 /* ---- Modes ------------------------------------------------------------------------------------------------------- */
 
-/* For root as well: these tests may run as root, who can read everything. */
+/* This also applies to root, who can read everything: these tests may run as root. */
 Test(pem_files, a_private_key_is_its_owners_alone)
 {
     static const unsigned bad[] = {0640, 0604, 0644, 0660, 0606, 0666, 0620, 0602, 0610, 0601, 0440, 0404, 0777, 0750};
@@ -177,7 +177,7 @@ Test(pem_files, keys_that_are_not_rsa_are_told_so)
     EVP_PKEY *keys[] = {EVP_EC_gen("P-256"),  EVP_EC_gen("P-384"),       generate("ED25519", 0), generate("X25519", 0),
                         generate("ED448", 0), generate("RSA-PSS", 2048), generate("RSA", 1024),  generate("RSA", 2056)};
 
-    check_not_rsa(traditional(keys[0]), 0600); /* EC PRIVATE KEY */
+    check_not_rsa(traditional(keys[0]), 0600); /* with the label EC PRIVATE KEY */
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         check_not_rsa(vec_private_pem(keys[i]), 0600);
         check_not_rsa(vec_public_pem(keys[i]), 0644);
@@ -254,7 +254,7 @@ Test(pem_files, a_large_file_is_not_read_to_its_end)
     cr_assert_eq(open_ref("/dev/zero", &err), BLOBSEAL_E_CONFIG);
 }
 
-/* ---- What stands around the key ---------------------------------------------------------------------------------- */
+/* ---- Text around the key ----------------------------------------------------------------------------------------- */
 
 static enum blobseal_status open_joined(const char *a, const char *b, bool *can_unwrap)
 {
@@ -314,7 +314,7 @@ Test(pem_files, the_first_private_key_counts)
     texts_end(&t);
 }
 
-/* A certificate that comes first must not hide that the file has a private key, which others could read. */
+/* If a certificate comes first, the file is still found to contain a private key, which others could read. */
 Test(pem_files, a_private_key_after_a_public_one_may_not_be_readable)
 {
     struct texts t = texts_start();
@@ -353,7 +353,7 @@ Test(pem_files, no_truncated_file_is_a_key)
         struct blobseal_error err;
         size_t len = strlen(all[i]);
 
-        /* The last line is whole without its end, and OpenSSL takes it without some of its dashes. */
+        /* The last line is complete even without its newline, and OpenSSL accepts it without some of its dashes. */
         for (size_t cut = 0; cut + 6 < len; cut++)
             cr_assert_eq(open_pem_bytes(all[i], cut, 0600, &err), BLOBSEAL_E_CONFIG, "truncated at %zu", cut);
         cr_assert_eq(open_pem_bytes(all[i], len - 1, 0600, &err), BLOBSEAL_OK);
@@ -389,7 +389,7 @@ Test(pem_files, no_truncated_der_is_a_key)
     EVP_PKEY_free(key);
 }
 
-/* Whatever stands there: a key or a clean refusal. */
+/* Any change results in a key or in a refusal with a documented error. */
 Test(pem_files, changed_der_is_a_key_or_refused)
 {
     static const char *const names[] = {"PRIVATE KEY", "PUBLIC KEY", "CERTIFICATE", "ENCRYPTED PRIVATE KEY"};
@@ -425,7 +425,7 @@ Test(pem_files, file_scheme_and_plain_path_are_the_same)
     (void)snprintf(ref, sizeof ref, "file:%s", path);
     cr_assert_eq(open_ref(ref, &err), BLOBSEAL_OK);
     cr_assert_eq(open_ref(path, &err), BLOBSEAL_OK);
-    /* What has no known scheme is a path, colons or not. */
+    /* A reference without a known scheme is a path, even if it contains colons. */
     (void)snprintf(odd, sizeof odd, "%s:with:colons", path);
     cr_assert_eq(rename(path, odd), 0);
     cr_assert_eq(open_ref(odd, &err), BLOBSEAL_OK);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a reference to a provider, and the life of a KEK. */
+/* From a reference to a provider, and the lifetime of a KEK. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 SUITE(registry);
 
-/* ---- A provider that keeps a diary ------------------------------------------------------------------------------- */
+/* ---- A provider that records its calls --------------------------------------------------------------------------- */
 
 static struct {
     unsigned opened, closed, wrapped, unwrapped;
@@ -278,7 +278,7 @@ Test(registry, schemes_are_lower_case_words)
     }
 }
 
-/* ---- The life of a KEK ------------------------------------------------------------------------------------------- */
+/* ---- The lifetime of a KEK --------------------------------------------------------------------------------------- */
 
 Test(registry, a_state_is_closed_exactly_once)
 {
@@ -287,7 +287,7 @@ Test(registry, a_state_is_closed_exactly_once)
     struct blobseal_kek *kek;
 
     cr_assert_eq(blobseal_kek_open(&kek, r, "diary:x", NULL, NULL), BLOBSEAL_OK);
-    blobseal_registry_free(r); /* before its KEK */
+    blobseal_registry_free(r); /* freed before its KEK */
     cr_assert_str_eq(blobseal_kek_kid(kek), "a-key");
     cr_assert(blobseal_kek_can_unwrap(kek));
     cr_assert_eq(diary.closed, 0);
@@ -346,7 +346,7 @@ Test(registry, so_has_a_failed_wrap_without_a_word)
     blobseal_kek_close(kek);
 }
 
-/* An envelope could not name such a key, or the writer would overrun its buffer. */
+/* Such a key could not be named in an envelope, or would make the writer overrun its buffer. */
 Test(registry, impossible_keys_are_refused)
 {
     static char longest[BLOBSEAL_MAX_KID + 1], too_long[BLOBSEAL_MAX_KID + 2];
@@ -444,12 +444,12 @@ Test(registry, a_provider_always_gets_whole_options)
     cr_assert(diary.options.passphrase == no_passphrase && diary.options.passphrase_ctx == &the_state &&
               diary.options.oaep == BLOBSEAL_OAEP_SHA1);
     blobseal_kek_close(kek);
-    part.size = offsetof(struct blobseal_kek_options, passphrase_ctx); /* of an older caller */
+    part.size = offsetof(struct blobseal_kek_options, passphrase_ctx); /* the struct of an older caller */
     cr_assert_eq(blobseal_kek_open(&kek, r, "diary:x", &part, NULL), BLOBSEAL_OK);
     cr_assert(diary.options.passphrase == no_passphrase && diary.options.passphrase_ctx == NULL &&
               diary.options.oaep == BLOBSEAL_OAEP_SHA256);
     blobseal_kek_close(kek);
-    newer.known.size = sizeof newer; /* of a newer caller */
+    newer.known.size = sizeof newer; /* the struct of a newer caller */
     cr_assert_eq(blobseal_kek_open(&kek, r, "diary:x", &newer.known, NULL), BLOBSEAL_E_ARG, "what is not known here");
     newer.unknown = 0;
     cr_assert_eq(blobseal_kek_open(&kek, r, "diary:x", &newer.known, NULL), BLOBSEAL_OK);
@@ -458,7 +458,9 @@ Test(registry, a_provider_always_gets_whole_options)
     blobseal_registry_free(r);
 }
 
-/* What a provider sees is this version's struct, whatever size the caller's had: `size` must not promise more or less.
+/*
+ * A provider receives the struct of this version, whatever the size of the caller's struct. `size` must be exactly that
+ * of this version.
  */
 Test(registry, the_size_of_options_is_that_of_this_version)
 {

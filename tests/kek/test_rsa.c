@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RSA keys: which are allowed, their key ids, and RSAES-OAEP against test vectors. */
+/* RSA keys: which keys are allowed, their key ids, and RSAES-OAEP against test vectors. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ SUITE(rsa);
 
 /* ---- Wycheproof -------------------------------------------------------------------------------------------------- */
 
-enum { OAEP_256, OAEP_1, MIXED }; /* what a group's pair of hashes is for JOSE */
+enum { OAEP_256, OAEP_1, MIXED }; /* the JOSE algorithm that belongs to the two hashes of a group */
 
 struct totals {
     unsigned cases, opened, labelled, invalid, mixed, refused_size;
@@ -31,7 +31,10 @@ static int kind_of(const json_t *group)
     return strcmp(sha, "SHA-1") == 0 && strcmp(mgf, "SHA-1") == 0 ? OAEP_1 : MIXED;
 }
 
-/* Unwrap one case; true if it yields exactly the message. Any other outcome must be a clean failure. */
+/*
+ * Unwrap one case. Return true if the result is exactly the message. Any other outcome must be a failure without
+ * output.
+ */
 static bool unwraps(EVP_PKEY *key, enum blobseal_oaep oaep, const json_t *test)
 {
     struct vec_bytes ct = vec_member(test, "ct"), msg = vec_member(test, "msg"), out = vec_copy(NULL, 512);
@@ -84,7 +87,7 @@ static void check_group(const json_t *group, struct totals *t)
     {
         if (accepted) {
             check_case(key, kind_of(group), test, t);
-        } else { /* such a key gets no further than bs_rsa_check() */
+        } else { /* bs_rsa_check() refuses such a key, so nothing is unwrapped */
             t->cases++;
             t->refused_size++;
         }
@@ -131,7 +134,9 @@ Test(rsa, oaep_agrees_with_wycheproof)
     cr_assert_eq(t.invalid, 19);
 }
 
-/* SHA-256 with MGF1 over SHA-1 is what some libraries make of "OAEP with SHA-256". It is neither of JOSE's two. */
+/*
+ * Some libraries use SHA-256 with MGF1 over SHA-1 for "OAEP with SHA-256". It is neither of the two algorithms of JOSE.
+ */
 Test(rsa, mixed_hashes_are_never_accepted)
 {
     static const struct {
@@ -159,12 +164,12 @@ Test(rsa, other_sizes_and_hashes_are_refused)
     cr_assert_eq(t.cases, 395);
     cr_assert_eq(t.refused_size, 185); /* 1024, 1536, 2688, 3104, 4032 and 8192 bits */
     cr_assert_eq(t.mixed, 192);
-    cr_assert_eq(t.opened, 18); /* three for each size and each of the two pairs of hashes */
+    cr_assert_eq(t.opened, 18); /* three groups for each size and each of the two pairs of hashes */
 }
 
 /* ---- Wrapping ---------------------------------------------------------------------------------------------------- */
 
-/* Decrypt with OpenSSL alone. */
+/* Decrypt with OpenSSL only. */
 static bool openssl_opens(EVP_PKEY *key, const EVP_MD *md, const uint8_t *in, size_t len, uint8_t *out, size_t *n)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
@@ -299,7 +304,7 @@ Test(rsa, keys_that_are_not_rsa_are_refused)
     check_refused(generate("X25519", 0, 0), "RSA");
 }
 
-/* An RSA-PSS key says that it is for signatures only. */
+/* An RSA-PSS key is restricted to signatures. */
 Test(rsa, rsa_pss_keys_are_refused)
 {
     check_refused(generate("RSA-PSS", 2048, 0), "RSA-PSS");
@@ -312,7 +317,7 @@ Test(rsa, sizes_other_than_2048_3072_4096_are_refused)
     check_refused(generate("RSA", 2056, 0), "2056 bits");
 }
 
-/* A public key with the modulus of a good one and another exponent. */
+/* Return a public key with the modulus of a valid key and another exponent. */
 static EVP_PKEY *with_exponent(const char *e)
 {
     EVP_PKEY *good = vec_rsa_key(2048), *key;
@@ -357,7 +362,7 @@ Test(rsa, unsafe_exponents_are_refused)
 
 Test(rsa, kid_is_the_thumbprint_of_rfc_7638)
 {
-    /* Section 3.1 of RFC 7638; the URI is that of RFC 9278 section 3. */
+    /* The example of RFC 7638 section 3.1; the form of the URI is defined in RFC 9278 section 3. */
     json_t *jwk = json_pack(
         "{ssss}", "e", "AQAB", "n",
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZ"

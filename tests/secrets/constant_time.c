@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs under valgrind. Memcheck follows undefined bytes through every instruction and reports a branch or an address
- * that depends on one. Here secrets are marked as undefined, so that it reports what depends on them, in the very
- * objects that are shipped.
+ * This program runs under valgrind. Memcheck follows undefined bytes through every instruction and reports each branch
+ * and each address that depends on one. The program marks secrets as undefined, so that memcheck reports branches and
+ * addresses that depend on secrets, in the same object files that are shipped.
  *
- * Whether a message is genuine is public, and code branches on it: one report for each tag that is compared, no more.
- * What a function returns is public as well, and made defined before this program looks at it. Functions that leak come
- * first, and have to be found. Where a report comes from is in the output of valgrind.
+ * Whether a message is authentic is public, and the code branches on it: exactly one report is allowed for each tag
+ * that is compared. A value that a function returns is public as well, and is marked as defined before this program
+ * examines it. Functions that leak on purpose run first, and must be reported. The output of valgrind shows where each
+ * report comes from.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static void must(bool ok, const char *what, const char *name)
     passed += ok;
 }
 
-/* What valgrind has reported since @before must be as many verdicts as were made. */
+/* Expect exactly @verdicts new reports of valgrind since @before. */
 static void expect_reports(unsigned before, unsigned verdicts, const char *what, const char *name)
 {
     unsigned n = (unsigned)VALGRIND_COUNT_ERRORS - before;
@@ -61,7 +62,7 @@ static void fill(uint8_t *p, size_t len, unsigned seed)
         p[i] = (uint8_t)((i + seed) * 167 >> 3);
 }
 
-/* ---- Functions that leak, to see that they are found ------------------------------------------------------------- */
+/* ---- Functions that leak, to check that leaks are found ---------------------------------------------------------- */
 
 static __attribute__((noinline)) bool leaky_equal(const volatile uint8_t *a, const volatile uint8_t *b, size_t len)
 {
@@ -76,7 +77,7 @@ static __attribute__((noinline)) unsigned leaky_lookup(const volatile uint8_t *t
     return table[*index];
 }
 
-/* A verdict is one report. What leaks makes more, or one where there is no verdict. */
+/* Expect a leak. A verdict causes one report; a leak causes more, or a report without a verdict. */
 static void expect_leak(unsigned before, unsigned verdicts, const char *what)
 {
     bool found = (unsigned)VALGRIND_COUNT_ERRORS - before > verdicts;
@@ -115,7 +116,7 @@ struct trial {
     uint8_t sealed[MOST_SEALED], expected[MOST_SEALED];
 };
 
-/* What is right, with nothing that is secret. */
+/* Check the results, without marking anything as secret. */
 static void prepare(struct trial *t, const uint8_t *raw)
 {
     struct bs_gcm_key key = {.impl = bs_gcm_pick(0)};
@@ -138,7 +139,7 @@ static void seal(struct trial *t)
     must(ok && memcmp(t->sealed, t->expected, bs_gcm_sealed_len(&t->run)) == 0, "seal", t->impl->name);
 }
 
-/* Open what was sealed, with the tag of message @bad changed if there is one; @back is where to. */
+/* Open what was sealed into @back, with the tag of message @bad changed if there is one. */
 static void open_run(struct trial *t, const char *what, uint8_t *back, const uint8_t *sealed, size_t bad)
 {
     size_t verdicts = bad < t->run.num ? bad + 1 : t->run.num;
@@ -225,7 +226,7 @@ static void check_equal(void)
     }
 }
 
-/* Lengths with every rest. That a text is base64url is public. */
+/* Test lengths with every remainder. That a text is base64url is public. */
 static void check_base64url(void)
 {
     for (size_t len = 30; len < 33; len++) {
@@ -248,9 +249,9 @@ static void check_base64url(void)
 }
 
 /*
- * Writing is clean. Reading branches on every character, as JSON has it: quote, backslash, control, the length of
- * UTF-8. Each branch goes the same way for all 64 characters of base64url, so that every key makes as many reports as
- * any other.
+ * Writing has no reports. Reading branches on every character, as JSON requires: quote, backslash, control character,
+ * length of a UTF-8 sequence. Each branch goes the same way for all 64 characters of base64url, so every key causes the
+ * same number of reports.
  */
 static void check_jwk(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU features: what CPUID says, and what the system takes away from it. */
+/* CPU features: what CPUID reports, and which features the operating system does not allow. */
 #include <string.h>
 
 #include "simd/simd.h"
@@ -10,7 +10,7 @@ SUITE(cpu);
 #define AVX_STATE    0x07u
 #define AVX512_STATE 0xE7u
 
-/* A CPU that has all, and a system that lets programs use it. */
+/* A CPU that has every feature, and an operating system that allows all of them. */
 static const struct bs_cpu_words all = {.leaf1_ecx = ~0U, .leaf7_ebx = ~0U, .leaf7_ecx = ~0U, .xcr0 = AVX512_STATE};
 
 #define EVERYTHING ((uint32_t)BS_CPU_WIDE * 2 - 1)
@@ -53,7 +53,7 @@ Test(cpu, without_foundation_there_is_no_avx512)
     cr_expect_eq(bs_cpu_decode(&w), NO_STATE | YMM);
 }
 
-/* The CPU has them, but their registers would be lost when another program runs. */
+/* The CPU has the features, but the system does not save their registers when it switches to another program. */
 Test(cpu, registers_that_the_system_does_not_keep)
 {
     struct bs_cpu_words w = all;
@@ -66,7 +66,7 @@ Test(cpu, registers_that_the_system_does_not_keep)
     }
     w.xcr0 = 0x03;
     cr_expect_eq(bs_cpu_decode(&w), NO_STATE);
-    w.xcr0 = 0xE3; /* no system does that: 512 bits without the lower 256 */
+    w.xcr0 = 0xE3; /* 512-bit registers without their lower 256 bits, which no system has */
     cr_expect_eq(bs_cpu_decode(&w), NO_STATE);
     w = all;
     w.leaf1_ecx &= ~(1U << 27);
@@ -88,7 +88,7 @@ Test(cpu, names)
 }
 
 #if defined(__x86_64__)
-/* The compiler asks the same questions in its own way. */
+/* The compiler detects the features independently. */
 Test(cpu, agrees_with_the_compiler)
 {
     uint32_t f = bs_cpu_features();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of AES-GCM implementations, and which one a key gets. */
+/* The table of AES-GCM implementations, and which of them is selected for a key. */
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +64,7 @@ Test(dispatch, clearing_leaves_a_zero_key_and_may_be_repeated)
 {
     struct bs_gcm_key key = {0};
 
-    bs_gcm_clear(&key); /* allowed for a zero key */
+    bs_gcm_clear(&key); /* clearing a zero key is allowed */
     cr_assert_eq(bs_gcm_init(&key, raw), BS_GCM_OK);
     bs_gcm_clear(&key);
     cr_assert_null(key.impl);
@@ -83,7 +83,10 @@ Test(dispatch, sealed_length_counts_every_tag)
     cr_assert_eq(bs_gcm_sealed_len(&tail), 2 * 16400 + 21);
 }
 
-/* What is picked for a CPU, without having one: the widest entry all of whose features are there. */
+/*
+ * What is selected for a given set of CPU features, tested without that CPU: the widest entry whose features are all
+ * present.
+ */
 Test(dispatch, picks_by_features)
 {
     static const uint32_t aesni = BS_CPU_SSE41 | BS_CPU_AES | BS_CPU_PCLMUL;
@@ -113,7 +116,7 @@ Test(dispatch, picks_by_features)
 }
 
 #ifdef __x86_64__
-/* Whether Linux names all of these flags for the first CPU. */
+/* Return true if Linux lists all of these flags for the first CPU. */
 static bool linux_has(const char *line, const char *flags)
 {
     char text[200], *rest = text;
@@ -129,7 +132,9 @@ static bool linux_has(const char *line, const char *flags)
     return all;
 }
 
-/* On this machine, from another source than CPUID: Linux also leaves out what it keeps no registers for. */
+/*
+ * On this machine, compare with a source other than CPUID: Linux also omits features whose registers it does not save.
+ */
 Test(dispatch, takes_what_linux_says_this_cpu_can_run)
 {
     static const char aesni[] = "sse4_1 aes pclmulqdq", vaes256[] = "avx2 vaes vpclmulqdq";

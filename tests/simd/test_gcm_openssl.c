@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AES-256-GCM through OpenSSL against vectors and single calls of EVP (support/gcm_checks.c), and without a cipher. */
+/*
+ * AES-256-GCM through OpenSSL against vectors and single EVP calls (support/gcm_checks.c), and when no cipher is
+ * available.
+ */
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
@@ -28,13 +31,13 @@ Test(gcm_openssl, every_check_is_a_test)
     cr_assert_eq(n, 0 EACH_GCM_CHECK(COUNT_CHECK));
 }
 
-/* As in FIPS mode without a FIPS provider. */
+/* No cipher is available, as in FIPS mode without a FIPS provider. */
 Test(gcm_openssl, without_a_cipher_there_is_no_key_and_no_error_is_left)
 {
     struct bs_gcm_key key = {.impl = &bs_gcm_openssl};
 
     cr_assert_eq(EVP_set_default_properties(NULL, "provider=there-is-none"), 1);
-    ERR_raise(ERR_LIB_USER, 1); /* of the program that uses the library */
+    ERR_raise(ERR_LIB_USER, 1); /* an error of the program that uses the library */
     cr_expect_eq(bs_gcm_openssl.init(&key, gcm_raw_key), BS_GCM_NO_CIPHER);
     cr_expect_null(key.state);
     cr_expect_neq(ERR_get_error(), 0, "what was there before stays");
@@ -45,7 +48,7 @@ Test(gcm_openssl, without_a_cipher_there_is_no_key_and_no_error_is_left)
     bs_gcm_openssl.clear(&key);
 }
 
-/* Two keys have two contexts: what one does is not seen by the other. */
+/* Two keys have two contexts, so operations with one do not affect the other. */
 Test(gcm_openssl, keys_do_not_share_state)
 {
     const uint8_t nonce[BS_GCM_NONCE_LEN] = {1}, plain[32] = {2};

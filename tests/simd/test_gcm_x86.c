@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels for x86 against vectors and against single calls of OpenSSL's EVP (support/gcm_checks.c), and their keys.
- */
+/* The x86 kernels against vectors and against single calls of OpenSSL's EVP (support/gcm_checks.c), and their keys. */
 #include <string.h>
 
 #include "tests/support/entries.h"
@@ -11,7 +10,7 @@ SUITE(gcm_x86);
 
 extern const struct bs_gcm_impl bs_gcm_openssl;
 
-/* Run a check on each kernel that this CPU has the instructions for. */
+/* Run a check with each kernel whose instructions this CPU has. */
 static void on_each_kernel(const char *name)
 {
     EACH_ENTRY(i)
@@ -38,7 +37,7 @@ Test(gcm_x86, a_cleared_key_has_no_byte_of_its_schedule)
     }
 }
 
-/* Nothing that a key held before is part of a new one. */
+/* Nothing from an earlier key in the same memory is part of a new key. */
 Test(gcm_x86, a_key_does_not_depend_on_what_its_memory_held)
 {
     EACH_ENTRY(i)
@@ -53,7 +52,7 @@ Test(gcm_x86, a_key_does_not_depend_on_what_its_memory_held)
     }
 }
 
-/* A CPU that lacks one of the features of a kernel is never given that kernel. */
+/* A kernel is never selected for a CPU that lacks one of its features. */
 Test(gcm_x86, a_kernel_needs_each_of_its_features)
 {
     for (size_t i = 0; bs_gcm_impls[i] != NULL; i++) {

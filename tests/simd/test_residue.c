@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sealing and opening leave nothing of the key schedule on the stack: run on a stack of our own, which is searched
- * then. */
+/*
+ * Sealing and opening leave no part of the key schedule on the stack. They run on a stack of the test's own, which is
+ * searched afterwards.
+ */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@ SUITE(residue);
 
 #define STACK_LEN ((size_t)1 << 20)
 
-/* What runs there. None of it lies there. */
+/* The task that runs on that stack. None of this data is on that stack. */
 struct task {
     struct bs_gcm_key key;
     struct bs_gcm_run run;
@@ -54,7 +56,7 @@ static void run_on_stack(struct task *t)
     cr_assert(t->ok);
 }
 
-/* How many round keys and powers of H the stack has. */
+/* Return the number of round keys and powers of H found on the stack. */
 static unsigned count_secrets(const struct task *t)
 {
     const uint8_t *schedule = t->key.schedule;
@@ -94,7 +96,7 @@ static void check(const struct bs_gcm_impl *impl, size_t num, size_t msg_len, si
     free(t.stack);
 }
 
-/* The last entry has its key elsewhere. */
+/* The last entry is OpenSSL, which stores its key elsewhere. */
 Test(residue, no_key_schedule_stays_on_the_stack)
 {
     EACH_ENTRY(i)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The self-tests pass for what we have, and fail for implementations that are broken in one way each. */
+/*
+ * The self-tests pass for all available implementations, and fail for implementations that are broken in one way each.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,18 +18,18 @@ Test(selftest, every_implementation_passes)
     cr_expect(bs_xxh3_selftest(bs_xxh3));
 }
 
-/* ---- A kernel that is right but for one thing -------------------------------------------------------------------- */
+/* ---- A kernel with exactly one fault ----------------------------------------------------------------------------- */
 
 static enum {
     NOTHING,
     NO_MEMORY,
-    WRONG_TEXT,  /* one bit of the ciphertext     */
-    WRONG_TAG,   /* of the last message           */
-    NO_CARRY,    /* numbers have 32 bits          */
-    TAKES_ALL,   /* never refuses                 */
-    TAKES_EMPTY, /* refuses no empty message      */
-    TAKES_SHORT, /* compares half of the tag      */
-    LEAVES_TEXT, /* releases what it has refused  */
+    WRONG_TEXT,  /* one bit of the ciphertext is wrong */
+    WRONG_TAG,   /* of the last message */
+    NO_CARRY,    /* message numbers wrap around after 32 bits */
+    TAKES_ALL,   /* accepts every tag */
+    TAKES_EMPTY, /* accepts every empty message */
+    TAKES_SHORT, /* compares only half of the tag */
+    LEAVES_TEXT, /* releases the plaintext of a refused message */
     REFUSES_ALL,
     CANNOT_SEAL,
 } fault;
@@ -44,7 +46,7 @@ static void bad_clear(struct bs_gcm_key *key)
     inner->clear(key);
 }
 
-/* Message by message, so that numbers can be truncated. */
+/* Seal message by message, so that message numbers can be truncated. */
 static bool seal_cut(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
 {
     for (size_t i = 0; i < run->num; i++) {
@@ -76,7 +78,9 @@ static bool bad_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8
     return true;
 }
 
-/* What a kernel makes of sealed bytes that are not compared with their tag: the plaintext, by sealing it again. */
+/*
+ * Return what a kernel produces from sealed bytes without comparing the tag: the plaintext, obtained by sealing again.
+ */
 static void decrypt_anyway(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed)
 {
     size_t len = bs_gcm_sealed_len(run);

@@ -19,7 +19,7 @@ static void fill(uint8_t *p, size_t len)
         p[i] = (uint8_t)(v >> 56);
 }
 
-/* From the sanity check of xxHash 0.8 (XSUM_XXH3_testdata): at least two lengths for each way that XXH3 takes. */
+/* From the sanity check of xxHash 0.8 (XSUM_XXH3_testdata): at least two lengths for each code path of XXH3. */
 static const struct {
     size_t len;
     uint64_t seed, sum;
@@ -55,7 +55,7 @@ Test(xxh3, gives_the_known_values)
 
     fill(buf, sizeof buf);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        uint8_t *exact = malloc(known[i].len > 0 ? known[i].len : 1); /* a read beyond the end would show */
+        uint8_t *exact = malloc(known[i].len > 0 ? known[i].len : 1); /* exact: reads beyond it are detected */
 
         memcpy(exact, buf, known[i].len);
         cr_assert_eq(bs_xxh3(known[i].seed, exact, known[i].len), known[i].sum, "row %zu", i);
@@ -112,7 +112,7 @@ Test(xxh3, can_be_asked_in_between_and_started_again)
     cr_assert_eq(bs_xxh3_end(&s), bs_xxh3(2, buf, 300));
 }
 
-/* What is left of an earlier state on the stack: some of it overwritten, the same seed still in it. */
+/* The stack contains the remains of an earlier state, partly overwritten but with the same seed. */
 Test(xxh3, starts_from_any_memory)
 {
     uint8_t buf[600];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading at an offset allocates nothing once it is warm: neither here nor in OpenSSL. It counts calls of malloc(), in
- * whose place it stands; sanitizers stand there too, so it is not built with them.
+ * Reading at an offset allocates nothing after a warm-up, neither in the library nor in OpenSSL. This program replaces
+ * malloc() and counts its calls. Sanitizers replace malloc() too, so it is not built with them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ void *__libc_realloc(void *, size_t);
 
 static _Atomic unsigned long allocations;
 
-#define STANDS_IN __attribute__((visibility("default"))) /* for OpenSSL, too */
+#define STANDS_IN __attribute__((visibility("default"))) /* also visible to OpenSSL */
 
 STANDS_IN void *malloc(size_t len)
 {
@@ -42,7 +42,7 @@ static struct blobseal_reader *reader;
 static uint8_t *plain;
 static struct sealed sealed;
 static bool gathering;
-static pthread_barrier_t inside, phase; /* all calls in the source at once; a phase of the test ends */
+static pthread_barrier_t inside, phase; /* all calls are in the source at once; a phase of the test ends */
 
 static void check(bool ok, const char *what)
 {
@@ -64,7 +64,7 @@ static enum blobseal_status source_pread(void *ctx, void *buf, size_t len, uint6
     return BLOBSEAL_OK;
 }
 
-/* Reads of every kind: one byte, across chunks, across segments, all, none, one beyond the end. */
+/* Make reads of every kind: one byte, across chunks, across segments, everything, nothing, one beyond the end. */
 static bool read_all_kinds(uint8_t *dst)
 {
     static const struct {
@@ -81,7 +81,7 @@ static bool read_all_kinds(uint8_t *dst)
     return blobseal_reader_pread(reader, dst, 1, LEN + 1, &n, &err) == BLOBSEAL_E_ARG && ok;
 }
 
-/* Warm up with all threads in a call at once; then read while main() counts. */
+/* Warm up with all threads in a call at once. Then read while main() counts. */
 static void *read_beside_others(void *arg)
 {
     struct blobseal_error err;
@@ -89,11 +89,11 @@ static void *read_beside_others(void *arg)
     size_t n;
     bool ok = blobseal_reader_pread(reader, dst, 1, 0, &n, &err) == BLOBSEAL_OK;
 
-    (void)pthread_barrier_wait(&phase); /* warm */
-    (void)pthread_barrier_wait(&phase); /* count from here */
+    (void)pthread_barrier_wait(&phase); /* warm-up finished */
+    (void)pthread_barrier_wait(&phase); /* counting starts */
     for (unsigned i = 0; i < 50; i++)
         ok = read_all_kinds(dst) && ok;
-    (void)pthread_barrier_wait(&phase); /* to here */
+    (void)pthread_barrier_wait(&phase); /* counting ends */
     return ok ? arg : NULL;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From file to file with many threads: what comes out, and that no more of them write at once than the kernel can use.
- * This program's own pwrite() stands in front of the system's and counts.
+ * From file to file with many threads: what the output is, and that no more of them write at once than the kernel can
+ * use. This program replaces pwrite() with a function that counts and then calls the system.
  */
 #define _DEFAULT_SOURCE /* pwritev */
 #include <errno.h>
@@ -27,7 +27,7 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t off)
 
     while (now > before && !atomic_compare_exchange_weak(&most, &before, now))
         ;
-    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* others have time to come */
+    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* time for other threads to arrive */
     if (failing)
         errno = ENOSPC;
     else
@@ -36,7 +36,7 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t off)
     return n;
 }
 
-/* ---- One way and back -------------------------------------------------------------------------------------------- */
+/* ---- Sealing and opening ----------------------------------------------------------------------------------------- */
 
 static struct blobseal_kek *kek;
 
@@ -82,7 +82,7 @@ static void expect(bool ok, const char *what, const char *detail)
     failures += !ok;
 }
 
-/* Two, whatever the number of CPUs: the first sleeps while the second comes. */
+/* Expect two writers at once, whatever the number of CPUs: the first sleeps while the second arrives. */
 static void expect_two_writers(const char *what)
 {
     char n[32];
@@ -109,7 +109,7 @@ static void round_trip(FILE *plain, const uint8_t *bytes)
     (void)fclose(opened);
 }
 
-/* Every thread that waits for its turn gets it and leaves. */
+/* Every thread that waits for its turn to write gets it and ends. */
 static void full_disk(FILE *plain)
 {
     FILE *sealed = new_file();

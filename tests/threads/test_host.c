@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the program around the library can rely on: its signals, its output, its descriptors and threads stay as they
- * are, and after fork() both sides go on. Runs under ThreadSanitizer as well.
+ * What a program that uses the library can rely on: its signals, output, descriptors and threads are not changed, and
+ * after fork() both processes can continue. Also runs under ThreadSanitizer.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -18,7 +18,7 @@
 
 static _Atomic unsigned failures;
 
-/* Stays usable while stderr is watched. */
+/* A stream for reports that remains usable while stderr is watched. */
 static FILE *report;
 
 #define CHECK(cond)                                                                                                    \
@@ -44,14 +44,14 @@ static void write_key(void)
     (void)close(fd);
 }
 
-/* ---- All of the library once, with things that go wrong ---------------------------------------------------------- */
+/* ---- One use of the whole library, with failures ----------------------------------------------------------------- */
 
 static pthread_t caller;
 static _Atomic unsigned reads_elsewhere;
 
 /*
- * Threads of the library take no signals: those are the program's. The caller works as well and could be done before
- * any other thread runs: so it waits for one, but not for ever.
+ * Check that threads of the library block all signals, because signals belong to the program. The calling thread works
+ * as well and could finish before any other thread runs, so it waits for one, but only for a limited time.
  */
 static enum blobseal_status pread_and_look(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
                                            struct blobseal_error *err)
@@ -157,7 +157,7 @@ static void check_surroundings(void)
 
     (void)fflush(NULL);
     CHECK(dup2(fileno(output), 1) == 1 && dup2(fileno(output), 2) == 2);
-    use_library(); /* once before, so that OpenSSL has what it keeps */
+    use_library(); /* a first use, after which OpenSSL keeps some resources */
     before = look_around();
     use_library();
     after = look_around();
@@ -167,7 +167,7 @@ static void check_surroundings(void)
     (void)close(own[0]);
     (void)close(own[1]);
     (void)fclose(output);
-    CHECK(reads_elsewhere > 0); /* otherwise the masks of threads were not looked at */
+    CHECK(reads_elsewhere > 0); /* otherwise no other thread's signal mask was checked */
     CHECK(memcmp(before.handlers, after.handlers, sizeof before.handlers) == 0);
     for (int sig = 1; sig < NSIG; sig++)
         CHECK(sigismember(&before.mask, sig) == sigismember(&after.mask, sig));
@@ -178,7 +178,10 @@ static void check_surroundings(void)
 
 /* ---- Fork -------------------------------------------------------------------------------------------------------- */
 
-/* In the child: what it sees of the parent's secrets, and a whole round with objects of its own. The exit code. */
+/*
+ * Check, in the child, what it sees of the parent's secrets, and seal and open with objects of its own. Return the exit
+ * code.
+ */
 static int be_child(const uint8_t *secret, const struct blobseal_reader *r, int to_parent)
 {
     uint8_t random[16];

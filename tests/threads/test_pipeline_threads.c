@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sealing and opening with 1 to 16 threads, through memory and through real pipes, and what happens when something
- * fails on the way: the error arrives, no thread stays behind, nothing that was not verified comes out. Runs under
- * ThreadSanitizer as well.
+ * Sealing and opening with 1 to 16 threads, through memory and through real pipes, and failures on the way: the error
+ * is reported, no thread is left running, and nothing that was not verified is released. Also runs under
+ * ThreadSanitizer.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -84,7 +84,7 @@ static enum blobseal_status open_it(struct ends *e, unsigned threads, blobseal_p
     return st;
 }
 
-/* Progress only grows, and two threads are never in it at once: a plain variable is enough. */
+/* Progress only grows, and two threads never report it at the same time, so a plain variable is enough. */
 static bool watch(void *ctx, uint64_t done)
 {
     uint64_t *last = ctx;
@@ -112,7 +112,7 @@ static void round_trip(unsigned threads, unsigned kind)
 
 /* ---- Pipes ------------------------------------------------------------------------------------------------------- */
 
-/* A thread at the far end of a pipe: writes all of its data, or reads all that comes. */
+/* A thread at the other end of a pipe, which writes all of its data or reads everything. */
 struct far_end {
     pthread_t thread;
     int fd;
@@ -148,7 +148,7 @@ static void start(void *(*body)(void *), struct far_end *e)
         abort();
 }
 
-/* Move @in through sealing or opening with a pipe on either side; what comes out is in @out. */
+/* Pass @in through sealing or opening, with a pipe on either side. @out receives the output. */
 static enum blobseal_status through_pipes(struct far_end *in, struct far_end *out, bool sealing, unsigned threads)
 {
     struct ends e = {0};
@@ -192,7 +192,7 @@ static void pipes(unsigned threads)
     CHECK(through_pipes(&again, &out, false, threads) == BLOBSEAL_OK, "opening, %u threads", threads);
     CHECK(out.len == LEN && memcmp(out.data, plain, LEN) == 0, "another plaintext, %u threads", threads);
 
-    middle.data[middle.len - 3 * 1049608] ^= 1; /* in the middle: the rest of the pipe is not waited for */
+    middle.data[middle.len - 3 * 1049608] ^= 1; /* in the middle: opening ends before the end of the pipe */
     out.len = 0;
     again = (struct far_end){.data = middle.data, .len = middle.len};
     CHECK(through_pipes(&again, &out, false, threads) != BLOBSEAL_OK, "damaged, %u threads", threads);
@@ -208,7 +208,7 @@ static bool stop_after(void *ctx, uint64_t done)
     return done < *(const uint64_t *)ctx;
 }
 
-/* Let source or sink fail at some byte, in all ways of reading and writing. */
+/* Let the source or the sink fail at some byte, in all ways of reading and writing. */
 static void faults(unsigned threads, uint64_t *random)
 {
     for (unsigned kind = 0; kind < 16; kind++) {
@@ -226,7 +226,7 @@ static void faults(unsigned threads, uint64_t *random)
     }
 }
 
-/* The source waits for data that never come while the sink has failed already, or the caller wants to stop. */
+/* The source waits for data that never arrives, when the sink has already failed or the caller wants to stop. */
 static void blocked(unsigned threads, uint64_t *random)
 {
     for (unsigned kind = 0; kind < 8; kind++) {
@@ -277,7 +277,7 @@ static void wait_ms(long ms)
     (void)nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
-/* A read of a silent pipe that was interrupted once can still be canceled. */
+/* A read of a silent pipe can still be canceled after signals have interrupted it. */
 static void interrupted(void)
 {
     const struct sigaction action = {.sa_handler = ignore};
@@ -295,7 +295,7 @@ static void interrupted(void)
         (void)pthread_kill(r.thread, SIGUSR1);
     }
     r.source.cancel(r.source.ctx);
-    for (int i = 0; i < 500 && !r.ended; i++) /* far more than it needs */
+    for (int i = 0; i < 500 && !r.ended; i++) /* much longer than needed */
         wait_ms(10);
     CHECK(r.ended, "the read does not end");
     if (!r.ended && write(fds[1], "", 1) != 1)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many threads on one reader, and many readers on one source and key. Runs under ThreadSanitizer as well. */
+/* Many threads with one reader, and many readers with one source and key. Also runs under ThreadSanitizer. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ static _Atomic unsigned failures;
         }                                                                                                              \
     } while (0)
 
-/* What all threads share; only read while they run. */
+/* Shared by all threads, and only read while they run. */
 static uint8_t *plain;
 static struct sealed sealed;
 static struct blobseal_kek *kek;
@@ -31,7 +31,7 @@ struct job {
     unsigned rounds;
 };
 
-/* @beside runs meanwhile, on the thread that has started the others. */
+/* Run @body in many threads. Meanwhile @beside runs on the thread that started them. */
 static void run_beside(void *(*body)(void *), unsigned rounds, void (*beside)(void))
 {
     struct job jobs[THREADS];
@@ -101,7 +101,7 @@ static void *open_and_close(void *arg)
     return NULL;
 }
 
-/* A chunk in the middle is damaged: whoever touches it is refused, all others are not. */
+/* A chunk in the middle is damaged: reads that include it are refused, all others are not. */
 static void *read_around_damage(void *arg)
 {
     const uint64_t damaged = 70 * 16384;
@@ -122,7 +122,7 @@ static void *read_around_damage(void *arg)
     return NULL;
 }
 
-/* A range through a pipeline into a sink of either kind. */
+/* Open a range through a pipeline into a sink of either kind. */
 static void range_into(struct blobseal_reader *r, uint64_t off, size_t len, bool seekable)
 {
     size_t want = len < LEN - off ? len : LEN - (size_t)off;
@@ -163,7 +163,7 @@ static void stream_all(void)
     test_sink_end(&to);
 }
 
-/* One thread may use everything else while the others read at random. */
+/* One thread may use all other functions while the others read at random. */
 static void pull_and_stream(void)
 {
     uint8_t *dst = must_alloc(100000);
@@ -179,7 +179,7 @@ static void pull_and_stream(void)
     free(dst);
 }
 
-/* The same with content that is compressed: positions in it are found through its seek table. */
+/* The same with compressed content, in which positions are found through the seek table. */
 static void read_compressed(void)
 {
     const struct blobseal_seal_options zstd = {.size = sizeof zstd, .zstd = true};
@@ -222,7 +222,7 @@ int main(void)
     run(open_ranges, 10);
     range_into(reader, 1, LEN, true);
     range_into(reader, 1, LEN, false);
-    sealed.data[core_offset_of(sealed.data, sealed.len) + 96 + 1049608 + 6 * 16400 + 5] ^= 1; /* chunk 70 */
+    sealed.data[core_offset_of(sealed.data, sealed.len) + 96 + 1049608 + 6 * 16400 + 5] ^= 1; /* in chunk 70 */
     run(read_around_damage, 200);
     blobseal_reader_close(reader);
     read_compressed();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two programs rotate keys of one file at once while others open it, again and again. Each change is made or refused
- * because the file is busy, none is lost; each opening succeeds. Runs under ThreadSanitizer as well.
+ * Two programs rotate keys of one file at once while others open it, again and again. Each change is either made or
+ * refused because the file is busy, and none is lost; each opening succeeds. Also runs under ThreadSanitizer.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,10 +12,10 @@
 
 #define ROTATORS 2
 #define READERS  2
-#define ROUNDS   60   /* changes of each rotator           */
-#define OPENINGS 1500 /* of each reader, at least          */
+#define ROUNDS   60   /* changes by each rotator */
+#define OPENINGS 1500 /* openings by each reader, at least */
 #define SHARED   1    /* a recipient who always stays      */
-#define FIRST    10   /* those that the rotators put there */
+#define FIRST    10   /* first of the recipients that the rotators add */
 
 static _Atomic unsigned failures, changes, busy, openings;
 static _Atomic unsigned rotating = ROTATORS;
@@ -29,7 +29,7 @@ static char path[] = "/tmp/blobseal-rewrap-XXXXXX";
         }                                                                                                              \
     } while (0)
 
-/* A change, through an opening of the file of its own. */
+/* Make a change through a file description of its own. */
 static bool change_file(const struct blobseal_change *change)
 {
     struct blobseal_kek *keks[2 + ROTATORS] = {keys[SHARED], public_keys[0]};
@@ -55,14 +55,14 @@ static bool change_file(const struct blobseal_change *change)
         failures++;
         return false;
     }
-    CHECK(!r->finished); /* nothing is ever left undone */
+    CHECK(!r->finished); /* there is never an unfinished change to complete */
     changed = r->changed;
     changes += changed ? 1 : 0;
     blobseal_change_result_free(r);
     return changed;
 }
 
-/* Come and go: every other change takes a fresh CEK. */
+/* Add and remove a recipient in turn: every other change uses a fresh CEK. */
 static void *rotate(void *arg)
 {
     size_t i = (size_t)(uintptr_t)arg;
@@ -114,14 +114,14 @@ static void *read_all_the_time(void *arg)
         unsigned before = changes;
 
         generation = open_once();
-        CHECK(generation > before && generation <= 1 + ROUNDS * ROTATORS); /* what was done before is not undone */
+        CHECK(generation > before && generation <= 1 + ROUNDS * ROTATORS); /* earlier changes are not lost */
         if (failures > 0)
             break;
     }
     return NULL;
 }
 
-/* What is left: slots that agree, of the generation that so many changes make. */
+/* Check the final state: both slots are the same, and their generation equals the number of changes plus one. */
 static void expect_consistent(size_t len)
 {
     struct kept end = {.way = WAY_AB, .len = len, .blob = must_alloc(len)};

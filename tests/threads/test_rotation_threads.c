@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening a blob while somebody rotates its envelope in place, as section 5 says: the other slot, then the first.
- * Without a lock, without a pause, many times: every opening finds the old or the new generation. Runs under
- * ThreadSanitizer as well.
+ * Opening a blob while another thread rotates its envelope in place, in the order of section 5: the other slot, then
+ * the first. There is no lock and no pause, and many rotations: every opening finds the old or the new generation. Also
+ * runs under ThreadSanitizer.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #define OPENERS    2
 #define ROTATIONS  10000
 #define SECTOR     512
-#define RECIPIENTS 7 /* so many that an envelope fills most of its slot */
+#define RECIPIENTS 7 /* enough for an envelope to fill most of its slot */
 
 static _Atomic unsigned failures;
 
@@ -34,10 +34,10 @@ static struct fake_kek fake[RECIPIENTS] = {{.kid = "0"}, {.kid = "1"}, {.kid = "
 static struct blobseal_kek *keks[RECIPIENTS];
 static char path[] = "/tmp/blobseal-rotation.XXXXXX";
 static struct bs_frame frame;
-static _Atomic uint64_t started = 1, finished = 1; /* generations whose writing has begun, and is done */
-static _Atomic unsigned beside;                    /* openings while somebody rotated */
+static _Atomic uint64_t started = 1, finished = 1; /* newest generation begun, newest generation written */
+static _Atomic unsigned beside;                    /* openings during which a rotation took place */
 
-/* In the pieces that a disk writes at once: what lies between two of them is what a reader must cope with. */
+/* Write in the pieces that a disk writes atomically: a reader must cope with every state between two of them. */
 static void write_slot(int fd, unsigned index, const uint8_t *slot)
 {
     off_t off = (off_t)(frame.slot_offset + index * frame.slot_capacity);
@@ -86,7 +86,7 @@ static void open_once(const struct blobseal_source *source)
     blobseal_reader_close(reader);
 }
 
-/* A slow reader: what it sees of the first slot is old when it comes to the second. */
+/* Read slowly: the reader's copy of the first slot is old when it reads the second. */
 static enum blobseal_status read_sector(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
                                         struct blobseal_error *err)
 {
@@ -139,7 +139,9 @@ static void make_blob(void)
     free(text);
 }
 
-/* What the rotations write, made beforehand: between two of them there is no pause. */
+/*
+ * Return all slots that the rotations write. They are made in advance, so that there is no pause between two rotations.
+ */
 static uint8_t *make_slots(void)
 {
     uint8_t *slots = must_alloc((ROTATIONS + 1) * (size_t)frame.slot_capacity);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many scrubs at once, each with many workers: damage is told one at a time and in order, and a stop stops. A plain
- * program, so that it runs under ThreadSanitizer.
+ * Many scrubs at once, each with many workers: damage is reported one at a time and in order, and a request to stop is
+ * obeyed. A plain program, so that it runs under ThreadSanitizer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static void expect(bool ok, const char *what)
 }
 
 struct log {
-    uint64_t next; /* the segment that must come next; not atomic on purpose: calls come one at a time */
+    uint64_t next; /* number of the next segment; deliberately not atomic, because calls come one at a time */
     uint64_t calls, done, stop_at;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compressed blobs: many workers seal and open one, many threads read one. Runs under ThreadSanitizer as well. */
+/* Compressed blobs: many workers seal and open one blob, and many threads read one. Also runs under ThreadSanitizer. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ static _Atomic unsigned failures;
         }                                                                                                              \
     } while (0)
 
-/* What all threads share; only read while they run. */
+/* Shared by all threads, and only read while they run. */
 static uint8_t *plain;
 static struct blobseal_kek *kek;
 static struct blobseal_reader *reader;
@@ -28,7 +28,7 @@ struct job {
     uint64_t seed;
 };
 
-/* Small steps forward, as a file system reads, and jumps: frames are kept by some calls and wanted by others. */
+/* Read in small steps forward, as a file system does, with jumps: frames that some calls cache are needed by others. */
 static void *read_here_and_there(void *arg)
 {
     struct job *j = arg;
@@ -101,7 +101,7 @@ static void stream(const struct test_sink *blob, size_t len, unsigned how, enum 
     test_sink_end(&to);
 }
 
-/* Seal from a file or a pipe, and open it in every way. */
+/* Seal from a file or a pipe, and open the blob in every way. */
 static void seal_and_open(unsigned how)
 {
     uint64_t last = 0;

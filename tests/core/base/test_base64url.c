@@ -18,7 +18,7 @@ static int value_of(unsigned char c)
     return at != NULL ? (int)(at - alphabet) : -1;
 }
 
-/* Another encoder, bit by bit. */
+/* Encode bit by bit, independently of the library. */
 static void simple_encode(char *out, const uint8_t *in, size_t len)
 {
     for (size_t bit = 0; bit < 8 * len; bit += 6) {
@@ -30,7 +30,7 @@ static void simple_encode(char *out, const uint8_t *in, size_t len)
     }
 }
 
-/* Decode a text at the end of an allocation, so that AddressSanitizer sees a read past it. */
+/* Decode a text at the end of an allocation, so that AddressSanitizer reports a read beyond it. */
 static bool decode(const char *text, size_t len, uint8_t *out, size_t cap, size_t *n)
 {
     struct vec_bytes in = vec_copy(text, len);
@@ -50,7 +50,7 @@ static bool accepts(const char *text)
     return ok;
 }
 
-/* RFC 4648 section 10, and the bytes that tell base64url from base64. */
+/* The examples of RFC 4648 section 10, and bytes whose base64url differs from base64. */
 Test(base64url, gives_the_known_texts)
 {
     static const struct {
@@ -126,7 +126,7 @@ Test(base64url, every_byte_at_every_position_is_judged)
 {
     static const char base[] = "AAAAAAAA";
 
-    /* The text of 8 characters ends in a full group; those of 6 and 7 in a short one. */
+    /* A text of 8 characters ends in a full group; texts of 6 and 7 characters end in a short one. */
     for (size_t len = 6; len <= 8; len++)
         for (size_t at = 0; at < len; at++)
             for (unsigned c = 0; c < 256; c++) {
@@ -171,11 +171,11 @@ Test(base64url, refuses_what_is_not_canonical)
     CHECK_REFUSED("=", "Zg=", "Zg==", "Zm8=", "Zm9v=", "Zm9v====", "=Zg", "Z=g");
     /* white space */
     CHECK_REFUSED(" Zm9v", "Zm9v ", "Zm 9v", "Zm9v\n", "Zm\n9v", "\tZg", "Zm9v\r\n");
-    /* the other alphabet */
+    /* the alphabet of plain base64 */
     CHECK_REFUSED("++//", "Zm+v", "Zm/v");
-    /* stray low bits */
+    /* unused low bits that are not zero */
     CHECK_REFUSED("Zh", "Zm9", "Zv", "Z_", "Zm_");
-    /* neighbours of the ranges */
+    /* characters next to the allowed ranges */
     CHECK_REFUSED("Zm.9v", "Zm9v,", "@AAA", "[AAA", "`AAA", "{AAA", "/AAA", ":AAA", "Zm9v@AAA");
     /* a letter with the high bit set */
     CHECK_REFUSED("\x80zzz", "\xC1zzz", "\xE1zzz", "zz\xFFz");
@@ -212,7 +212,7 @@ Test(base64url, appends_to_a_writer)
     bs_put_base64url(&w, "", 0);
     cr_assert(w.ok);
     cr_assert_eq(w.len, 6);
-    bs_put_base64url(&w, "foo", 3); /* four characters do not fit three bytes */
+    bs_put_base64url(&w, "foo", 3); /* four characters decode to three bytes, which do not fit */
     cr_assert_not(w.ok);
     cr_assert_arr_eq(room, "Zm9vYg....", 10);
 }

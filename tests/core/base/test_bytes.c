@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parsers and builders of bytes: once out of bounds, they stay failed. */
+/* Parsers and builders of bytes: after one access out of bounds, all later ones fail. */
 #include <stdlib.h>
 
 #include "core/base/bytes.h"
@@ -87,7 +87,7 @@ Test(bytes, cursor_yields_zeros_from_the_first_read_beyond_the_end_on)
     cr_assert_eq(bs_take32(&c), UINT32_MAX);
     cr_assert_eq(bs_take32(&c), 0);
     cr_assert_not(c.ok);
-    /* One byte is left, but it is not given out any more. */
+    /* One byte is left, but it is not returned any more. */
     cr_assert_eq(bs_take8(&c), 0);
     cr_assert_null(bs_take(&c, 1));
     cr_assert_null(bs_take(&c, 0));
@@ -145,7 +145,7 @@ Test(bytes, writer_writes_nothing_beyond_its_room_or_after_it)
     struct bs_builder w = bs_builder_start(room.p, room.len);
 
     bs_put_text(&w, "abcd");
-    bs_put32(&w, 0x41414141); /* two bytes are left: none of the four is written */
+    bs_put32(&w, 0x41414141); /* two bytes are left, and none of the four is written */
     cr_assert_not(w.ok);
     cr_assert_arr_eq(room.p, "abcd..", 6);
     bs_put8(&w, 'x');
@@ -178,7 +178,7 @@ Test(bytes, writer_cannot_be_wrapped_around)
     struct bs_builder w = bs_builder_start(room, sizeof room);
 
     bs_put32(&w, 1);
-    cr_assert_null(bs_room(&w, SIZE_MAX - 3)); /* with the 4 bytes before it: 0 */
+    cr_assert_null(bs_room(&w, SIZE_MAX - 3)); /* together with the 4 bytes before it, the sum would overflow to 0 */
     cr_assert_not(w.ok);
     cr_assert_eq(w.len, 4);
 }

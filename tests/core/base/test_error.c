@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The version, the codes of statuses, and filling a struct blobseal_error. */
+/* The version, the numbers of the statuses, and filling a struct blobseal_error. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,7 +139,7 @@ Test(error, a_character_that_is_cut_becomes_a_question_mark)
     blobseal_hint(&err, "%s", longer);
     cr_expect_eq(strlen(err.hint), sizeof err.hint - 1);
     for (size_t i = 0; i + 2 < sizeof longer; i += 2)
-        memcpy(longer + i, "\xC3\xA9", 2); /* the end is inside a character */
+        memcpy(longer + i, "\xC3\xA9", 2); /* the limit is inside a character */
     (void)blobseal_fail(&err, BLOBSEAL_E_INPUT, 0, "%s", longer);
     cr_expect_eq(err.text[sizeof err.text - 2], '?');
 }
@@ -158,7 +158,7 @@ Test(error, every_member_is_set)
     blobseal_hint(NULL, "x");
 }
 
-/* ---- Around a callback ------------------------------------------------------------------------------------------- */
+/* ---- Calling a callback ------------------------------------------------------------------------------------------ */
 
 Test(error, a_callback_without_a_message_gets_the_generic_one)
 {

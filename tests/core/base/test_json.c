@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules of FORMAT.md section 4.1, one by one. Texts are at the end of an allocation. */
+/* The rules of FORMAT.md section 4.1, one by one. Each text is at the end of an allocation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 SUITE(json);
 
-/* ---- A reader of any value that the rules allow, driven by the first byte as no user of the reader is ------------ */
+/* ---- A reader of any value, which chooses the call by the first byte, as no user of the JSON reader does --------- */
 
 static void read_value(struct bs_json *j)
 {
@@ -55,7 +55,7 @@ static bool accepts(const char *text)
     for (size_t i_ = 0; i_ < sizeof(list) / sizeof((list)[0]); i_++)                                                   \
     cr_assert_eq(accepts((list)[i_]), expected, "%s: %s", (expected) ? "refused" : "accepted", (list)[i_])
 
-/* Read {"x":"TEXT"} and compare the string. NULL: it must be refused. */
+/* Read {"x":"TEXT"} and compare the string. NULL means that the text must be refused. */
 static void check_string(const char *text, const void *expected, size_t len)
 {
     char whole[256];
@@ -98,7 +98,7 @@ Test(json, accepts_well_formed_structures)
     CHECK_ALL(good, true);
 }
 
-/* The kinds of case that are known from JSON test suites: each breaks one rule of RFC 8259. */
+/* Typical cases from JSON test suites. Each breaks one rule of RFC 8259. */
 Test(json, refuses_broken_structures)
 {
     static const char *const bad[] = {
@@ -221,7 +221,7 @@ Test(json, nests_eight_deep_and_no_deeper)
         cr_assert_eq(accepts_depth(depth, "[", "]"), depth <= 8, "%zu arrays", depth);
         cr_assert_eq(accepts_depth(depth, "{\"a\":", "}"), depth <= 8, "%zu objects", depth);
     }
-    /* The depth falls again when something ends: many side by side are no nesting. */
+    /* The depth decreases when a value ends: values side by side are not nested. */
     cr_assert(accepts("[[],[[[[[[[]]]]]]],[[[[[[[],[]]]]]]]]"));
     cr_assert_not(accepts("[[],[[[[[[[[]]]]]]]]]"));
 }
@@ -255,7 +255,7 @@ Test(json, refuses_other_escapes)
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         check_string(bad[i], NULL, 0);
-    check_string("\\", NULL, 0); /* escapes the closing quote */
+    check_string("\\", NULL, 0); /* the backslash escapes the closing quote */
     cr_assert_not(accepts_bytes("\"\\\0\"", 4), "a backslash and a zero byte");
 }
 
@@ -265,7 +265,7 @@ Test(json, every_byte_after_a_backslash_is_judged)
         char text[] = {'"', '\\', (char)c, '0', '0', '4', '1', '"'};
         bool good = c != 0 && strchr("\"\\/bfnrtu", (int)c) != NULL;
 
-        /* With a quote the string is complete, and something follows it. */
+        /* A quote ends the string, so it is complete but is followed by something. */
         cr_assert_eq(accepts_bytes(text, sizeof text), good, "byte %u", c);
     }
 }
@@ -308,7 +308,7 @@ Test(json, refuses_control_characters_that_are_not_escaped)
     }
 }
 
-/* Every code point as UTF-8, and unescaped from \u. */
+/* Try every code point as UTF-8, and as an escape with \u. */
 Test(json, accepts_all_of_utf8)
 {
     for (uint32_t c = 0x20; c <= 0x10FFFF; c += c < 0x3000 ? 1 : 97) {
@@ -338,7 +338,7 @@ Test(json, accepts_all_of_utf8)
     }
 }
 
-/* Whether two bytes may begin a character (RFC 3629 section 4). */
+/* Return true if two bytes may begin a character (RFC 3629 section 4). */
 static bool utf8_may_begin(unsigned a, unsigned b)
 {
     unsigned low = a == 0xE0 ? 0xA0 : a == 0xF0 ? 0x90 : 0x80, high = a == 0xED ? 0x9F : a == 0xF4 ? 0x8F : 0xBF;
@@ -569,7 +569,9 @@ Test(json, names_and_values_stay_readable_until_the_end)
     cr_assert_str_eq((const char *)e.p, "\xC3\xA9");
 }
 
-/* Truncated at every byte, and with every byte exchanged: no prefix is accepted, and nothing outside the text is read.
+/*
+ * The text is truncated at every byte, and every byte is replaced. No prefix is accepted, and nothing outside the text
+ * is read.
  */
 Test(json, no_truncated_text_is_accepted)
 {

@@ -16,14 +16,14 @@ Test(memory, free_takes_null)
     blobseal_free(NULL);
 }
 
-#define MAP_FROM ((size_t)128 << 10) /* below this length memory comes from the heap */
+#define MAP_FROM ((size_t)128 << 10) /* shorter memory comes from the heap */
 
 Test(memory, is_zero_and_all_of_it_can_be_written)
 {
     static const size_t lens[] = {1, 4096, MAP_FROM - 1, MAP_FROM, MAP_FROM + 1, (size_t)3 << 20};
 
     for (size_t i = 0; i < COUNT(lens); i++)
-        for (int again = 0; again < 2; again++) { /* the second time it may be memory that was used */
+        for (int again = 0; again < 2; again++) { /* the second allocation may reuse memory */
             uint8_t *p = bs_map(lens[i]);
 
             cr_assert_not_null(p);

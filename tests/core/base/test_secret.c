@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Secret memory: pages that are locked, guarded, wiped by fork(), and wiped before they are used again. */
+/* Secret memory: pages that are locked, guarded, wiped in the child of fork(), and wiped before they are used again. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 SUITE(secret);
 
-/* Whether the kernel can read a byte at @p, without a signal if not. */
+/* Return true if the kernel can read a byte at @p. No signal is raised if it cannot. */
 static bool readable(const uint8_t *p)
 {
     int pipes[2];
@@ -63,7 +63,7 @@ Test(secret, impossible_sizes_are_no_memory)
     cr_assert_null(blobseal_secret_alloc(SIZE_MAX / 4));
 }
 
-/* MADV_WIPEONFORK is Linux 4.14: without it there is nothing to test. */
+/* MADV_WIPEONFORK needs Linux 4.14. Without it there is nothing to test. */
 static bool kernel_wipes_on_fork(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -96,7 +96,7 @@ Test(secret, a_forked_child_sees_no_secrets_and_may_free_them)
     blobseal_secret_free(p);
 }
 
-/* ---- What is kept for the next one ------------------------------------------------------------------------------- */
+/* ---- Memory that is kept for the next allocation ----------------------------------------------------------------- */
 
 #define MANY 100
 
@@ -146,7 +146,7 @@ Test(secret, few_are_kept_and_no_large_ones)
     cr_assert_eq(kept, 0, "of %zu bytes", 8 * page);
 }
 
-/* What the parent kept is not locked in the child. */
+/* Memory that the parent kept is not locked in the child, so the child does not reuse it. */
 Test(secret, a_child_does_not_get_what_the_parent_kept)
 {
     uint8_t *p = blobseal_secret_alloc(100), *mine;
@@ -163,7 +163,7 @@ Test(secret, a_child_does_not_get_what_the_parent_kept)
             _exit(1);
         memset(mine, 1, 100);
         blobseal_secret_free(mine);
-        _exit(blobseal_secret_alloc(100) == mine ? 0 : 2); /* its own it does */
+        _exit(blobseal_secret_alloc(100) == mine ? 0 : 2); /* but it reuses its own */
     }
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);

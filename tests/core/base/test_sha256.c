@@ -21,7 +21,7 @@ static void check_sha256(const char *text, size_t repeat, const char *hex)
     free(expected.p);
 }
 
-/* FIPS 180-4's examples. */
+/* The examples of FIPS 180-4. */
 Test(sha256, gives_the_known_values)
 {
     check_sha256("", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -48,7 +48,9 @@ Test(sha256, does_not_depend_on_where_the_input_is_split)
     }
 }
 
-/* A failure shows at the end only, and the state is released all the same: see the check for leaks. */
+/*
+ * A failure is reported only at the end, and the state is released even then. The leak check would find it otherwise.
+ */
 Test(sha256, a_failure_is_kept_until_the_end)
 {
     struct bs_sha256 h = bs_sha256_start();

@@ -50,7 +50,7 @@ Test(text, utf8_stays_and_broken_utf8_goes)
     check_text("\xFF\xFE", "??");
 }
 
-/* Such sequences are not UTF-8 (RFC 3629 section 3), and a lenient terminal decodes the first two to ESC. */
+/* These sequences are not UTF-8 (RFC 3629 section 3), but a lenient terminal decodes the first two to ESC. */
 Test(text, overlong_and_impossible_utf8_goes)
 {
     check_text("\xE0\x80\x9B", "???");
@@ -64,7 +64,7 @@ Test(text, overlong_and_impossible_utf8_goes)
                "\xE0\xA0\x80 \xED\x9F\xBF \xEE\x80\x80 \xF0\x90\x80\x80 \xF4\x8F\xBF\xBF");
 }
 
-/* Unicode 15 table 3-7, and no control characters: the length of the good character at @p, or 0. */
+/* Return the length of the valid character at @p, or 0: Unicode 15 table 3-7, without control characters. */
 static size_t good_char(const uint8_t *p, size_t left)
 {
     static const struct {
@@ -88,7 +88,7 @@ static size_t good_char(const uint8_t *p, size_t left)
     return 0;
 }
 
-/* What should become of @in: good characters stay, every other byte is a question mark. */
+/* Expect that valid characters of @in are unchanged and that every other byte becomes a question mark. */
 static void expect_printable(const uint8_t *in, size_t len)
 {
     struct blobseal_error err;

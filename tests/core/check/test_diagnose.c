@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The diagnosis: no failure on this machine, and one for each part that is broken. */
+/* The diagnosis: no failure on this machine, and one failure for each broken part. */
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -37,7 +37,7 @@ static size_t find(const char *name)
     return 0;
 }
 
-/* Exactly this one of the self-tests has failed; NULL: none. */
+/* Expect that exactly this self-test has failed; NULL means none. */
 static void expect_failure(const char *name)
 {
     for (size_t i = 0; i < got.num; i++) {
@@ -192,7 +192,7 @@ Test(diagnose, keys_that_fail)
     }
 }
 
-/* It answers, but not what was wrapped. */
+/* Unwrap successfully, but return a secret other than the wrapped one. */
 static enum blobseal_status lie(void *state, struct blobseal_secret32 *secret, const struct blobseal_wrapped *wrapped,
                                 struct blobseal_error *err)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Corruption in the payload: every segment, checksum and end, from files and pipes, with any number of threads.
- * Section 3. */
+/* Corruption in the payload: all segments, checksums and ends, files and pipes, any number of threads. Section 3. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +21,7 @@ static void scene_open(size_t plain_len, unsigned segments)
     fill_pattern(plain, plain_len);
     recipe_make(&r, 21, segments);
     core = recipe_core(&r, plain, plain_len, &len);
-    core = realloc(core, len + 3 * STRIDE); /* room for what is appended */
+    core = realloc(core, len + 3 * STRIDE); /* room for the bytes that tests append */
     cr_assert_not_null(core);
     free(plain);
 }
@@ -84,7 +83,7 @@ static enum blobseal_status scrub(size_t n, struct how how, struct blobseal_erro
     return st;
 }
 
-/* What is expected: kind 0 ends the list. */
+/* An expected finding. Kind 0 ends the list. */
 struct want {
     enum blobseal_damage_kind kind;
     uint64_t segment, off, length;
@@ -173,7 +172,7 @@ Test(scrub, sound_cores_of_many_lengths)
         }
 }
 
-/* Of each segment: the first and last byte, the edges of runs, the checksum. */
+/* In each segment: the first and the last byte, the edges of runs, and the checksum. */
 Test(scrub, one_byte_of_each_segment)
 {
     uint64_t last_len;
@@ -284,7 +283,7 @@ Test(scrub, extended)
     scene_close();
 }
 
-/* Of a payload without checksums only the length can be checked. */
+/* In a payload without checksums, only the length can be checked. */
 Test(scrub, without_checksums_only_the_length_tells)
 {
     const size_t bare = BS_SEALED_SEGMENT_LEN;
@@ -304,8 +303,8 @@ Test(scrub, without_checksums_only_the_length_tells)
 /* ---- Without a core header --------------------------------------------------------------------------------------- */
 
 /*
- * Scrub a detached core of @plain_len bytes without its last @missing bytes, whose header is destroyed except for the
- * blob id, which the checksums are seeded with. The segments of @damaged, a bit for each, have one wrong byte.
+ * Scrub a detached core of @plain_len bytes, truncated by @missing bytes. Its header is destroyed except for the blob
+ * id, which is the seed of the checksums. Each segment whose bit is set in @damaged has one wrong byte.
  */
 static void scrub_without_header(size_t plain_len, unsigned damaged, size_t missing)
 {
@@ -324,7 +323,7 @@ static void scrub_without_header(size_t plain_len, unsigned damaged, size_t miss
     scene_close();
 }
 
-/* Expect that the payload was checked, and that exactly the segments of @damaged were reported. */
+/* Expect that the payload was checked, and that exactly the segments in @damaged were reported. */
 static void expect_segments(unsigned damaged)
 {
     size_t n = 1;
@@ -364,13 +363,13 @@ Test(scrub, without_a_core_header_one_of_two_segments_tells_that_there_are_check
     expect_segments(1);
     scrub_without_header(100, 0, 0);
     expect_segments(0);
-    scrub_without_header(BS_SEGMENT_LEN, 0, 24); /* nothing follows the first segment, which is full */
+    scrub_without_header(BS_SEGMENT_LEN, 0, 24); /* nothing is left after the first segment, which is full */
     cr_expect(result.payload_checked);
     cr_expect_eq(found.num, 2);
     cr_expect_eq(found.d[1].kind, BLOBSEAL_DAMAGE_END);
 }
 
-/* A checksum that does not match may be one of a blob without checksums, so nothing is called damage. */
+/* What is compared as a checksum may belong to a blob without checksums, so a mismatch is not called damage. */
 Test(scrub, without_a_core_header_and_a_segment_that_matches_nothing_is_checked)
 {
     scrub_without_header(2 * BS_SEGMENT_LEN + 100, 1 | 2, 0);
@@ -385,9 +384,9 @@ Test(scrub, without_a_core_header_and_a_segment_that_matches_nothing_is_checked)
     expect_unchecked("the second is too short for a tag and a checksum");
 }
 
-/* ---- What goes wrong around it ----------------------------------------------------------------------------------- */
+/* ---- Other failures ---------------------------------------------------------------------------------------------- */
 
-/* A disk with bad sectors, and one that fails otherwise. */
+/* A disk with bad sectors, or with other failures. */
 static struct {
     uint64_t from, to;
     int sys_errno;
@@ -500,7 +499,7 @@ Test(scrub, arguments)
     cr_expect_eq(blobseal_scrub(&source, NULL, NULL, NULL), BLOBSEAL_OK);
     out.size = 0;
     cr_expect_eq(blobseal_scrub(&source, NULL, &out, &e), BLOBSEAL_E_ARG);
-    out.size = offsetof(struct blobseal_scrub_result, damaged); /* an older, shorter one */
+    out.size = offsetof(struct blobseal_scrub_result, damaged); /* an older, shorter struct */
     out.damaged = 77;
     cr_expect_eq(blobseal_scrub(&source, NULL, &out, &e), BLOBSEAL_OK);
     cr_expect(out.ok);

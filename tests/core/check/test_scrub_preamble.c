@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Corruption in the frame, the slots, the envelope and the core header is found and named, and does not hide more.
- * Sections 2 and 5. */
+/*
+ * Corruption in the frame, the slots, the envelope and the core header is found and named, and does not hide other
+ * corruption. Sections 2 and 5.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +100,7 @@ struct want {
     uint64_t segment, off, length;
 };
 
-/* Scrub the first @n bytes from a file and from a pipe, and find exactly this. */
+/* Scrub the first @n bytes from a file and from a pipe, and expect exactly these findings. */
 static void expect_in(size_t n, size_t num, const struct want *want, const char *what)
 {
     for (int seekable = 1; seekable >= 0; seekable--) {
@@ -148,7 +150,7 @@ Test(scrub_preamble, a_sound_blob_has_no_damage_in_any_layout)
     }
 }
 
-/* Also in the magic, the version and the checksum: the other bytes tell what the wrong one must have been. */
+/* This includes magic, version and checksum: the other bytes determine the original value of a wrong one. */
 Test(scrub_preamble, every_byte_of_the_frame_header_is_found_and_the_rest_still_checked)
 {
     for (int compact = 0; compact < 2; compact++) {
@@ -159,7 +161,7 @@ Test(scrub_preamble, every_byte_of_the_frame_header_is_found_and_the_rest_still_
             (void)snprintf(what, sizeof what, "byte %zu of the frame header", i);
             blob[i] ^= 0x41;
             expect_one((struct want){BLOBSEAL_DAMAGE_FRAME, NONE, i, 1}, what);
-            cr_expect_eq(result.repairable, !compact && i != 8); /* a version that is not known is not repaired */
+            cr_expect_eq(result.repairable, !compact && i != 8); /* an unknown version is not repaired */
             cr_expect(result.payload_checked);
             blob[i] ^= 0x41;
         }
@@ -276,7 +278,7 @@ Test(scrub_preamble, a_lost_frame_header_hides_neither_slots_nor_payload)
     }
 }
 
-/* The frame has the blob id that the checksums are seeded with. */
+/* The frame contains the blob id, which is the seed of the checksums. */
 Test(scrub_preamble, a_lost_core_header_after_a_frame_does_not_hide_the_payload)
 {
     scene_open(BLOBSEAL_LAYOUT_AB);
@@ -290,7 +292,7 @@ Test(scrub_preamble, a_lost_core_header_after_a_frame_does_not_hide_the_payload)
     scene_close();
 }
 
-/* Without the blob id every checksum would seem wrong, although nothing is damaged. */
+/* Without the blob id every checksum would look wrong, although nothing is damaged. */
 Test(scrub_preamble, a_lost_header_of_a_detached_core_leaves_the_payload_unchecked)
 {
     scene_open(BLOBSEAL_LAYOUT_DETACHED);
@@ -301,7 +303,7 @@ Test(scrub_preamble, a_lost_header_of_a_detached_core_leaves_the_payload_uncheck
     scene_close();
 }
 
-/* In a file, checksums that match tell that there are checksums. */
+/* In a file, checksums that match show that the blob has checksums. */
 Test(scrub_preamble, a_header_that_still_has_the_blob_id_lets_the_payload_be_checked)
 {
     struct blobseal_error e;
@@ -405,7 +407,7 @@ Test(scrub_preamble, a_frame_before_another_blob)
     scene_close();
 }
 
-/* A newer version may have written it: that is not damage, and the payload can be checked all the same. */
+/* A newer version may have written it. That is not damage, and the payload can still be checked. */
 Test(scrub_preamble, an_envelope_of_a_newer_version_is_a_note_in_either_of_two_that_tie)
 {
     const uint32_t tie = BLOBSEAL_NOTE_UNFINISHED | BLOBSEAL_NOTE_TIE;
@@ -564,7 +566,7 @@ static bool count_lock(void *ctx, bool on)
     return true;
 }
 
-/* The first looks find slot A half written. */
+/* The first readings find slot A half written. */
 static enum blobseal_status changing_pread(void *ctx, void *buf, size_t n, uint64_t off, size_t *nread,
                                            struct blobseal_error *err)
 {

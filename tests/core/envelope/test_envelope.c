@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Envelopes with sound cryptography and one thing wrong: sections 4.3 to 4.6. Most are made by editing the text of the
- * protected header or of the content before they are encrypted, or the recipients without a new `rcpt`.
+ * Envelopes with correct cryptography and exactly one fault: sections 4.3 to 4.6. Most are made by editing the text of
+ * the protected header or of the content before encryption, or by editing the recipients without a new `rcpt`.
  */
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ SUITE(envelope);
 
 #define MAX_KEYS 12
 
-/* An envelope in the making. */
+/* The parts from which an envelope is built. */
 struct parts {
     struct recipe r;
     struct bs_jwe jwe;
@@ -37,7 +37,7 @@ static size_t add_part(uint8_t *out, const void *p, size_t len)
     return len + 4;
 }
 
-/* `rcpt` by the words of section 4.3. */
+/* Set `rcpt` as described in section 4.3. */
 static void set_rcpt(struct parts *p)
 {
     static uint8_t text[MAX_KEYS * 512];
@@ -70,7 +70,7 @@ static void set_texts(struct parts *p)
                    blob, hdr);
 }
 
-/* An envelope in which all is well, for keys "key-0", "key-1", ... */
+/* Make a correct envelope for keys "key-0", "key-1", ... */
 static void parts_make(struct parts *p, size_t num)
 {
     *p = (struct parts){0};
@@ -86,7 +86,7 @@ static void parts_make(struct parts *p, size_t num)
     set_texts(p);
 }
 
-/* Replace the one place where @from stands. */
+/* Replace the only occurrence of @from. */
 static void edit(char *text, size_t cap, const char *from, const char *to)
 {
     char *at = strstr(text, from), *rest;
@@ -265,7 +265,7 @@ Test(envelope, header_members_are_exactly_the_named_ones)
         {"}}", ",}}", BLOBSEAL_E_FORMAT},
         {"{\"enc\"", "[\"enc\"", BLOBSEAL_E_FORMAT},
         {"{\"enc\"", "\xEF\xBB\xBF{\"enc\"", BLOBSEAL_E_FORMAT},
-        /* What JSON allows and no rule forbids. */
+        /* These are allowed by JSON and forbidden by no rule of the format. */
         {"{\"enc\"", " \t\r\n{ \"enc\" ", BLOBSEAL_OK},
         {"}}", "}}\n", BLOBSEAL_OK},
         {"\"enc\"", "\"\\u0065nc\"", BLOBSEAL_OK},
@@ -290,7 +290,7 @@ Test(envelope, header_without_bs_is_malformed)
 
 /* ---- Recipients -------------------------------------------------------------------------------------------------- */
 
-/* What an attacker without the CEK can do to the list of recipients. Each must look like any other forgery. */
+/* What an attacker without the CEK can do to the list of recipients. Each change must look like any other forgery. */
 Test(envelope, recipients_cannot_be_edited)
 {
     static struct parts p;
@@ -331,7 +331,7 @@ Test(envelope, recipients_cannot_be_edited)
     }
     for (size_t i = sizeof(struct blobseal_secret32); i < 256; i += 17) {
         parts_make(&p, 3);
-        p.keys[0][i] ^= 1; /* unwraps all the same: the fake key does not look at its padding */
+        p.keys[0][i] ^= 1; /* unwrapping still succeeds, because the fake key ignores its padding */
         expect(&p, BLOBSEAL_E_AUTH, "padding of my key");
     }
 }
@@ -340,7 +340,7 @@ Test(envelope, rcpt_is_compared_over_its_whole_length)
 {
     static struct parts p;
 
-    for (size_t i = 0; i < 42; i++) { /* the 43rd character has stray bits */
+    for (size_t i = 0; i < 42; i++) { /* the 43rd character has unused bits */
         char *at;
 
         parts_make(&p, 2);
@@ -383,7 +383,7 @@ Test(envelope, content_members_are_exactly_the_named_ones)
         {"\"}", "\"}\n", BLOBSEAL_OK},
         {"\"}", "\",\"meta\":{}}", BLOBSEAL_OK},
         {"\"}", "\",\"meta\":{\"name\":\"a\",\"type\":\"text/plain\",\"ann\":{\"a\":\"b\",\"c\":\"d\"}}}", BLOBSEAL_OK},
-        {"\"}", "\",\"meta\":{\"name\":\"../../etc/passwd\"}}", BLOBSEAL_OK}, /* names no path */
+        {"\"}", "\",\"meta\":{\"name\":\"../../etc/passwd\"}}", BLOBSEAL_OK}, /* a name is never used as a path */
         {"\"}", "\",\"meta\":null}", BLOBSEAL_E_FORMAT},
         {"\"}", "\",\"meta\":[]}", BLOBSEAL_E_FORMAT},
         {"\"}", "\",\"meta\":{},\"meta\":{}}", BLOBSEAL_E_FORMAT},
@@ -444,7 +444,7 @@ Test(envelope, meta_has_at_most_64_annotations)
     }
 }
 
-/* ---- What binds envelope and core -------------------------------------------------------------------------------- */
+/* ---- The binding between envelope and core ----------------------------------------------------------------------- */
 
 Test(envelope, content_must_be_of_this_blob)
 {
@@ -456,7 +456,7 @@ Test(envelope, content_must_be_of_this_blob)
     memcpy(other.rcpt, p.rcpt, sizeof p.rcpt);
     set_texts(&other);
 
-    p.r.dek.b[31] ^= 1; /* a sound envelope with another DEK: only the commitment can tell */
+    p.r.dek.b[31] ^= 1; /* a correct envelope with another DEK, which only the commitment reveals */
     set_texts(&p);
     expect(&p, BLOBSEAL_E_AUTH, "another DEK");
 
@@ -488,7 +488,7 @@ Test(envelope, commitment_is_checked_even_where_hdr_agrees)
     for (size_t i = 0; i < BS_COMMITMENT_LEN; i++) {
         parts_make(&p, 1);
         p.r.core.commitment[i] ^= 0x80;
-        bs_core_encode(&p.r.core); /* a writer that lies: its own header says the same */
+        bs_core_encode(&p.r.core); /* a dishonest writer: the core header that the envelope contains is the same */
         set_texts(&p);
         expect(&p, BLOBSEAL_E_AUTH, "commitment");
     }
@@ -511,13 +511,13 @@ Test(envelope, wrong_keys_and_tags_look_the_same)
     static struct parts p;
 
     parts_make(&p, 1);
-    p.keys[0][0] ^= 1; /* unwraps to another CEK, and rcpt is right */
+    p.keys[0][0] ^= 1; /* unwraps to another CEK, and rcpt is correct */
     set_rcpt(&p);
     set_texts(&p);
     expect(&p, BLOBSEAL_E_AUTH, "another CEK");
 
     parts_make(&p, 1);
-    p.jwe.recipients[0].alg = "RSA-OAEP"; /* does not unwrap at all */
+    p.jwe.recipients[0].alg = "RSA-OAEP"; /* unwrapping fails */
     set_rcpt(&p);
     set_texts(&p);
     expect(&p, BLOBSEAL_E_AUTH, "does not unwrap");
@@ -527,7 +527,7 @@ Test(envelope, wrong_keys_and_tags_look_the_same)
     expect(&p, BLOBSEAL_E_FORMAT, "no key at all");
 }
 
-/* Every character of iv, ciphertext and tag is covered; so is `protected`, as text. */
+/* Every character of iv, ciphertext and tag is authenticated, and also the text of `protected`. */
 Test(envelope, every_member_of_the_jwe_is_authentic)
 {
     static const char *const members[] = {"\"iv\":\"", "\"ciphertext\":\"", "\"tag\":\"", "\"protected\":\""};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which keys an envelope is written for, which are tried when it is opened, and what providers may answer: section 4.6.
+/*
+ * Which keys an envelope is written for, which keys are tried when it is opened, and which statuses providers may
+ * return: section 4.6.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +49,7 @@ static enum blobseal_status open_for(const char *text, struct blobseal_kek *cons
     struct bs_envelope e;
     enum blobseal_status st;
 
-    memset(err, 0x55, sizeof *err); /* what a caller has on its stack */
+    memset(err, 0x55, sizeof *err); /* like an uninitialised struct on the caller's stack */
     memset(&keys, 0, sizeof keys);
     st = bs_envelope_parse(&e, text, strlen(text), err);
     if (st == BLOBSEAL_OK)
@@ -128,7 +130,7 @@ Test(envelope_keys, kids_are_compared_byte_by_byte)
     ring_close();
 }
 
-/* A blob must not be able to have a token asked for thousands of signatures. */
+/* A blob must not be able to make a token perform thousands of private-key operations. */
 Test(envelope_keys, at_most_8_attempts)
 {
     struct blobseal_error err;
@@ -142,7 +144,7 @@ Test(envelope_keys, at_most_8_attempts)
         ring_open(1);
         text = recipe_envelope(&recipe, 1, ring.kek, 1);
         for (unsigned i = 0; i < fails; i++)
-            keks[i] = fake_kek_open(&never); /* another alg: it fails as a wrong key does */
+            keks[i] = fake_kek_open(&never); /* fails like a wrong key, because its alg is another one */
         keks[fails] = fake_kek_open(&eager);
         cr_expect_eq(open_for(text, keks, fails + 1, &err), fails < 8 ? BLOBSEAL_OK : BLOBSEAL_E_AUTH, "%u", fails);
         cr_expect_eq(never.unwraps + eager.unwraps, fails < 8 ? fails + 1 : 8);
@@ -181,9 +183,11 @@ Test(envelope_keys, recipients_of_others_are_no_attempts)
     ring_close();
 }
 
-/* ---- Answers of providers ---------------------------------------------------------------------------------------- */
+/* ---- Statuses returned by providers ------------------------------------------------------------------------------ */
 
-/* Open an envelope for "key-00" and "key-01" where the first answers @first and the second @second. */
+/*
+ * Open an envelope for "key-00" and "key-01", where unwrapping returns @first for the first and @second for the second.
+ */
 static enum blobseal_status answers(enum blobseal_status first, enum blobseal_status second, bool silent,
                                     struct blobseal_error *err)
 {
@@ -248,7 +252,7 @@ Test(envelope_keys, what_a_provider_answers_decides)
     check_answers(false);
 }
 
-/* A provider may leave the error struct as it is: what it returns counts. */
+/* A provider may leave the error struct unfilled: the status that it returns counts. */
 Test(envelope_keys, a_provider_without_a_message_is_understood)
 {
     check_answers(true);
@@ -330,7 +334,7 @@ Test(envelope_keys, a_wrap_that_fails_without_a_message_ends_it)
     check_wraps_that_fail(true);
 }
 
-/* What an envelope draws at random must differ each time: here it is taken out of 20 of them. */
+/* The random parts of an envelope must differ each time. Here 20 envelopes are compared. */
 Test(envelope_keys, content_key_and_iv_are_fresh)
 {
     uint8_t cek[20][32], iv[20][BS_JWE_IV_LEN];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What blobseal_inspect() tells without a key, and that a reader says the same. */
+/* What blobseal_inspect() reports without a key, and that a reader reports the same. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -59,7 +59,7 @@ static void expect_recipients(const struct blobseal_info *info, size_t num)
     }
 }
 
-/* Whether @info describes @s, a blob of @plain_len bytes. */
+/* Check that @info describes @s, a blob of @plain_len bytes. */
 static void expect_info(const struct blobseal_info *info, const struct sealed *s, size_t plain_len, size_t num_keks,
                         bool sequential)
 {

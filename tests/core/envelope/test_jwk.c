@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content of an envelope: written as FORMAT.md 4.4 says, and read strictly. */
+/* The content of an envelope: written as specified in FORMAT.md 4.4, and read strictly. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,10 @@ SUITE(jwk);
 
 #define META "{\"name\":\"a.txt\",\"type\":\"text/plain\",\"ann\":{\"a\":\"b\"}}"
 
-/* A JWK of the blob of a recipe, zero-terminated, with the metadata @metadata, which may be empty. free(). */
+/*
+ * Return a JWK for the blob of a recipe, zero-terminated, with the metadata @metadata, which may be empty. Free with
+ * free().
+ */
 static char *jwk_text(const struct recipe *r, const char *metadata, size_t *len)
 {
     char *text = must_alloc(1000);
@@ -23,7 +26,7 @@ static char *jwk_text(const struct recipe *r, const char *metadata, size_t *len)
     return text;
 }
 
-/* Read @text from memory that ends where it does. */
+/* Read @text from an allocation that ends exactly where the text ends. */
 static bool reads(struct bs_jwk *jwk, const char *text)
 {
     struct vec_bytes exact = vec_copy(text, strlen(text));
@@ -96,7 +99,7 @@ Test(jwk, a_buffer_that_is_too_small_is_never_overrun)
     }
 }
 
-/* Put together an object from the members of the list, which ends in -1: 0 kty, 1 k, 2 kid, 3 hdr, 4 meta. free(). */
+/* Build an object from the members in @list, which ends with -1: 0 kty, 1 k, 2 kid, 3 hdr, 4 meta. Free with free(). */
 static char *object_of(const int *list)
 {
     static const char *const names[] = {"kty", "k", "kid", "hdr", "meta"};
@@ -152,7 +155,7 @@ Test(jwk, no_member_appears_twice_and_the_order_is_free)
     }
 }
 
-/* Replace the first @what in a text by @by. free(). */
+/* Replace the first @what in a text with @by. Free the result with free(). */
 static char *replace(const char *text, const char *what, const char *by)
 {
     const char *at = strstr(text, what);

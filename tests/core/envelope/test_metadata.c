@@ -146,13 +146,13 @@ Test(metadata, more_than_fits_is_refused)
     name[BLOBSEAL_MAX_METADATA - around + 1] = '\0';
     expect_refusal(META(.name = name), BLOBSEAL_E_POLICY, "more than 4096 bytes");
     name[700] = '\0';
-    memset(name, '\n', 700); /* six bytes each */
+    memset(name, '\n', 700); /* each of these takes six bytes when escaped */
     expect_refusal(META(.name = name), BLOBSEAL_E_POLICY, "more than 4096 bytes");
 }
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
-/* Read @text, of @len bytes. What m points to is in *@copy; free(). */
+/* Read @text, of @len bytes. The strings of m point into *@copy; free it with free(). */
 static bool read_meta(struct bs_metadata *m, const char *text, size_t len, uint8_t **copy)
 {
     struct bs_json j;
@@ -227,7 +227,7 @@ static void expect_same(const struct blobseal_metadata *a, const struct blobseal
     }
 }
 
-/* Seal with @meta for @num keys of 4096 bits, and open. */
+/* Seal with @meta for @num keys of 4096 bits, and open the blob. */
 static enum blobseal_status round_trip(const struct blobseal_metadata *metadata, size_t num, uint32_t capacity,
                                        enum blobseal_layout layout, struct blobseal_error *err)
 {
@@ -244,7 +244,7 @@ static enum blobseal_status round_trip(const struct blobseal_metadata *metadata,
     struct sealed s;
     enum blobseal_status st;
 
-    for (size_t i = 0; i < num; i++) { /* as long as a real kid */
+    for (size_t i = 0; i < num; i++) { /* as long as a typical kid */
         (void)snprintf(kids[i], sizeof kids[i], "urn:ietf:params:oauth:jwk-thumbprint:sha-256:%043zu", i);
         fake[i] = (struct fake_kek){.kid = kids[i], .wrapped_len = 512};
         keks[i] = fake_kek_open(&fake[i]);

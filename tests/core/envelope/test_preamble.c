@@ -50,7 +50,7 @@ static void scene_close(void)
         blobseal_kek_close(s.kek[i]);
 }
 
-/* A blob with both envelopes of generation 1 and 2, or with one envelope. */
+/* Open a blob with both envelopes, of generations 1 and 2. The blob of open_compact() has only the first. */
 static void open_ab(void)
 {
     scene_open(1, 2);
@@ -95,7 +95,7 @@ static void expect_read(enum blobseal_status want, const char *what)
     }
 }
 
-/* Open the blob with the first @num_keks keys from @first on; the notes are those of the reader. */
+/* Open the blob with @num_keks keys from @first on. The notes are those of the reader. */
 static enum blobseal_status open_scene(unsigned first, size_t num_keks, struct opened *o, struct blobseal_error *err)
 {
     enum blobseal_status st = open_bytes(o, s.blob, s.len, s.kek + first, num_keks, NULL, err);
@@ -174,20 +174,20 @@ Test(preamble, the_higher_generation_counts_in_either_slot)
     scene_close();
 }
 
-/* Exchange a character of the tag, which ends an envelope, for another one of base64url. */
+/* Replace a character of the tag, which is at the end of an envelope, with another base64url character. */
 static void break_tag(char *text, size_t len)
 {
     text[len - 4] = text[len - 4] == 'A' ? 'B' : 'A';
 }
 
-/* If the newer envelope is refused, the older one is not tried: otherwise an attacker could bring an older one back. */
+/* If the newer envelope is refused, the older one is not tried. Otherwise an attacker could bring an older one back. */
 Test(preamble, no_falling_back_to_the_older_slot)
 {
     struct blobseal_error err;
     struct opened o;
 
     open_ab();
-    break_tag((char *)s.blob + 4096 + 4096 + 24, strlen(s.for_b)); /* of the newer one */
+    break_tag((char *)s.blob + 4096 + 4096 + 24, strlen(s.for_b)); /* in the newer envelope */
     refix(s.blob, s.len);
     cr_expect_eq(open_scene(0, 2, &o, &err), BLOBSEAL_E_AUTH);
     scene_close();
@@ -230,7 +230,9 @@ Test(preamble, of_a_tie_the_first_that_opens_counts)
     scene_close();
 }
 
-/* Every pair of envelopes that tie: the blob opens if one of them does, and otherwise the error is that of the first.
+/*
+ * Try every pair of envelopes that tie: the blob opens if one of them opens it; otherwise the error is that of the
+ * first.
  */
 Test(preamble, of_two_tied_envelopes_that_do_not_open_the_first_tells_why)
 {
@@ -269,13 +271,13 @@ Test(preamble, of_two_tied_envelopes_that_do_not_open_the_first_tells_why)
     scene_close();
 }
 
-/* What makes a slot invalid, at its offset. */
+/* The values that make a slot invalid, with their offsets. */
 static const struct {
     const char *what;
     size_t at;
     uint64_t value;
     size_t len;
-    bool resum; /* the checksum is made right again */
+    bool resum; /* the checksum is recomputed */
 } slot_faults[] = {
     {"magic", 0, 0, 1, true},
     {"magic, last byte", 3, 0, 1, true},
@@ -349,7 +351,7 @@ Test(preamble, the_slot_of_a_compact_frame_is_full)
     scene_close();
 }
 
-/* ---- The named envelope ------------------------------------------------------------------------------------------ */
+/* ---- An envelope passed by the caller ---------------------------------------------------------------------------- */
 
 Test(preamble, a_named_envelope_takes_the_place_of_the_slots)
 {
@@ -358,7 +360,7 @@ Test(preamble, a_named_envelope_takes_the_place_of_the_slots)
     struct opened o;
 
     open_ab();
-    memset(s.blob + 4096, 0xEE, 2 * 4096); /* slots are not looked at */
+    memset(s.blob + 4096, 0xEE, 2 * 4096); /* the slots are ignored */
     how.envelope = s.for_a;
     how.envelope_len = strlen(s.for_a);
     for (int sequential = 0; sequential <= 1; sequential++) {
@@ -398,7 +400,7 @@ static const struct {
     size_t at;
     uint64_t value;
     size_t len;
-    enum blobseal_status want; /* with a right checksum */
+    enum blobseal_status want; /* with a correct checksum */
 } header_faults[] = {
     {8, 0, 1, BLOBSEAL_E_UNSUPPORTED},
     {8, 2, 1, BLOBSEAL_E_UNSUPPORTED},
@@ -446,7 +448,7 @@ Test(preamble, values_of_the_frame_header_are_checked)
     }
 }
 
-/* Capacity and length agree with each other, and still are not possible. */
+/* Capacity and length are consistent with each other, but the format does not allow them. */
 Test(preamble, sizes_that_wrap_around_are_refused)
 {
     static const uint32_t capacities[] = {0, 1, 24, 4095, 65537, 0x7FFFF000, 0x80000000, 0xFFFFF000, 0xFFFFFFFF};
@@ -457,7 +459,7 @@ Test(preamble, sizes_that_wrap_around_are_refused)
             uint32_t offset = slots == 1 ? 64 : 4096;
 
             if (slots == 1 && capacities[i] == 4095)
-                continue; /* possible for a compact frame */
+                continue; /* allowed in a compact frame */
             s.blob[10] = (uint8_t)slots;
             bs_store32(s.blob + 12, offset);
             bs_store32(s.blob + 16, capacities[i]);
@@ -535,7 +537,7 @@ Test(preamble, truncation_anywhere_is_damage)
         }
         full = s.len;
         front_len = core_offset_of(s.blob, s.len) + BS_CORE_HEADER_LEN;
-        for (s.len = 0; s.len < front_len; s.len++) /* what is shorter than a magic is not known to be a blob */
+        for (s.len = 0; s.len < front_len; s.len++) /* a source shorter than the magic is not recognised as a blob */
             expect_read(s.len < 8 ? BLOBSEAL_E_FORMAT : BLOBSEAL_E_DAMAGED, "truncated");
         expect_read(BLOBSEAL_OK, "the preamble without a payload");
         s.len = full;

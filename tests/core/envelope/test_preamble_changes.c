@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the slots while another process changes them: under a lock, and again. Section 5. */
+/* Reading the slots while another process changes them: under a lock, and repeatedly. Section 5. */
 #define _GNU_SOURCE /* F_OFD_SETLK */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,14 +9,17 @@
 
 #define PLAIN "some plaintext"
 
-/* What a source shows at each reading of its slots: a view a letter, the last one from then on. */
+/*
+ * A source whose slots look different at each reading: one letter for each reading, the last one for all later
+ * readings.
+ */
 struct changing {
-    const char *views; /* o: the old generation in both slots. n: new and old. x: none is valid. t: a tie. c: a cut
-                          file. e: an error */
-    unsigned busy;     /* so many calls find the lock taken              */
-    /* What was done. */
+    const char *views; /* o: the old generation in both slots. n: new and old. x: no valid slot. t: a tie. c: a
+                          truncated file. e: an error */
+    unsigned busy;     /* number of calls that find the lock taken */
+    /* The calls that were made. */
     unsigned readings, locks, unlocks;
-    bool held, read_without; /* the lock; whether slots were read without it */
+    bool held, read_without; /* the lock is held; the slots were read without it */
 };
 
 static struct recipe recipe;
@@ -37,7 +40,7 @@ static void start(void)
     kek = fake_kek_open(&fake);
     old_text = recipe_envelope(&recipe, 1, &kek, 1);
     new_text = recipe_envelope(&recipe, 2, &kek, 1);
-    other_text = recipe_envelope(&recipe, 2, &kek, 1); /* another CEK */
+    other_text = recipe_envelope(&recipe, 2, &kek, 1); /* an envelope with another CEK */
     core = recipe_core(&recipe, PLAIN, strlen(PLAIN), &core_len);
     make_view('o', (struct slot_text){old_text, 1}, (struct slot_text){old_text, 1});
     make_view('n', (struct slot_text){old_text, 1}, (struct slot_text){new_text, 2});
@@ -67,7 +70,7 @@ static enum blobseal_status changing_pread(void *ctx, void *buf, size_t n, uint6
     size_t at = c->readings, end = len;
 
     *nread = 0;
-    if (off == BS_FRAME_HEADER_LEN) { /* where the slots are read from */
+    if (off == BS_FRAME_HEADER_LEN) { /* the offset at which the slots are read */
         c->readings++;
         c->read_without = c->read_without || !c->held;
     } else if (at > 0) {
@@ -134,8 +137,10 @@ static enum blobseal_status read_it(struct changing *c, const struct blobseal_so
     return st;
 }
 
-/* Read the front of a source with these views; after @readings of the slots it has the newest @generation, or fails
- * with @want. */
+/*
+ * Read the preamble of a source with these views. Expect that its slots are read @readings times, and that it then has
+ * the newest @generation, or fails with @want.
+ */
 static void expect(const char *shown, enum blobseal_status want, unsigned readings, uint64_t generation, uint32_t notes)
 {
     struct changing c = {.views = shown};
@@ -225,7 +230,7 @@ Test(preamble_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
     }
 }
 
-/* Without a lock function the source cannot change, and a stream is read once whatever its slots say. */
+/* Without a lock function the source cannot change. A stream is read once, whatever its slots contain. */
 Test(preamble_changes, what_nobody_changes_is_read_once)
 {
     for (int sequential = 0; sequential <= 1; sequential++) {
@@ -278,7 +283,7 @@ static bool lock_fd(int fd, short type)
     return fcntl(fd, F_OFD_SETLK, &whole) == 0;
 }
 
-/* A file with some bytes, opened three times. */
+/* A file with a few bytes, opened three times. */
 static void open_file(int fds[3])
 {
     char path[VEC_PATH];

@@ -78,7 +78,7 @@ static enum blobseal_status repair(struct memory_target *m, struct blobseal_kek 
     return st;
 }
 
-/* What a scrub says of that, without the key. */
+/* Return true if a scrub without the key reports the blob as repairable. */
 static bool scrub_says_curable(const struct memory_target *m)
 {
     struct blobseal_scrub_result result = {.size = sizeof result};
@@ -103,7 +103,7 @@ Test(salvage, every_byte_before_the_payload_comes_back)
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
     for (size_t i = 0; i < PREAMBLE + 96; i++) {
         if (i == 8 || i == PREAMBLE + 8)
-            continue; /* a version that is not known may be a newer one */
+            continue; /* an unknown version is not repaired, because it may be a newer one */
         m.data[i] ^= (uint8_t)(1 + i % 255);
         m.writes = 0;
         cr_assert(i % 64 != 0 || scrub_says_curable(&m), "byte %zu", i);
@@ -130,7 +130,7 @@ Test(salvage, several_faults_at_once)
 
     kek = make_blob(&s);
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
-    memset(m.data, 0xEE, 4096 + 8192); /* all of the head and one slot */
+    memset(m.data, 0xEE, 4096 + 8192); /* the frame header, the padding after it, and slot A */
     cr_expect(scrub_says_curable(&m));
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_arr_eq(m.data, s.data, s.len);
@@ -150,13 +150,13 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
         size_t off[2];
         enum blobseal_status want;
     } cases[] = {
-        {{20, PREAMBLE + 40}, BLOBSEAL_E_DAMAGED},           /* both headers: nothing says where the core is */
-        {{4096 + 30, 4096 + 8192 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots                            */
-        {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                    /* a frame of another version                   */
-        {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                 /* and a slot                                   */
-        {{PREAMBLE + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},      /* a core of another version                    */
-        {{0, PREAMBLE}, BLOBSEAL_E_FORMAT},                  /* both magics                                  */
-        {{1000, PREAMBLE + 40}, BLOBSEAL_E_FORMAT},          /* padding, and a core header                   */
+        {{20, PREAMBLE + 40}, BLOBSEAL_E_DAMAGED},           /* both headers: the position of the core is unknown */
+        {{4096 + 30, 4096 + 8192 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots */
+        {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                    /* a frame of another version */
+        {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                 /* a frame of another version, and a slot */
+        {{PREAMBLE + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},      /* a core of another version, and a slot */
+        {{0, PREAMBLE}, BLOBSEAL_E_FORMAT},                  /* both magic values */
+        {{1000, PREAMBLE + 40}, BLOBSEAL_E_FORMAT},          /* padding, and a core header */
     };
     struct blobseal_error err;
     struct memory_target m;
@@ -183,8 +183,7 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
     blobseal_kek_close(kek);
 }
 
-/* If the core header was replaced by another one, the copy in the envelope is restored.
- */
+/* A core header that is valid but belongs to another blob is refused, and nothing is written. */
 Test(salvage, a_core_of_another_blob_is_not_believed)
 {
     struct blobseal_error err;
@@ -198,7 +197,7 @@ Test(salvage, a_core_of_another_blob_is_not_believed)
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
     memcpy(m.data + PREAMBLE, t.data + PREAMBLE, 96);
     cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_FORMAT, "%s", err.text);
-    memcpy(m.data, t.data, 64); /* and a frame that goes with it */
+    memcpy(m.data, t.data, 64); /* and the frame header of the same other blob */
     cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_FORMAT, "%s", err.text);
     cr_expect_eq(m.writes, 0);
     free(m.data);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cobblestone-256 without blobs: the vectors of the C2SP project through three readers and a writer. */
+/* Cobblestone-256 without blobs: the test vectors of the C2SP project, read by three readers, and a writer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +16,8 @@ SUITE(chunked);
 #define FILLER       0xA5
 #define NUM_TESTS    35u
 #define NUM_VALID    10u
-#define NUM_HEADERS  10u /* with the flag HeaderFailure */
-#define NUM_KEY_SIZE 2u  /* of them, with a key that is not 32 bytes long */
+#define NUM_HEADERS  10u /* tests with the flag HeaderFailure */
+#define NUM_KEY_SIZE 2u  /* those of the NUM_HEADERS tests whose key is not 32 bytes long */
 
 /* ---- One vector -------------------------------------------------------------------------------------------------- */
 
@@ -25,8 +25,9 @@ struct vector {
     int id;
     bool valid, header_failure, bad_key_size, partial, valid_final;
     struct vec_bytes key, ctx, ct, aead_key, base_nonce;
-    bool has_prefix;   /* msgLength and msgSha512 are there: of the message, or of its longest good prefix */
-    size_t prefix_len; /* 0 where they are not: then no byte may come out */
+    bool has_prefix;   /* msgLength and msgSha512 are present, for the message or its longest authentic prefix
+                        */
+    size_t prefix_len; /* 0 where has_prefix is false: then no byte may be released */
     struct vec_bytes sha512;
 };
 
@@ -74,7 +75,7 @@ static bool is_sha512(const uint8_t *p, size_t len, struct vec_bytes expected)
     return expected.len == sizeof digest && memcmp(digest, expected.p, sizeof digest) == 0;
 }
 
-/* ---- Readers: each yields a prefix in @out and says whether the message was accepted ----------------------------- */
+/* ---- Readers: each writes a prefix to @out and returns true if the message was accepted -------------------------- */
 
 struct reader {
     struct bs_chunked c;
@@ -82,10 +83,10 @@ struct reader {
     size_t payload_len;
     uint8_t *out;
     size_t out_len, out_cap;
-    size_t limit; /* plaintext bytes from here on are in a chunk that is not authentic, or after one */
+    size_t limit; /* plaintext bytes from this offset on are in a chunk that is not authentic, or after such a chunk */
 };
 
-/* The header: key size, derivation, commitment, as envelope.c does it. */
+/* Read the header: check the key size, derive the keys and check the commitment, as envelope.c does. */
 static bool reader_start(struct reader *r, const struct vector *v)
 {
     struct bs_chunked_keys keys;
@@ -103,7 +104,7 @@ static bool reader_start(struct reader *r, const struct vector *v)
     return true;
 }
 
-/* Raw mode: key and nonce are given, nothing is derived. */
+/* Start in raw mode: key and nonce are given, and nothing is derived. */
 static void reader_start_raw(struct reader *r, const struct vector *v)
 {
     struct bs_chunked_keys keys = {{0}, {0}, {0}};
@@ -139,7 +140,7 @@ static bool read_whole(struct reader *r)
     return open_run(r, 0, true, r->payload, r->payload_len);
 }
 
-/* Groups of @chunks chunks, as a pipe reader cuts them: a group that is not full is the last. */
+/* Open groups of @chunks chunks, divided as in a pipe reader: a group that is not full is the last. */
 static bool read_stream(struct reader *r, size_t chunks)
 {
     size_t group = chunks * BS_SEALED_CHUNK_LEN, at = 0;
@@ -155,7 +156,7 @@ static bool read_stream(struct reader *r, size_t chunks)
     }
 }
 
-/* Authenticate the length by the last chunk alone. */
+/* Authenticate the length using only the last chunk. */
 static bool read_last(struct reader *r, size_t *plain_len)
 {
     size_t at = r->payload_len / BS_SEALED_CHUNK_LEN * BS_SEALED_CHUNK_LEN, n = 0;
@@ -168,7 +169,7 @@ static bool read_last(struct reader *r, size_t *plain_len)
     return ok;
 }
 
-/* Open chunk after chunk in another order than theirs, each into its place. Return true if all are authentic. */
+/* Open the chunks one by one in a shuffled order, each into its place. Return true if all are authentic. */
 static bool read_shuffled(struct reader *r, bool good[MOST_CHUNKS], size_t *chunks)
 {
     size_t n = r->payload_len / BS_SEALED_CHUNK_LEN + 1, order[MOST_CHUNKS], total;
@@ -201,7 +202,7 @@ static bool read_shuffled(struct reader *r, bool good[MOST_CHUNKS], size_t *chun
 
 enum { WHOLE, STREAM_1, STREAM_3, STREAM_16, SHUFFLED, NUM_DRIVERS };
 
-/* What may come out of a vector by @driver, once its header is accepted. */
+/* Check what @driver releases of a vector whose header was accepted. */
 static void check_reader(const struct vector *v, struct reader *r, int driver)
 {
     static const size_t group[] = {0, 1, 3, 16};
@@ -224,14 +225,14 @@ static void check_reader(const struct vector *v, struct reader *r, int driver)
         return;
     }
     if (driver == SHUFFLED) {
-        /* The good prefix is readable, the chunk after it is not. */
+        /* The authentic prefix is readable, and the chunk after it is not. */
         while (prefix < chunks && good[prefix])
             prefix++;
         cr_assert_eq(prefix * BS_CHUNK_LEN, v->prefix_len, "%d: %zu chunks", v->id, prefix);
         r->out_len = v->prefix_len;
     } else {
         cr_assert_leq(r->out_len, v->prefix_len, "%d: bytes beyond the prefix", v->id);
-        if (driver == STREAM_1) /* nothing holds a good chunk back */
+        if (driver == STREAM_1) /* with groups of one chunk, no authentic chunk is held back */
             cr_assert_eq(r->out_len, v->prefix_len);
     }
     if (v->has_prefix && r->out_len == v->prefix_len)
@@ -270,7 +271,7 @@ static void check_vector(const struct vector *v)
     free(r.out);
 }
 
-/* Call @check with every vector; answers how many there were. */
+/* Call @check with every vector. Return the number of vectors. */
 static unsigned each_vector(void (*check)(const struct vector *v))
 {
     json_t *root = vec_json(FILE_NAME), *g, *t;
@@ -345,7 +346,7 @@ Test(chunked, raw_mode_agrees_with_c2sp)
     cr_assert_eq(each_vector(check_raw), NUM_TESTS);
 }
 
-/* Seal @plain in runs of @chunks chunks; 0: all in one. */
+/* Seal @plain in runs of @chunks chunks; 0 means a single run. */
 static struct vec_bytes seal(struct bs_chunked *c, const uint8_t *plain, size_t len, size_t chunks)
 {
     struct vec_bytes sealed = vec_copy(NULL, bs_sealed_tail_len(len));
@@ -373,8 +374,7 @@ static void check_writer(const struct vector *v)
         free(r.out);
         return;
     }
-    cr_assert(
-        reader_start(&r, v)); /* has compared what was derived with the salt's commitment, aeadKey and baseNonce */
+    cr_assert(reader_start(&r, v)); /* compares what was derived with the salt's commitment, aeadKey and baseNonce */
     r.payload = v->ct.p + C2SP_HEADER;
     r.payload_len = v->ct.len - C2SP_HEADER;
     cr_assert(read_whole(&r));
@@ -459,7 +459,7 @@ Test(chunked, only_the_last_run_has_a_short_chunk)
     free(sealed.p);
 }
 
-/* A last chunk is not a middle one: neither its length nor its place can be taken by another. */
+/* A last chunk cannot be replaced by a middle one, nor moved: its length and its place are authenticated. */
 Test(chunked, the_last_chunk_is_bound_to_its_place)
 {
     struct vec_bytes plain = vec_copy(NULL, BS_CHUNK_LEN), sealed = vec_copy(NULL, BS_SEALED_CHUNK_LEN);

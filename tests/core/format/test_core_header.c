@@ -28,7 +28,7 @@ static struct bs_core_header sample(void)
     return h;
 }
 
-/* Recompute the checksum after a change, so that the change itself is what is refused. */
+/* Recompute the checksum after a change, so that the change itself is the reason for the refusal. */
 static void fix_sum(uint8_t raw[BS_CORE_HEADER_LEN])
 {
     bs_store64(raw + 88, bs_xxh3(0, raw, 88));
@@ -99,7 +99,7 @@ Test(core_header, context_is_the_first_32_bytes)
 
     bs_core_context(&h, context);
     cr_assert_arr_eq(context, h.raw, sizeof context);
-    memset(h.salt, 0, sizeof h.salt); /* neither they nor raw are needed for it: seal has none of them yet */
+    memset(h.salt, 0, sizeof h.salt); /* sealing computes the context before it has these, so it depends on none */
     memset(h.commitment, 0, sizeof h.commitment);
     memset(h.raw, 0, sizeof h.raw);
     h.blob_id[15] ^= 1;
@@ -163,7 +163,7 @@ Test(core_header, every_flipped_bit_is_found)
     }
 }
 
-/* Section 2 gives the order of the checks: with all faults at once the first one is reported. */
+/* Section 2 defines the order of the checks: with all faults at once the first one is reported. */
 Test(core_header, checks_come_in_their_order)
 {
     struct bs_core_header h = sample(), back;
@@ -194,7 +194,7 @@ Test(core_header, segment_seeds_come_from_the_first_half_of_the_id)
     cr_assert_eq(bs_segment_seed(&h, 0), 0xF7F6F5F4F3F2F1F0u);
 }
 
-/* ---- Arithmetic, against the words of section 3 instead of the code's formulas ----------------------------------- */
+/* ---- Arithmetic, compared with the text of section 3 instead of the code's formulas ------------------------------ */
 
 static uint64_t payload_len(const struct bs_core_header *h, uint64_t plain)
 {
@@ -218,7 +218,7 @@ Test(core_header, sizes_are_those_of_the_format)
 
 #define BRUTE (3u << 20)
 
-/* All plaintext lengths up to 3 MiB, and all payload lengths: what no plaintext has is refused. */
+/* Try all plaintext lengths up to 3 MiB, and all payload lengths: those that belong to no plaintext are refused. */
 Test(core_header, lengths_are_inverse_and_all_others_are_refused)
 {
     for (size_t k = 0; k < 2; k++) {
@@ -315,7 +315,7 @@ Test(core_header, chunks_stand_where_the_format_says)
         cr_assert_eq(bs_chunk_offset(&bare, k), 96 + k * 16400);
         cr_assert_eq(bs_chunk_offset(&checksummed, k), 96 + k / 64 * 1049608 + k % 64 * 16400);
     }
-    /* The last chunk of a blob ends where the blob ends, except for the checksum. */
+    /* The last chunk ends where the blob ends, or, in a blob with checksums, 8 bytes before that. */
     for (uint64_t n = 0; n < 200 * 16384; n += 4095) {
         uint64_t last = n / 16384, end = bs_core_len(&bare, n);
 

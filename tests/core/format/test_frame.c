@@ -14,7 +14,7 @@ static const char jwe[] = "{\"a stand-in\":\"for a JWE\"}";
 #define JWE_LEN    (sizeof jwe - 1)
 #define GENERATION 5u
 
-/* A frame with its bytes on the heap, and no byte more. */
+/* A frame with its bytes in a heap allocation of exactly their length. */
 struct sample {
     struct bs_frame f;
     struct vec_bytes bytes;
@@ -196,7 +196,7 @@ Test(frame, ab_takes_multiples_of_4096_up_to_65536_only)
         cr_assert_eq(plan(BLOBSEAL_LAYOUT_AB, bad[i], 10), BLOBSEAL_E_ARG, "%u", bad[i]);
 }
 
-/* ---- The frame header, read -------------------------------------------------------------------------------------- */
+/* ---- Reading the frame header ------------------------------------------------------------------------------------ */
 
 Test(frame, magic_is_all_eight_bytes)
 {
@@ -271,7 +271,7 @@ Test(frame, every_field_is_checked)
     }
 }
 
-/* Offset, capacity and length that fit each other, so that only the limits themselves can be the fault. */
+/* Decode an offset, a capacity and a length that are consistent, so that only the limits can refuse them. */
 static enum blobseal_status decode_sizes(unsigned slots, uint32_t offset, uint32_t capacity)
 {
     struct sample s = sample(BLOBSEAL_LAYOUT_COMPACT, 0);
@@ -409,7 +409,7 @@ Test(frame, a_compact_slot_has_no_padding)
     free(s.bytes.p);
 }
 
-/* The generation is the seed of the checksum: an old envelope cannot be given a new number by accident. */
+/* The generation is the seed of the checksum, so an old envelope cannot get a new number by accident. */
 Test(frame, the_checksum_covers_the_generation)
 {
     struct sample s = sample(BLOBSEAL_LAYOUT_AB, 4096);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seek table: totals, search, and its bytes. The vectors of the format also have what is refused. */
+/* The seek table: totals, search, and its bytes. The format's test vectors also contain tables that must be refused. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -59,7 +59,7 @@ Test(seek_table, bytes_and_back)
     }
 }
 
-/* Every bit of a table counts. */
+/* Every bit of a table except those of the content lengths is checked. */
 Test(seek_table, every_bit_is_checked)
 {
     static const struct stored_entry entries[] = {{100, 1000}, {50, 500}};
@@ -75,7 +75,7 @@ Test(seek_table, every_bit_is_checked)
         b.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
         st = bs_seek_footer(b.p + b.len - BS_SEEK_FOOTER_LEN, b.len + 150, &n, NULL);
         if (st == BLOBSEAL_OK && n != 2)
-            st = BLOBSEAL_E_FORMAT; /* read from another place, it is another table */
+            st = BLOBSEAL_E_FORMAT; /* the table would be read from another place, so it would be another table */
         if (st == BLOBSEAL_OK)
             st = bs_seek_decode(&t, n, b.p, b.len + 150, NULL);
         cr_expect(st == BLOBSEAL_E_FORMAT || (content && st == BLOBSEAL_OK), "bit %zu", bit);
@@ -85,7 +85,7 @@ Test(seek_table, every_bit_is_checked)
     free(b.p);
 }
 
-/* The count is compared with the length before anything is done by it. */
+/* The count is compared with the length before it is used for anything else. */
 Test(seek_table, a_count_has_room)
 {
     static const uint32_t counts[] = {1, 2, 3, 1 << 20, 1 << 29, UINT32_MAX / 8, UINT32_MAX};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One zstd frame: in and out, and what is refused before libzstd sees it. */
+/* One zstd frame: compressing, decompressing, and what is refused before libzstd sees it. */
 #include <stdlib.h>
 #include <zstd.h>
 
@@ -29,7 +29,7 @@ static void stop(void)
 
 SUITE_WITH(zstd_frame, start, stop);
 
-/* Make a frame of @len bytes, and follow it as a pipe reader does: it says how long it is. */
+/* Compress @len bytes into a frame, and find its end step by step as a pipe reader does. Return its length. */
 static size_t seal_and_follow(size_t len, int level)
 {
     struct blobseal_error err;
@@ -100,7 +100,7 @@ Test(zstd_frame, a_truncated_frame_is_refused_at_every_length)
     expect_refused(frame, n, 3001, "more content than it says");
 }
 
-/* Any change of one byte is refused or decompresses to as many bytes, never to more. */
+/* A frame with any one bit changed is refused or decompresses to the same number of bytes, never to more. */
 Test(zstd_frame, a_changed_frame_never_writes_more)
 {
     size_t n, refused = 0;
@@ -122,7 +122,7 @@ Test(zstd_frame, a_changed_frame_never_writes_more)
     cr_assert_gt(refused, 8 * 12, "at least the header is checked");
 }
 
-/* A frame can be as long as 1,052,672 bytes, and no longer. */
+/* A frame can have 1,052,672 bytes, and no more. */
 Test(zstd_frame, the_longest_frame)
 {
     struct stored b = {0};
@@ -135,7 +135,7 @@ Test(zstd_frame, the_longest_frame)
         stored_add(&b, plain, 131072);
     }
     while (b.len < BS_ZFRAME_MAX_LEN - 3 - 2)
-        stored_add_number(&b, 0, 3); /* empty ones */
+        stored_add_number(&b, 0, 3); /* empty blocks */
     stored_add_number(&b, 1, 3);
     cr_assert(b.len > BS_ZFRAME_MAX_LEN - 3 && b.len <= BS_ZFRAME_MAX_LEN);
     cr_expect_eq(bs_zframe_decompress(&z, 0, back, MAX_PLAIN, (struct bs_slice){b.p, b.len}, NULL), BLOBSEAL_OK);
@@ -145,7 +145,7 @@ Test(zstd_frame, the_longest_frame)
     free(b.p);
 }
 
-/* The header decides about the window; nothing is allocated for it. */
+/* The window size in the frame header decides, and nothing is allocated for a window. */
 Test(zstd_frame, windows_up_to_8_mib)
 {
     for (unsigned byte = 0; byte < 256; byte++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sources and sinks over descriptors. */
+/* Sources and sinks over file descriptors. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,7 +21,7 @@ static void fill_bytes(void)
     fill_random(bytes, sizeof bytes, 11);
 }
 
-/* An open file without a name, with the first @len of the bytes in it, at offset 0. */
+/* Return an unnamed open file with the first @len of the bytes in it, at offset 0. */
 static int temp_file(size_t len, int more_flags)
 {
     char path[] = "/tmp/blobseal-test-XXXXXX";
@@ -198,7 +198,7 @@ Test(fd, a_read_of_a_silent_pipe_can_be_canceled)
     (void)close(fds[1]);
 }
 
-/* Errors name the file, say why, and keep errno. */
+/* Errors name the file, contain the reason, and keep errno. */
 static void expect_source_error(int fd, int want_errno)
 {
     struct blobseal_source source;
@@ -309,7 +309,7 @@ static void *drain(void *arg)
     struct drain *d = arg;
     ssize_t n;
 
-    (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* let the pipe fill up */
+    (void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* time for the pipe to fill up */
     while (d->len < MORE_THAN_A_PIPE && (n = read(d->fd, d->data + d->len, MORE_THAN_A_PIPE - d->len)) > 0)
         d->len += (size_t)n;
     return NULL;

@@ -69,7 +69,7 @@ Test(io, a_position_moves_by_what_was_read)
     }
 }
 
-/* What was read before an error counts, and a source that says nothing gets a message. */
+/* Bytes read before an error are counted, and if the source gives no message, a generic one is added. */
 Test(io, an_error_of_the_source_is_reported_with_what_was_read)
 {
     for (int silent = 0; silent <= 1; silent++) {

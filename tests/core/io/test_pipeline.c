@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pipeline with steps that only record what is asked of them, wait at random, and fail on demand. */
+/* The pipeline with steps that only record their calls, wait at random, and fail on request. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,28 +11,28 @@ SUITE(pipeline);
 
 #define MAX_SEGMENTS 80
 #define NEVER        UINT64_MAX
-#define SEGMENT      1000 /* bytes of plaintext that each segment says it has */
+#define SEGMENT      1000 /* bytes of plaintext that each segment reports */
 
 enum step { TAKE, WORK, PUT, NUM_STEPS };
 
 #define BUFFER ((size_t)64)
 
 struct job {
-    uint64_t num;                /* segments */
+    uint64_t num;                /* number of segments */
     uint64_t fail_at[NUM_STEPS]; /* segment at which the step fails */
     enum blobseal_status status[NUM_STEPS];
-    bool silent;            /* fail without a word         */
-    unsigned max_delay_us;  /* each step waits up to that  */
-    uint64_t slow;          /* work on this one takes 10 ms */
-    uint64_t block_take_at; /* take() of this one waits for cancel() */
-    uint64_t stop_at;       /* the progress call with this number answers false, from 1 */
+    bool silent;            /* fail without an error message */
+    unsigned max_delay_us;  /* each step waits at most this long */
+    uint64_t slow;          /* work on this segment takes 10 ms */
+    uint64_t block_take_at; /* take() of this segment waits for cancel() */
+    uint64_t stop_at;       /* the progress call with this number, counted from 1, returns false */
     pthread_t caller;
-    /* What happened. */
+    /* What the steps recorded. */
     _Atomic unsigned worked[MAX_SEGMENTS];
     _Atomic unsigned busy[NUM_STEPS], in_progress, cancels;
     _Atomic uint64_t taken, put, progress_calls, progress_last, others, begun_take;
     _Atomic uint64_t random;
-    _Atomic bool wrong; /* an order, a worker or a signal mask that should not be */
+    _Atomic bool wrong; /* a wrong order, worker or signal mask was seen */
 };
 
 static struct job job;
@@ -73,7 +73,7 @@ static enum blobseal_status take(void *ctx, struct bs_worker *worker, uint64_t i
     while (index == j->block_take_at && j->cancels == 0)
         wait_us(100);
     if (index == j->block_take_at)
-        wait_us(30000); /* time for a second failure to call cancel() again */
+        wait_us(30000); /* time in which a second failure could call cancel() again */
     *last = index + 1 == j->num;
     worker->in[0] = (uint8_t)index;
     worker->in_len = SEGMENT;
@@ -91,7 +91,7 @@ static void check_thread(struct job *j)
     j->others++;
     if (pthread_sigmask(SIG_SETMASK, NULL, &mask) != 0 || sigismember(&mask, SIGUSR1) != 1 ||
         sigismember(&mask, SIGTERM) != 1)
-        j->wrong = true; /* a signal of the host program must not land here */
+        j->wrong = true; /* a signal of the host program must not be delivered to this thread */
 }
 
 static enum blobseal_status work_taken(void *ctx, struct bs_worker *worker, uint64_t index, bool last,
@@ -105,7 +105,7 @@ static enum blobseal_status work_taken(void *ctx, struct bs_worker *worker, uint
     delay(j);
     if (index == j->slow)
         wait_us(10000);
-    /* Where take() is to be blocked, failures wait until it is. */
+    /* If take() is to be blocked, failures wait until it is. */
     while (j->block_take_at != NEVER && index < j->block_take_at && j->begun_take <= j->block_take_at)
         wait_us(100);
     if (worker->in[0] != (uint8_t)index)
@@ -161,7 +161,7 @@ static void job_start(uint64_t num)
         job.fail_at[i] = NEVER;
 }
 
-/* Run with take() and put() or without them; progress is always watched. */
+/* Run with or without take() and put(). Progress is always watched. */
 static enum blobseal_status run(bool with_take, bool with_put, unsigned threads, uint64_t *plain_bytes,
                                 struct blobseal_error *err)
 {
@@ -246,7 +246,7 @@ Test(pipeline, one_segment_needs_no_thread_and_the_signal_mask_stays)
 
 static const enum blobseal_status status_of[NUM_STEPS] = {BLOBSEAL_E_INPUT, BLOBSEAL_E_AUTH, BLOBSEAL_E_OUTPUT};
 
-/* Let @step fail at @at; everything before it must still be put, nothing after it. */
+/* Let @step fail at segment @at. Everything before it must still be put, and nothing after it. */
 static void expect_failure(enum step step, uint64_t at, uint64_t num, unsigned threads, bool with_take)
 {
     struct blobseal_error err;
@@ -275,7 +275,7 @@ Test(pipeline, a_failure_anywhere_ends_the_run_there)
                     expect_failure((enum step)step, at, 12, threads, with_take != 0);
 }
 
-/* Failures of one run, whatever comes first: the error of the lowest segment is reported, every time. */
+/* If several segments fail in one run, the error of the lowest segment is reported, whichever fails first. */
 Test(pipeline, the_lowest_failing_segment_wins)
 {
     struct blobseal_error err;
@@ -290,7 +290,7 @@ Test(pipeline, the_lowest_failing_segment_wins)
                     continue;
                 job_start(12);
                 job.max_delay_us = 30;
-                job.slow = low; /* the others are done long before it */
+                job.slow = low; /* the other segments are finished long before this one */
                 job.fail_at[first] = low;
                 job.fail_at[second] = low + 1;
                 job.status[first] = BLOBSEAL_E_DENIED;
@@ -326,7 +326,7 @@ static void expect_cancel(enum step step, unsigned threads)
     uint64_t bytes;
 
     job_start(20);
-    job.block_take_at = 3; /* it waits for ever, unless it is woken */
+    job.block_take_at = 3; /* it waits for ever unless cancel() wakes it */
     job.fail_at[step] = 1;
     job.status[step] = BLOBSEAL_E_OUTPUT;
     job.fail_at[TAKE] = 3;
@@ -365,7 +365,7 @@ static enum blobseal_status two_fail(void *ctx, struct bs_worker *worker, uint64
     return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "work %llu", (unsigned long long)index);
 }
 
-/* struct blobseal_source promises: called once. */
+/* The documentation of struct blobseal_source promises that cancel() is called once. */
 Test(pipeline, cancel_is_called_once_when_many_fail)
 {
     const struct blobseal_source source = {.ctx = &job, .cancel = cancel};
@@ -421,7 +421,7 @@ Test(pipeline, errors_need_no_place)
 /* ---- The state of workers ---------------------------------------------------------------------------------------- */
 
 static _Atomic unsigned started, ended;
-static unsigned fail_start; /* this start fails, from 1 */
+static unsigned fail_start; /* number of the start that fails, counted from 1 */
 
 static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A blob in a real file that is changed in place: which descriptors are accepted, the lock, and what the system may
- * answer. */
+/*
+ * A blob in a real file that is changed in place: which descriptors are accepted, the lock, and errors of system calls.
+ */
 #define _GNU_SOURCE /* F_OFD_GETLK */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +14,11 @@
 #include "tests/support/changes.h"
 #include "tests/support/suite.h"
 
-/* ---- System calls that fail on demand: these take the place of those of the C library ---------------------------- */
+/* ---- System calls that fail on request: these replace those of the C library ------------------------------------- */
 
 static int write_errno, sync_errno, read_errno;
-static size_t most_at_once; /* that a write takes; 0: all   */
-static unsigned interrupts; /* EINTR so often before it works */
+static size_t most_at_once; /* bytes that one write accepts; 0 means all */
+static unsigned interrupts; /* number of calls that fail with EINTR first */
 static unsigned syncs;
 
 static bool interrupted(void)
@@ -29,7 +30,7 @@ static bool interrupted(void)
     return true;
 }
 
-ssize_t pwrite64(int fd, const void *p, size_t len, off64_t off); /* what pwrite() is where files are large */
+ssize_t pwrite64(int fd, const void *p, size_t len, off64_t off); /* the name of pwrite() with large file support */
 ssize_t pread64(int fd, void *p, size_t len, off64_t off);
 
 ssize_t pwrite64(int fd, const void *p, size_t len, off64_t off)
@@ -88,7 +89,7 @@ SUITE_WITH(target, start, stop);
 #define ADD                                                                                                            \
     (&(const struct blobseal_change){.size = sizeof(struct blobseal_change), .add = &public_keys[5], .num_add = 1})
 
-/* One opening of the file, as a target. */
+/* One open file description of the file, as a target. */
 struct opening {
     int fd;
     struct blobseal_fd state;
@@ -112,7 +113,7 @@ static enum blobseal_status change(struct opening *o, struct blobseal_error *err
     return st;
 }
 
-/* The file as it was at first. */
+/* The original content of the file. */
 static void restore(void)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -121,7 +122,7 @@ static void restore(void)
     (void)close(fd);
 }
 
-/* The blob in the file opens with key @i. */
+/* Expect that key @i opens the blob in the file. */
 static enum blobseal_status opens(size_t i)
 {
     struct kept now = {.way = WAY_AB, .len = kept.len, .blob = must_alloc(kept.len)};
@@ -173,7 +174,7 @@ Test(target, needs_a_file_to_read_and_write)
 
 /* ---- The lock ---------------------------------------------------------------------------------------------------- */
 
-/* Return true if another process has a lock that excludes one of @type by this descriptor. */
+/* Return true if another process holds a lock that conflicts with one of @type through this descriptor. */
 static bool is_locked(const struct opening *o, short type)
 {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
@@ -224,14 +225,14 @@ Test(target, the_lock_excludes_another_process)
         struct opening b;
         enum blobseal_status st;
 
-        (void)close(a.fd); /* the copy of the descriptor would keep the lock */
+        (void)close(a.fd); /* otherwise the inherited copy of the descriptor would keep the lock */
         if (open_target(&b, O_RDWR, NULL) != BLOBSEAL_OK)
             _exit(1);
         if (b.target.lock(b.target.ctx, true, NULL) != BLOBSEAL_E_EXISTS || write(ends[1], "x", 1) != 1)
             _exit(2);
         do
             st = b.target.lock(b.target.ctx, true, NULL);
-        while (st == BLOBSEAL_E_EXISTS); /* until the other one is done */
+        while (st == BLOBSEAL_E_EXISTS); /* until the other process releases it */
         _exit(st == BLOBSEAL_OK ? 0 : 3);
     }
     cr_assert_eq(read(ends[0], &c, 1), 1);
@@ -243,7 +244,7 @@ Test(target, the_lock_excludes_another_process)
     (void)close(a.fd);
 }
 
-/* A reader holds its lock for a moment: a change waits for it. */
+/* A reader holds its lock for a short time, and a change waits for it. */
 Test(target, a_change_waits_for_readers)
 {
     struct opening o;
@@ -255,7 +256,7 @@ Test(target, a_change_waits_for_readers)
     cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
     cr_assert_eq(fcntl(fd, F_OFD_SETLK, &shared), 0);
     cr_expect(is_locked(&o, F_WRLCK));
-    child = fork(); /* shares the lock of @fd, and ends it 100 ms later */
+    child = fork(); /* the child shares the lock of @fd, and releases it after 100 ms */
     cr_assert_geq(child, 0);
     if (child == 0) {
         const struct timespec t = {.tv_nsec = 100000000};
@@ -269,7 +270,7 @@ Test(target, a_change_waits_for_readers)
     (void)close(o.fd);
 }
 
-/* ---- What the system answers ------------------------------------------------------------------------------------- */
+/* ---- Errors of system calls -------------------------------------------------------------------------------------- */
 
 Test(target, errors_of_the_system_are_passed_on)
 {

@@ -20,7 +20,7 @@ static const char cipher_hex[] =
     "838c5f61e6393ba7a0abcc9f662";
 static const char tag_hex[] = "76fc6ece0f4e1768cddf8853bb2d551b";
 
-/* The same as bytes. */
+/* The same values as bytes. */
 static struct blobseal_secret32 cek;
 static struct vec_bytes iv, aad, plain, cipher, tag;
 
@@ -65,7 +65,7 @@ Test(a256gcm, gives_the_known_answer)
     cr_expect_arr_eq(out, plain.p, LEN);
 }
 
-/* Change one bit of @p and expect a refusal that leaves no byte of plaintext, and @tag as it was. */
+/* Change one bit of @p. Expect a refusal that leaves no plaintext in the output and does not change @tag. */
 static void expect_refused(uint8_t *p, size_t bit, const char *what)
 {
     const struct bs_a256gcm g = with();

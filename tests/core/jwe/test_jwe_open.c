@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which recipient and which KEK open a JWE, and the error if none does. FORMAT.md section 4.6, steps 2 and 3. */
+/* Which recipient and which KEK open a JWE, and the error if none opens it. FORMAT.md section 4.6, steps 2 and 3. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +10,16 @@
 
 SUITE(jwe_open);
 
-/* ---- A provider that does what the test says --------------------------------------------------------------------- */
+/* ---- A provider that returns what the test wants ----------------------------------------------------------------- */
 
 struct fake {
     char kid[16];
-    enum blobseal_status answer; /* of unwrap, for its own kid */
-    const char *why;             /* text of the error; NULL: it leaves the error alone */
+    enum blobseal_status answer; /* returned by unwrap, for its own kid */
+    const char *why;             /* text of the error; NULL: the error is left unfilled */
     struct blobseal_secret32 cek;
-    unsigned calls;                /* of unwrap, for any kid */
-    unsigned own;                  /* of unwrap, for its own kid or for none */
-    struct blobseal_wrapped asked; /* by the last call */
+    unsigned calls;                /* calls of unwrap, for any kid */
+    unsigned own;                  /* calls of unwrap, for its own kid or for none */
+    struct blobseal_wrapped asked; /* argument of the last call */
     unsigned closed;
 };
 
@@ -49,7 +49,7 @@ static enum blobseal_status fake_unwrap(void *state, struct blobseal_secret32 *s
     if (wrapped->kid != NULL && strcmp(wrapped->kid, f->kid) != 0)
         return BLOBSEAL_E_NOT_MINE;
     f->own++;
-    *secret = f->cek; /* also where it fails: core must not use it then */
+    *secret = f->cek; /* also on failure, where core must not use it */
     if (f->answer != BLOBSEAL_OK && f->why != NULL)
         return blobseal_fail(err, f->answer, 0, "%s", f->why);
     return f->answer;
@@ -83,7 +83,7 @@ struct scene {
     struct blobseal_error err;
 };
 
-/* @num recipients and KEKs, all of which open. */
+/* Start a scene with @num recipients and KEKs, all of which open. */
 static void scene_start(struct scene *s, size_t num)
 {
     static uint8_t room[BLOBSEAL_MAX_ENVELOPE], zeros[256];
@@ -119,7 +119,7 @@ static void scene_end(struct scene *s)
     free(s->text.p);
 }
 
-/* Open with @keks; checks what holds for every outcome. */
+/* Open with @keks, and check what must be true for every outcome. */
 static enum blobseal_status open_with(struct scene *s, struct blobseal_kek *const *keks, size_t num)
 {
     enum blobseal_status st;
@@ -140,7 +140,7 @@ static enum blobseal_status open_all(struct scene *s)
     return open_with(s, s->keks, s->num);
 }
 
-/* ---- Which one opens --------------------------------------------------------------------------------------------- */
+/* ---- Which recipient and KEK open -------------------------------------------------------------------------------- */
 
 Test(jwe_open, any_key_of_any_recipient_opens)
 {
@@ -211,7 +211,7 @@ Test(jwe_open, a_kek_that_cannot_unwrap_is_not_asked)
     scene_end(&s);
 }
 
-/* ---- None opens -------------------------------------------------------------------------------------------------- */
+/* ---- No KEK opens ------------------------------------------------------------------------------------------------ */
 
 Test(jwe_open, no_key_for_any_recipient)
 {
@@ -268,7 +268,7 @@ Test(jwe_open, all_forgeries_look_the_same)
     }
 }
 
-/* A provider that fails and still hands something out must not make its own key the CEK. */
+/* If a provider fails but still returns a secret, that secret must not become the CEK. */
 Test(jwe_open, a_secret_that_comes_with_a_failure_is_not_used)
 {
     struct blobseal_secret32 secret = {{1}};
@@ -276,7 +276,7 @@ Test(jwe_open, a_secret_that_comes_with_a_failure_is_not_used)
     struct scene s;
 
     scene_start(&s, 1);
-    s.fakes[0].answer = BLOBSEAL_E_AUTH; /* the right CEK stands in @secret */
+    s.fakes[0].answer = BLOBSEAL_E_AUTH; /* the correct CEK is in @secret */
     cr_assert_eq(open_all(&s), BLOBSEAL_E_AUTH);
     cr_assert_eq(bs_kek_unwrap(s.keks[0], &secret, &wrapped, NULL), BLOBSEAL_E_AUTH);
     cr_assert(bs_all_zero(secret.b, sizeof secret.b));
@@ -342,7 +342,7 @@ Test(jwe_open, keys_of_others_do_not_count)
 
     scene_start(&s, 3);
     scene_start(&other, 13);
-    for (size_t i = 0; i < 13; i++) /* k3 to k12 are no recipients of s */
+    for (size_t i = 0; i < 13; i++) /* k3 to k12 are not recipients of s */
         keks[i] = i < 10 ? other.keks[3 + i] : s.keks[i - 10];
     cr_assert_eq(open_with(&s, keks, 13), BLOBSEAL_OK);
     cr_assert(s.fakes[0].own == 1 && attempts(&other) == 0 && other.fakes[12].calls == 1);
@@ -350,7 +350,7 @@ Test(jwe_open, keys_of_others_do_not_count)
     scene_end(&other);
 }
 
-/* ---- What cannot be reached and what is denied ------------------------------------------------------------------- */
+/* ---- KEKs that are unavailable or denied ------------------------------------------------------------------------- */
 
 Test(jwe_open, others_are_tried_while_one_cannot_be_reached)
 {
@@ -410,7 +410,10 @@ Test(jwe_open, any_other_error_ends_it)
     }
 }
 
-/* kek.h: answers of providers are checked, so that core can rely on them. One that fills no error still counts. */
+/*
+ * kek.h: statuses returned by providers are checked, so that core can rely on them. A status without an error text
+ * counts.
+ */
 Test(jwe_open, an_answer_without_an_error_text_counts)
 {
     static const enum blobseal_status answers[] = {BLOBSEAL_E_UNAVAILABLE, BLOBSEAL_E_DENIED, BLOBSEAL_E_INTERNAL};

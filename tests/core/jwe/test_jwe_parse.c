@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules of FORMAT.md section 4.2 one by one, and what the writer yields. Opening: test_jwe_open.c. */
+/* The rules of FORMAT.md section 4.2, one by one. Opening is tested in test_jwe_open.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static const struct bs_jwe_profile strict = {.bare = false}, bare = {.bare = tru
 
 /* ---- Texts from templates ---------------------------------------------------------------------------------------- */
 
-/* `count` times 'A': the base64url text of zero bytes. */
+/* Append `count` times 'A', which is the base64url text of zero bytes. */
 static void put_a(struct bs_builder *w, size_t count)
 {
     while (count-- > 0)
@@ -23,8 +23,8 @@ static void put_a(struct bs_builder *w, size_t count)
 }
 
 /*
- * Expand a template: ' is a quote, $P protected header {"enc":"A256GCM"}, $H a recipient's header, $K an encrypted key,
- * $I iv, $C ciphertext, $T tag. All else stays. The text is at the end of an allocation.
+ * Expand a template: ' is a quote, $P the protected header {"enc":"A256GCM"}, $H a recipient's header, $K an encrypted
+ * key, $I iv, $C ciphertext, $T tag. Everything else is copied. The text is at the end of an allocation.
  */
 static struct vec_bytes expand(const char *template)
 {
@@ -96,7 +96,7 @@ static enum blobseal_status parse_bare(const char *template)
     for (size_t i_ = 0; i_ < sizeof(list) / sizeof((list)[0]); i_++)                                                   \
     cr_assert_eq(call((list)[i_]), expected, "%s", (list)[i_])
 
-/* What follows $P in most templates. */
+/* The members after $P in most templates. */
 #define REST ",'iv':$I,'ciphertext':$C,'tag':$T}"
 #define FLAT "{'protected':$P,'header':$H,'encrypted_key':$K" REST
 
@@ -127,7 +127,7 @@ Test(jwe_parse, reads_what_is_written)
     struct bs_jwe jwe;
 
     cr_assert_eq(bs_jwe_parse(&jwe, (const char *)text.p, text.len, &strict, NULL), BLOBSEAL_OK);
-    free(text.p); /* nothing points into it */
+    free(text.p); /* the result does not point into the text */
     cr_assert_eq(jwe.num, 2);
     cr_assert_str_eq(jwe.recipients[0].alg, "RSA-OAEP-256");
     cr_assert_str_eq(jwe.recipients[0].kid, "a");
@@ -235,7 +235,10 @@ Test(jwe_parse, wrong_types_are_refused)
 
 /* ---- Recipients -------------------------------------------------------------------------------------------------- */
 
-/* A general JWE of @num recipients, kids "0" to "num-1", the last one named @last_kid if that is not NULL. */
+/*
+ * Parse a general JWE with @num recipients with kids "0" to "num-1". The last one is named @last_kid if that is not
+ * NULL.
+ */
 static enum blobseal_status parse_many(size_t num, const char *last_kid)
 {
     static char template[70 * 100];
@@ -263,7 +266,7 @@ Test(jwe_parse, no_two_recipients_have_one_kid)
     for (size_t n = 2; n <= 64; n++)
         cr_assert_eq(parse_many(n, ""), BLOBSEAL_E_FORMAT, "%zu", n);
     cr_assert_eq(parse_many(2, "0"), BLOBSEAL_OK);
-    /* Equal after unescaping. */
+    /* Kids that are equal after unescaping. */
     cr_assert_eq(parse("{'protected':$P,'recipients':[{'header':$H,'encrypted_key':$K},{'header':{'alg':"
                        "'RSA-OAEP','kid':'\\u0061'},'encrypted_key':$K}]" REST),
                  BLOBSEAL_E_FORMAT);
@@ -292,7 +295,7 @@ Test(jwe_parse, every_recipient_is_complete)
     CHECK_ALL(bad, parse, BLOBSEAL_E_FORMAT);
 }
 
-/* Parse a flattened JWE with @member (a name) of @len times @c in its header. */
+/* Parse a flattened JWE whose header has the member @member with @len times @c as its value. */
 static enum blobseal_status parse_token(const char *member, size_t len, char c)
 {
     static char template[4096];
@@ -317,7 +320,7 @@ Test(jwe_parse, kid_and_region_are_visible_ascii_of_limited_length)
         cr_assert_eq(parse_token(tokens[i].member, tokens[i].max, 'x'), BLOBSEAL_OK);
         cr_assert_eq(parse_token(tokens[i].member, tokens[i].max + 1, 'x'), BLOBSEAL_E_FORMAT);
         for (int c = 1; c < 256; c++)
-            if (strchr("\"\\$'", c) == NULL) /* those have a meaning in JSON or in the template */
+            if (strchr("\"\\$'", c) == NULL) /* these have a meaning in JSON or in the template */
                 cr_assert_eq(parse_token(tokens[i].member, 3, (char)c),
                              c >= '!' && c <= '~' ? BLOBSEAL_OK : BLOBSEAL_E_FORMAT, "%s of %d", tokens[i].member, c);
     }
@@ -385,8 +388,8 @@ Test(jwe_parse, other_algorithms_are_unsupported_and_named)
 }
 
 /*
- * A correct writer of another algorithm makes other lengths: 40 bytes for A256KW, none for `dir`. That is `unsupported`
- * too, wherever `encrypted_key` stands.
+ * A correct writer of another algorithm produces other lengths: 40 bytes for A256KW, none for `dir`. That is
+ * `unsupported` too, wherever `encrypted_key` appears.
  */
 Test(jwe_parse, other_algorithms_are_unsupported_whatever_the_length_of_their_keys)
 {
@@ -408,7 +411,7 @@ Test(jwe_parse, other_algorithms_are_unsupported_whatever_the_length_of_their_ke
 
 /* ---- Lengths and base64url --------------------------------------------------------------------------------------- */
 
-/* Parse with the text of @member replaced by @len characters 'A' and @end. */
+/* Parse with the text of @member replaced by @len characters 'A' followed by @end. */
 static enum blobseal_status parse_b64(const char *member, size_t len, const char *end)
 {
     static char template[4096];
@@ -457,7 +460,7 @@ Test(jwe_parse, base64url_is_canonical_everywhere)
         for (size_t k = 0; k < sizeof tails / sizeof tails[0]; k++) {
             cr_assert_eq(parse_b64(fields[i].member, fields[i].len, tails[k]), BLOBSEAL_E_FORMAT, "%s, %s",
                          fields[i].member, tails[k]);
-            if (strcmp(tails[k], "A") != 0) /* in the place of the last character */
+            if (strcmp(tails[k], "A") != 0) /* in place of the last character */
                 cr_assert_eq(parse_b64(fields[i].member, fields[i].len - 1, tails[k]), BLOBSEAL_E_FORMAT, "%s, %s",
                              fields[i].member, tails[k]);
         }

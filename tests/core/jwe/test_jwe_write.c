@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The protected header of a JWE, bare JWEs, hostile texts, and what the writer yields. */
+/* The protected header of a JWE, bare JWEs, hostile texts, and the output of the writer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +13,14 @@ SUITE(jwe_write);
 
 static const struct bs_jwe_profile strict = {.bare = false}, bare = {.bare = true};
 
-/* Append @text with " in the place of '. */
+/* Append @text with every ' replaced by ". */
 static void put_quoted(struct bs_builder *w, const char *text)
 {
     for (; *text != '\0'; text++)
         bs_put8(w, *text == '\'' ? '"' : (uint8_t)*text);
 }
 
-/* A flattened JWE with @header as protected header, and @rest in the place of `header`. In both, ' is a quote. */
+/* Build a flattened JWE with @header as protected header, and @rest in place of `header`. In both, ' is a quote. */
 static struct vec_bytes text_with(const char *header, const char *rest)
 {
     static uint8_t room[70000], decoded[1024];
@@ -119,9 +119,9 @@ Test(jwe_write, a_bare_jwe_may_name_keys_in_either_header)
         {"{'enc':'A256GCM','alg':'RSA-OAEP-256'}", ",'header':{}", BLOBSEAL_OK},
         {"{'enc':'A256GCM'}", ",'header':{'alg':'RSA-OAEP'}", BLOBSEAL_OK},
         {"{'enc':'A256GCM'}", RECIPIENT, BLOBSEAL_OK},
-        {"{'enc':'A256GCM'}", "", BLOBSEAL_E_FORMAT}, /* no alg anywhere */
+        {"{'enc':'A256GCM'}", "", BLOBSEAL_E_FORMAT}, /* no alg in either header */
         {"{'enc':'A256GCM'}", ",'header':{'kid':'a'}", BLOBSEAL_E_FORMAT},
-        {"{'enc':'A256GCM','alg':'RSA-OAEP-256'}", RECIPIENT, BLOBSEAL_E_FORMAT}, /* alg in both */
+        {"{'enc':'A256GCM','alg':'RSA-OAEP-256'}", RECIPIENT, BLOBSEAL_E_FORMAT}, /* alg in both headers */
         {"{'enc':'A256GCM','kid':'a'}", RECIPIENT, BLOBSEAL_E_FORMAT},
         {"{'enc':'A256GCM','alg':'RSA-OAEP','alg':'RSA-OAEP'}", "", BLOBSEAL_E_FORMAT},
         {"{'enc':'A256GCM','alg':'RSA-OAEP','kid':''}", "", BLOBSEAL_E_FORMAT},

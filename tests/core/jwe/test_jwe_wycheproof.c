@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wycheproof's 139 JWEs through the reader of bare JWEs: the three that use what blobseal knows open, no other does. */
+/* Wycheproof's 139 JWEs through the reader of bare JWEs: only the three that use algorithms of blobseal open. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ static struct blobseal_kek *open_jwk(const json_t *jwk)
     return kek;
 }
 
-/* A key of the group, and where it has none, one that is not its own: it must do no harm. */
+/* Return the key of the group. If it has none, return an unrelated key, which must do no harm. */
 static struct blobseal_kek *key_for(const json_t *root, const json_t *group)
 {
     const json_t *g;
@@ -42,8 +42,8 @@ static struct blobseal_kek *key_for(const json_t *root, const json_t *group)
 }
 
 /*
- * A compact JWE as a flattened one (RFC 7516 sections 7.1 and 7.2.2): a part that is empty is a member that is absent.
- * Missing parts are absent as well, and more than five make no JSON that anybody wrote.
+ * Convert a compact JWE to a flattened one (RFC 7516 sections 7.1 and 7.2.2). An empty part becomes an absent member,
+ * and so does a missing part. More than five parts are not expected.
  */
 static size_t flatten(char *out, size_t cap, const char *compact)
 {
@@ -51,7 +51,7 @@ static size_t flatten(char *out, size_t cap, const char *compact)
     struct bs_builder w = bs_builder_start((uint8_t *)out, cap);
     const char *comma = "{";
 
-    if (compact[0] == '{') { /* it is JSON already */
+    if (compact[0] == '{') { /* already in JSON */
         bs_put_text(&w, compact);
         return w.len;
     }
@@ -75,7 +75,7 @@ static size_t flatten(char *out, size_t cap, const char *compact)
     return w.len;
 }
 
-/* Parse and open; OK only if the content is the one expected. */
+/* Parse and open. Return OK only if the content is the expected one. */
 static enum blobseal_status open_case(const json_t *test, struct blobseal_kek *kek)
 {
     const struct bs_jwe_profile bare = {.bare = true};
@@ -124,7 +124,7 @@ static bool is_valid(const json_t *test)
     return strcmp(vec_text(test, "result"), "valid") == 0;
 }
 
-/* RSA-OAEP with A256GCM, RSA-OAEP-256 with A256GCM, and figure 92 of RFC 7520. */
+/* Return true for RSA-OAEP with A256GCM, RSA-OAEP-256 with A256GCM, and figure 92 of RFC 7520. */
 static bool is_ours(const json_t *test)
 {
     int id = vec_int(test, "tcId");
@@ -155,7 +155,7 @@ Test(jwe_wycheproof, exactly_three_of_139_open)
 
 static unsigned unsupported;
 
-/* What another implementation accepts is no malformed envelope: FORMAT.md's class for it is `unsupported`. */
+/* A JWE that another implementation accepts is not malformed: its class in FORMAT.md is `unsupported`. */
 static void check_class(const json_t *test, enum blobseal_status st)
 {
     if (!is_valid(test) || is_ours(test))

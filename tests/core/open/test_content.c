@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content of a blob, as it is or decompressed: both are read, opened and streamed by the same functions. */
+/* The content of a blob, raw or decompressed: the same functions read, open and stream both. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -10,23 +10,23 @@
 
 SUITE_WITH_PLAIN(content, LEN);
 
-/* Content that is zstd content, or not, and whether that is to be decompressed. */
+/* Content that is not zstd content, zstd content that is decompressed, and zstd content that is read raw. */
 enum kind { AS_GIVEN, DECOMPRESSED, RAW, NUM_KINDS };
 
 struct scene {
     struct recipe r;
-    struct stored b; /* what was sealed */
+    struct stored b; /* the bytes that were sealed */
     uint8_t *core;
     size_t core_len;
     struct test_source from;
     struct blobseal_source source;
     struct bs_content c;
-    const uint8_t *want; /* the content */
+    const uint8_t *want; /* the expected content */
     size_t want_len;
     struct blobseal_error err;
 };
 
-/* With @b as what is sealed, which the scene takes over. */
+/* Start a scene in which @b is sealed. The scene takes ownership of @b. */
 static void scene_with(struct scene *s, struct stored b, enum kind kind, bool pipe)
 {
     *s = (struct scene){.b = b};
@@ -140,7 +140,7 @@ Test(content, ranges_are_the_same_with_and_without_a_copy)
 
 /* ---- Everything -------------------------------------------------------------------------------------------------- */
 
-/* Notes what was reported, and stops after so many calls. */
+/* Record the reported progress, and stop after `stop_after` calls. */
 struct progress {
     uint64_t last;
     unsigned calls, stop_after;
@@ -158,7 +158,7 @@ static bool note(void *ctx, uint64_t done)
 Test(content, everything_comes_out_and_is_counted)
 {
     for (enum kind kind = 0; kind < NUM_KINDS; kind++)
-        for (unsigned way = 0; way < 6; way++) { /* from a file or a pipe; into one of each, or nowhere */
+        for (unsigned way = 0; way < 6; way++) { /* from a file or a pipe; into a file, a pipe or nothing */
             struct test_sink to = {.seekable = way / 2 == 0, .cap = 2 * LEN};
             struct progress p = {0};
             struct blobseal_sink sink;
@@ -223,7 +223,7 @@ Test(content, an_error_of_the_sink_is_passed_on)
         }
 }
 
-/* Authentic, but not complete: only the end of the content tells, after all of the frames were released. */
+/* The content is authentic but incomplete. This is noticed only at its end, after all frames were released. */
 Test(content, from_a_pipe_the_content_must_be_complete)
 {
     struct stored whole = stored_make(plain, LEN, FRAME_LEN);

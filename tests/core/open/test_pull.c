@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading piece by piece, from files and pipes: what comes out, where it ends, and what of a broken blob is released.
+/*
+ * Reading piece by piece, from files and pipes: what is returned, where it ends, and what is released of a broken blob.
  */
 #include <stdlib.h>
 
@@ -30,7 +31,7 @@ static void scene_seal(struct scene *c, size_t len, bool bare)
     cr_assert_eq(seal_bytes(&c->s, plain, len, &kek, 1, &o, &err), BLOBSEAL_OK, "%s", err.text);
 }
 
-/* A reader over the first @len bytes of the blob. */
+/* Open a reader over the first @len bytes of the blob. */
 static enum blobseal_status scene_open(struct scene *c, size_t len, bool sequential)
 {
     c->from = (struct test_source){.data = c->s.data, .len = len, .seekable = !sequential, .max_piece = 70000};
@@ -45,7 +46,7 @@ static void scene_close(struct scene *c)
     test_source_end(&c->from);
 }
 
-/* Read to the end or an error, in pieces of at most @max; *@got receives the count of bytes, which are compared. */
+/* Read to the end or to an error, in pieces of at most @max, and compare the bytes. *@got receives their number. */
 static enum blobseal_status read_all(struct scene *c, size_t max, size_t *got, struct blobseal_error *err)
 {
     enum blobseal_status st;
@@ -77,7 +78,7 @@ static void expect_end(struct scene *c)
     }
 }
 
-/* The same status and the same words, whatever is asked for. */
+/* Expect the same status and message again, whatever is requested. */
 static void expect_same_error(struct scene *c, enum blobseal_status want, const struct blobseal_error *before)
 {
     struct blobseal_error err;
@@ -141,7 +142,7 @@ Test(pull, no_bytes_are_no_end)
     sealed_clear(&c.s);
 }
 
-/* Small pieces must not open their chunk again and again. */
+/* Reading small pieces must not open the same chunk again and again. */
 Test(pull, small_pieces_of_a_file_are_read_ahead)
 {
     struct scene c;
@@ -159,7 +160,7 @@ Test(pull, small_pieces_of_a_file_are_read_ahead)
     sealed_clear(&c.s);
 }
 
-/* ---- Beside the other ways to read ------------------------------------------------------------------------------- */
+/* ---- Together with the other ways to read ------------------------------------------------------------------------ */
 
 static enum blobseal_status stream(struct scene *c, uint64_t *len)
 {
@@ -229,7 +230,7 @@ Test(pull, a_file_can_be_read_in_every_way_at_once)
 
 /* ---- Broken blobs ------------------------------------------------------------------------------------------------ */
 
-/* Read what is left of the blob: an error comes, and before it only segments that are whole. */
+/* Read the rest of the blob: an error is returned, and before it only whole segments are released. */
 static void expect_broken(struct scene *c, size_t len, bool sequential, size_t most)
 {
     struct blobseal_error err;
@@ -295,7 +296,7 @@ Test(pull, a_damaged_segment_gives_nothing_away)
     }
 }
 
-/* From a pipe, a segment with a wrong checksum is damaged, although all of its tags are right. */
+/* In a pipe, a segment with a wrong checksum is damaged, although all of its tags are correct. */
 Test(pull, a_wrong_checksum_is_damage)
 {
     struct blobseal_error err;
@@ -353,7 +354,7 @@ Test(pull, a_source_that_fails_ends_it)
             st = read_all(&c, 300000, &got, &err);
             cr_assert(st == BLOBSEAL_OK || (st == BLOBSEAL_E_UNAVAILABLE && err.status == st && err.text[0] != 0x55));
             if (st != BLOBSEAL_OK)
-                expect_same_error(&c, st, &err); /* although the source would deliver again */
+                expect_same_error(&c, st, &err); /* although the next read of the source would succeed */
             scene_close(&c);
         } while (st != BLOBSEAL_OK);
         cr_assert_gt(call, 5);
@@ -361,7 +362,7 @@ Test(pull, a_source_that_fails_ends_it)
     }
 }
 
-/* Compressed content is handed out by whole frames, also from a pipe. */
+/* Compressed content is released in whole frames, also from a pipe. */
 Test(pull, compressed_content)
 {
     for (unsigned how = 0; how < 8; how++) {

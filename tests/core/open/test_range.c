@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening a part of a blob: which bytes, from which reads, and what damage, odd sizes and huge offsets do. */
+/*
+ * Opening a part of a blob: which bytes are written, which reads are made, and what happens with damage, odd sizes and
+ * huge offsets.
+ */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"
@@ -41,14 +44,14 @@ static void scene_close(struct scene *c)
     sealed_clear(&c->s);
 }
 
-/* Byte @at of chunk @chunk; 16400 in the last one of a segment is in the checksum. */
+/* Return byte @at of chunk @chunk. In the last chunk of a segment, offsets from 16400 on are in the checksum. */
 static uint8_t *sealed_byte(struct scene *c, size_t chunk, size_t at)
 {
     return c->s.data + core_offset_of(c->s.data, c->s.len) + 96 + chunk / 64 * (64u * 16400 + 8) + chunk % 64 * 16400 +
            at;
 }
 
-/* Open a range into a sink of either kind; whatever reaches it is right and in its place. */
+/* Open a range into a sink of either kind, and check that whatever reaches it is correct and in its place. */
 static enum blobseal_status open_range(struct scene *c, bool seekable, uint64_t off, uint64_t len, struct test_sink *to,
                                        struct blobseal_error *err)
 {
@@ -84,7 +87,7 @@ static void expect_range(struct scene *c, uint64_t off, uint64_t len)
     }
 }
 
-/* ---- Which bytes ------------------------------------------------------------------------------------------------- */
+/* ---- Which bytes are written ------------------------------------------------------------------------------------- */
 
 Test(range, around_every_kind_of_border)
 {
@@ -172,7 +175,7 @@ Test(range, of_no_bytes_touches_neither_side)
     scene_close(&c);
 }
 
-/* ---- From which reads -------------------------------------------------------------------------------------------- */
+/* ---- Which reads are made ---------------------------------------------------------------------------------------- */
 
 Test(range, opens_each_chunk_that_it_touches_once)
 {
@@ -250,7 +253,7 @@ Test(range, damage_matters_where_it_is_touched)
     expect_range(&c, 71 * CHUNK, ALL);
     *sealed_byte(&c, 70, 99) ^= 1;
     *sealed_byte(&c, 63, 16400) ^= 1;
-    expect_range(&c, 0, ALL); /* checksums are not compared */
+    expect_range(&c, 0, ALL); /* opening a range does not compare checksums */
     cr_expect_eq(blobseal_reader_verify(c.reader, NULL, &err), BLOBSEAL_E_DAMAGED);
     scene_close(&c);
 }
@@ -320,11 +323,11 @@ Test(range, progress_counts_its_bytes_and_can_stop_it)
     scene_close(&c);
 }
 
-/* ---- Far out ----------------------------------------------------------------------------------------------------- */
+/* ---- Huge offsets ------------------------------------------------------------------------------------------------ */
 
 #define HUGE_LEN (((uint64_t)1 << 48) + ((uint64_t)1 << 40) + 12345)
 
-/* A blob of 2^48 bytes and more, whose chunks are made when they are asked for: detached, bare. */
+/* A blob of more than 2^48 bytes, detached and without checksums. Its chunks are generated when they are requested. */
 static struct recipe far_recipe;
 
 static void far_plain(uint8_t out[CHUNK], uint64_t chunk)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading at any offset, which reads a damaged place affects, and what a reader of a pipe refuses. */
+/* Reading at any offset, which reads are affected by a damaged place, and what a reader of a pipe refuses. */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"
@@ -48,7 +48,7 @@ static void scene_close(struct scene *c)
     sealed_clear(&c->s);
 }
 
-/* Byte @at of chunk @chunk. */
+/* Return byte @at of chunk @chunk. */
 static uint8_t *sealed_byte(struct scene *c, size_t chunk, size_t at)
 {
     return c->s.data + c->core + 96 + chunk / 64 * (64u * 16400 + (c->s.data[c->core + 11] == 1 ? 8u : 0u)) +
@@ -145,7 +145,7 @@ Test(reader, pread_past_the_end_is_an_error)
     scene_close(&c);
 }
 
-/* "Output parameters are defined after a failure: buffers zero." */
+/* The documentation says: "Output parameters are defined after a failure: buffers zero." */
 Test(reader, the_whole_buffer_is_zero_after_a_failure)
 {
     struct blobseal_error err;
@@ -226,7 +226,7 @@ Test(reader, a_damaged_chunk_spoils_itself_only)
     }
 }
 
-/* A wrong checksum does not matter to a range, but the whole blob is refused because of it. */
+/* A wrong checksum does not matter when a range is read, but reading the whole blob is refused because of it. */
 Test(reader, a_wrong_checksum_matters_to_whole_reads_only)
 {
     struct blobseal_error err;
@@ -274,7 +274,7 @@ Test(reader, a_source_that_fails_leaves_the_reader_usable)
     expect_refused(&c, 100, 5000, BLOBSEAL_E_INPUT);
     expect_read(&c, LEN, 100, 5000);
     c.from.fault = (struct fault){0};
-    c.from.len = c.s.len - 100; /* it became shorter */
+    c.from.len = c.s.len - 100; /* the source became shorter */
     expect_refused(&c, LEN - 200, 200, BLOBSEAL_E_INPUT);
     expect_read(&c, LEN, 0, CHUNK);
     scene_close(&c);
@@ -414,7 +414,7 @@ Test(reader, keys_and_options_are_used_while_opening_only)
     struct blobseal_error err;
     struct scene c;
 
-    memset(&o.threads, 0xEE, sizeof o - o.size); /* an older struct ends before */
+    memset(&o.threads, 0xEE, sizeof o - o.size); /* in an older version the struct ends before this member */
     cr_assert_eq(seal_bytes(&c.s, plain, LEN, keks, 2, NULL, &err), BLOBSEAL_OK);
     from.data = c.s.data;
     from.len = c.s.len;
@@ -450,7 +450,7 @@ Test(reader, arguments_are_checked)
 
 /* ---- Blobs too large for any disk -------------------------------------------------------------------------------- */
 
-/* A core whose chunks are made when they are read. Each chunk of its plaintext repeats the number of the chunk. */
+/* A core whose chunks are generated when they are read. Each chunk of its plaintext repeats the chunk number. */
 struct endless {
     struct recipe r;
     uint64_t plain_len;
@@ -529,7 +529,7 @@ Test(reader, offsets_have_64_bits)
         expect_chunks(reader, e.plain_len, sizes[i] - 70000, 100000);
         blobseal_reader_close(reader);
     }
-    source.size = bs_core_len(&e.r.core, BS_MAX_PLAIN) + 8 + 16; /* one chunk more than there can be */
+    source.size = bs_core_len(&e.r.core, BS_MAX_PLAIN) + 8 + 16; /* one chunk more than the format allows */
     cr_expect_eq(blobseal_reader_open(&reader, &source, &kek, 1, &o, &err), BLOBSEAL_E_DAMAGED);
     source.size = UINT64_MAX - 1;
     cr_expect_eq(blobseal_reader_open(&reader, &source, &kek, 1, &o, &err), BLOBSEAL_E_DAMAGED);

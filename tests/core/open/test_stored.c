@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stored bytes at an offset: verified before they are copied. Checksums of segments. */
+/* Reading stored bytes at an offset: they are verified before they are copied. Checksums of segments. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -105,7 +105,7 @@ Test(stored, a_range_reads_only_the_chunks_that_hold_it)
     scene_close(&c);
 }
 
-/* A wrong chunk in the second run: the first run may be copied, and of the second one not a byte. */
+/* With a wrong chunk in the second run, the first run may be copied, but no byte of the second one. */
 Test(stored, nothing_that_is_not_verified_is_copied)
 {
     uint8_t *dst = must_alloc(2 * BS_RUN_LEN);
@@ -134,7 +134,7 @@ Test(stored, a_source_that_fails_is_an_input_error)
     cr_expect_eq(bs_stored_pread(&c.s, c.worker, (struct bs_range){0, 1}, &byte, &c.err), BLOBSEAL_E_INPUT);
     cr_expect_eq(byte, 0xEE);
     c.from.fault = (struct fault){0};
-    c.from.len = BS_CORE_HEADER_LEN + 100; /* it was cut meanwhile */
+    c.from.len = BS_CORE_HEADER_LEN + 100; /* truncated after it was opened */
     cr_expect_eq(bs_stored_pread(&c.s, c.worker, (struct bs_range){0, 1}, &byte, &c.err), BLOBSEAL_E_INPUT);
     cr_expect_eq(byte, 0xEE);
     scene_close(&c);
@@ -150,7 +150,7 @@ Test(stored, the_last_chunk_makes_the_length_authentic)
     cr_expect_eq(bs_stored_check_end(&c.s, chunked_of(&c), c.worker->in, c.worker->out, &c.err), BLOBSEAL_OK);
     c.s.len -= 1;
     cr_expect_eq(bs_stored_check_end(&c.s, chunked_of(&c), c.worker->in, c.worker->out, &c.err), BLOBSEAL_E_AUTH);
-    c.s.len = 2 * BS_SEGMENT_LEN + 2 * BS_CHUNK_LEN + 100; /* as if a chunk was cut off: no end is there */
+    c.s.len = 2 * BS_SEGMENT_LEN + 2 * BS_CHUNK_LEN + 100; /* as if truncated by a chunk: none is marked as last */
     cr_expect_eq(bs_stored_check_end(&c.s, chunked_of(&c), c.worker->in, c.worker->out, &c.err), BLOBSEAL_E_AUTH);
     cr_expect_not_null(strstr(c.err.text, "the end of"), "%s", c.err.text);
     c.s.len = LEN;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All stored bytes in order: what is written before something wrong is found, and whether that is damage or forgery. */
+/*
+ * All stored bytes in order: what is written before a fault is found, and whether it is reported as damage or forgery.
+ */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -20,10 +22,10 @@ static void make_core(size_t len, unsigned segments)
     core = recipe_core(&r, plain, len, &core_len);
 }
 
-/* Ways to open: bit 0 from a pipe, bit 1 into a pipe; VERIFY: from a file, without a sink. */
+/* Ways to open: bit 0 means from a pipe, bit 1 means into a pipe. VERIFY is from a file, without a sink. */
 enum { FROM_PIPE = 1, TO_PIPE = 2, VERIFY = 4, NUM_WAYS };
 
-/* Open what is in the first @n bytes, which hold @len stored bytes. *@written receives what reached the sink. */
+/* Open the first @n bytes as a core with @len stored bytes. *@written receives the number of bytes in the sink. */
 static enum blobseal_status stream(unsigned way, size_t n, size_t len, uint64_t *written, struct blobseal_error *err)
 {
     bool from_pipe = (way & FROM_PIPE) != 0;
@@ -71,7 +73,7 @@ Test(stored_stream, every_length_comes_out_in_every_way)
 }
 
 /*
- * A changed byte with the checksum as it was is damage, with one that matches it is forgery. A segment that goes to a
+ * A changed byte is damage if the checksum was not changed, and forgery if the checksum matches it. A segment for a
  * pipe is held back until all of it is verified.
  */
 Test(stored_stream, the_checksum_decides_between_damage_and_forgery)
@@ -121,7 +123,7 @@ Test(stored_stream, a_checksum_counts_where_every_tag_is_right)
     free(core);
 }
 
-/* Without checksums nothing can tell damage. */
+/* Without checksums, damage cannot be distinguished from forgery. */
 Test(stored_stream, a_bare_segment_is_not_authentic)
 {
     struct blobseal_error err = {0};
@@ -136,7 +138,7 @@ Test(stored_stream, a_bare_segment_is_not_authentic)
 
 /* ---- Pipes ------------------------------------------------------------------------------------------------------- */
 
-/* A pipe that ends too early is never taken for the end of a blob. */
+/* A pipe that ends too early is never accepted as a complete blob. */
 Test(stored_stream, a_pipe_that_ends_early_is_damage_or_not_authentic)
 {
     struct blobseal_error err = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool of workers for calls that read at an offset, and their caches. */
+/* The pool of workers, and their caches, for calls that read at an offset. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -56,7 +56,7 @@ Test(workers, a_cache_is_made_once_and_empty)
     bs_open_state_free(NULL);
 }
 
-/* The worker that has the wanted frame in its cache is found wherever it is in the pool. */
+/* The worker whose cache contains the wanted frame is found wherever it is in the pool. */
 Test(workers, the_worker_with_the_wanted_frame_comes_first)
 {
     struct stored b = stored_make(plain, LEN, 100000);

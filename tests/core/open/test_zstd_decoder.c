@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Zstd content in order: in any pieces, truncated anywhere, and with anything after it. */
+/* Decoding zstd content in order: in pieces of any size, truncated anywhere, and with anything after it. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -22,7 +22,7 @@ static void stop(void)
 
 SUITE_WITH(zstd_decoder, start, stop);
 
-/* Feed @b in pieces of @piece; *@got receives the length of what came out, which is compared unless @any. */
+/* Feed @b in pieces of @piece. *@got receives the length of the output, which is compared unless @any is set. */
 static enum blobseal_status decode_to(const struct stored *b, size_t piece, bool any, size_t *got)
 {
     struct bs_decoder *d = bs_decoder_new(BS_MAX_FRAMES);
@@ -94,7 +94,7 @@ Test(zstd_decoder, every_bit_counts)
              unused = bit / 8 < frames && bit / 8 % 116 == 4 && bit % 8 == 4;
 
         if (!header || unused)
-            continue; /* content: what changes it does is up to the tags */
+            continue; /* in the content: a change here is detected by the authentication tags, not by the decoder */
         b.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
         cr_expect_eq(decode_to(&b, 50, true, &got), BLOBSEAL_E_FORMAT, "bit %zu", bit);
         b.p[bit / 8] ^= (uint8_t)(1u << bit % 8);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compressed blobs of seekable sources: reading at offsets, raw, limits, and that every byte is checked. */
+/* Compressed blobs in seekable sources: reading at offsets, raw mode, limits, and that every byte is checked. */
 #include <stdlib.h>
 
 #include "tests/support/stored.h"
@@ -16,14 +16,14 @@ SUITE_WITH_PLAIN(zstd_open, LEN);
 struct scene {
     uint8_t *blob;
     size_t len;
-    size_t table_at; /* of the stored bytes: where the seek table starts */
+    size_t table_at; /* offset of the seek table in the stored bytes */
     struct test_source from;
     struct blobseal_source source;
     struct blobseal_reader *reader;
     struct blobseal_error err;
 };
 
-/* Of frames of @frame_len bytes of plain. */
+/* Make a blob whose frames have @frame_len bytes of plaintext. */
 static void scene_make(struct scene *c, size_t len, size_t frame_len, unsigned segments)
 {
     struct stored b = stored_make(plain, len, frame_len);
@@ -88,7 +88,7 @@ Test(zstd_open, ranges)
     }
 }
 
-/* Reads in a row decompress, and read, each frame once. */
+/* Consecutive reads decompress each frame, and read it, only once. */
 Test(zstd_open, small_reads_in_a_row_cost_one_frame)
 {
     struct scene c;
@@ -216,7 +216,7 @@ Test(zstd_open, the_number_of_frames_is_limited)
 
 /* ---- Every byte is checked --------------------------------------------------------------------------------------- */
 
-/* The status of streaming from a file or a pipe, into one of each kind; what came out is right. */
+/* Stream from a file or a pipe, into a file or a pipe, check the output, and return the status. */
 static enum blobseal_status stream(struct scene *c, bool pipe, bool to_file)
 {
     const struct blobseal_reader_options o = {.size = sizeof o, .threads = 2};
@@ -236,8 +236,9 @@ static enum blobseal_status stream(struct scene *c, bool pipe, bool to_file)
 #define UNIT (BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN)
 
 /*
- * What to expect where byte @at of the blob has changed and its checksum has not. A checksum tells that this is damage,
- * except in the chunks that are opened before it is read: those of the seek table of a seekable source.
+ * Return the status to expect if byte @at of the blob was changed but its checksum was not. A checksum shows that this
+ * is damage, except in the chunks that are opened before the checksum is read: those of the seek table in a seekable
+ * source.
  */
 static enum blobseal_status expected(const struct scene *c, size_t at, unsigned segments, bool pipe)
 {
@@ -250,8 +251,7 @@ static enum blobseal_status expected(const struct scene *c, size_t at, unsigned 
     return pipe || in_checksum || chunk < c->table_at / BS_CHUNK_LEN ? BLOBSEAL_E_DAMAGED : BLOBSEAL_E_AUTH;
 }
 
-/* Flip a bit somewhere in each segment, its checksum, and the table: with the checksum as it was, and with a new one.
- */
+/* Flip a bit somewhere in each segment, its checksum, and the table, both with the old checksum and with a new one. */
 static void flip_everywhere(size_t frame_len, unsigned segments)
 {
     struct scene c;
@@ -287,7 +287,7 @@ Test(zstd_open, corruption_anywhere_is_damage_and_forgery_is_not_authentic)
     flip_everywhere(5000, 1);
 }
 
-/* Each byte of each checksum decides, although every tag is right. */
+/* Every byte of every checksum is compared, although every tag is correct. */
 Test(zstd_open, every_byte_of_every_checksum_is_compared)
 {
     static const size_t frame_lens[] = {MIB, 70001, 5000};
@@ -315,8 +315,8 @@ Test(zstd_open, every_byte_of_every_checksum_is_compared)
 }
 
 /*
- * A chunk that is not authentic in one segment of a frame, and in the same frame another segment: its checksum is the
- * one that is wrong. Found either way, and what is corrupt is not called forged.
+ * One segment of a frame contains a chunk that is not authentic, and another segment of the same frame has a wrong
+ * checksum. The wrong checksum is found in either segment, and what is corrupt is not called forged.
  */
 Test(zstd_open, of_a_frame_in_two_segments_each_checksum_counts)
 {
@@ -335,7 +335,10 @@ Test(zstd_open, of_a_frame_in_two_segments_each_checksum_counts)
     }
 }
 
-/* A table that is much longer than its frames, in the last segment: its checksum is compared as well. */
+/*
+ * The seek table is much longer than the frames, and in the last segment. The checksum of that segment is compared as
+ * well.
+ */
 Test(zstd_open, segments_of_the_table_are_checked)
 {
     size_t num = (2 * MIB - 17) / (8 + 17); /* frames of one byte: 17 bytes and an entry of 8 */
@@ -343,7 +346,7 @@ Test(zstd_open, segments_of_the_table_are_checked)
     struct stored b;
     size_t core;
 
-    b = stored_make(plain, num / 8, 1); /* an eighth: adding piece by piece takes its time */
+    b = stored_make(plain, num / 8, 1); /* an eighth, because adding content piece by piece is slow */
     c.blob = stored_blob(&b, 1, kek, &c.len);
     core = core_offset_of(c.blob, c.len);
     cr_expect_eq(stream(&c, false, false), BLOBSEAL_OK, "%s", c.err.text);
@@ -369,13 +372,13 @@ Test(zstd_open, a_source_that_fails_is_an_input_error)
     memset(dst, 0xEE, 100);
     cr_expect_eq(blobseal_reader_pread(c.reader, dst, 100, MIB + 7, &n, &c.err), BLOBSEAL_E_INPUT);
     cr_expect(n == 0 && bs_all_zero(dst, 100));
-    expect_range(&c, MIB + 7, 100); /* the reader stays usable, and the frame that failed is not taken for good */
+    expect_range(&c, MIB + 7, 100); /* the reader stays usable, and the frame that failed is not cached as valid */
     expect_range(&c, 5, 10);
     scene_close(&c);
     free(c.blob);
 }
 
-/* Scrubbing needs no key, and does not know how long the content is. */
+/* Scrubbing needs no key, and without one it cannot know the length of the content. */
 Test(zstd_open, corruption_is_found_without_a_key)
 {
     struct blobseal_scrub_result r = {.size = sizeof r};

@@ -33,7 +33,7 @@ SUITE_WITH(attach, start, stop);
 
 static const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_AB, BLOBSEAL_LAYOUT_DETACHED};
 
-/* A blob made by hand: core, envelope, and both together. */
+/* A blob built by the test: core, envelope, and both together. */
 struct piece {
     struct recipe r;
     char *envelope;
@@ -65,14 +65,14 @@ static void piece_clear(struct piece *p)
     free(p->blob);
 }
 
-/* How the bytes go in and out. */
+/* How the bytes are read and written. */
 struct route {
     bool pipe_in, pipe_out;
     size_t max_piece;
     struct fault in, out;
 };
 
-/* Attach; what comes out is in @to, end it with test_sink_end(). */
+/* Attach an envelope. The output is in @to; end it with test_sink_end(). */
 static enum blobseal_status attach(struct test_sink *to, const uint8_t *blob, size_t len, const char *envelope,
                                    enum blobseal_layout layout, uint32_t capacity, const struct route *route,
                                    struct blobseal_error *err)
@@ -96,7 +96,7 @@ static enum blobseal_status attach(struct test_sink *to, const uint8_t *blob, si
     return st;
 }
 
-/* What came out is a blob of this layout with the core of @p and envelope @text. */
+/* Expect that the output is a blob of this layout with the core of @p and the envelope @text. */
 static void expect_blob(const struct piece *p, const struct test_sink *to, enum blobseal_layout layout,
                         const char *text)
 {
@@ -124,7 +124,7 @@ static void expect_blob(const struct piece *p, const struct test_sink *to, enum 
     opened_clear(&o);
 }
 
-/* ---- Every way --------------------------------------------------------------------------------------------------- */
+/* ---- Every combination ------------------------------------------------------------------------------------------- */
 
 static void try_all_routes(const struct piece *p, enum blobseal_layout from, enum blobseal_layout to, bool named)
 {
@@ -174,7 +174,7 @@ Test(attach, auto_keeps_the_layout)
     }
 }
 
-/* An envelope that is named takes the place of that of the source, whatever has become of its slots. */
+/* An envelope that is passed by the caller replaces that of the source, whatever the state of the source's slots. */
 Test(attach, a_named_envelope_takes_the_place)
 {
     for (size_t i = 0; i < COUNT(layouts) * COUNT(layouts); i++) {
@@ -252,9 +252,9 @@ Test(attach, slots_have_the_capacity_asked_for_or_that_of_the_source)
         blobseal_kek_close(many[i]);
 }
 
-/* ---- Sources that are not well ----------------------------------------------------------------------------------- */
+/* ---- Damaged sources --------------------------------------------------------------------------------------------- */
 
-/* Slots of an A/B source: which one counts, and what cannot be decided without a key. */
+/* The slots of an A/B source: which one counts, and what cannot be decided without a key. */
 Test(attach, the_newest_valid_slot_counts_and_a_tie_is_refused)
 {
     struct blobseal_error err;
@@ -265,7 +265,7 @@ Test(attach, the_newest_valid_slot_counts_and_a_tie_is_refused)
     piece_make(&p, 1, BLOBSEAL_LAYOUT_DETACHED, 1, 1000);
     other = recipe_envelope(&p.r, GEN, &kek, 1);
     for (unsigned i = 0; i < 8; i++) {
-        static const uint64_t gens[] = {GEN - 1, GEN, 0, GEN + 1}; /* of the other slot; 0: empty */
+        static const uint64_t gens[] = {GEN - 1, GEN, 0, GEN + 1}; /* generation of the other slot; 0: empty */
         struct slot_text a = {p.envelope, GEN}, b = {gens[i / 2] != 0 ? other : NULL, gens[i / 2]};
         enum blobseal_status want = i / 2 == 1 ? BLOBSEAL_E_DAMAGED : i / 2 == 3 ? BLOBSEAL_E_FORMAT : BLOBSEAL_OK;
         size_t len;
@@ -310,7 +310,7 @@ Test(attach, no_valid_slot)
     }
 }
 
-/* Return true if a core can have @len bytes: then only opening it can tell that it was truncated. */
+/* Return true if a core can have @len bytes. Its truncation is then found only by opening it. */
 static bool is_possible(const struct piece *p, size_t core_len)
 {
     uint64_t n;
@@ -318,7 +318,7 @@ static bool is_possible(const struct piece *p, size_t core_len)
     return core_len >= 96 && bs_payload_plain_len(&p->r.core, core_len - 96, &n);
 }
 
-/* Truncated at every length. What cannot be a blob is refused; what was truncated never opens. */
+/* The blob is truncated at every length. What cannot be a blob is refused, and a truncated blob never opens. */
 Test(attach, a_truncated_source)
 {
     for (unsigned i = 0; i < 2 * COUNT(layouts); i++) {
@@ -366,7 +366,7 @@ Test(attach, a_source_whose_size_changes)
 
 /* ---- Failures ---------------------------------------------------------------------------------------------------- */
 
-/* Fail at each call of the source, and of the sink, with and without words. */
+/* Fail at each call of the source, and of the sink, with and without an error text. */
 Test(attach, what_fails_ends_it)
 {
     struct piece p;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changing recipients: which keys open the blob before and after, what of the envelope stays, and what is asked of the
- * keys. */
+/*
+ * Changing recipients: which keys open the blob before and after, which parts of the envelope stay, and how often the
+ * keys are used.
+ */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +13,9 @@
 
 SUITE_WITH(change, keys_start, keys_end);
 
-/* ---- Looking into envelopes -------------------------------------------------------------------------------------- */
+/* ---- Parsing envelopes ------------------------------------------------------------------------------------------- */
 
-/* An envelope and what is in it. */
+/* An envelope and its decrypted content. */
 struct look {
     struct bs_envelope e;
     struct bs_unlocked *u;
@@ -47,7 +49,7 @@ static bool same_key(const struct bs_jwe_recipient *a, const struct bs_jwe_recip
     return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
 }
 
-/* Whether @cek decrypts the content, without any of our code: RFC 7518 section 5.3. */
+/* Return true if @cek decrypts the content, without any code of the library: RFC 7518 section 5.3. */
 static bool decrypts(const struct bs_jwe *jwe, const struct blobseal_secret32 *cek)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -70,13 +72,13 @@ static bool decrypts(const struct bs_jwe *jwe, const struct blobseal_secret32 *c
 
 #define MAX_LIST 6
 
-/* Recipients are keys 0, 1 and 2; key 0 opens. Lists are of key numbers, ended by -1. */
+/* The recipients are keys 0, 1 and 2; key 0 opens. Lists contain key numbers and end with -1. */
 struct verb {
     const char *name;
     int add[MAX_LIST], remove[MAX_LIST], at_hand[MAX_LIST];
     bool replace, only, repair;
     uint64_t min_generation;
-    int opens[MAX_LIST]; /* the recipients afterwards, in this order    */
+    int opens[MAX_LIST]; /* the recipients afterwards, in this order */
     bool changed, fresh;
 };
 
@@ -145,7 +147,9 @@ static bool in_list(const int *list, int i)
     return false;
 }
 
-/* What to call the library with, from a verb: the first key at hand is private, all others are public. */
+/*
+ * The arguments for a call of the library, made from a verb. The first available key is private, all others are public.
+ */
 struct call {
     struct blobseal_kek *keks[MAX_LIST], *add[MAX_LIST];
     const char *remove[MAX_LIST];
@@ -197,7 +201,7 @@ static void expect_steps(const struct blobseal_change_result *r, const struct ve
     cr_expect_eq(kept, want, "%s", v->name);
 }
 
-/* Before and after: what stays and what does not. @by opens both. */
+/* Compare the envelopes before and after: what stays and what does not. @by opens both. */
 static void expect_kept(const struct look *was, const struct look *is, const struct verb *v, const char *where)
 {
     cr_expect_eq(is->e.generation, was->e.generation + (v->changed ? 1 : 0), "%s, %s", where, v->name);
@@ -241,7 +245,7 @@ static void try_verb(enum way way, const struct verb *v)
     look_away(&is);
     look_away(&was);
 
-    c.keks[c.num++] = keys[v->opens[0]]; /* the same once more, with a key that opens what is now there */
+    c.keks[c.num++] = keys[v->opens[0]]; /* the same change again, with a key that opens the new envelope */
     if (!v->replace || v->changed == (v->add[0] >= 0)) {
         cr_assert_eq(kept_change(&k, c.keks, c.num, &c.change, &again, &err), BLOBSEAL_OK, "%s, %s again: %s",
                      way_names[way], v->name, err.text);
@@ -261,7 +265,7 @@ Test(change, every_verb_in_every_layout)
             try_verb(way, &verbs[i]);
 }
 
-/* Only wraps that are needed are made: each may be a request to a vault. */
+/* Only the necessary wraps are made, because each may be a request to a vault. */
 Test(change, wraps_no_more_than_it_must)
 {
     struct blobseal_change_result *r;
@@ -315,7 +319,7 @@ Test(change, a_dry_run_writes_nothing_and_says_the_same)
 
 /* ---- What stays -------------------------------------------------------------------------------------------------- */
 
-/* Another writer may order the JWK as it likes, and name regions. All of it survives any number of changes. */
+/* Another writer may order the JWK as it likes, and set regions. All of this survives any number of changes. */
 Test(change, content_and_regions_stay_as_another_writer_made_them)
 {
     static const char metadata[] = "{ \"ann\":{\"b\":\"\\u00e9\"},\"name\":\"x\" }";
@@ -375,7 +379,10 @@ Test(change, content_and_regions_stay_as_another_writer_made_them)
     free(w.p);
 }
 
-/* A recipient whose wrapped key is invalid, which needs the CEK to make, does not stop the others from changing. */
+/*
+ * A recipient with an invalid wrapped key, which only someone with the CEK can make, does not prevent changes of the
+ * others.
+ */
 Test(change, a_wrapped_key_that_is_rubbish)
 {
     struct blobseal_change change = {.size = sizeof change, .add = &public_keys[2], .num_add = 1};
@@ -424,7 +431,7 @@ Test(change, a_wrapped_key_that_is_rubbish)
 
 /* ---- Replacing --------------------------------------------------------------------------------------------------- */
 
-/* A vault's key without a version opens what was wrapped for any of its versions; the recipient names one. */
+/* A vault key without a version opens what was wrapped for any of its versions. The recipient names one version. */
 Test(change, a_key_that_opens_under_another_kid_is_replaced)
 {
     struct fake_kek any = {.kid = "vault/key", .twist = 1, .takes_any_kid = true};
@@ -450,7 +457,10 @@ Test(change, a_key_that_opens_under_another_kid_is_replaced)
     blobseal_kek_close(old);
 }
 
-/* Whoever was to go with the old key is gone too: the same once more, without a key that opens it. */
+/*
+ * The recipients who were to be removed with the old key are gone too. Repeat the change without a key that opens the
+ * blob.
+ */
 static void expect_nothing_left_to_do(enum way way)
 {
     struct blobseal_kek *added[] = {public_keys[1], public_keys[0]};
@@ -463,7 +473,7 @@ static void expect_nothing_left_to_do(enum way way)
         {{.add = added, .num_add = 1, .only = true}, BLOBSEAL_E_NO_KEY},
         {{.add = added, .num_add = 1, .remove = gone, .num_remove = 2}, BLOBSEAL_OK},
         {{.add = added, .num_add = 1, .remove = staying, .num_remove = 2}, BLOBSEAL_E_NO_KEY},
-        {{.add = added, .num_add = 2, .remove = staying, .num_remove = 2}, BLOBSEAL_OK}, /* what is added stays */
+        {{.add = added, .num_add = 2, .remove = staying, .num_remove = 2}, BLOBSEAL_OK}, /* added keys stay */
         {{.add = added, .num_add = 2, .remove = gone, .num_remove = 2, .only = true}, BLOBSEAL_OK},
     };
 
@@ -484,7 +494,7 @@ static void expect_nothing_left_to_do(enum way way)
     }
 }
 
-/* A key that let itself out opens nothing any more, and need not: what was asked for is done. */
+/* A key that removed itself opens nothing any more. It need not, because the requested change is already made. */
 Test(change, removing_oneself_twice)
 {
     const char *gone[] = {fakes[7].kid, fakes[8].kid}, *staying[] = {fakes[7].kid, fakes[1].kid};
@@ -511,7 +521,10 @@ Test(change, removing_oneself_twice)
     }
 }
 
-/* The old key is no recipient any more, the new one is: nothing to do, and only another key can tell for sure. */
+/*
+ * The old key is no longer a recipient, and the new one is. Nothing is left to do, but only another key can verify
+ * that.
+ */
 Test(change, replacing_a_key_that_is_gone)
 {
     struct blobseal_kek *keks[] = {keys[7], keys[0]};
@@ -533,7 +546,7 @@ Test(change, replacing_a_key_that_is_gone)
                          "its age counts all the same");
             change.min_generation = 0;
 
-            change.only = true; /* that would change something: a key has to open it */
+            change.only = true; /* this would change something, so a key must open the blob */
             cr_expect_eq(kept_change(&k, keks, num, &change, &r, &err), num == 2 ? BLOBSEAL_OK : BLOBSEAL_E_NO_KEY);
             blobseal_change_result_free(r);
             change.only = false;

@@ -8,7 +8,7 @@
 
 SUITE_WITH(change_refusals, keys_start, keys_end);
 
-/* Refused with @want and words that have @words in text or hint; nothing has changed. */
+/* Expect a refusal with @want and with @words in the text or the hint, and that nothing has changed. */
 static void expect_refused(struct kept *k, struct blobseal_kek *const *keks, size_t num,
                            const struct blobseal_change *change, enum blobseal_status want, const char *words)
 {
@@ -65,7 +65,7 @@ Test(change_refusals, at_most_64)
     expect_refused_everywhere(1, keys, 65, CHANGE(.repair = true), BLOBSEAL_E_ARG, "64");
 }
 
-/* 64 can be reached, and 64 can be replaced by 64 others: more steps than recipients. */
+/* 64 recipients are possible, and 64 can be replaced by 64 others: that takes more steps than there are recipients. */
 Test(change_refusals, but_64_are_allowed)
 {
     for (enum way way = WAY_COMPACT; way < NUM_WAYS; way++) {
@@ -169,7 +169,7 @@ Test(change_refusals, no_key_fits)
                               BLOBSEAL_E_POLICY, "generation");
 }
 
-/* What is to be replaced is what the first key opens, whatever the others can. */
+/* The recipient to be replaced is the one whose key is first, whatever the other keys can open. */
 Test(change_refusals, the_first_key_is_the_one_to_replace)
 {
     struct blobseal_kek *keks[] = {keys[9], keys[0], keys[1]};
@@ -216,7 +216,7 @@ Test(change_refusals, a_provider_that_does_not_wrap)
 
 /* ---- Forgeries --------------------------------------------------------------------------------------------------- */
 
-/* One bit of each byte of the envelope. Nothing that does not authenticate is ever written again. */
+/* Flip one bit of each byte of the envelope. Nothing that is not authentic is ever written again. */
 Test(change_refusals, an_envelope_that_was_tampered_with)
 {
     struct blobseal_change_result *r;
@@ -283,7 +283,7 @@ Test(change_refusals, recipients_that_nobody_with_the_key_named)
     }
 }
 
-/* The envelope of one blob before the core of another. */
+/* The envelope of one blob is put before the core of another. */
 Test(change_refusals, the_envelope_of_another_blob)
 {
     struct recipe a, b, twin;
@@ -292,7 +292,7 @@ Test(change_refusals, the_envelope_of_another_blob)
 
     recipe_make(&a, 5, 1);
     recipe_make(&b, 6, 1);
-    twin = b; /* same id, other key: what a public KEK lets anybody make */
+    twin = b; /* same blob id, other key: anyone with a public KEK can make this */
     fill_random(twin.dek.b, sizeof twin.dek.b, 99);
     for (enum way way = WAY_COMPACT; way <= WAY_DETACHED; way++) {
         text = recipe_envelope(&a, 1, keys, 1);
@@ -306,14 +306,14 @@ Test(change_refusals, the_envelope_of_another_blob)
         kept_clear(&k);
         free(text);
     }
-    text = recipe_envelope(&twin, 1, keys, 1); /* without the core, its header in the envelope tells */
+    text = recipe_envelope(&twin, 1, keys, 1); /* without the core, the copy of its header in the envelope reveals it */
     kept_from(&k, WAY_ENVELOPE_ALONE, &b, text, 1);
     expect_refused(&k, keys, 1, CHANGE(.add = &public_keys[5], .num_add = 1), BLOBSEAL_E_AUTH, "not authentic");
     kept_clear(&k);
     free(text);
 }
 
-/* Two slots of one generation, the second of which is rubbish: a key that fits neither finds no more than that. */
+/* Two slots have the same generation, and one is garbage. For keys that open neither, the error is that of slot A. */
 Test(change_refusals, a_tie_with_rubbish)
 {
     static const char *const rubbish[] = {"{}", "{\"recipients\":[{\"header\":{}}]}",
@@ -387,7 +387,9 @@ Test(change_refusals, arguments_are_checked)
     kept_clear(&k);
 }
 
-/* A caller that was compiled with another version of the struct: members it does not have are zero, others are ignored.
+/*
+ * The caller was compiled with another version of the struct: missing members count as zero, whatever follows the
+ * struct, and additional members are accepted if they are zero.
  */
 Test(change_refusals, structs_of_other_versions_are_accepted)
 {

@@ -51,9 +51,9 @@ static uint64_t generation_of(const struct kept *k)
     return bs_load64(slot_of(k, 0) + 8);
 }
 
-/* ---- What was left undone ---------------------------------------------------------------------------------------- */
+/* ---- Unfinished changes ------------------------------------------------------------------------------------------ */
 
-/* Slots that differ: an older one, none, or a damaged one; on either side of the one that counts. */
+/* What the other slot contains, on either side of the one that counts: an older envelope, nothing, or a damaged one. */
 enum undone { OLDER, EMPTY, DAMAGED, NUM_UNDONE };
 
 static void undone(struct kept *k, const struct recipe *r, const char *older, const char *newest, enum undone what,
@@ -138,7 +138,10 @@ Test(in_place, a_dry_run_leaves_it_undone)
     free(newest);
 }
 
-/* A replacement that crashed between its two slots: the old key opens nothing that counts, and must be told so. */
+/*
+ * A replacement crashed after writing one of its two slots. The old key no longer opens the slot that counts, and this
+ * must be reported.
+ */
 Test(in_place, finishing_needs_a_key_that_opens_what_counts)
 {
     struct blobseal_change change = {.size = sizeof change, .add = &public_keys[2], .num_add = 1, .replace = true};
@@ -174,7 +177,7 @@ Test(in_place, a_tie_gets_a_new_generation)
 
     recipe_make(&rec, 1, 1);
     other = rec;
-    fill_random(other.dek.b, sizeof other.dek.b, 5); /* of this blob, for this key, and with another DEK */
+    fill_random(other.dek.b, sizeof other.dek.b, 5); /* an envelope for the same blob and key, with another DEK */
     one = recipe_envelope(&rec, GEN, keys, 2);
     two = recipe_envelope(&rec, GEN, keys, 2);
     forged = recipe_envelope(&other, GEN, keys, 2);
@@ -197,7 +200,7 @@ Test(in_place, a_tie_gets_a_new_generation)
     free(forged);
 }
 
-/* Where the result is kept by the caller he must know that there is something new to keep. */
+/* If the caller stores the result, the result must show that there is a new envelope to store. */
 Test(in_place, a_tie_is_resolved_outside_as_well)
 {
     struct blobseal_change_result *r;
@@ -221,7 +224,7 @@ Test(in_place, a_tie_is_resolved_outside_as_well)
     free(two);
 }
 
-/* ---- What an attacker plants ------------------------------------------------------------------------------------- */
+/* ---- Slots written by an attacker -------------------------------------------------------------------------------- */
 
 static void expect_untouched(struct kept *k, const struct blobseal_change *change, enum blobseal_status want,
                              const char *what)
@@ -235,7 +238,10 @@ static void expect_untouched(struct kept *k, const struct blobseal_change *chang
     free(was);
 }
 
-/* Who can write to the file and knows the public keys can make a slot that is valid, newer, and even decrypts. */
+/*
+ * An attacker who can write to the file and knows the public keys can make a slot that is valid, newer, and even
+ * decrypts.
+ */
 Test(in_place, a_planted_slot_never_takes_the_place_of_a_good_one)
 {
     static const char *const names[] = {"a tag that fits nothing",
@@ -272,7 +278,7 @@ Test(in_place, a_planted_slot_never_takes_the_place_of_a_good_one)
         two_slots(&k, &rec, i % 2 == 0 ? real : planted, i % 2 == 0 ? planted : real);
         for (size_t c = 0; c < COUNT(changes); c++)
             expect_untouched(&k, changes[c], want, names[i / 2]);
-        memset(slot_of(&k, i % 2 == 0 ? 1 : 0), 0, 24); /* the way back: the real one was not touched */
+        memset(slot_of(&k, i % 2 == 0 ? 1 : 0), 0, 24); /* the authentic slot still opens alone */
         cr_expect_eq(kept_open(&k, keys[0]), BLOBSEAL_OK, "%s", names[i / 2]);
         kept_clear(&k);
     }
@@ -281,7 +287,7 @@ Test(in_place, a_planted_slot_never_takes_the_place_of_a_good_one)
     free(good);
 }
 
-/* Both slots are put back to what they once were: only the number that was kept elsewhere tells. */
+/* Both slots are replaced by an old state. Only a generation number that was kept elsewhere reveals it. */
 Test(in_place, an_old_envelope_is_refused_by_its_number)
 {
     struct recipe rec;
@@ -298,7 +304,7 @@ Test(in_place, an_old_envelope_is_refused_by_its_number)
     free(text);
 }
 
-/* The recipient is looked for by a name that stands for another key of ours: its unwrapped key does not decrypt. */
+/* The recipient has the kid of another key of ours, whose unwrapped key does not decrypt the content. */
 Test(in_place, the_name_of_another_recipient)
 {
     struct recipe rec;
@@ -317,7 +323,7 @@ Test(in_place, the_name_of_another_recipient)
     free(text);
 }
 
-/* ---- Room -------------------------------------------------------------------------------------------------------- */
+/* ---- Capacity ---------------------------------------------------------------------------------------------------- */
 
 Test(in_place, what_does_not_fit_is_not_begun)
 {
@@ -374,7 +380,7 @@ Test(in_place, the_lock_is_taken_first_and_given_back)
 
     kept_make(&k, WAY_AB, 1);
     disk_start(&target, &disk, k.blob, k.len);
-    target.source.lock = never; /* a reader's lock on the same file would take the place of this one */
+    target.source.lock = never; /* a reader's lock on the same file would replace this one */
     cr_expect_eq(blobseal_change_in_place(&r, &target, keys, 1, CHANGE(.repair = true), NULL), BLOBSEAL_E_EXISTS);
     cr_expect(disk.ops == 0 && disk.unlocks == 0, "a lock of another process is not released");
     disk.no_lock = false;
@@ -382,7 +388,7 @@ Test(in_place, the_lock_is_taken_first_and_given_back)
     blobseal_change_result_free(r);
     cr_expect_eq(blobseal_change_in_place(&r, &target, keys + 1, 1, CHANGE(.repair = true), NULL), BLOBSEAL_E_NO_KEY);
     cr_expect(disk.locks == 2 && disk.unlocks == 2 && !disk.locked && !disk.misused);
-    target.lock = NULL; /* the caller excludes the others */
+    target.lock = NULL; /* the caller excludes other writers */
     disk.locked = true;
     cr_expect_eq(blobseal_change_in_place(&r, &target, keys, 1, CHANGE(.add = &keys[1], .num_add = 1), NULL),
                  BLOBSEAL_OK);
@@ -394,7 +400,7 @@ Test(in_place, the_lock_is_taken_first_and_given_back)
 
 /* ---- Cost -------------------------------------------------------------------------------------------------------- */
 
-/* A file target that counts. */
+/* A file target that counts reads and writes. */
 struct counted {
     struct blobseal_target file;
     struct blobseal_fd fd;
@@ -453,7 +459,7 @@ static void change_file(struct counted *c, int fd)
     blobseal_change_result_free(r);
 }
 
-/* A blob of 50 GiB, most of which is a hole: what a change costs has nothing to do with what is in it. */
+/* A blob of 50 GiB, most of which is a hole: the cost of a change does not depend on the size of the payload. */
 Test(in_place, the_cost_does_not_depend_on_the_size)
 {
     const uint64_t plain_len = (uint64_t)50 << 30;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The power fails while a blob is changed in place: at every operation, and any part of what was not synced may have
- * reached the disk. Whatever is left opens with the old keys or with the new ones, and changing it again repairs it.
+ * reached the disk. Every resulting image opens with the old keys or with the new ones, and a second change repairs it.
  */
 #include <stdlib.h>
 
@@ -9,17 +9,17 @@
 #include "tests/support/suite.h"
 
 #define RECIPIENTS 12 /* an envelope of more than one sector of 4096 bytes */
-#define NEW        20 /* the key that comes */
+#define NEW        20 /* the key that is added */
 
 SUITE_WITH(in_place_crash, keys_start, keys_end, .timeout = 3600);
 
-/* One change of one blob that is interrupted. */
+/* A change of a blob, which is interrupted. */
 struct scene {
     struct kept before;
     struct blobseal_change change;
-    struct blobseal_kek *keks[NUM_KEYS]; /* private: the old key and the new one; public: all others */
+    struct blobseal_kek *keks[NUM_KEYS]; /* private keys: the old and the new one; public keys: all others */
     size_t num_keks;
-    bool removes; /* key 0 is no recipient afterwards */
+    bool removes; /* key 0 is removed */
     uint8_t old_keys[RECIPIENTS][256];
     unsigned long images;
 };
@@ -57,7 +57,7 @@ static void scene_make(struct scene *s, bool removes)
     s->keks[s->num_keks++] = keys[NEW];
 }
 
-/* Change the blob in @image; stop at operation @stop_at. The disk tells what came of it. */
+/* Change the blob in @image, and stop at operation @stop_at. @disk receives the result. */
 static enum blobseal_status change_on(struct test_disk *disk, const struct scene *s, const uint8_t *image)
 {
     struct blobseal_change_result *r;
@@ -80,8 +80,10 @@ static bool is_open(const struct scene *s, uint8_t *image, size_t key)
     return kept_open(&k, keys[key]) == BLOBSEAL_OK;
 }
 
-/* Whatever has happened, the old or the new key opens it, a recipient that stays always does, and the core is
- * unchanged. */
+/*
+ * Expect that the old or the new key opens the blob, that a recipient who stays always does, and that the core is
+ * unchanged.
+ */
 static void expect_alive(const struct scene *s, uint8_t *image, const char *when)
 {
     size_t core = core_offset_of(s->before.blob, s->before.len);
@@ -112,7 +114,7 @@ static void expect_finished(const struct scene *s, uint8_t *image)
     }
 }
 
-/* What every image of a crash has to stand. */
+/* Check the requirements for every image after a crash. */
 static void try_image(struct scene *s, uint8_t *image)
 {
     struct test_disk disk = {0};
@@ -125,7 +127,7 @@ static void try_image(struct scene *s, uint8_t *image)
     disk_end(&disk);
 }
 
-/* Each state that this disk can be in when the power goes. */
+/* Call @try for each state that this disk can be in after a power failure. */
 static void each_image(struct scene *s, const struct test_disk *disk, unsigned random,
                        void (*try)(struct scene *s, uint8_t *image))
 {
@@ -160,7 +162,7 @@ static void each_image(struct scene *s, const struct test_disk *disk, unsigned r
 
 /* ---- One crash --------------------------------------------------------------------------------------------------- */
 
-/* Stop at each operation in turn; @once: and then nothing else fails, in case the change goes on. */
+/* Stop at each operation in turn. With @once only that operation fails, in case the change goes on afterwards. */
 static void crash_everywhere(bool removes, bool once, unsigned random)
 {
     struct test_disk clean = {0};
@@ -176,7 +178,7 @@ static void crash_everywhere(bool removes, bool once, unsigned random)
         struct test_disk disk = {.stop_at = at, .once = once};
 
         cr_assert_neq(change_on(&disk, &s, s.before.blob), BLOBSEAL_OK, "operation %u failed", (unsigned)at);
-        /* The last six operations: write, sync, read one slot, then the other. */
+        /* The last six operations: write, sync and read one slot, then the other. */
         cr_assert_eq(disk.writes,
                      at + 6 <= clean.ops   ? 0u
                      : at + 3 <= clean.ops ? 1u
@@ -206,7 +208,7 @@ Test(in_place_crash, one_error_ends_it)
     crash_everywhere(false, true, 20);
 }
 
-/* ---- A crash while it is made whole ------------------------------------------------------------------------------ */
+/* ---- A crash while an unfinished change is completed ------------------------------------------------------------- */
 
 static void try_alive(struct scene *s, uint8_t *image)
 {
@@ -214,7 +216,7 @@ static void try_alive(struct scene *s, uint8_t *image)
     expect_alive(s, image, "after the second crash");
 }
 
-/* Change what one crash has left, and let the power go again at each operation. */
+/* Repeat the change on the image of one crash, with a second power failure at each operation. */
 static void crash_again(struct scene *s, uint8_t *image)
 {
     uint64_t at = 0;
@@ -279,7 +281,7 @@ Test(in_place_crash, repairing_survives_at_every_operation)
     core = core_offset_of(s.before.blob, s.before.len);
     capacity = bs_load32(s.before.blob + 16);
     const struct {
-        size_t off, len; /* what else is damaged */
+        size_t off, len; /* additional damage */
         unsigned slot;
     } damages[] = {{20, 1, 0}, {20, 1, 1}, {0, 4096, 1}, {1000, 8, 0}, {core + 40, 1, 0}, {core, 96, 1}};
 
@@ -303,7 +305,7 @@ Test(in_place_crash, repairing_survives_at_every_operation)
     kept_clear(&s.before);
 }
 
-/* ---- Storage that lies ------------------------------------------------------------------------------------------- */
+/* ---- Storage that reports false success -------------------------------------------------------------------------- */
 
 Test(in_place_crash, what_does_not_read_back_ends_it)
 {
@@ -311,8 +313,7 @@ Test(in_place_crash, what_does_not_read_back_ends_it)
         struct scene s;
 
         scene_make(&s, removes == 1);
-        for (unsigned bad = 0; bad <= 2;
-             bad++) { /* writes that do not arrive, then the first or second with one bit changed */
+        for (unsigned bad = 0; bad <= 2; bad++) { /* 0: writes are lost; 1 or 2: that write has one bit changed */
             struct test_disk disk = {.deaf = bad == 0, .flip_at = bad};
 
             cr_expect_eq(change_on(&disk, &s, s.before.blob), BLOBSEAL_E_OUTPUT);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a writer puts before the payload, with keys that nothing else has; what it refuses; and what it reports. */
+/* What a writer puts before the payload, with keys used by no other blob; what it refuses; and what it reports. */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"
@@ -8,7 +8,7 @@ SUITE_WITH_PLAIN(new_blob, 1);
 
 #define ROOM ((size_t)1 << 18)
 
-/* A new blob, and what was written for it. */
+/* A new blob, and the bytes that were written for it. */
 struct scene {
     struct bs_new_blob b;
     struct test_sink to;
@@ -31,7 +31,7 @@ static void clear(struct scene *s)
     test_sink_end(&s->to);
 }
 
-/* Open the envelope that was written: it must yield the keys of the blob. */
+/* Open the envelope that was written. It must contain the keys of the blob. */
 static void expect_keys(const struct scene *s)
 {
     bool detached = s->b.layout == BLOBSEAL_LAYOUT_DETACHED;

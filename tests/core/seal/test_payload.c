@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A payload that is sealed in pieces: the bytes of the format, whatever the pieces, and never plaintext. */
+/* A payload that is sealed in pieces: the bytes are those of the format, whatever the pieces, and never plaintext. */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"
@@ -20,7 +20,7 @@ static const size_t lens[] = {0,
                               MOST};
 static const size_t pieces[] = {MOST, 1000, BS_RUN_LEN, BS_RUN_LEN + 1, 70001};
 
-/* The blob of a recipe with a frame of @offset bytes. */
+/* Make the blob of a recipe with a frame of @offset bytes. */
 static struct bs_new_blob blob_of(struct recipe *r, uint64_t offset)
 {
     return (struct bs_new_blob){.core = r->core, .core_offset = offset, .keys = &r->keys};
@@ -74,7 +74,9 @@ Test(payload, its_bytes_do_not_depend_on_the_pieces)
         }
 }
 
-/* A full run cannot hold the last chunk, which is short, so it is sealed at once; what is shorter has to wait. */
+/*
+ * A full run cannot contain the last chunk, which is always short, so it is sealed at once. A shorter run has to wait.
+ */
 Test(payload, a_run_is_written_as_soon_as_it_is_full)
 {
     struct test_sink to = {.cap = MOST};
@@ -98,7 +100,7 @@ Test(payload, a_run_is_written_as_soon_as_it_is_full)
     test_sink_end(&to);
 }
 
-/* Chunk numbers end at 2^38: the last run that fits is sealed, the next one is not. */
+/* Chunk numbers are below 2^38: the last run within the limit is sealed, the next one is not. */
 Test(payload, a_blob_has_a_largest_length)
 {
     struct test_sink to = {.cap = MOST};

@@ -25,7 +25,7 @@ static void stop(void)
 
 SUITE_WITH(seal, start, stop);
 
-/* A call of blobseal_seal(), from a file or a pipe into one of each kind. */
+/* Arguments of a call of blobseal_seal(), from a file or a pipe into a file or a pipe. */
 struct scene {
     struct test_source from;
     struct test_sink to;
@@ -77,7 +77,7 @@ Test(seal, every_byte_is_read_and_written_once)
         }
 }
 
-/* The memory of a source that is memory is sealed where it is; that of a caller must not change by it. */
+/* The contents of a memory source are sealed without a copy. The caller's memory must not be changed by that. */
 Test(seal, the_source_stays_as_it_is)
 {
     uint8_t *before = must_copy(plain, LEN);
@@ -89,7 +89,7 @@ Test(seal, the_source_stays_as_it_is)
     free(before);
 }
 
-/* run() looks for plaintext in what was written. */
+/* run() searches the output for plaintext. */
 Test(seal, a_fault_at_any_byte_is_reported_and_shows_no_plaintext)
 {
     static const uint64_t places[] = {1,      BS_RUN_LEN - 1, BS_RUN_LEN + 1, BS_SEGMENT_LEN - 1, BS_SEGMENT_LEN + 1,
@@ -153,7 +153,7 @@ Test(seal, a_detached_envelope_needs_a_result_to_go_to)
     test_sink_end(&s.to);
 }
 
-/* A sequential source that says nothing of its size and ends where a segment does: the last segment is empty. */
+/* A sequential source of unknown size that ends at the end of a segment: the last segment is empty. */
 Test(seal, a_source_that_ends_with_a_segment_gets_an_empty_one)
 {
     for (unsigned way = 0; way < 4; way++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The push stream: what it makes opens like any blob, whatever the pieces; failures stay; misuse is refused. */
+/* The push stream: its blobs open like any other, whatever the pieces; failures are permanent; misuse is refused. */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"
@@ -38,7 +38,7 @@ static const size_t pieces[] = {MAX_PLAIN, 1000, RUN, RUN - 1, RUN + 1, 16 * KIB
 
 SUITE_WITH_PLAIN(writer, MAX_PLAIN);
 
-/* One blob of @len bytes, pushed in pieces; what the fields say can go wrong. */
+/* One blob of @len bytes, pushed in pieces. The fields choose what fails. */
 struct push {
     size_t len, piece;
     struct test_sink to;
@@ -70,7 +70,7 @@ static void push(struct push *p)
     test_sink_start(&sink, &p->to);
     p->st = blobseal_writer_open(&w, &sink, &kek, 1, &p->o, &p->err);
     if (p->st == BLOBSEAL_OK) {
-        memset(&sink, 0xEE, sizeof sink); /* it was copied */
+        memset(&sink, 0xEE, sizeof sink); /* the writer has copied the struct */
         p->st = push_all(p, w);
     } else {
         cr_assert_null(w);
@@ -157,7 +157,7 @@ Test(writer, pieces_do_not_show)
     blobseal_free(to.data);
 }
 
-/* Sealing a file and pushing its bytes come to the same length: the format knows no difference. */
+/* Sealing a file and pushing its bytes give blobs of the same length: the format does not distinguish them. */
 Test(writer, blobs_are_as_long_as_those_of_seal)
 {
     for (size_t i = 0; i < COUNT(sizes); i++) {
@@ -183,7 +183,7 @@ Test(writer, a_sink_that_fails_ends_it)
         p.to.fault = (struct fault){.at_call = call, .status = BLOBSEAL_E_OUTPUT, .silent = call % 3 == 0};
         p.to.seekable = call % 2 == 0;
         push(&p);
-        if (call <= 10) { /* the preamble, 8 full runs, the end */
+        if (call <= 10) { /* the preamble, 8 full runs and the end */
             cr_expect_eq(p.st, BLOBSEAL_E_OUTPUT, "call %u", (unsigned)call);
             cr_expect_eq(p.err.status, BLOBSEAL_E_OUTPUT);
             cr_expect_neq(p.err.text[0], '\0');
@@ -237,7 +237,7 @@ Test(writer, a_key_that_fails_writes_nothing)
     push_end(&p);
 }
 
-/* What was written without a finish is no blob. */
+/* Output that was not finished is not a blob. */
 Test(writer, without_a_finish_there_is_no_blob)
 {
     static const size_t some[] = {0, 1, RUN, RUN + 16 * KIB, MIB, MIB + RUN};

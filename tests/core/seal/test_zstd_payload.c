@@ -9,7 +9,7 @@
 
 SUITE_WITH_PLAIN(zstd_payload, MOST);
 
-/* A payload of zstd content that goes into a sink. */
+/* A payload of zstd content that is written to a sink. */
 struct scene {
     struct recipe r;
     struct bs_new_blob blob;
@@ -54,7 +54,7 @@ static enum blobseal_status compress(struct scene *s, size_t len, size_t piece)
     return st;
 }
 
-/* The blob that has the payload. free(). */
+/* Return the blob that contains the payload. Free with free(). */
 static uint8_t *blob_with(const struct scene *s, size_t *len)
 {
     size_t core_len = BS_CORE_HEADER_LEN + s->to.bytes;
@@ -70,7 +70,10 @@ static uint8_t *blob_with(const struct scene *s, size_t *len)
     return blob;
 }
 
-/* Open it with a limit of @num frames, and with one less: it has exactly so many, and @len bytes of the original. */
+/*
+ * Open the blob with a limit of @num frames and of one frame less: it has exactly @num frames, and @len bytes of
+ * plaintext.
+ */
 static void expect_content(const uint8_t *blob, size_t blob_len, size_t len, uint32_t num)
 {
     for (uint32_t limit = num > 1 ? num - 1 : num; limit <= num; limit++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compressed blobs, sealed from sources and by the push stream: whatever the way, the content comes back. */
+/* Compressed blobs, sealed from sources and by the push stream: the content is restored in all cases. */
 #include <stdlib.h>
 
 #include "tests/support/suite.h"
@@ -15,7 +15,10 @@ static uint8_t *plain;
 static struct fake_kek fake = {.kid = "a-key"};
 static struct blobseal_kek *kek;
 
-/* Noise in the first frame and after the second, so that frames are longer and shorter than a segment. */
+/*
+ * Fill with noise in the first frame and after the second, so that some frames are longer than a segment and others
+ * shorter.
+ */
 static void start(void)
 {
     plain = must_alloc(MAX_PLAIN);
@@ -146,7 +149,7 @@ Test(zstd_seal, pushed_in_pieces)
             push(sizes[i], pieces[k], how++);
 }
 
-/* What is compressed does not depend on threads, sources and pieces. */
+/* The compressed bytes do not depend on threads, sources and pieces. */
 Test(zstd_seal, threads_do_not_show)
 {
     uint64_t stored = 0;
@@ -179,7 +182,7 @@ Test(zstd_seal, levels_are_checked)
                      "level %d", level);
         cr_expect(!right || s.result.stored_bytes < 200);
         sealed_clear(&s);
-        o.zstd = false; /* then the level is not checked */
+        o.zstd = false; /* without compression the level is not checked */
         cr_expect_eq(seal_bytes(&s, plain, 5, &kek, 1, &o, &err), BLOBSEAL_OK);
         cr_expect_eq(s.result.stored_bytes, 5);
         sealed_clear(&s);

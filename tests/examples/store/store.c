@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See store.h. Every change is one rename or one unlink; what comes before it is invisible, what comes behind it is
- * fsync. */
+/*
+ * See store.h. Every change is one rename or one unlink. Everything before it is invisible, and only fsync follows it.
+ */
 #define _GNU_SOURCE
 #include <blobseal_provider.h> /* blobseal_fail() */
 #include <dirent.h>
@@ -20,7 +21,7 @@
 struct store {
     struct blobseal_kek *kek;
     int staging, objects; /* folders */
-    atomic_ullong next;   /* name in staging */
+    atomic_ullong next;   /* number in the next name in staging */
 };
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
@@ -32,7 +33,7 @@ static int open_folder(int at, const char *name)
     return openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* What a crash has left was never acknowledged. */
+/* Delete what a crash has left: it was never acknowledged. */
 static int clean(int staging)
 {
     DIR *dir = fdopendir(dup(staging));
@@ -47,7 +48,7 @@ static int clean(int staging)
     return rc;
 }
 
-/* Make the names of the folders as durable as what will be put into them. */
+/* Sync the names of the folders, so that they are as durable as their future contents. */
 static int sync_folders(int top, int staging)
 {
     int parent = openat(top, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -94,7 +95,7 @@ void store_close(struct store *s)
     if (s == NULL)
         return;
     if (s->staging >= 0)
-        (void)close(s->staging); /* and unlock */
+        (void)close(s->staging); /* closing it also unlocks it */
     if (s->objects >= 0)
         (void)close(s->objects);
     free(s);
@@ -102,7 +103,7 @@ void store_close(struct store *s)
 
 /* ---- Digests ----------------------------------------------------------------------------------------------------- */
 
-/* A digest becomes a name in a folder, so it is nothing else: no "..", no '/'. */
+/* A digest becomes the name of a file, so nothing else is accepted: no "..", no '/'. */
 static enum blobseal_status check_digest(const char *digest, struct blobseal_error *err)
 {
     if (strlen(digest) == STORE_DIGEST - 1 && strspn(digest, "0123456789abcdef") == STORE_DIGEST - 1)
@@ -132,7 +133,9 @@ static enum blobseal_status end_digest(EVP_MD_CTX *md, char digest[STORE_DIGEST]
     return BLOBSEAL_OK;
 }
 
-/* A source that takes the digest of what passes. Only `read`: so the library asks in order, from one thread at a time.
+/*
+ * A source that computes the digest of what is read through it. It has only `read`, so the library reads in order, from
+ * one thread at a time.
  */
 struct hashing {
     const struct blobseal_source *in;
@@ -158,7 +161,9 @@ static enum blobseal_status hashing_read(void *ctx, void *buf, size_t len, size_
 
 static enum blobseal_status seal_into(struct store *s, int fd, struct hashing *h, struct blobseal_error *err)
 {
-    /* The clients are the parallelism: a put uses the caller's thread and two that wait for its input and for the disk.
+    /*
+     * The clients provide the parallelism: a put uses the caller's thread and two that wait for its input and for the
+     * disk.
      */
     const struct blobseal_seal_options options = {.size = sizeof options,
                                                   .threads = 1,
@@ -206,7 +211,7 @@ enum blobseal_status store_put(struct store *s, const struct blobseal_source *in
     return st;
 }
 
-/* The answer to a call of the system about @digest that failed. */
+/* Report a failed system call that concerns @digest. */
 static enum blobseal_status refuse(const char *verb, const char *digest, struct blobseal_error *err)
 {
     return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "%s object %s", verb, digest);
@@ -226,7 +231,7 @@ enum blobseal_status store_delete(struct store *s, const char *digest, struct bl
 /* ---- Stat and get ------------------------------------------------------------------------------------------------ */
 
 struct object {
-    int fd; /* keeps the bytes although the name is deleted or replaced */
+    int fd; /* the content remains readable after the name is deleted or replaced */
     struct blobseal_fd state;
     struct blobseal_source source;
 };
@@ -269,7 +274,10 @@ enum blobseal_status store_stat(struct store *s, const char *digest, uint64_t *s
     return st;
 }
 
-/* A sink that takes the digest of what passes, where there is one to compare. Only `write`, so it comes in order. */
+/*
+ * A sink that computes the digest of what is written, if there is one to compare. It has only `write`, so the bytes
+ * arrive in order.
+ */
 struct sending {
     const struct blobseal_sink *out;
     EVP_MD_CTX *md;
@@ -307,7 +315,7 @@ static enum blobseal_status send_object(struct blobseal_reader *reader, const ch
 enum blobseal_status store_get(struct store *s, const char *digest, uint64_t off, uint64_t len,
                                const struct blobseal_sink *out, struct blobseal_error *err)
 {
-    const struct blobseal_reader_options options = {.size = sizeof options, .threads = 1}; /* as for a put */
+    const struct blobseal_reader_options options = {.size = sizeof options, .threads = 1}; /* the same as for a put */
     struct blobseal_reader *reader = NULL;
     struct object o;
     enum blobseal_status st = open_object(&o, s, digest, err);

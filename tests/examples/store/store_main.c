@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store as a command. A digest on stdout acknowledges a put; exit code 3: there is no such object. */
+/* The store as a command. A digest on stdout acknowledges a put. Exit code 3 means that the object does not exist. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -30,7 +30,7 @@ static char folder[] = "/tmp/blobseal-store.XXXXXX";
 static struct blobseal_kek *kek;
 static struct store *store;
 
-/* Objects that all clients put, get and delete, and one of its own for each. */
+/* Objects that all clients put, get and delete, and one more object for each client alone. */
 static struct content {
     uint8_t *data;
     size_t len;
@@ -48,7 +48,7 @@ static enum blobseal_status put(const struct content *c, char digest[STORE_DIGES
     return store_put(store, &in, digest, err);
 }
 
-/* Whether the range is right, or the object is not there. */
+/* Check that the range is correct, or that the object does not exist. */
 static enum blobseal_status get(const struct content *c, uint64_t off, uint64_t len, struct blobseal_error *err)
 {
     struct blobseal_memory state;
@@ -97,7 +97,7 @@ static void use_shared(const struct content *c, uint64_t *seed)
     }
 }
 
-/* Nobody else knows this one: what was acknowledged must be so. */
+/* No other client uses this object, so every acknowledged operation must be visible. */
 static void use_own(const struct content *c)
 {
     struct blobseal_error err;
@@ -135,7 +135,7 @@ static void run_clients(void)
         (void)pthread_join(threads[i], NULL);
 }
 
-/* ---- One at a time ----------------------------------------------------------------------------------------------- */
+/* ---- One client -------------------------------------------------------------------------------------------------- */
 
 static int open_in(const char *name)
 {
@@ -217,7 +217,7 @@ static void check_faults(const struct content *c)
     CHECK(store_delete(store, c->digest, NULL) == BLOBSEAL_OK);
 }
 
-/* Who can write to the folder can give an object another's name, but not pass it off as that one. */
+/* An attacker who can write to the folder can rename an object to another's digest, but a get detects it. */
 static void check_swap(const struct content *a, const struct content *b)
 {
     int objects = open_in("objects");
@@ -283,7 +283,7 @@ int main(void)
     run_clients();
     CHECK(count_files("staging") == 0);
     check_garbage();
-    for (size_t i = 0; i < COUNT(contents); i++) /* what is there after all that is whole */
+    for (size_t i = 0; i < COUNT(contents); i++) /* every object that still exists is complete */
         CHECK(fine_or_missing(get(&contents[i], 0, UINT64_MAX, &err), &err));
     for (size_t i = 0; i < COUNT(contents); i++)
         (void)store_delete(store, contents[i].digest, &err);
