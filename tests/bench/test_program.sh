@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# blobseal-bench: measures what it says, under the names that others rely on. Nothing about times.
+# blobseal-bench: it measures everything that it claims to measure, under names that other programs rely on. Times are
+# not checked.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 PATH=${BLOBSEAL_BUILD:-$root/build/release}:$PATH
-need python3 blobseal-bench # which CMake builds where it finds Google Benchmark: libbenchmark-dev
+need python3 blobseal-bench # CMake builds blobseal-bench if it finds Google Benchmark (libbenchmark-dev)
 
-measure() { # measure ARGUMENT...: as short as can be
+measure() { # measure ARGUMENT...: measure for as short a time as possible
     try blobseal-bench --benchmark_min_time=0.00001 --benchmark_repetitions=2 --benchmark_format=json "$@"
 }
 

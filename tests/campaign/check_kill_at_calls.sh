@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The program is killed at each of its system calls, of whatever kind, from the first to the last, in every command that writes.
+# Kill the program at each of its system calls of every kind, from the first to the last, in every command that writes.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 # shellcheck source=tests/cli/envelopes.sh
@@ -12,13 +12,13 @@ strace_works || lacks "a strace that may trace"
 need python3
 for name in old new bob; do make_key $name; done
 
-# killed_at KIND N: the command, killed at the N-th system call of this kind; whether it came so far
+# killed_at KIND N: kill the command at its N-th system call of this kind; false if it ended before that call
 killed_at() {
     restore
     title="$case, killed at $1 $2"
     {
         try strace -f -qq -o /dev/null -e trace="$1" -e inject="$1:signal=KILL:when=$2" "$blobseal" "${command[@]}"
-    } 2>/dev/null # the shell would tell of every kill
+    } 2>/dev/null # suppress the shell's message about each kill
     [ $code = 137 ]
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The program is killed thousands of times, at random moments between its start and its end, in every command that writes.
+# Kill the program thousands of times, at random moments between its start and its end, in every command that writes.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 # shellcheck source=tests/cli/envelopes.sh
@@ -10,9 +10,10 @@
 
 need python3
 for name in old new bob; do make_key $name; done
-rounds=${ROUNDS:-250} # for each command
+rounds=${ROUNDS:-250} # per command
 
-duration() { # how many microseconds the command takes, in $REPLY: the shortest of five runs, and a quarter of it more
+# duration: set $REPLY to the time of the command in microseconds: the shortest of five runs, plus a quarter
+duration() {
     local i start shortest=999999
     for i in 1 2 3 4 5; do
         restore
@@ -35,10 +36,10 @@ for each in $cases; do
         printf -v after '0.%06d' $(((RANDOM * 32768 + RANDOM) % most))
         title="$case, killed after $after s"
         printf -v last ' %q' "${command[@]}"
-        # A limit of zero is none.
+        # For timeout, zero means no limit.
         { timeout --foreground -s KILL "${after/#0.000000/0.000001}" "$blobseal" "${command[@]}" >"$out" 2>"$err"; } 2>/dev/null
         code=$?
-        # 124: it ended while the time ran out.
+        # 124: the program ended on its own just when the limit expired.
         check "it is killed, or ends well" test $code = 137 -o $code = 124 -o $code = 0
         [ $code != 137 ] || killed=$((killed + 1))
         whole

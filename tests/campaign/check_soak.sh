@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Blobs of all shapes live a long life: rotated hundreds of times while others read them, with every reader getting the content,
-# every rotation counted, and nothing left over at the end.
+# Blobs of all shapes are rotated hundreds of times while other processes read them. Every reader must get the content,
+# every rotation must be counted, and no file may be left over at the end.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 # shellcheck source=tests/cli/envelopes.sh
@@ -10,9 +10,9 @@
 need python3
 names=(a b c d)
 for name in "${names[@]}" reader; do make_key "$name"; done
-rounds=${ROUNDS:-400} # rotations of each shape
+rounds=${ROUNDS:-400} # rotations per shape
 
-# Read it again and again until the file `stop` is there; what went wrong goes to the file `wrong`.
+# Read the blob repeatedly until the file `stop` exists. Failures are written to the file `wrong`.
 read_on() {
     local n=0
     while [ ! -e stop ]; do

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # the scripts use what is set here; lib.sh and envelopes.sh set what is used
+# shellcheck disable=SC2034,SC2154 # the scripts use variables set here; lib.sh and envelopes.sh set those used here
 # SPDX-License-Identifier: Apache-2.0
-# What the scripts that kill the program share: commands that write, and what must be true after a kill at any moment.
+# Shared by the scripts that kill the program: commands that write, and what must be true after a kill at any moment.
 
 cases="seal seal-force seal-detached open open-force rewrap:ab rewrap:compact rewrap:detached add:ab add:compact remove:ab repair:ab"
 kills=0
 
-# prepare CASE: a folder with what the command of the case needs, and that command in $command.
+# prepare CASE: make a folder with the files that the command of the case needs, and set $command to that command.
 prepare() {
     fresh "$1"
     case=$1
@@ -45,7 +45,7 @@ prepare_change() { # prepare_change SHAPE
     cp "$file" "$tmp/saved"
 }
 
-# The state before the command. What a killed process leaves under a temporary name is removed.
+# Return to the state before the command. Temporary files of a killed process are removed.
 restore() {
     rm -f .*.partial new.jwe
     case $case in
@@ -60,14 +60,14 @@ opens() { # opens KEY: that key opens the blob that changes
     "$blobseal" verify -q -k "$keys/$1.pem" "${with[@]}" blob 2>/dev/null
 }
 
-opens_to() { # opens_to FILE OPTION...: the new blob holds what this file holds
+opens_to() { # opens_to FILE OPTION...: the new blob opens to the content of this file
     local want=$1
     shift
     "$blobseal" open -q -k "$keys/old.pem" "$@" -o - new 2>"$err" | cmp -s - "$want"
 }
 
-# After a kill: an output has its old content or all of the new one, and a changed blob opens for those who had access before and
-# were not to lose it.
+# After a kill an output has its old content or all of the new content, and a changed blob opens for everybody who had
+# access before and is to keep it.
 whole() {
     local name openers=
     case $case in
@@ -90,11 +90,12 @@ whole() {
     esac
 }
 
-# The same command after that ends well, also where the killed one had already done all.
+# The same command, run again, succeeds, even if the killed one had already done everything.
 again() {
     [[ $case == *:* ]] || rm -f new new.jwe
     run "${command[@]}"
-    if [ "$verb:$code" = rewrap:4 ]; then # only the new recipients open it, so the private key of one who stays is needed
+    # only the new recipients can open it, so the private key of a remaining recipient is needed
+    if [ "$verb:$code" = rewrap:4 ]; then
         run rewrap -q -k "$keys/old.pem" -k "$keys/bob.pem" --to "$keys/new.pub.pem" "$file"
     fi
     expect_code 0

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154 # the scripts use what is set here; lib.sh sets what is used
+# shellcheck disable=SC2034,SC2154 # the scripts use the variables set here, and lib.sh sets those used here
 # SPDX-License-Identifier: Apache-2.0
-# What the scripts about changing recipients share. A blob stands in the file `blob` with the content of `f`; what is changed is
-# $file, the blob or its envelope file.
+# Helpers of the scripts that test changes of recipients. The file `blob` contains the content of `f`, sealed. The file
+# under change is $file: the blob itself, or its detached envelope.
 
 file=
 with=()     # options that name a detached envelope
-envelope=() # the same, as an argument
-here=()     # all that was made
+envelope=() # the same envelope, as an argument
+here=()     # all files made by make_blob()
 
-make_blob() { # make_blob ab|compact|detached OPTION...: seal
+make_blob() { # make_blob ab|compact|detached OPTION...: seal a new blob
     local shape=$1
     shift
     sample f 50000
@@ -24,16 +24,16 @@ make_blob() { # make_blob ab|compact|detached OPTION...: seal
     esac
 }
 
-core_sum() { # let $REPLY be a digest of all of the blob but the envelope
+core_sum() { # core_sum: set $REPLY to a digest of the whole blob except the envelope
     ask core_sum blob
 }
 
-same_core() { # the core is as it was when core_sum() gave $payload
+same_core() { # same_core: the core is unchanged since core_sum() set $payload
     core_sum
     if [ "$REPLY" = "$payload" ] && [[ $REPLY =~ ^[0-9a-f]{64}$ ]]; then pass; else fail "the core is as it was ($REPLY)"; fi
 }
 
-kid() { # kid NAME: the key id of that key
+kid() { # kid NAME: print the key id of that key
     if [ ! -e "$keys/$1.kid" ]; then
         echo x | "$blobseal" seal -k "$keys/$1.pub.pem" >"$keys/$1.sealed"
         "$blobseal" recipients list "$keys/$1.sealed" | sed 's/.* //' >"$keys/$1.kid"
@@ -41,11 +41,11 @@ kid() { # kid NAME: the key id of that key
     cat "$keys/$1.kid"
 }
 
-keys_of() { # keys_of FILE: the wrapped keys of its envelope, one a line
+keys_of() { # keys_of FILE: print the wrapped keys of its envelope, one per line
     if [[ $1 == *.jwe ]]; then cat "$1"; else "$blobseal" inspect -q --jwe "$1"; fi | grep -oE '"encrypted_key": *"[^"]*"' | cut -d '"' -f 4
 }
 
-none_inside() { # none_inside LIST FILE: no line of the list stands in the file, nor what it is base64url of
+none_inside() { # none_inside LIST FILE: the file contains no line of LIST, neither as base64url nor decoded
     ask none_inside "$1" "$2"
     [ "$REPLY" = yes ]
 }
@@ -59,7 +59,7 @@ opens_with() { # opens_with NAME: that key opens the blob
     fi
 }
 
-refuses() { # refuses NAME: that key opens it no more
+refuses() { # refuses NAME: that key no longer opens the blob
     local -x ASAN_OPTIONS=detect_leaks=0
     local answer
     "$blobseal" open -q -f -k "$keys/$1.pem" --passphrase-file "$keys/passphrase" "${with[@]}" -o refused blob 2>/dev/null
@@ -67,12 +67,12 @@ refuses() { # refuses NAME: that key opens it no more
     check "the key $1 should open nothing (exit code 4, not $answer)" test $answer = 4
 }
 
-remember() { # remember FILE: how it is now
+remember() { # remember FILE: record its content and metadata for untouched()
     cp "$1" "$tmp/remembered"
     stat -c '%i %Y %y %s %a' "$1" >"$tmp/remembered.stat"
 }
 
-untouched() { # untouched FILE: it is as it was, to the byte, the time and the inode
+untouched() { # untouched FILE: content, times and inode are as remember() recorded them
     if cmp -s "$1" "$tmp/remembered" && [ "$(stat -c '%i %Y %y %s %a' "$1")" = "$(<"$tmp/remembered.stat")" ]; then
         pass
     else
@@ -80,15 +80,15 @@ untouched() { # untouched FILE: it is as it was, to the byte, the time and the i
     fi
 }
 
-# Readers that share no code with this program.
+# The readers in tests/interop share no code with this program.
 interop=$root/tests/interop
-has_python() { # has_python TITLE: whether their modules are here
+has_python() { # has_python TITLE: true if the Python modules of those readers are installed
     part "$1" "$python" || return 1
     ! "$python" -c 'import cryptography, jwcrypto, xxhash' 2>/dev/null || return 0
     part_lacks "the Python modules cryptography, jwcrypto and xxhash"
 }
 
-spoil() { # spoil FILE: change one bit of the tag of its envelope, with sums that fit
+spoil() { # spoil FILE: change one bit of the tag of its envelope, and make the checksums match
     PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$interop "$python" - "$1" <<'END'
 import json
 import sys

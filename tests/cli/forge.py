@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forged and damaged forms of a blob: forge.py BLOB writes BLOB.EXIT-CODE.CASE for each case.
+"""Forged and damaged variants of a blob: forge.py BLOB writes BLOB.EXIT-CODE.CASE for each case.
 
-XXH3 is here so that a header can be changed with the right sum.
+XXH3 is implemented here, so that a changed header can have the right checksum.
 """
 
 import random
@@ -19,7 +19,7 @@ def word(data, at):
     return struct.unpack_from("<Q", data, at)[0]
 
 
-def xxh3(data):  # of 17 to 128 bytes
+def xxh3(data):  # for inputs of 17 to 128 bytes
     def mix(at, secret):
         product = (word(data, at) ^ word(SECRET, secret)) * (word(data, at + 8) ^ word(SECRET, secret + 8))
         return (product & MASK) ^ (product >> 64)

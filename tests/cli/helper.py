@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python side of lib.sh: does what ask() asks for, until its input ends. Each answer is one line."""
+"""The Python side of lib.sh: answer the requests of ask() until the input ends. Each answer is one line."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ def members(pairs):
 
 
 def check_json(path, *expressions):
-    """The file is one JSON object on one line, without equal names, and each expression on it, as `d`, is true."""
+    """Check that the file is one JSON object, `d`, on one line, without duplicate names, and all expressions hold."""
     with open(path, "rb") as file:
         text = file.read().decode("utf-8", "strict")
     assert text.endswith("\n") and text.count("\n") == 1, "not one line"
@@ -27,7 +27,7 @@ def check_json(path, *expressions):
 
 
 def snapshot():
-    """What is in the folder: names, inodes, sizes, modes, owners and times."""
+    """Return the state of the current folder: names, inodes, sizes, modes, owners and times."""
     seen = []
     for entry in os.scandir("."):
         s = entry.stat(follow_symlinks=False)
@@ -37,7 +37,7 @@ def snapshot():
 
 
 def core_sum(path):
-    """A digest of all of a blob but its frame, which holds the envelope."""
+    """Return a digest of a blob without its frame, which holds the envelope."""
     with open(path, "rb") as file:
         data = file.read()
     start = struct.unpack_from("<I", data, 20)[0] if data[3:4] == b"K" else 0
@@ -45,7 +45,7 @@ def core_sum(path):
 
 
 def none_inside(list_path, path):
-    """No line of the list stands in the file, nor what it is base64url of."""
+    """Check that the file contains no line of the list, neither as base64url nor decoded."""
     with open(path, "rb") as file:
         data = file.read()
     with open(list_path) as file:
@@ -62,7 +62,7 @@ COMMANDS = {"json": check_json, "snapshot": snapshot, "core_sum": core_sum, "non
 
 
 def requests():
-    """Give the arguments of each request."""
+    """Yield the arguments of each request."""
     arguments = []
     rest = b""
     while data := sys.stdin.buffer.raw.read(65536):
@@ -79,6 +79,6 @@ for folder, command, *operands in requests():
     try:
         os.chdir(folder)
         answer = COMMANDS[command](*operands)
-    except Exception as error:  # whatever it is, the script says which check failed
+    except Exception as error:  # report any error as the answer, so that the script names the failed check
         answer = str(error) or type(error).__name__
     print(ascii(answer)[1:-1] if "\n" in answer else answer.encode("ascii", "backslashreplace").decode(), flush=True)

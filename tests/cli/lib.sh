@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What the scripts of this folder share. Anybody may run them: `bash tests/cli/test_x.sh`. BLOBSEAL names the program, and
-# BLOBSEAL_TEST_TIER how much is run: see tier_has(). Exit code of a script: 0 all passed, 1 something failed, 77 skipped.
+# Helpers shared by the scripts of this folder. Each script can be run on its own: `bash tests/cli/test_x.sh`.
+# BLOBSEAL is the path of the program, and BLOBSEAL_TEST_TIER selects how much is tested: see tier_has().
+# Exit codes of a script: 0 all checks passed, 1 a check failed, 77 skipped.
 set -u
 export LC_ALL=C
 unset POSIXLY_CORRECT BLOBSEAL_CONFIG
@@ -14,21 +15,21 @@ if [ ! -x "$blobseal" ]; then
     exit 1
 fi
 
-# ---- Places, and cleaning up ----
+# ---- Paths and cleanup ----
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/blobseal-test.XXXXXX")
 chmod 755 "$tmp"
 keys=$tmp/keys
-out=$tmp/out # what the last run() wrote to stdout
-err=$tmp/err # and to stderr
+out=$tmp/out # stdout of the last run()
+err=$tmp/err # stderr of the last run()
 mkdir "$keys"
 cd "$tmp" || exit 1
 folders=0
-helper= # whether the Python helper runs: see ask()
+helper= # not empty if the Python helper is running: see ask()
 
 cleanup() {
     local id
-    [ -z "$helper" ] || exec {to_helper}>&- {from_helper}<&- # at the end of its input it exits
+    [ -z "$helper" ] || exec {to_helper}>&- {from_helper}<&- # the helper exits at the end of its input
     for id in $(jobs -p); do
         kill -KILL "$id" 2>/dev/null
     done
@@ -38,7 +39,8 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# A sanitizer needs more memory and time than the program, and cannot look for leaks in a process that hides from others.
+# A sanitizer needs more memory and time than the plain program, and LeakSanitizer cannot inspect a process that is not
+# dumpable, unless it is root.
 # shellcheck disable=SC2034 # used by the scripts
 sanitized=no
 if grep -qE '__(asan|tsan)_init' "$blobseal"; then
@@ -47,13 +49,14 @@ if grep -qE '__(asan|tsan)_init' "$blobseal"; then
     [ "$(id -u)" = 0 ] || export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 fi
 
-# ---- How much is run ----
+# ---- Tiers ----
 
-# Time limits only end what hangs. They are long because a busy machine can be ten times slower than an idle one.
+# Time limits are only for tests that hang. They are long because a busy machine can be ten times slower than an idle
+# one.
 hang_limit=300
 
-# tier_has TIER: whether BLOBSEAL_TEST_TIER asks for what belongs to this tier. `quick` (the default) checks every feature at
-# least once, `all` adds full cross products and 4096-bit keys, `campaign` adds what takes many minutes.
+# tier_has TIER: true if BLOBSEAL_TEST_TIER includes the tests of this tier. `quick` (the default) checks every feature
+# at least once, `all` adds full cross products and 4096-bit keys, `campaign` adds tests that take many minutes.
 tier_has() {
     case ${BLOBSEAL_TEST_TIER:=quick} in
     quick) [ "$1" = quick ] ;;
@@ -78,7 +81,7 @@ pass() {
     passed=$((passed + 1))
 }
 
-fail() { # fail WHAT: the check that was made last has failed
+fail() { # fail WHAT: count the last check as failed
     failed=$((failed + 1))
     printf 'FAIL %s: %s\n' "$title" "$*"
     printf '     command:%s\n     exit code: %s\n' "${last:0:400}" "$code"
@@ -91,13 +94,13 @@ finish() {
     exit
 }
 
-skip() { # skip WHY: end the script without a verdict, where it has no meaning
+skip() { # skip WHY: end the script as skipped, if it does not apply here
     echo "skipped: $*"
     exit 77
 }
 
-# What a test needs and a machine lacks is an error in continuous integration (CI=true); elsewhere a line says what was skipped.
-lacks() { # lacks WHAT...: for the whole script
+# A missing requirement is an error in continuous integration (CI=true). Elsewhere a line reports what was skipped.
+lacks() { # lacks WHAT...: the whole script cannot run
     if [ "${CI:-}" = true ]; then
         echo "FAIL ${0##*/}: needs $*"
         exit 1
@@ -105,7 +108,7 @@ lacks() { # lacks WHAT...: for the whole script
     skip "needs $*"
 }
 
-part_lacks() { # part_lacks WHAT...: for the part of a script whose title is $title; always false
+part_lacks() { # part_lacks WHAT...: the part of the script titled $title cannot run; always false
     if [ "${CI:-}" = true ]; then
         last=
         fail "needs $*"
@@ -115,7 +118,7 @@ part_lacks() { # part_lacks WHAT...: for the part of a script whose title is $ti
     return 1
 }
 
-missing() { # print the tools that are not here; false: all are
+missing() { # missing TOOL...: print the tools that are not installed; false if all are installed
     local tool list=
     for tool; do
         command -v "$tool" >/dev/null || list="$list $tool"
@@ -123,13 +126,13 @@ missing() { # print the tools that are not here; false: all are
     [ -n "$list" ] && echo "${list# }"
 }
 
-need() { # need TOOL...: for the whole script
+need() { # need TOOL...: the whole script needs these tools
     local list
     list=$(missing "$@") || return 0
     lacks "$list"
 }
 
-part() { # part TITLE TOOL...: whether the part of a script that needs these tools can run
+part() { # part TITLE TOOL...: true if the tools that this part of the script needs are installed
     local list
     title=$1
     shift
@@ -137,48 +140,48 @@ part() { # part TITLE TOOL...: whether the part of a script that needs these too
     part_lacks "$list"
 }
 
-strace_works() { # whether strace is here and may trace
+strace_works() { # true if strace is installed and has the right to trace
     command -v strace >/dev/null && strace -f -o /dev/null true 2>/dev/null
 }
 
 # ---- Running ----
 
-fresh() { # fresh [TITLE]: an empty folder for the next checks
+fresh() { # fresh [TITLE]: change to a new empty folder for the next checks
     title=${1:-$title}
     folders=$((folders + 1))
     mkdir "$tmp/$folders"
     cd "$tmp/$folders" || exit 1
 }
 
-try() { # try COMMAND...: its exit code in $code, its output in the files $out and $err; 124 where it hangs
+try() { # try COMMAND...: set $code to its exit code (124 if it hangs), write its output to $out and $err
     printf -v last ' %q' "$@"
     timeout --foreground -k 5 $hang_limit "$@" >"$out" 2>"$err"
     code=$?
 }
 
-run() { # run ARGUMENT...: the program
+run() { # run ARGUMENT...: run the program with try()
     try "$blobseal" "$@"
 }
 
-pipe() { # pipe ARGUMENT...: the program in a pipeline; its stdout goes on, its exit code lands in the file $tmp/pipe
+pipe() { # pipe ARGUMENT...: run the program in a pipeline; its exit code goes to the file $tmp/pipe
     timeout --foreground -k 5 $hang_limit "$blobseal" "$@" 2>"$err"
     echo $? >"$tmp/pipe"
 }
 
-pipe_code() { # the exit code of the last pipe()
+pipe_code() { # pipe_code: set $code to the exit code of the last pipe()
     printf -v last ' %q' "$@"
     code=$(cat "$tmp/pipe")
 }
 
-# start ARGUMENT...: the program in the background, with the signals of one in the foreground; its id in $pid. Descriptor 7
-# is the script's own, to keep a fifo open.
+# start ARGUMENT...: run the program in the background, with the default signal handling of a foreground process, and
+# set $pid. Descriptor 7 is closed in the program, because the script uses it to keep a fifo open.
 start() {
     printf -v last ' %q' "$@"
     env --default-signal=INT,QUIT,HUP,TERM "$blobseal" "$@" <&0 >"$out" 2>"$err" 7>&- &
     pid=$!
 }
 
-ended() { # wait for what was started last; 137 where it hangs
+ended() { # ended: wait for the program of the last start(); $code is 137 if it hangs
     {
         timeout $hang_limit tail --pid="$pid" -s 0.02 -f /dev/null || kill -KILL "$pid"
         wait "$pid"
@@ -186,12 +189,12 @@ ended() { # wait for what was started last; 137 where it hangs
     } 2>/dev/null
 }
 
-empty() { # empty FIFO: forget what nobody read from the fifo on descriptor 7
+empty() { # empty FIFO: discard unread data from the fifo on descriptor 7
     exec 7>&-
     exec 7<>"$1"
 }
 
-wait_until() { # wait_until COMMAND...: up to two minutes
+wait_until() { # wait_until COMMAND...: wait up to two minutes until the command succeeds
     local i
     for ((i = 0; i < 2400; i++)); do
         "$@" >/dev/null 2>&1 && return 0
@@ -200,7 +203,7 @@ wait_until() { # wait_until COMMAND...: up to two minutes
     return 1
 }
 
-# A folder tree of its own for mounts: as root, or in a namespace where an ordinary user is root.
+# Run in a separate mount namespace: directly as root, or with a user namespace in which an ordinary user is root.
 isolated=(unshare -m --)
 [ "$(id -u)" = 0 ] || isolated=(unshare -r -m --)
 
@@ -208,8 +211,8 @@ can_mount() {
     "${isolated[@]}" sh -c 'mount -t tmpfs none /mnt' 2>/dev/null
 }
 
-# Run the program as an ordinary user, for what root may do and others may not.
-have_user() { # whether that is possible; prepares it
+# Run the program as an ordinary user, because root bypasses permission checks.
+have_user() { # have_user: true if that is possible; sets $ordinary
     if [ "$(id -u)" != 0 ]; then
         ordinary=("$blobseal")
         return 0
@@ -225,12 +228,13 @@ run_as_user() { # run_as_user ARGUMENT...
 
 # ---- Data and keys ----
 
-# Making an RSA key takes half a second, so the scripts share keys that are made once. A pool key is a folder with key.pem and
-# key.pub.pem. A folder is renamed when it is complete, so that scripts that run at the same time need no lock.
+# Making an RSA key takes half a second, so the scripts share keys that are made once. A pool key is a folder with
+# key.pem and key.pub.pem. The folder gets its final name when it is complete, so scripts that run at the same time
+# need no lock.
 key_pool=$root/build/test-keys
-declare -A pool_used # how many keys of each size this script has taken
+declare -A pool_used # number of keys of each size that this script has taken
 
-# pool_key BITS: let $REPLY be the folder of a key that this script has not taken yet. False: there can be no pool.
+# pool_key BITS: set $REPLY to the folder of a key that this script has not taken yet. False if the pool cannot be used.
 pool_key() {
     local bits=$1 new
     pool_used[$bits]=$((${pool_used[$bits]:-0} + 1))
@@ -242,7 +246,7 @@ pool_key() {
     [ -e "$REPLY/key.pub.pem" ]
 }
 
-make_key() { # make_key NAME [OPTION]...: $keys/NAME.pem and $keys/NAME.pub.pem
+make_key() { # make_key NAME [OPTION]...: make $keys/NAME.pem and $keys/NAME.pub.pem
     local name=$1 bits=
     shift
     case $* in
@@ -260,14 +264,14 @@ make_key() { # make_key NAME [OPTION]...: $keys/NAME.pem and $keys/NAME.pub.pem
     fi
 }
 
-sample() { # sample FILE BYTES: bytes that do not repeat, the same at every call
+sample() { # sample FILE BYTES: write random bytes, the same bytes at every call
     [ -e "$tmp/random" ] || head -c $((9 << 20)) /dev/urandom >"$tmp/random"
     head -c "$2" "$tmp/random" >"$1"
 }
 
 # ---- Expectations ----
 
-check() { # check WHAT COMMAND...: passes where the command does
+check() { # check WHAT COMMAND...: pass if the command succeeds
     local what=$1
     shift
     if "$@"; then pass; else fail "$what"; fi
@@ -277,8 +281,8 @@ expect_code() { # expect_code N
     if [ "$code" = "$1" ]; then pass; else fail "the exit code should be $1"; fi
 }
 
-# A line of FILE matches the extended regular expression PATTERN. Starting grep takes longer than a program takes to answer, so
-# bash looks at the first lines, and grep only where they do not match.
+# True if a line of FILE matches the extended regular expression PATTERN. Starting grep takes longer than most runs of
+# the program, so bash checks the first 200 lines, and grep runs only if none of them matches.
 has_line() { # has_line FILE PATTERN
     local line lines
     mapfile -t -n 200 lines <"$1" 2>/dev/null
@@ -288,7 +292,7 @@ has_line() { # has_line FILE PATTERN
     grep -qE -e "$2" "$1"
 }
 
-expect_stderr() { # expect_stderr PATTERN: an extended regular expression; empty: nothing at all
+expect_stderr() { # expect_stderr PATTERN: an extended regular expression; if empty, stderr must be empty
     if [ -n "$1" ]; then
         if has_line "$err" "$1"; then pass; else fail "stderr should have: $1"; fi
     elif [ -s "$err" ]; then
@@ -298,7 +302,7 @@ expect_stderr() { # expect_stderr PATTERN: an extended regular expression; empty
     fi
 }
 
-expect_stdout() { # expect_stdout PATTERN: likewise
+expect_stdout() { # expect_stdout PATTERN: the same for stdout
     if [ -n "$1" ]; then
         if has_line "$out" "$1"; then pass; else fail "stdout should have: $1"; fi
     elif [ -s "$out" ]; then
@@ -308,11 +312,11 @@ expect_stdout() { # expect_stdout PATTERN: likewise
     fi
 }
 
-expect_ok() { # exit code 0 and nothing on stderr
+expect_ok() { # expect_ok: exit code 0 and an empty stderr
     if [ "$code" = 0 ] && [ ! -s "$err" ]; then pass; else fail "should succeed in silence"; fi
 }
 
-# The form of every error: one line that says what, one that says what next, nothing on stdout.
+# The form of every error: one line with the error, one line with a hint, and an empty stdout.
 expect_error() { # expect_error EXIT-CODE CODE [PATTERN]
     local lines
     mapfile -t lines <"$err"
@@ -335,7 +339,7 @@ expect_same() { # expect_same FILE FILE
     if cmp -s -- "$1" "$2"; then pass; else fail "$1 and $2 should be the same"; fi
 }
 
-no_leftovers() { # no_leftovers NAME...: nothing else is in this folder
+no_leftovers() { # no_leftovers NAME...: the current folder contains these files and nothing else
     local have name missing='' more=''
     local -A wanted=()
     shopt -s nullglob dotglob
@@ -353,16 +357,17 @@ no_leftovers() { # no_leftovers NAME...: nothing else is in this folder
 
 # ---- Python, for JSON and terminals ----
 
-# /usr/bin is asked first, because a python3 of a version manager can take ten times as long to start.
+# Prefer /usr/bin, because the python3 of a version manager can take ten times as long to start.
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 
-# ask COMMAND ARGUMENT...: let the Python helper do something, its answer in $REPLY. It is started once for a script, because
-# starting Python takes longer than what it is asked for. Arguments end in a zero byte; the argument newline ends a request.
+# ask COMMAND ARGUMENT...: send a request to the Python helper and set $REPLY to its answer. The helper is started once
+# per script, because starting Python takes longer than a request. Every argument ends in a zero byte; an argument that
+# is a newline ends the request.
 ask() {
     if [ -z "$helper" ]; then
         mkfifo "$tmp/to_helper" "$tmp/from_helper"
-        # In a shell of its own, so that `wait` does not wait for it.
+        # A subshell starts the helper, so that `wait` does not wait for it.
         ("$python" "$root/tests/cli/helper.py" <"$tmp/to_helper" >"$tmp/from_helper" 2>"$tmp/helper.log" 7>&- &)
         exec {to_helper}>"$tmp/to_helper" {from_helper}<"$tmp/from_helper"
         helper=yes
@@ -371,14 +376,16 @@ ask() {
     IFS= read -r -t $hang_limit -u "$from_helper" || REPLY="the helper does not answer: $(tail -n 1 "$tmp/helper.log")"
 }
 
-# json_is FILE EXPRESSION...: the file is one JSON object on one line, `d`, without equal names; each expression is true.
+# json_is FILE EXPRESSION...: the file is one JSON object on one line, without duplicate names; each Python expression
+# is true, where `d` is the object.
 json_is() {
     ask json "$@"
     if [ "$REPLY" = yes ]; then pass; else fail "JSON: $REPLY: $(head -c 300 "$1")"; fi
 }
 
-# on_terminal STEP... -- COMMAND...: run it on a terminal of its own. What the terminal shows lands in $out, the state of
-# the echo at the end in $tmp/echo. Steps: expect:TEXT, send:TEXT (with \n, \x03), echo:on|off (wait for it), width:N.
+# on_terminal STEP... -- COMMAND...: run the command on a pseudo-terminal. What the terminal shows goes to $out, and the
+# state of the echo at the end to $tmp/echo. Steps: expect:TEXT, send:TEXT (with \n, \x03), echo:on|off (wait for it),
+# width:N.
 on_terminal() {
     printf -v last ' %q' "$@"
     : >"$err"
@@ -410,7 +417,7 @@ def pump(seconds):
         return True
     try:
         data = os.read(fd, 65536)
-    except OSError:  # Linux says EIO when the last one has left the terminal
+    except OSError:  # Linux reports EIO after the last process has closed the terminal
         return False
     shown += data
     return bool(data)

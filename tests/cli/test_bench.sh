@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# blobseal bench: what it makes of a run of blobseal-bench, whose place a script takes here; nothing is measured.
+# blobseal bench: how it presents the results of blobseal-bench. A script replaces blobseal-bench, and nothing is
+# measured.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 need python3
 
 recorded=$root/tests/cli/bench.json
 
-# stand_in NAME: a program that takes the place of blobseal-bench; its text is on standard input
+# stand_in NAME: make a program that replaces blobseal-bench; its source is on standard input
 stand_in() {
     {
         printf '#!/bin/sh\n'
@@ -24,7 +25,8 @@ cat "$recorded"
 END
 export BLOBSEAL_BENCH=$tmp/good
 
-# changed FILE EXPRESSION...: the recorded run with Python statements applied: d, context c, benchmarks b; scale(NAME, FACTOR)
+# changed FILE EXPRESSION...: write the recorded run, changed by Python statements. Names: d the document, c its
+# context, b its benchmarks, scale(NAME, FACTOR).
 changed() {
     "$python" - "$recorded" "$@" <<'END'
 import json
@@ -181,7 +183,7 @@ no_leftovers f.json
 
 # ---- The page ----
 
-page_is() { # page_is FILE TEXT...: the page is well-formed, alone, and has these texts, as text
+page_is() { # page_is FILE TEXT...: the page is well-formed, refers to no other file, and shows these texts
     if "$python" - "$@" >"$tmp/page.log" 2>&1 <<'END'; then
 import html.parser
 import sys
@@ -344,7 +346,7 @@ run bench --compare empty.json
 expect_error 7 E-INPUT "not what blobseal-bench writes"
 check "that is known before anything is measured" test ! -e "$tmp/arguments"
 
-# ---- Files that are none ----
+# ---- Files that are not recorded runs ----
 
 fresh "files that are not such JSON"
 for text in '' '{' '[]' '{}' 'null' '{"context": {}}' '{"context": {}, "benchmarks": {}}' '{"context": {}, "benchmarks": []}' \
@@ -370,7 +372,7 @@ run bench --from .
 expect_code 2
 no_leftovers bad.json
 
-# ---- The program that measures ----
+# ---- The measuring program ----
 
 fresh "a program that is missing"
 export BLOBSEAL_BENCH=$tmp/nothing
@@ -393,7 +395,7 @@ for place in path/blobseal-bench libexec/blobseal/blobseal-bench bin/blobseal-be
 done
 
 fresh "a program that fails"
-bad() { # bad EXIT-CODE CODE PATTERN: the stand-in on standard input makes the verb fail so, and leaves no file
+bad() { # bad EXIT-CODE CODE PATTERN: with the stand-in from standard input the verb fails like this and leaves no file
     stand_in bad
     BLOBSEAL_BENCH=$tmp/bad run bench --html x.html --json-out x.json
     expect_error "$1" "$2" "$3"
@@ -421,7 +423,7 @@ BLOBSEAL_BENCH=$tmp/reads run bench --json
 expect_same "$out" "$recorded"
 
 # shellcheck disable=SC2317 # wait_until calls it
-is_gone() { # is_gone ID: a process has ended, even if nobody has asked how
+is_gone() { # is_gone ID: the process has ended, even if its parent has not waited for it
     ! grep -qE '^State:[[:space:]]+[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 

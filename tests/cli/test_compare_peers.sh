@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# bench/compare-peers: what it runs and prints, with tools that are there, missing, to be installed, or do not work.
-# Nothing about times: those are of the machine that it runs on.
+# bench/compare-peers: what it runs and prints when tools are installed, missing, to be installed, or broken. Times are
+# not checked, because they depend on the machine.
 # shellcheck disable=SC2016 # scripts in single quotes are for the stubs
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -9,20 +9,20 @@ need python3 openssl
 export BLOBSEAL=$blobseal
 unset GNUPGHOME
 
-peers() { # peers ARGUMENT...: the smallest file, one round, in a folder whose traces can be seen
+peers() { # peers ARGUMENT...: run it with the smallest file and one round, in a folder where leftovers can be seen
     mkdir -p room
     try "$root/bench/compare-peers" --size 1M --rounds 1 "$@" room
     check "leaves nothing behind" test -z "$(ls -A room)"
 }
 
 half="['seconds', 'cpu_seconds', 'ratio', 'ratio_min', 'ratio_max', 'command']"
-sensible() { # sensible NAME HALF: a Python expression
+sensible() { # sensible NAME HALF: print a Python expression that checks the figures of a tool
     echo "[list(h) == $half and 0 < h['seconds'] and 0 <= h['cpu_seconds']" \
         "and 0 < h['ratio_min'] <= h['ratio'] <= h['ratio_max'] for t in d['tools'] if t['name'] == '$1'" \
         "for h in [t['$2']]] == [True]"
 }
 
-# ---- With what is there ----
+# ---- With the tools that are installed ----
 
 fresh "JSON"
 peers --only cp,openssl,blobseal-j1 --json
@@ -68,9 +68,9 @@ for tool in age gpg; do
     done
 done
 
-# ---- With tools that are missing or do not work ----
+# ---- With tools that are missing or broken ----
 
-# A PATH where age, age-keygen, apt-get, dpkg-query and id are what a test says.
+# A PATH on which each test provides its own age, age-keygen, apt-get, dpkg-query and id.
 tools() {
     local program
     mkdir bin
@@ -139,7 +139,7 @@ expect_code 0
 json_is "$out" "d['tools'][2]['error'] == 'the decrypted file differs from the original'" \
     "d['tools'][2]['encrypt'] is None" "d['tools'][1]['encrypt']['ratio'] > 0"
 
-# ---- Mistakes, and an end before the end ----
+# ---- Wrong usage, and interruption ----
 
 fresh "mistakes"
 for arguments in --frobnicate "--size 0" "--size 1X" "--size" "--rounds 0" "--rounds many" "--only zip" "--only ," \

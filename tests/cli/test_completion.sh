@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The scripts of `blobseal completion`, in the shells that they are for.
+# The completion scripts that `blobseal completion` prints, run in their shells.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -33,16 +33,17 @@ if part "the script for bash is clean" shellcheck; then
     expect_code 0
 fi
 
-# ---- bash, asked as readline asks ----
+# ---- bash, called the way readline calls it ----
 
-# completions WORD... : what bash offers for the last of these words, in one line. A `=` is a word of its own, as readline has it.
+# completions WORD...: print what bash offers for the last word, in one line. A `=` is a separate word, as in readline.
 completions() {
     printf -v last ' bash: %q' "$*"
     bash --norc -c '. ./script.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _blobseal; echo "${COMPREPLY[*]}"' - "$@" >"$out" 2>"$err"
     code=$?
 }
 
-expect_completions() { # expect_completions WORDS: exactly these, in any order; nothing: bash completes files
+# expect_completions WORDS: bash offers exactly these, in any order; if empty, bash completes files
+expect_completions() {
     local have want
     have=$(tr ' ' '\n' <"$out" | sort | paste -sd ' ')
     want=$(tr ' ' '\n' <<<"$1" | sort | paste -sd ' ')
@@ -116,7 +117,7 @@ mv program bin/blobseal
 PATH=$PWD/bin:$PATH
 export TERM=dumb
 
-# Type lines into a shell; the shell shows what it made of them. Each is wiped with ^U, so that nothing is run.
+# Type lines into a shell and keep what the shell shows. ^U erases each line, so that nothing is executed.
 typed() { # typed SHELL... -- STEP...
     local command=()
     while [ "$1" != -- ]; do
@@ -167,7 +168,7 @@ if part "$title" fish; then
     export XDG_CONFIG_HOME=$PWD/config XDG_DATA_HOME=$PWD/data HOME=$PWD
     try fish -n script.fish
     expect_ok
-    fish_offers() { # fish_offers LINE: the first words of what fish offers at its end, in one line
+    fish_offers() { # fish_offers LINE: print the first words of what fish offers at the end of the line, in one line
         try fish -N -c "source script.fish; complete -C '$1' | string split -f1 \t"
         paste -sd ' ' "$out" >"$tmp/offers"
         mv "$tmp/offers" "$out"

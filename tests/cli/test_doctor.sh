@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# blobseal doctor: what it says of this machine, what it warns of, and what it says of keys.
+# blobseal doctor: its report on this machine and on keys, and its warnings.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 

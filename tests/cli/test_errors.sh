@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every way in which the verbs refuse: exit code, the two lines on stderr, nothing on stdout, no file that was not there.
+# Every error of the verbs: the exit code, the two lines on stderr, an empty stdout, and no new file.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 need python3
@@ -10,7 +10,7 @@ make_key other
 seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 
-# refused CODE NAME PATTERN ARGUMENT...: and the folder is as it was before
+# refused CODE NAME PATTERN ARGUMENT...: the program fails like this and leaves the folder unchanged
 refused() {
     local want=$1 name=$2 pattern=$3 before
     shift 3
@@ -22,7 +22,7 @@ refused() {
     check "the folder should be as it was" test "$before" = "$REPLY"
 }
 
-opening_refused() { # opening_refused CODE NAME PATTERN ARGUMENT...: by open, verify and inspect
+opening_refused() { # opening_refused CODE NAME PATTERN ARGUMENT...: open, verify and inspect fail like this
     local want=$1 name=$2 pattern=$3 verb
     shift 3
     for verb in open verify inspect; do
@@ -32,7 +32,7 @@ opening_refused() { # opening_refused CODE NAME PATTERN ARGUMENT...: by open, ve
     done
 }
 
-key_refused() { # key_refused CODE NAME PATTERN KEY-OPTION...: by every verb that takes a key
+key_refused() { # key_refused CODE NAME PATTERN KEY-OPTION...: every verb that takes a key fails like this
     local want=$1 name=$2 pattern=$3
     shift 3
     opening_refused "$want" "$name" "$pattern" "$@" f.sealed
@@ -252,13 +252,13 @@ if part "keys of other kinds" openssl; then
     expect_same f back
 fi
 
-# ---- 3 and 12: blobs that are damaged, forged or of another kind ----
+# ---- 3 and 12: blobs that are damaged, forged or not supported ----
 
-forge() { # forge BLOB: makes BLOB.EXIT-CODE.CASE for each case
+forge() { # forge BLOB: make BLOB.EXIT-CODE.CASE for each case
     "$python" "$root/tests/cli/forge.py" "$1"
 }
 
-expect_class() { # expect_class EXIT-CODE CLASSES: one of them
+expect_class() { # expect_class EXIT-CODE CLASSES: the error is one of these classes
     local class found=none
     read -r <"$err"
     for class in $2; do
@@ -278,7 +278,7 @@ if part "forged blobs" python3; then
         [ ! -e e ] || envelope=(--envelope e)
         forge b
         files=$(ls -A)
-        for blob in b.*; do # from a file or from a pipe by turns, in the tier `all` from both
+        for blob in b.*; do # alternately from a file and from a pipe; in the tier `all` from both
             want=${blob#b.}
             want=${want%%.*}
             title="forged blob ${blob#b.} (${options})"

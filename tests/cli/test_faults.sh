@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What goes wrong around the program: full disks, closed pipes, signals, failing system calls, inputs that change. Each time
-# the exit code says so, and no output is there that is not complete.
+# Faults outside the program: full disks, closed pipes, signals, failing system calls, inputs that change. In each case
+# the exit code reports the fault, and no incomplete output remains.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -59,7 +59,8 @@ last=" keygen -o new.pem >/dev/full"
 expect_code 8
 [ ! -e new.pem ] || check "the hint is no lie: there is an output" test -z "$(grep 'no file was' "$err")"
 
-# A disk of 1 MiB. $1: with a way to O_TMPFILE, or with none: without /proc a file cannot get its name later.
+# Run a command with a disk of 1 MiB. $1 is `tmpfile` if the program can use O_TMPFILE, or `named` if it cannot: without
+# /proc a file made with O_TMPFILE cannot get a name later.
 on_small_disk() {
     # shellcheck disable=SC2016 # the inner shell expands
     try "${isolated[@]}" sh -c '
@@ -131,7 +132,7 @@ done
 code=$?
 expect_error 8 E-OUTPUT "write standard output: File too large"
 
-# ---- Pipes that close, and pipes that wait ----
+# ---- Closed pipes, and idle pipes ----
 
 fresh "a reader that goes away"
 sample f 5000000
@@ -147,7 +148,7 @@ pipe seal -k "$seal_key" <f | head -c 1 >/dev/null
 pipe_code "seal | head -c 1"
 expect_error 8 E-OUTPUT "Broken pipe"
 
-# The input stays open and says nothing more: the error of the output must end the program all the same.
+# The input stays open but delivers no more data: an error of the output must end the program all the same.
 fresh "an output that fails while the input is idle"
 sample f 3000000
 "$blobseal" seal -k "$seal_key" -o b f
@@ -175,7 +176,8 @@ exec 7>&-
 
 # ---- Signals ----
 
-# begin COMMAND...: start it on a pipe that stays open, with so much data in it that it works and has an output.
+# begin COMMAND...: start it with a pipe as input that stays open, with enough data that it is working and has an
+# output.
 begin() {
     start "$@" <in
     timeout $hang_limit head -c 2900000 "$data" >in
@@ -226,7 +228,7 @@ ended
 expect_code 0
 rm -f new
 
-# Where a file cannot be made without a name, the temporary name goes as well.
+# Without O_TMPFILE the output has a temporary name, which must be removed as well.
 if [ $named = yes ]; then
     mkfifo in2
     exec 7<>in2
@@ -241,7 +243,7 @@ if [ $named = yes ]; then
         kill -"${signal%:*}" "$pid"
         ended
         expect_code "${signal#*:}"
-        [ "$signal" != KILL:137 ] || rm .new.*.partial # nobody can do that for a process that is killed so
+        [ "$signal" != KILL:137 ] || rm .new.*.partial # a killed process cannot remove it
         no_leftovers f b in in2 old
         empty in2
     done
@@ -250,7 +252,8 @@ fi
 
 # ---- System calls that fail ----
 
-# inject WHAT ARGUMENT...: the program under strace, with threads that are only one so that counting makes sense.
+# inject WHAT ARGUMENT...: run the program under strace with a fault. The callers limit the threads to one, so that the
+# count of calls is meaningful.
 inject() {
     local what=$1
     shift
@@ -260,7 +263,8 @@ inject() {
     code=$?
 }
 
-# Open with the N-th call failing, for each N that there is: an error and nothing new, or the right output.
+# Run open with the N-th call failing, for each N up to 20 or until there are no more calls: either it fails and leaves
+# no file, or the output is right.
 sweep() { # sweep EXIT-CODES CALL:FAULT ARGUMENT...
     local codes=$1 fault=$2 n misses=0
     shift 2
@@ -288,7 +292,7 @@ if [ $traces = yes ]; then
     fresh "failing system calls"
     sample f 3000000
     "$blobseal" seal -k "$seal_key" -o b f
-    # What fails before main() ends in the exit code of the loader, 127.
+    # A failure before main() ends with the exit code of the loader, 127.
     sweep 8 pwrite64:error=EIO open -j 1 -k "$open_key" -o new b
     sweep 8 pwrite64:error=ENOSPC open -j 1 -k "$open_key" -o new b
     sweep 8 fsync:error=EIO open -j 1 -k "$open_key" -o new b
@@ -333,7 +337,7 @@ if [ $traces = yes ]; then
             inject "$fault:when=$n" keygen -q --rsa 2048 -o k.pem --pub p.pem
             if [ $code = 0 ]; then
                 no_leftovers b f k.pem p.pem
-                break # there are fewer calls than that
+                break # there are fewer than n calls
             fi
             expect_error 8 E-OUTPUT "Input/output error"
             no_leftovers b f
@@ -356,7 +360,7 @@ if [ $traces = yes ]; then
         expect_same f "$out"
     done
 
-    # The opening with O_TMPFILE is found in a run that goes well, by its number.
+    # The position of the openat call with O_TMPFILE is found in a run without faults.
     fresh "a file system without O_TMPFILE"
     sample f 3000000
     "$blobseal" seal -k "$seal_key" -o b f
@@ -376,7 +380,7 @@ if [ $traces = yes ]; then
     expect_error 6 E-EXISTS "new exists"
 fi
 
-# Without /proc it needs a temporary name from the start, and strace is free for another fault.
+# Without /proc the program needs a temporary name from the start, so strace can inject a different fault.
 if [ $traces = yes ] && [ $named = yes ]; then
     rm -f new
     inject_named() { # inject_named FAULT ARGUMENT...
@@ -414,12 +418,12 @@ if [ $traces = yes ] && [ $named = yes ]; then
     no_leftovers b f old
 fi
 
-# SIGTERM while two outputs get on the disk and get their names: strace holds up one sync after the other.
+# SIGTERM while two outputs are synced and get their names: strace delays one sync per run.
 if [ $traces = yes ]; then
     fresh "a signal between two outputs"
     sample f 3000000
     # shellcheck disable=SC2317 # wait_until calls it
-    reached() { # reached N: the trace has come to the N-th sync
+    reached() { # reached N: the program is in its N-th sync
         grep -q fchmod "$tmp/trace" && [ "$(grep -c 'fsync.*= 0' "$tmp/trace")" -ge $(($1 - 1)) ]
     }
     for command in "seal -k $seal_key --detached e -o new f" "keygen -q --rsa 2048 -o k.pem --pub p.pem"; do
@@ -449,7 +453,7 @@ fi
 
 # ---- Descriptors ----
 
-# A descriptor that a file gets by accident must not be taken for the terminal or the pipe that a message goes to.
+# If standard descriptors are closed at the start, files get their numbers. Messages must not be written to these files.
 fresh "closed standard descriptors"
 printf hi >f
 "$blobseal" seal -k "$seal_key" --slot-size 4096 f
@@ -483,7 +487,8 @@ done
 
 # ---- Inputs that change ----
 
-# An input that somebody writes to while it is sealed. Sparse, so that sealing takes long enough for a writer in the loop.
+# An input that another process writes to while it is sealed. It is sparse and large, so that the loop below writes
+# while sealing is under way.
 fresh "an input that changes"
 for way in grow touch shrink; do
     for from in name stdin; do

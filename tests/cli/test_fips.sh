@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# --fips and BLOBSEAL_FIPS: without a FIPS provider an error before anything is touched; with one it serves everything, and
-# blobs stay the same. The provider is a stand-in that the tests build, and OpenSSL's own where this machine has it.
+# --fips and BLOBSEAL_FIPS. Without a FIPS provider each command fails before it touches anything. With one every
+# command works, and blobs are the same in both modes. The provider is a stand-in that the tests build, and also
+# OpenSSL's own provider if it is installed.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -14,7 +15,7 @@ chmod 600 "$keys/passphrase"
 
 # ---- Without a provider ----
 
-# However this machine is configured: there is no module in this folder, and no configuration that names one.
+# Independent of the configuration of this machine: the module folder is empty, and no configuration names a module.
 mkdir "$tmp/empty"
 without=(env "OPENSSL_MODULES=$tmp/empty" OPENSSL_CONF=/dev/null)
 
@@ -72,8 +73,9 @@ expect_stdout "^ok +fips +off$"
 
 # ---- With a provider ----
 
-# Seal and open in FIPS mode and without, both ways, with keys made in it. "${fips[@]}" is what the provider needs.
-works() { # works WHO: a pattern for what the doctor calls the provider
+# Seal and open in FIPS mode and in normal mode, in all combinations, with keys made in FIPS mode. "${fips[@]}" is the
+# environment that loads the provider.
+works() { # works WHO: a pattern for the provider's name in the report of doctor
     local one other
     run_in_fips doctor
     expect_code 0
@@ -108,11 +110,11 @@ works() { # works WHO: a pattern for what the doctor calls the provider
     done
 }
 
-run_in_fips() { # run_in_fips ARGUMENT...: the program, where the provider is
+run_in_fips() { # run_in_fips ARGUMENT...: run the program with the provider
     try "${fips[@]}" "$blobseal" "$@"
 }
 
-refuses() { # what the mode does not know
+refuses() { # refuses: FIPS mode cannot read a key that is encrypted with scrypt
     openssl pkcs8 -topk8 -scrypt -in kek.pem -out scrypt.pem -passout "file:$keys/passphrase"
     chmod 600 scrypt.pem
     run doctor -q -k scrypt.pem --passphrase-file "$keys/passphrase"
@@ -127,7 +129,7 @@ fips=(env "OPENSSL_MODULES=$stand_in" OPENSSL_CONF=/dev/null BLOBSEAL_FIPS=1)
 if [ -e "$stand_in/fips.so" ]; then
     works stand-in
     refuses
-    # The other way to ask for it: the configuration of the system.
+    # The other way to select FIPS mode: the system's OpenSSL configuration.
     printf '%s\n' 'openssl_conf = init' '[init]' 'providers = providers' 'alg_section = algorithms' '[providers]' \
         'fips = on' 'base = on' '[on]' 'activate = 1' '[algorithms]' 'default_properties = fips=yes' >openssl.cnf
     try env "OPENSSL_MODULES=$stand_in" OPENSSL_CONF=openssl.cnf "$blobseal" doctor -k kek.pem

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Help texts, man pages and the options that the program takes say the same; the examples of the man pages run.
+# Help texts, man pages and the options of the program agree, and the examples of the man pages run.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -37,7 +37,7 @@ expect_code 8
 
 # ---- Each verb: its table of options, its help, its man page ----
 
-table() { # table VERB: the long options of its source, without dashes
+table() { # table VERB: print the long options in its source, without dashes
     local file=$tools/cmd_$1.c name
     awk '/static const struct option options\[\]/ { on = 1 } on; /\{0\}\}/ { on = 0 }' "$file" >"$tmp/table"
     grep -oE '\{"[a-z-]+"' "$tmp/table" | tr -d '{"'
@@ -48,13 +48,13 @@ table() { # table VERB: the long options of its source, without dashes
     done
 }
 
-letters() { # letters VERB: its options of one letter
+letters() { # letters VERB: print its one-letter options
     table "$1" >"$tmp/names"
     grep -rhoE "\{\"($(paste -sd '|' "$tmp/names"))\", [a-z_]+, NULL, '[a-z]'" "$tools/cmd_$1.c" "$tools"/*.h "$common"/*.h |
         grep -oE "'[a-z]'" | tr -d "'" | sort -u
 }
 
-in_page() { # in_page FILE: the long options that a man page names, without dashes
+in_page() { # in_page FILE: print the long options that a man page names, without dashes
     grep -oE '(Fl (. , )?-|--)[a-z][a-z-]+' "$1" | grep -oE '[a-z][a-z-]+$' | sort -u
 }
 
@@ -81,7 +81,7 @@ for verb in $verbs; do
     grep -oE -- '--[a-z][a-z-]+' "$tmp/help" | sed 's/^--//' | sort -u >"$tmp/told"
     check "the help should list: $(comm -23 "$tmp/options" "$tmp/told" | paste -sd ' ')" \
         test -z "$(comm -23 "$tmp/options" "$tmp/told")"
-    # An option of another verb may be named where its file comes from.
+    # A help text may name an option of another verb that produces the file it refers to.
     for name in $(comm -13 "$tmp/options" "$tmp/told"); do
         check "the help names --$name, which no verb has" grep -rqE "\"$name\"" "$tools" "$common"
     done
@@ -166,7 +166,7 @@ fi
 
 # ---- The examples of the pages ----
 
-setup() { # setup PAGE: what its examples start from
+setup() { # setup PAGE: make the files that its examples need
     sample disk.img 5000000
     mkdir photos
     sample photos/one.jpg 70000
@@ -176,7 +176,7 @@ setup() { # setup PAGE: what its examples start from
     PATH=$PWD/bin:$PATH
     case $1 in
     blobseal | blobseal-keygen) return ;;
-    blobseal-bench) # a recorded run in place of the program that measures
+    blobseal-bench) # the examples show a recorded run instead of measuring
         printf '#!/bin/sh\ncat "%s"\n' "$root/tests/cli/bench.json" >bin/measure
         chmod 755 bin/measure
         export BLOBSEAL_BENCH=$PWD/bin/measure
@@ -204,7 +204,7 @@ for page in "$man"/*.1; do
     count=0
     while read -r line; do
         line=${line//\\(dq/\"}
-        tier_has all || line=${line/--rsa 4096/--rsa 2048} # which takes a tenth of the time
+        tier_has all || line=${line/--rsa 4096/--rsa 2048} # takes a tenth of the time
         try bash -c "$line"
         expect_code 0
         check "nothing but notes on what a rotation cannot do" test -z "$(grep -v 'warning: .*still has access' "$err")"

@@ -20,7 +20,7 @@ recipients="[list(r) for r in d['recipients']] == [['kid', 'alg']] * len(d['reci
 kids="all(r['kid'].startswith('urn:ietf:params:oauth:jwk-thumbprint:sha-256:') for r in d['recipients'])"
 sensible="type(d['seconds']) is float and 0 <= d['seconds'] < 600"
 
-# ---- What went well ----
+# ---- Success ----
 
 fresh "keygen"
 run keygen --json --rsa 2048 -o k.pem --pub p.pem
@@ -148,7 +148,7 @@ if part "file names" python3; then
     names=(plain 'with "quotes"' 'back\slash' $'new\nline' $'tab\t' $'\x01\x1f\x7f' 'grüße' '日本' $'\U1F511' $'\xff\xfe'
         $'\xed\xa0\x80' $'\xc0\x80' $'\xe0\x80\x80' $'\xf0\x80\x80\x80' $'\xf4\x90\x80\x80' $'\xf5\x80\x80\x80' $'cut\xe2\x82'
         $'latin1 \xe9t\xe9' $'\xc2\x85' $'\xef\xbb\xbfbom' "$(printf 'ü%.0s' {1..120})" "$(printf '\\%.0s' {1..200})")
-    note() { # note CODE: the object that the last run printed, for one check of all
+    note() { # note CODE: append the object printed by the last run, so that all are checked in one call
         expect_code "$1"
         cat "$out" >>"$tmp/objects"
         objects=$((objects + 1))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# blobseal(3) and blobseal(5) say what the headers and FORMAT.md say, and the examples of blobseal(3) are a program that works.
+# blobseal(3) and blobseal(5) agree with the headers and FORMAT.md, and the examples of blobseal(3) form a working
+# program.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -30,7 +31,7 @@ done
 # ---- blobseal(3): the functions of the headers, all of them and no others ----
 
 title="the functions in blobseal(3)"
-# A name in a comment is no declaration: what counts is what the compiler sees.
+# A name in a comment is not a declaration, so the output of the compiler is searched.
 for header in blobseal.h blobseal_provider.h; do
     cc -E -P -I"$include" -x c "$include/$header"
 done | grep -oE '\bblobseal_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$tmp/declared"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Memory does not grow with the data: at most 64 MiB at its peak, for 256 MiB (in the tier `all` for 3 GiB), from files and
-# through pipes.
+# Memory does not grow with the data: the peak is at most 64 MiB for 256 MiB of data (3 GiB in the tier `all`), from
+# files and through pipes.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 need python3
@@ -22,7 +22,8 @@ make_key kek
 seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 
-# peak INPUT OUTPUT ARGUMENT...: the program with -j 2; its peak of memory in KiB in $peak, its exit code in $code
+# peak INPUT OUTPUT ARGUMENT...: run the program with -j 2; set $peak to its peak memory in KiB and $code to its exit
+# code
 peak() {
     local from=$1 to=$2
     shift 2
@@ -43,7 +44,7 @@ END
     peak=$(cat "$tmp/peak")
 }
 
-small() { # the run went well and stayed below the limit
+small() { # small: the run succeeded and stayed below the limit
     expect_code 0
     check "it took $peak KiB, more than $limit" test "${peak:-999999}" -le $limit
     printf '%6d KiB  %s\n' "$peak" "$title"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# --name, --type and --annotation: sealed with the blob, shown to who has a key and to nobody else, harmless for terminals.
+# --name, --type and --annotation: they are sealed with the blob, shown only to owners of a key, and harmless on
+# terminals.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 need python3
@@ -11,7 +12,7 @@ seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 none="'meta' not in d"
 
-has_none_of() { # has_none_of FILE WORD...: the file holds none of the words, neither as they are nor in base64
+has_none_of() { # has_none_of FILE WORD...: the file contains none of the words, neither as plain text nor in base64
     local file=$1 word
     shift
     for word; do
@@ -144,7 +145,7 @@ json_is "$out" "d['meta']['name'] == 'gr\u00fc\u00dfe \"x\" \\\\ \u65e5 \U0001f5
 run inspect -k "$open_key" f.sealed
 check "text shows it as it is" grep -qF "$name" "$out"
 
-# ---- What is refused, and limits ----
+# ---- Errors and limits ----
 
 fresh "refusals"
 sample f 100
@@ -180,7 +181,7 @@ run inspect --json -k "$open_key" f.sealed
 json_is "$out" "list(d['meta']['annotations']) == [str(i) for i in range(64)]"
 run seal -f -k "$seal_key" "${many[@]}" --annotation x=y f
 expect_error 2 E-USAGE "at most 64"
-longest=$(printf 'n%.0s' {1..4085}) # {"name":""} takes 11 more
+longest=$(printf 'n%.0s' {1..4085}) # {"name":""} takes the other 11 bytes
 run seal -f -k "$seal_key" --name "$longest" f
 expect_ok
 run inspect -k "$open_key" f.sealed

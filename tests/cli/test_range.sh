@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Opening parts of a blob, outputs with holes, and envelopes that are too old.
+# Opening parts of a blob, sparse outputs, and envelopes that are too old.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -9,7 +9,7 @@ make_key other
 seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 
-cut_out() { # cut_out FILE OFFSET LENGTH: that part of a file
+cut_out() { # cut_out FILE OFFSET LENGTH: print that part of a file
     tail -c "+$(($2 + 1))" "$1" | head -c "$3"
 }
 
@@ -23,7 +23,7 @@ expect_ok
 run seal -k "$seal_key" --detached envelope --no-checksums -o core f
 expect_ok
 chunk=16384 mib=1048576
-# As it is given: offset and length in bytes.
+# Columns: the range as the user types it, its offset and its length in bytes.
 while read -r range off len; do
     title="--range $range"
     cut_out f "$off" "$len" >want
@@ -111,7 +111,7 @@ no_leftovers f blob f2.sealed bad part
 
 # ---- Holes ----
 
-room() { # room FILE: KiB that it takes on the disk
+room() { # room FILE: print the KiB that the file occupies on the disk
     du -k -- "$1" | cut -f 1
 }
 
@@ -121,7 +121,8 @@ if [ "$(room probe)" -gt 64 ]; then
     part_lacks "a file system with holes at $tmp"
 else
     rm probe
-    # Data at the start; a zero or two that are no block; across borders of writes (256 KiB) and windows (1 MiB); a hole at the end.
+    # Data at the start, with single zero bytes that are not holes; data across boundaries of writes (256 KiB) and
+    # windows (1 MiB); a hole at the end.
     sample data 100000
     truncate -s 20M f
     dd if=data of=f conv=notrunc status=none
@@ -246,9 +247,9 @@ run inspect --min-generation 1 f.sealed
 expect_error 2 E-USAGE "needs a key"
 no_leftovers f f.sealed old
 
-# ---- Beside a change of the envelope ----
+# ---- During a change of the envelope ----
 
-# The content goes to a pipe that nobody reads for a while: in between the envelope changes, in the same file.
+# The output is a pipe that is not read for a while. Meanwhile the envelope is changed in the same file.
 fresh "an envelope that changes while its blob is opened"
 sample f 9000000
 run seal -k "$seal_key" f

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Showing recipients, letting them in and out, and repairing envelopes, as a user does. test_rewrap.sh has what all verbs share
-# that change a file: links, modes, locks, slots.
+# Listing, adding and removing recipients, and repairing envelopes, as a user does. test_rewrap.sh tests what all verbs
+# that change a file have in common: links, modes, locks, slots.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/cli/envelopes.sh
@@ -15,7 +15,7 @@ recipients() { # recipients COMMAND ARGUMENT...
     run recipients "$@"
 }
 
-listed() { # listed NAME...: these are the recipients of $file
+listed() { # listed NAME...: the recipients of $file are exactly these
     local name
     recipients list "$file"
     expect_ok
@@ -23,7 +23,7 @@ listed() { # listed NAME...: these are the recipients of $file
     check "the recipients should be: $*" test "$(sed 's/.* //' "$out" | sort)" = "$(cat "$tmp/want")"
 }
 
-# ---- Looking ----
+# ---- Listing ----
 
 for shape in ab compact detached; do
     fresh "list, $shape"
@@ -62,7 +62,7 @@ json_is line 'd["schema"] == "blobseal.error/1"' 'd["file"] == "f"' 'd["code"] =
 sed -n 2p "$out" >line
 json_is line 'd["schema"] == "blobseal.recipients/1"' 'd["file"] == "e.jwe"'
 
-# ---- In and out ----
+# ---- Adding and removing ----
 
 for shape in ab compact detached; do
     fresh "add, $shape"
@@ -175,17 +175,17 @@ for shape in ab compact detached; do
     untouched "$file"
 done
 
-# ---- Slots that are not alike ----
+# ---- Slots that differ ----
 
-slot() { # slot N FILE: write slot 0 or 1 of the blob to the file
+slot() { # slot N FILE: copy slot 0 or 1 of the blob to the file
     dd if=blob of="$2" bs=4096 skip=$((1 + $1)) count=1 2>/dev/null
 }
 
-put_slot() { # put_slot N FILE
+put_slot() { # put_slot N FILE: overwrite slot 0 or 1 of the blob with the file
     dd if="$2" of=blob bs=4096 seek=$((1 + $1)) count=1 conv=notrunc 2>/dev/null
 }
 
-alike() { # both slots are the same
+alike() { # alike: both slots are equal
     slot 0 a
     slot 1 b
     expect_same a b
@@ -293,7 +293,7 @@ expect_ok
 expect_stdout "^blob: repaired, generation 2"
 expect_same blob finished
 
-# ---- Usage ----
+# ---- Wrong usage ----
 
 fresh "usage"
 make_blob ab -k "$keys/ann.pub.pem"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Rotating keys as a user does: blobs with two slots and with one, and envelope files; who opens them before and after, what
-# stays as it was, what is refused, and that the cost does not depend on the size of the blob.
+# Rotating keys as a user does, for blobs with two slots and with one and for envelope files: which keys open the blob
+# before and after, what stays unchanged, what is refused, and that the cost does not depend on the size of the blob.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/cli/envelopes.sh
@@ -159,7 +159,7 @@ for shape in ab compact detached; do
     no_leftovers "${here[@]}" back before saved
 done
 
-# ---- Readers that are not this program ----
+# ---- Readers that share no code with this program ----
 
 if has_python "other readers"; then
     for shape in ab compact detached; do
@@ -233,7 +233,7 @@ for bad in 0 4095 5000 65537 69632 x; do
     expect_error 2 E-USAGE "multiple of 4096"
 done
 
-# ---- Where the file lies ----
+# ---- Location of the file ----
 
 for shape in ab compact detached; do
     fresh "a symbolic link, $shape"
@@ -309,7 +309,7 @@ if have_user; then
     done
 fi
 
-# ---- Many files, and what is no file ----
+# ---- Many files, and names that are not regular files ----
 
 fresh "many files"
 sample f 50000
@@ -362,7 +362,7 @@ expect_error 2 E-USAGE "--oaep is sha256 or sha1"
 run rewrap --min-generation 0 -k "$keys/old.pem" --to "$keys/new.pub.pem" one
 expect_error 2 E-USAGE "--min-generation"
 
-# ---- Somebody else is at it ----
+# ---- Concurrent changes ----
 
 for shape in ab compact detached; do
     fresh "a lock, $shape"
@@ -413,7 +413,7 @@ done
 
 for shape in ab compact detached; do
     names=(new other stranger locked)
-    [ $shape = ab ] || names+=(many{1..7}) # each finds a new file several times before it is its turn
+    [ $shape = ab ] || names+=(many{1..7}) # each process finds a new file several times before it gets the lock
     fresh "${#names[@]} at once, $shape"
     make_blob $shape -k "$keys/old.pub.pem"
     ids=()
@@ -436,7 +436,7 @@ for shape in ab compact detached; do
     no_leftovers "${here[@]}" back log
 done
 
-# ---- What it costs ----
+# ---- Cost ----
 
 fresh "a large blob"
 sample f 1048577

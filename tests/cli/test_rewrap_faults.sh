@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What goes wrong while recipients change: the process is killed at each system call that writes, each of them fails, signals
-# come. Each time the blob opens, its core is as it was, and the same command, run again, finishes what was begun.
+# Faults while recipients change: the process is killed at each system call that writes, each of these calls fails,
+# signals arrive. Each time the blob still opens, its core is unchanged, and running the same command again completes
+# the change.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/cli/envelopes.sh
@@ -13,7 +14,7 @@ strace_works || lacks "a strace that may trace"
 for name in old new bob; do make_key $name; done
 calls="write pwrite64 fdatasync fsync linkat renameat unlinkat fchmod fchown"
 
-# inject FAULT ARGUMENT...: the program under strace. What was injected stands in $tmp/trace.
+# inject FAULT ARGUMENT...: run the program under strace with a fault; $tmp/trace shows the calls that were injected.
 inject() {
     local what=$1
     shift
@@ -24,7 +25,7 @@ inject() {
     } 2>/dev/null
 }
 
-command_of() { # command_of VERB: in $command, what the user types, and in $finisher, what opens whatever state there is
+command_of() { # command_of VERB: set $command to what the user runs, and $finisher to a command that works in any state
     case $1 in
     rewrap) command=(rewrap -k "$keys/old.pem" -k "$keys/bob.pub.pem" --to "$keys/new.pub.pem") ;;
     add) command=(recipients add -k "$keys/old.pem" --to "$keys/new.pub.pem") ;;
@@ -36,7 +37,7 @@ command_of() { # command_of VERB: in $command, what the user types, and in $fini
     [ "$1" != rewrap ] || finisher=(rewrap -k "$keys/old.pem" -k "$keys/bob.pem" --to "$keys/new.pub.pem" "$file")
 }
 
-who_opens() { # who_opens NAME...: in $openers, those whose keys open the blob; same_core() says that its content is the old one
+who_opens() { # who_opens NAME...: set $openers to those whose keys open the blob; same_core() checks its content
     local name
     openers=
     for name; do
@@ -44,9 +45,10 @@ who_opens() { # who_opens NAME...: in $openers, those whose keys open the blob; 
     done
 }
 
-# Most faults come before the first write to the file. What is checked after a fault depends only on the bytes of the file, so the
-# original bytes are checked once after each prepare(), and in the tier `all` after every fault.
-still_original() { # still_original CHECK: the file has its original bytes, and for these this check has been made
+# Most faults occur before the first write to the file. Checks after a fault depend only on the bytes of the file, so
+# the original bytes are checked once after each prepare(); in the tier `all` they are checked after every fault.
+# still_original CHECK: true if the file has its original bytes and this check was already made for them
+still_original() {
     tier_has all && return 1
     cmp -s "$file" saved || return 1
     [ "${checked[$1]-}" != yes ] || return 0
@@ -54,7 +56,8 @@ still_original() { # still_original CHECK: the file has its original bytes, and 
     return 1
 }
 
-# After a fault of VERB: it opens, for those who had access and were not to lose it at any moment.
+# After a fault of VERB the blob opens for everybody who had access before and keeps it. Others may or may not have
+# access.
 still_opens() { # still_opens VERB
     ! still_original opens || return 0
     who_opens old new bob
@@ -68,7 +71,7 @@ still_opens() { # still_opens VERB
     same_core
 }
 
-# The same command again, which may need a private key where only the new recipients can open what is there.
+# Run the same command again. It may need a private key if only the new recipients can open the current envelope.
 finish_it() { # finish_it VERB
     ! still_original finish || return 0
     run "${command[@]}"
@@ -91,7 +94,9 @@ finish_it() { # finish_it VERB
     json_is "$out" 'not d["change_unfinished"]' 'not d["slot_damaged"]'
 }
 
-prepare() { # prepare SHAPE VERB: a blob, and what it was in saved. SHAPE anew: two slots, but written anew
+# prepare SHAPE VERB: make a blob, and copy the file under change to `saved`. The shape `anew` has two slots and is
+# changed with --rewrite.
+prepare() {
     anew=()
     [ "$1" != anew ] || anew=(--rewrite)
     make_blob "${1/anew/ab}" -k "$keys/old.pub.pem" -k "$keys/bob.pub.pem"
@@ -113,14 +118,14 @@ restore() {
     cat saved >"$file"
 }
 
-anew=()   # options that have two slots written anew
-private=0 # how often a private key of the others was needed
+anew=()   # extra options of the command: --rewrite for the shape `anew`
+private=0 # how often a private key of a remaining recipient was needed
 declare -A checked # see still_original()
 
 cases=(ab:rewrap ab:add ab:remove ab:repair compact:rewrap compact:add compact:remove detached:rewrap detached:add
     detached:remove anew:rewrap anew:remove)
 
-# ---- Killed ----
+# ---- Kills ----
 
 for case in "${cases[@]}"; do
     shape=${case%:*} verb=${case#*:}
@@ -136,7 +141,7 @@ for case in "${cases[@]}"; do
             kills=$((kills + 1))
             still_opens "$verb"
             finish_it "$verb"
-            for left in .*.partial; do # of a process that is killed so something can stay, but never the old envelope
+            for left in .*.partial; do # a killed process may leave a temporary file, but never the old envelope
                 [ ! -e "$left" ] || check "$left is not the old file" test "$(cmp -s "$left" saved && echo old)" = ""
             done
             rm -f .*.partial
@@ -151,7 +156,7 @@ done
 title="a crash between the two slots"
 check "a private key of those who stay was needed after it" test $private -ge 1
 
-# ---- Calls that fail ----
+# ---- Failing calls ----
 
 for case in "${cases[@]}"; do
     shape=${case%:*} verb=${case#*:}
@@ -185,7 +190,7 @@ done
 fresh "a detached envelope that cannot be written"
 prepare detached rewrap
 for error in EIO ENOSPC EDQUOT; do
-    # The first write() of this kind of file is that of the envelope; what is told comes later.
+    # The first write() with this kind of file is that of the envelope; messages are written later.
     inject "write:error=$error:when=1" "${command[@]}"
     expect_error 8 E-OUTPUT "write .*e.jwe: (Input/output error|No space left|Disk quota exceeded)"
     expect_same "$file" saved
@@ -201,7 +206,7 @@ finish_it rewrap
 
 fresh "a slot that does not read back"
 prepare ab rewrap
-# A write that says it was done and was not.
+# A write that reports success without writing.
 inject "pwrite64:retval=4096:when=1" "${command[@]}"
 expect_error 8 E-OUTPUT "write blob: the data read back differs from the data written"
 expect_stderr "hint: the storage is failing"

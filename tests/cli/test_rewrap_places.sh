@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Recipients change in a folder where somebody else can rename: what he leads elsewhere meanwhile, folders and names, never gets
-# anything written to another place than that of the file that was read.
+# Recipients change in a folder where another user can rename files. Whatever folders and names that user replaces in
+# the meantime, the program writes nothing in any place other than that of the file that it read.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/cli/envelopes.sh
@@ -12,7 +12,7 @@ strace_works || lacks "a strace that may trace"
 
 for name in old new; do make_key $name; done
 
-until_true() { # until_true COMMAND...: wait for it, at most two minutes
+until_true() { # until_true COMMAND...: wait up to two minutes until the command succeeds
     for ((tries = 0; tries < 2400; tries++)); do
         "$@" 2>/dev/null && return
         sleep 0.05
@@ -29,7 +29,8 @@ has_open() { # has_open PATTERN: the program has a file open whose path matches
     return 1
 }
 
-# slowly OPTIONS ARGUMENT...: the program in the background, under strace with OPTIONS, which make it pause for three seconds at times.
+# slowly OPTIONS ARGUMENT...: run the program in the background under strace with OPTIONS, which delay some calls by
+# three seconds.
 slowly() {
     local options=$1
     shift
@@ -39,13 +40,13 @@ slowly() {
     slow=$!
 }
 
-ended() { # the code of slowly()
+ended() { # ended: wait for the program of slowly() and set $code
     wait $slow
     code=$?
 }
 
 pause=delay_enter=3000000
-echo "root:x:0:0" >"$tmp/secret" # what is not to be written to
+echo "root:x:0:0" >"$tmp/secret" # must not be overwritten
 
 for shape in compact detached; do
     fresh "$shape: the folder is another one while the new file is made"
@@ -56,7 +57,8 @@ for shape in compact detached; do
     slowly "-P $PWD/d -P $PWD/other -e inject=openat,newfstatat:$pause" rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" "d/$file"
     check "it reads the file" until_true has_open "/d/$file\$"
     mv d away && ln -s other d
-    # As soon as it has the wrong folder the right one is back, so that the name leads to what was read.
+    # Once the program has opened the wrong folder, the right one is put back, so that the name refers to the file it
+    # read.
     until_true has_open "/other" && rm d && mv away d
     ended
     [ -L d ] && rm d && mv away d
@@ -73,7 +75,7 @@ cp "$tmp/secret" other
 slowly "-P $PWD/d/blob -e inject=pread64:$pause:when=5 -e inject=openat:$pause:when=2" \
     rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/blob
 check "it reads the file" until_true has_open "/d/blob\$"
-sleep 1.5 # it has the lock now
+sleep 1.5 # now the program holds the lock
 mkfifo pipe && mv pipe d/blob
 sleep 3
 ln -s ../other link && mv link d/blob
@@ -98,7 +100,9 @@ ended
 run open -q -k "$keys/old.pem" -k "$keys/new.pem" --envelope d/e.jwe -o back blob
 expect_code 0
 
-acl() { # acl get|set FILE: print its access control list, or let nobody of its group in, but the user 65534
+# acl get|set FILE: print its access control list; `set` first replaces it by one that denies access to the group but
+# allows user 65534.
+acl() {
     "$python" - "$@" <<'END'
 import os
 import struct
@@ -117,7 +121,7 @@ fresh "an access control list"
 for shape in compact detached; do
     rm -f blob
     make_blob $shape -k "$keys/old.pub.pem"
-    want=$(acl set "$file" 2>/dev/null) || break # not on this file system
+    want=$(acl set "$file" 2>/dev/null) || break # this file system does not support it
     run rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" "$file"
     expect_code 0
     check "it is as it was" test "$(acl get "$file")" = "$want"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What is sealed opens again: all sizes, all ways in and out, all options, all names.
+# Every sealed blob opens again: all sizes, all kinds of input and output, all options, all names.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -9,7 +9,7 @@ make_key other
 seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 
-round() { # round FILE [SEAL-OPTION]...: seal and open a file by its name, compare, leave nothing else
+round() { # round FILE [SEAL-OPTION]...: seal and open a file by its name, compare, and check that no other files remain
     local file=$1
     shift
     run seal -k "$seal_key" "$@" -o blob -- "$file"
@@ -20,7 +20,7 @@ round() { # round FILE [SEAL-OPTION]...: seal and open a file by its name, compa
     rm -f blob back
 }
 
-# ---- Sizes around the borders of chunks (16 KiB), segments (1 MiB) and layouts (4 MiB), four ways each ----
+# ---- Sizes around the boundaries of chunks (16 KiB), segments (1 MiB) and layouts (4 MiB), four ways each ----
 
 kib16=$((16 << 10)) mib1=$((1 << 20)) mib4=$((4 << 20))
 fresh
@@ -139,7 +139,7 @@ for ((i = 0; i < 64; i++)); do
     many+=(-k "$keys/many$i.pub.pem")
 done
 make_key many63
-# Public keys that nobody has the private half of: any odd number of 2048 bits will do as a modulus.
+# Public keys without a known private key: any odd number of 2048 bits works as a modulus.
 if part "64 recipients" python3; then
     "$python" - "$keys" <<'END'
 import base64
@@ -286,7 +286,7 @@ def feed():
 
 
 threading.Thread(target=feed).start()
-time.sleep(0.3)  # the pipes fill
+time.sleep(0.3)  # give the pipes time to fill
 with open(result, "wb") as out:
     while piece := os.read(r3, 10000):
         out.write(piece)
@@ -356,7 +356,7 @@ check "a path of 2,400 bytes is a name like others" test -f "$place/blob"
 run open -k "$open_key" -o back "$place/blob"
 expect_ok
 
-# ---- Inputs of other kinds ----
+# ---- Inputs that are not regular files ----
 
 fresh "a file of /proc"
 cat /proc/version >f

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# blobseal scrub: decay is found and named without a key, in one file and in many, and exit codes and JSON say so.
+# blobseal scrub: it finds and reports corruption without a key, in one file and in many, with exit codes and JSON.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -15,7 +15,7 @@ poke() { # poke FILE OFFSET: change one byte
     printf '%b' "\\x$(printf %x $((old ^ 0x55)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# A blob of three segments with two slots: frame 4096 + 2 * 8192, core header at 20480, payload at 20576.
+# A blob of three segments with two slots: frame of 4096 + 2 * 8192 bytes, core header at 20480, payload at 20576.
 fresh "a sound blob"
 sample f 2500000
 "$blobseal" seal -q -k "$seal_key" --slot-size 8192 f
@@ -62,7 +62,7 @@ done
 
 # ---- One byte in each region ----
 
-# What is expected of one changed byte: OFFSET KIND SEGMENT WHERE LENGTH
+# Expected report for one changed byte: OFFSET KIND SEGMENT WHERE LENGTH REPAIRABLE
 length=$(stat -c %s good)
 while read -r offset kind segment where len repairable; do
     title="byte $offset: $kind"
@@ -232,7 +232,7 @@ expect_code 3
 json_is "$out" 'd["damages"] == 120' '[x["segment"] for x in d["damaged"]] == list(range(120))'
 rm b
 
-# ---- What has no sums, no envelope, or is no blob ----
+# ---- Blobs without checksums or without an envelope, and files that are not blobs ----
 
 fresh "blobs without checksums, and detached ones"
 sample f 2500000
@@ -346,7 +346,7 @@ if have_user; then
     chmod 755 tree/b/c
 fi
 
-# ---- Around it ----
+# ---- Options, and errors other than damage ----
 
 title="a report that cannot be written"
 "$blobseal" scrub f.sealed >/dev/full 2>"$err"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Secrets stay where they belong: in no core file, argument, environment, message or file that others can read; and what
-# was needed once is gone from memory afterwards.
+# Secrets do not leak: not into a core file, an argument, the environment, a message or a file that others can read.
+# Secrets that are no longer needed are wiped from memory.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -171,7 +171,7 @@ sample f 3000000
 mkfifo in
 exec 7<>in
 
-waiting() { # waiting ARGUMENT...: the program, with its keys open and waiting for more input
+waiting() { # waiting ARGUMENT...: start the program; it has opened its keys and waits for more input
     start "$@" <in
     timeout $hang_limit head -c 2900000 f.sealed >in
 }
@@ -187,7 +187,7 @@ title="no core file"
 waiting open -k "$open_key" -o back
 check "no core is allowed" grep -qE '^Max core file size +0 +0 ' "/proc/$pid/limits"
 check "not even its owner may look into the process" test "$(stat -c %u "/proc/$pid/environ")" = 0
-if [ $sanitized = yes ]; then # it would make a report of the signal
+if [ $sanitized = yes ]; then # a sanitizer would catch the signal
     stop
 else
     {
@@ -261,7 +261,7 @@ for file in cmdline environ; do
     check "the passphrase is in $file" test -z "$( (tr '\0' '\n' <"/proc/$pid/$file") 2>/dev/null | grep -F "$passphrase")"
 done
 if [ "$(id -u)" = 0 ] && [ $sanitized = no ] && part "what is left in memory" python3; then
-    # While it works, the passphrase and the text of the key file are no longer needed.
+    # The program is still working, but no longer needs the passphrase and the text of the key file.
     "$python" - "$pid" "$keys/pw" "$keys/locked.pem" >"$tmp/memory" 2>&1 <<'END'
 import sys
 
@@ -293,7 +293,7 @@ fi
 stop
 exec 7>&-
 
-# ---- What failing runs say ----
+# ---- Messages of failing runs ----
 
 fresh "messages"
 sample f 5000

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# On a terminal: no binary data unless asked for, a progress line, a closing line. Elsewhere: silence.
+# On a terminal: no binary data unless asked for, a progress line, a closing line. Elsewhere: no output.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 need python3
@@ -95,9 +95,9 @@ expect_stderr '^sealed f  1\.4 MiB '
 expect_stdout ""
 check "no control characters" test -z "$(tr -d '[:print:]\n' <"$err")"
 
-# ---- The line that moves ----
+# ---- The progress line ----
 
-feed() { # feed SECONDS: 4 MB into the fifo `in`, with a pause between
+feed() { # feed SECONDS: write 6 MB to the fifo `in`, with two pauses of this length
     (
         head -c 2000000 f
         sleep "$1"
@@ -146,7 +146,7 @@ run seal --progress=auto -k "$seal_key" -o blob in
 expect_ok
 title="a file has a size, so there are percents and an estimate"
 if part "$title" dd; then
-    # Slow output: a fifo that is read a little at a time.
+    # Slow output: a fifo that is read slowly.
     truncate -s 64M big
     mkfifo slow
     (for ((i = 0; i < 8; i++)); do
@@ -172,7 +172,7 @@ expect_code 0
 check "objects, also on a terminal" grep -q '^{"schema":"blobseal.progress/1","verb":"seal",.*}' "$out"
 check "and nothing that moves" test -z "$(grep $'\033' "$out")"
 
-# ---- Colours, and names that are no text ----
+# ---- Colours, and names with control characters ----
 
 title="no escape sequences beside the progress line"
 on_terminal -- "$blobseal" seal -k none f
@@ -181,7 +181,7 @@ check "none in an error" test -z "$(grep $'\033' "$out")"
 name=$'evil\033]0;owned\007\033[2J\nname'
 sample "./$name" 100
 "$blobseal" seal -k "$seal_key" --slot-size 4096 "$name"
-printf X | dd of="./$name.sealed" bs=1 seek=5000 conv=notrunc 2>/dev/null # one slot is damaged: a warning
+printf X | dd of="./$name.sealed" bs=1 seek=5000 conv=notrunc 2>/dev/null # one slot is damaged, so there is a warning
 cp "./$name.sealed" keep
 for command in "seal -k $seal_key -o x" "open -k $open_key -o x" "open -k $open_key -o keep" "verify -k $open_key" inspect \
     "seal --frobnicate -k" "seal -k $seal_key -j" "help" "seal -k"; do

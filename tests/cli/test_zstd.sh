@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Compressed blobs: every way in and out, what zstd(1) makes of them, ranges, reports, and content that is hostile.
+# Compressed blobs: all kinds of input and output, compatibility with zstd(1), ranges, reports, and hostile content.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -9,11 +9,11 @@ seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 mib1=$((1 << 20))
 
-text() { # text FILE BYTES: what compresses, and is not the same everywhere
+text() { # text FILE BYTES: write data that compresses, but does not repeat
     seq 1 $(($2 / 4 + 200)) | sed 's/7/seven/g' | head -c "$2" >"$1"
 }
 
-# ---- Sizes around the borders of frames (1 MiB), noise and text, files and pipes ----
+# ---- Sizes around the boundaries of frames (1 MiB), noise and text, files and pipes ----
 
 fresh
 for size in 0 1 100 $((mib1 - 1)) $mib1 $((mib1 + 1)) $((2 * mib1)) $((5 * mib1 + 4321)); do
@@ -106,7 +106,7 @@ if part "zstd reads what --raw gives" zstd; then
     expect_same f back
 fi
 
-# ---- Ranges count bytes of the content ----
+# ---- Ranges refer to bytes of the decompressed content ----
 
 fresh "ranges"
 text f $((3 * mib1 + 5))
@@ -147,7 +147,7 @@ expect_stdout 'zstd [0-9.]+%'
 run seal -k "$seal_key" --zstd --progress plain -fo blob f
 check "the summary says to how much" grep -qE 'zstd [0-9.]+%' "$err"
 
-# ---- Content that is hostile, with little memory ----
+# ---- Hostile content, with limited memory ----
 
 fresh "hostile content"
 for vector in "$root"/tests/vectors/format/format-zstd-*.vec; do

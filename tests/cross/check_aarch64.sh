@@ -1,35 +1,37 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The program of the aarch64 preset in an emulator, beside that of this machine: what one seals the other opens.
+# The program of the aarch64 preset in an emulator, together with the native program: each opens what the other has
+# sealed.
 there=$(realpath -- "${OTHER:-$(dirname "$0")/../../build/aarch64/blobseal}") || exit 1
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 
 need qemu-aarch64
 
-other() { # other ARGUMENT...: the program in the emulator, which takes ten times as long
+other() { # other ARGUMENT...: run the program in the emulator, which takes ten times as long
     printf -v last ' %q' qemu-aarch64 "$there" "$@"
     timeout --foreground -k 5 1800 qemu-aarch64 -L "$root/build/sysroot-arm64" "$there" "$@" >"$out" 2>"$err"
     code=$?
 }
 
-same_back() { # same_back WHAT: `back` is what was sealed
+same_back() { # same_back WHAT: the last run wrote the original content to `back`
     title=$1
     expect_ok
     expect_same plain back
     rm -f back
 }
 
-# ---- What it is ----
+# ---- The program ----
 
 fresh "the program for aarch64"
-check "it should be a program for aarch64" [ "$(od -An -tx1 -j18 -N2 "$there")" = " b7 00" ] # e_machine of ELF
+# e_machine of the ELF header
+check "it should be a program for aarch64" [ "$(od -An -tx1 -j18 -N2 "$there")" = " b7 00" ]
 other doctor
 expect_stdout '^ok +aes-256-gcm +openssl'
 expect_stdout '^ok +xxh3 '
 expect_code 0
 
-# ---- Keys and blobs, both ways ----
+# ---- Keys and blobs, in both directions ----
 
 other keygen --rsa 2048 -o "$keys/there.pem" --pub "$keys/there.pub.pem"
 expect_code 0

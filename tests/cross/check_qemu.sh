@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# CPUs that are not here, by emulation: what is taken on each, that it gives right answers there, and that a CPU meets no
-# instruction it does not have. The emulator ends a program at such an instruction, which is proved as well.
+# Emulated CPUs that differ from this one: which AES-GCM implementation is selected on each, whether it is right there,
+# and that no CPU executes an instruction that it lacks. The emulator ends a program at such an instruction, which is
+# tested as well.
 kernels=$(realpath -- "${KERNELS:-$(dirname "$0")/../../build/release/tests/kernels}") || exit 1
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
@@ -15,21 +16,22 @@ on() { # on CPU COMMAND...: run it on an emulated CPU, which takes ten times as 
     code=$?
 }
 
-expect_auto() { # expect_auto NAME: what a key takes
+expect_auto() { # expect_auto NAME: the implementation that a key selects by default
     expect_code 0
     expect_stderr ""
     expect_stdout "^auto: $1\$"
 }
 
-# Is the emulator strict? It is: an entry that a CPU cannot run dies of SIGILL there.
+# Check that the emulator is strict: an implementation that the CPU cannot run must die of SIGILL.
 title="an instruction that a CPU lacks"
 on qemu64 "$kernels" aesni
 expect_code 132
 on max,-vpclmulqdq "$kernels" vaes256
 expect_code 132
 
-# All vectors, runs and forgeries: with AES instructions and AVX2, with them and no AVX, without any of them. On the entry that a
-# key takes there, in the tier `all` on every entry that runs there. Without AES instructions it is OpenSSL that computes.
+# All checks of test vectors, runs and forgeries, on CPUs with AES instructions and AVX2, with AES instructions but
+# without AVX, and without any of them. They run on the implementation that is selected by default; in the tier `all` on
+# every implementation that the CPU can run. Without AES instructions OpenSSL computes.
 for cpu in "max aesni" "Westmere aesni" "qemu64 openssl"; do
     title="all checks on ${cpu% *}"
     if [ "$cpu" = "qemu64 openssl" ] && ! tier_has all; then
@@ -45,8 +47,8 @@ for cpu in "max aesni" "Westmere aesni" "qemu64 openssl"; do
     expect_stdout "^proved: ${cpu#* } \("
 done
 
-# The program itself: what one CPU seals another opens, and so does this one. A CPU that lacks a single feature only seals, but in
-# the tier `all`.
+# The program itself: a blob sealed on one emulated CPU opens on this one, and the other way round. A CPU that lacks
+# only a single feature just seals, except in the tier `all`.
 make_key kek
 sample plain $((3 * 1024 * 1024 + 4321))
 "$blobseal" seal -k "$keys/kek.pub.pem" -o native.sealed plain

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fetch Debian's libraries for another kind of CPU into a folder that a cross compiler and an emulator use as their root:
+# Download Debian's libraries for another kind of CPU into a folder that cross compilers and emulators use as sysroot:
 #
-#   sysroot.sh ARCHITECTURE FOLDER      such as: sysroot.sh arm64 build/sysroot-arm64
+#   sysroot.sh ARCHITECTURE FOLDER      for example: sysroot.sh arm64 build/sysroot-arm64
 #
-# apt finds what they depend on, with a state of its own: it takes the sources and keys of this system and changes nothing
-# of it (no foreign architecture, no package), so it needs no root. What is there already is not fetched again.
+# apt resolves their dependencies, with a separate state: it uses the package sources and keys of this system, but
+# changes nothing in the system (no foreign architecture, no package), so root is not needed. A complete folder is not
+# downloaded again.
 set -euo pipefail
 arch=$1
 folder=$2
@@ -19,7 +20,7 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-chmod 755 "$tmp" # apt downloads as a user of its own
+chmod 755 "$tmp" # apt downloads as a separate user
 mkdir -p "$tmp/state/lists/partial" "$tmp/cache/archives/partial"
 : >"$tmp/status"
 
@@ -36,7 +37,7 @@ for package in "$tmp"/cache/archives/*.deb; do
     dpkg-deb -x "$package" "$folder"
 done
 
-# Links to absolute names mean this root.
+# Absolute links refer to the sysroot, so make them relative.
 find "$folder" -type l -lname '/*' | while read -r link; do
     ln -sfnr "$folder$(readlink "$link")" "$link"
 done

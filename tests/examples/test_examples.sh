@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The example programs, built against the installed library in every way that README.md names, and run.
+# The example programs: built against the installed library in every way that README.md names, and run.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 need cmake cc g++ ninja pkg-config
-export CMAKE_GENERATOR=Ninja # what the project itself is built with; make need not be here
+export CMAKE_GENERATOR=Ninja # the project itself is built with Ninja; make may be missing
 
 examples=$root/tests/examples
 build=${BLOBSEAL_BUILD:-$root/build/release}
@@ -23,7 +23,7 @@ sample f 3333333
 seq 500000 >lines
 "$blobseal" seal -k "$key" lines
 
-run_all() { # run_all FOLDER: every program in it does what it says
+run_all() { # run_all FOLDER: every program in the folder works as documented
     try "$1/seal_buffer" "$key"
     expect_ok
     expect_stdout "^[0-9]+ bytes sealed, then opened: a layer, an image, a model$"
@@ -63,7 +63,7 @@ team A, the vault is down: E-UNAVAILABLE/team A, forbidden: E-DENIED"
     expect_code 2
 }
 
-# compile FOLDER LINK-OPTION...: every program, without a build system
+# compile FOLDER LINK-OPTION...: compile every program without a build system
 # shellcheck disable=SC2046,SC2086 # lists of words
 compile() {
     local folder=$1 source
@@ -90,7 +90,7 @@ title="pkg-config --static, with shared libraries below"
 compile static $(pkg-config --static --libs blobseal | sed 's/-lblobseal/-l:libblobseal.a/')
 LD_LIBRARY_PATH='' run_all static
 
-# Statically to the ground: libcrypto.a warns about what it cannot do then (engines, names of hosts).
+# Without any shared library: libcrypto.a then warns about features that do not work (engines, host names).
 title="everything static"
 if [ -z "${CFLAGS:-}" ]; then
     # shellcheck disable=SC2046
@@ -110,7 +110,8 @@ for static in OFF ON; do
     LD_LIBRARY_PATH='' run_all "cmake-$static"
 done
 
-# Who uses the shared library needs nothing of what is below it; who asks for the static one is told what is missing.
+# Users of the shared library need none of the libraries that it uses. For the static library, CMake reports what is
+# missing.
 title="find_package(blobseal) without what is below"
 try env PKG_CONFIG_PATH= PKG_CONFIG_LIBDIR=/nowhere cmake -S "$examples" -B without -DCMAKE_PREFIX_PATH="$prefix"
 expect_code 0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` leaves: complete, movable, and a shared library that exports what the headers declare and no more.
+# What `cmake --install` installs: it is complete and can be moved, and the shared library exports exactly the declared
+# functions.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 need cmake gcc g++ nm readelf pkg-config
@@ -11,7 +12,7 @@ flags=${CFLAGS:-}
 fresh "installing"
 try cmake --install "$build" --prefix "$PWD/first"
 expect_code 0
-mv first prefix # nothing in the tree may know where it was
+mv first prefix # nothing in the tree may depend on its original place
 lib=$(dirname "$(find prefix -name libblobseal.a)")
 shared=$(echo "$lib"/libblobseal.so.*.*.*)
 for file in prefix/bin/blobseal prefix/include/blobseal.h prefix/include/blobseal_provider.h "$lib/libblobseal.a" \
@@ -32,7 +33,7 @@ check "so does the name for linking" test "$(realpath "$lib/libblobseal.so")" = 
 check "pkg-config" test "$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --modversion blobseal)" = "$version"
 check "no path to libraries is built in" test -z "$(readelf -d "$shared" | grep -E 'RUNPATH|RPATH')"
 
-# The functions that a header declares for export: what stands in front of the first bracket behind the attribute.
+# The functions that a header declares for export: the name before the first parenthesis after the attribute.
 declared_functions() {
     gcc -E -P -Iprefix/include -include prefix/include/blobseal.h -x c prefix/include/blobseal_provider.h | tr '\n' ' ' |
         tr ';' '\n' | sed -n 's/.*visibility("default")))//p' | sed 's/__attribute__((warn_unused_result))//' |
@@ -60,7 +61,7 @@ for header in prefix/include/*.h; do
     done
 done
 
-# A user who does not link what is below the library gets no undefined symbols from the shared one.
+# A user who links only the shared library, and none of the libraries that it uses, gets no undefined symbols.
 title="linking"
 cat >user.c <<'END'
 #include <blobseal_provider.h>

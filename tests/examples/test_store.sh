@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The store of the examples against crashes: killed before each of its system calls, it keeps what it acknowledged, has no half
-# objects, and cleans up when it is opened again. Kills do not show what a power failure does; for that the order of writes,
-# syncs and names is looked at.
+# The example store and crashes: killed before each of its system calls, it keeps what it has acknowledged, contains no
+# incomplete objects, and cleans up when it is opened again. Kills do not simulate a power failure, so the order of
+# writes, syncs and renames is checked as well.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 need strace sha256sum
@@ -12,12 +12,13 @@ make_key kek
 key=$keys/kek.pem
 strace_works || lacks "a strace that may trace"
 
-# What changes something, and what stands between: a kill before the N-th call of a kind is one after all calls before it.
+# The calls that change something, and those between them. A kill before the N-th call is a kill after all calls before
+# it.
 calls="openat mkdirat flock getdents64 read pwrite64 fsync renameat unlinkat close write"
 
 digest_of() { sha256sum <"$1" | cut -c 1-64; }
 
-killed_at() { # killed_at CALL N ARGUMENT...: the store, with a kill at that place; whether it was reached
+killed_at() { # killed_at CALL N ARGUMENT...: run the store and kill it at that call; false if the call was not reached
     local call=$1 n=$2
     shift 2
     last=" killed at $call $n: $*"
@@ -25,22 +26,22 @@ killed_at() { # killed_at CALL N ARGUMENT...: the store, with a kill at that pla
         strace -f -qq -o "$tmp/trace" -e trace="$call" -e inject="$call":signal=KILL:when="$n" \
             "$store" "$key" s "$@" >"$out" 2>"$err"
         code=$?
-    } 2>/dev/null # the shell would tell of every kill
+    } 2>/dev/null # suppress the shell's message about each kill
     [ $code = 137 ] || [ $code = 0 ] || fail "it should be killed, or succeed"
     [ $code != 0 ]
 }
 
-holds() { # holds FILE: the object is there and right
+holds() { # holds FILE: the store has the object with the right content
     try "$store" "$key" s get "$(digest_of "$1")"
     expect_same "$1" "$out"
 }
 
-holds_or_lacks() { # holds_or_lacks FILE: nothing between
+holds_or_lacks() { # holds_or_lacks FILE: the store has the whole object, or does not have it
     try "$store" "$key" s get "$(digest_of "$1")"
     [ "$code" = 3 ] || expect_same "$1" "$out"
 }
 
-clean() { # nothing in staging, and objects only under their names
+clean() { # clean: staging is empty, and every object has its digest as its name
     check "staging is empty" test -z "$(ls -A s/staging)"
     check "all names are digests" test -z "$(find s/objects -mindepth 1 | grep -vE '/[0-9a-f]{64}$')"
 }
@@ -80,7 +81,8 @@ steps=0
 for call in $calls; do
     for ((n = 1; n < 200; n++)); do
         rm -rf s
-        [ "$n" = 1 ] || [ "$call" = mkdirat ] || put a # the first of each kind also meets a store that is not there yet
+        # with n = 1, and always for mkdirat, the store does not exist yet
+        [ "$n" = 1 ] || [ "$call" = mkdirat ] || put a
         killed_at "$call" $n put <c || break
         acknowledged=$(cat "$out")
         steps=$((steps + 1))
@@ -117,7 +119,8 @@ done
 echo "delete: killed at $steps places"
 check "there were that many" test $steps -gt 20
 
-# What is on the disk when the power fails: data before its name, the name before the acknowledgement.
+# What is on the disk after a power failure: the data is synced before the rename, and the rename before the
+# acknowledgement.
 fresh "the order of writes"
 sample c 1200000
 strace -f -y -qq -o trace -e trace=pwrite64,fsync,renameat,unlinkat,write "$store" "$key" s put <c >digest

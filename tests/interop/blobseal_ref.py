@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second, independent reader and writer of the blobseal blob format, version 1.
 
-It was written from core/FORMAT.md alone and is meant to be read beside it. Here are whole blobs and the command line;
-the parts are in
+It was written from core/FORMAT.md alone and is meant to be read next to it. This file handles whole blobs and the
+command line; the other parts are in
 
     ref_conventions.py   section 1
     ref_core.py          sections 2 and 3: core header and payload
@@ -13,7 +13,7 @@ the parts are in
     ref_frame.py         section 5
     ref_files.py         keys, and test vectors (section 9)
 
-It takes whole blobs into memory and favours plainness over speed.
+It reads whole blobs into memory and prefers simplicity to speed.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def warn(text):
 
 
 def take_apart(data):
-    """Give (frame or None, core, core header)."""
+    """Return (frame or None, core, core header)."""
     frame = None
     if data[:8] == FRAME_MAGIC:
         frame = parse_frame(data)
@@ -72,7 +72,7 @@ def take_apart(data):
 
 
 def open_slots(slots, private_keys, header):
-    """The newest slot counts, finally; of two with its generation the first that opens, else the first's refusal."""
+    """Open the newest slot; of two with that generation the first that opens, or raise the refusal of the first."""
     if len(set(slots)) > 1:
         warn("the two envelopes differ: a rotation did not finish")
     newest = max(generation for generation, _ in slots)
@@ -87,20 +87,20 @@ def open_slots(slots, private_keys, header):
 
 
 def open_blob(data, private_keys, envelope=None):
-    """Give (plaintext, meta). `envelope`, where given, takes the place of the frame's, whose slots nobody looks at."""
+    """Return (plaintext, meta). `envelope`, if given, replaces those in the slots of the frame, which are not read."""
     frame, core, header = take_apart(data)
     if envelope is not None:
         key, base_nonce, meta = open_envelope(envelope, private_keys, header)
     elif frame:
         key, base_nonce, meta = open_slots(valid_slots(data, frame), private_keys, header)
     else:
-        raise UsageError("the envelope of this blob is detached: name it")  # no refusal, says section 1
+        raise UsageError("the envelope of this blob is detached: name it")  # section 1 does not count this as a refusal
     plaintext = open_payload(core[CORE_HEADER_SIZE:], header, key, base_nonce)
     return open_zstd(plaintext) if header.content == 1 else plaintext, meta
 
 
 def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="RSA-OAEP-256", meta=None, zstd=False):
-    """Give (blob, envelope); for the attached layouts the blob holds the envelope already."""
+    """Return (blob, envelope); with the attached layouts the blob also contains the envelope."""
     dek, cek, blob_id = os.urandom(32), os.urandom(32), os.urandom(16)
     stored = make_zstd(plaintext) if zstd else plaintext
     core = seal_core(stored, dek, segments, blob_id, os.urandom(24), int(zstd))
@@ -117,7 +117,7 @@ def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="R
 
 
 def check_vector(path):
-    """Give what opening the vector came to: a class, `success`, or `other plaintext`."""
+    """Return the result of opening the vector: a class, `success`, or `other plaintext`."""
     vector = read_vector(path)
     key = load_private_key(os.path.join(os.path.dirname(path), vector.fields["key"]))
     try:
@@ -140,7 +140,7 @@ def command_open(options):
 
 
 def command_meta(options):
-    """Print what the sealer says of a blob, as JSON on one line; null where that is nothing."""
+    """Print the sealer's metadata of a blob as JSON on one line, or null if there is none."""
     envelope = read_file(options.envelope) if options.envelope else None
     _, meta = open_blob(read_file(options.blob), [load_private_key(options.key)], envelope)
     print(json.dumps(meta))
@@ -223,7 +223,7 @@ def command_line():
 
 
 def main(arguments=None):
-    """Run one command line, that of the process if no other is given; give the exit code."""
+    """Run one command line, by default that of this process; return the exit code."""
     options = command_line().parse_args(arguments)
     try:
         return options.run(options) or 0

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The checks of check_format.sh, which says what they are and whether this machine can run them.
+"""The checks of check_format.sh, which describes them and decides whether this machine can run them.
 
-To start Python anew for every check would take most of the time. So blobseal_ref.py is called with its command lines
+Starting Python again for every check would take most of the time. So blobseal_ref.py is called with its command lines
 in this process and its forks, and recover.py is started as a program for some checks only.
 """
 
@@ -43,7 +43,7 @@ RECOVERED_BY_PROGRAM = {
     "ok-detached-checksummed-100",
 }
 RECOVERED_BY_PROGRAM_SIZE = 1048577
-# Metadata that either side seals and the other one reads.
+# Metadata that is sealed by each side and read by the other.
 METAS = (
     {"name": "a"},
     {"type": "application/vnd.oci.image.layer.v1.tar+gzip"},
@@ -54,7 +54,7 @@ METAS = (
 
 
 class Failed(Exception):
-    """A check that did not come out as it must."""
+    """A check that did not have the expected result."""
 
 
 def fail_unless(condition, why):
@@ -64,7 +64,7 @@ def fail_unless(condition, why):
 
 # ---- The three programs ------------------------------------------
 
-load_key = functools.lru_cache(recover.load_key)  # a key is checked whenever it is read, which takes a while
+load_key = functools.lru_cache(recover.load_key)  # each time a key is read it is checked, which takes a while
 
 
 def reference(*arguments):
@@ -74,7 +74,7 @@ def reference(*arguments):
 
 
 def run_program(*command, piped=None):
-    """Run a program to its end, with `piped`, if it is given, coming through a pipe; give (exit code, its output)."""
+    """Run a program until it ends, with `piped`, if given, as its input from a pipe; return (exit code, output)."""
     source = {"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}
     result = subprocess.run(command, capture_output=True, **source)
     print(result.stderr.decode(errors="replace"), end="")
@@ -82,14 +82,14 @@ def run_program(*command, piped=None):
 
 
 def blobseal(*arguments, expect="success", piped=None):
-    """Run blobseal, which must end as it does for `expect`; give its output."""
+    """Run blobseal, check that its exit code is the one for `expect`, and return its output."""
     code, output = run_program(BLOBSEAL, *arguments, piped=piped)
     fail_unless(code == EXIT_CODES[expect], f"exit code {code}, expected {EXIT_CODES[expect]} for {expect}")
     return output
 
 
 def recovered(key, blob, envelope, by_program):
-    """Give the plaintext that recover.py finds; `envelope` is a path, or None for a blob in one file."""
+    """Return the plaintext that recover.py recovers; `envelope` is a path, or None for a blob in one file."""
     envelopes = [envelope] if envelope else []
     if not by_program:
         return b"".join(recover.recover(load_key(key), read_file(blob), [read_file(path) for path in envelopes]))
@@ -99,7 +99,7 @@ def recovered(key, blob, envelope, by_program):
 
 
 def reference_meta(key, blob, envelope):
-    """What the reference reads, in the form in which blobseal shows it."""
+    """Return the metadata that the reference reads, in the form in which blobseal shows it."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         reference("meta", key, blob, *named(envelope))
@@ -114,7 +114,7 @@ def shown_meta(key, blob, envelope):
 
 
 def unpacked(stored):
-    """What is recovered of a compressed blob is a zstd file."""
+    """Decompress what recover.py recovers from a compressed blob, which is a zstd file."""
     code, output = run_program("zstd", "-dc", piped=stored)
     fail_unless(code == 0, f"exit code {code} of zstd")
     return output
@@ -128,7 +128,7 @@ def named(envelope):
 
 
 class UnpackedVector:
-    """A vector whose blob and envelope are files of their own."""
+    """A vector whose blob and envelope are in separate files."""
 
     def __init__(self, path, work):
         self.name = os.path.basename(path).removesuffix(".vec")
@@ -162,7 +162,7 @@ class UnpackedVector:
         fail_unless(shown == reference_meta(self.key, self.blob, self.envelope), f"the metadata is another: {shown}")
 
     def open_with_blobseal_piped(self):
-        """Through a pipe no end can be looked at first, and verified chunks go out before a refusal."""
+        """Open from a pipe: the end cannot be examined first, so verified chunks are written even before a refusal."""
         arguments = ("-k", self.key, *named(self.envelope))
         output = blobseal("open", *arguments, expect=self.expect, piped=read_file(self.blob))
         if self.expect == "success":
@@ -170,7 +170,7 @@ class UnpackedVector:
 
 
 def vector_checks(paths, work):
-    """Give (name, function) for each check."""
+    """Yield (name, function) for each check."""
     vectors = [UnpackedVector(path, work) for path in paths]
     assert RECOVERED_BY_PROGRAM <= {vector.name for vector in vectors}
     for number, vector in enumerate(vectors):
@@ -185,11 +185,11 @@ def vector_checks(paths, work):
             yield f"blobseal from a pipe, {vector.name}", vector.open_with_blobseal_piped
 
 
-# ---- Blobs of one opened by the other ----------------------------
+# ---- Blobs of one program opened by another ----------------------
 
 
 class Exchange:
-    """A blob of a plaintext, sealed by one program and opened by the others, with files in a folder of its own."""
+    """A blob of a plaintext, sealed by one program and opened by the others, with its files in a separate folder."""
 
     def __init__(self, work, size, payload, recipients, zstd=False):
         self.work, self.size, self.payload, self.zstd = work, size, payload, zstd
@@ -199,7 +199,7 @@ class Exchange:
 
     @contextlib.contextmanager
     def files(self):
-        """Give the paths of the plaintext, and of blob, envelope and output to be made."""
+        """Yield the path of the plaintext, and the paths for blob, envelope and output."""
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             plain, *others = (os.path.join(folder, name) for name in ("plain", "blob", "envelope", "out"))
             write_file(plain, LONGEST[: self.size])
@@ -225,7 +225,7 @@ class Exchange:
             self.compare(read_file(output))
 
     def blobseal_to_others(self, source):
-        """`source` is file, pipe (a length not known beforehand), or detached (a file, and the envelope in another)."""
+        """`source`: file, pipe (the length is not known in advance), or detached (a file and a separate envelope)."""
         with self.files() as (plain, blob, envelope, output):
             options = ["-o", blob, *self.keys]
             layout = "A/B" if source == "pipe" or self.size >= 4194304 else "compact"
@@ -251,7 +251,7 @@ class Exchange:
 
 
 class MetaExchange(Exchange):
-    """The same, for what the sealer says of a blob."""
+    """The same for the metadata that the sealer adds to a blob."""
 
     def __init__(self, work, meta):
         super().__init__(work, 1, "checksummed", 2)
@@ -282,7 +282,7 @@ class MetaExchange(Exchange):
 
 
 def meta_checks(work):
-    """Give (name, function) for each check."""
+    """Yield (name, function) for each check."""
     for number, meta in enumerate(METAS):
         exchange = MetaExchange(work, meta)
         yield f"blobseal to reference: metadata {number}", exchange.blobseal_to_others
@@ -292,7 +292,7 @@ def meta_checks(work):
 
 
 def exchange_checks(work):
-    """Give (name, function) for each check: of all combinations one in three, and in the tier `all` each."""
+    """Yield (name, function) for each check: one in three of all combinations, and in the tier `all` every one."""
     cases = itertools.product(enumerate(SIZES), enumerate(("checksummed", "bare")), enumerate(((1, False), (2, False), (1, True))))
     for (i, size), (j, payload), (k, (recipients, zstd)) in cases:
         exchange = Exchange(work, size, payload, recipients, zstd)
@@ -310,7 +310,7 @@ def exchange_checks(work):
 
 
 def failure(check):
-    """Run a check, which must return; give None, or what it printed and what went wrong."""
+    """Run a check; return None if it passes, otherwise what it printed and what failed."""
     log = io.StringIO()
     try:
         with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
@@ -324,17 +324,18 @@ def failure(check):
 
 
 def run_all(work):
-    """Give, one by one, (name, failure) for each check."""
+    """Yield (name, failure) for each check."""
     for folder in ("keys", "unpacked"):
         os.mkdir(os.path.join(work, folder))
     for pem in glob.glob(os.path.join(VECTORS, "*.pem")):
-        os.chmod(shutil.copy(pem, os.path.join(work, "keys")), 0o600)  # blobseal wants keys that nobody else can read
+        # blobseal requires keys that nobody else can read
+        os.chmod(shutil.copy(pem, os.path.join(work, "keys")), 0o600)
     paths = sorted(glob.glob(os.path.join(VECTORS, "*.vec")))
     unpack = functools.partial(reference, "unpack", os.path.join(work, "unpacked"), *paths)
     yield "unpacking the vectors", failure(unpack)
 
     checks = [*vector_checks(paths, work), *((*exchange_checks(work), *meta_checks(work)) if BLOBSEAL else ())]
-    # More at a time than there are processors: much of the time a check waits for the disk.
+    # Run more checks at a time than there are processors, because a check spends much of its time waiting for the disk.
     with concurrent.futures.ProcessPoolExecutor(2 * os.cpu_count()) as pool:
         names, functions = zip(*checks)
         yield from zip(names, pool.map(failure, functions))

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Test of the blob format, against a reader and writer that share no code with blobseal. check_format.py does the work.
+# Test of the blob format against a reader and writer that share no code with blobseal. check_format.py does the work.
 #
 # Usage: check_format.sh
-#   Without BLOBSEAL: the test vectors, opened by blobseal_ref.py; the golden ones also by recover.py.
-#   With BLOBSEAL=PROGRAM as well: the test vectors opened by that program, blobs of each opened by the others.
-# A refused vector is opened by that program from a file or from a pipe, and one in three combinations of size, payload,
-# recipients and layout is tried; BLOBSEAL_TEST_TIER=all does both, and all of them.
-# The last line says how many checks passed and failed. Exit code 77: skipped, because a Python module is missing.
+#   Without BLOBSEAL: blobseal_ref.py opens the test vectors, and recover.py also opens the golden ones.
+#   With BLOBSEAL=PROGRAM: that program opens the test vectors as well, and each side opens blobs of the other.
+# The program opens a vector that must be refused either from a file or from a pipe, and one in three combinations of
+# size, payload, recipients and layout is tried. BLOBSEAL_TEST_TIER=all opens from both, and tries all combinations.
+# The last line reports how many checks passed and failed. Exit code 77: skipped, because a Python module is missing.
 set -u
 export LC_ALL=C
 

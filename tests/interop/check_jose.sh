@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2015,SC2016 # one-line choices; scripts for sh -c expand there
-# Envelopes against two other JOSE libraries, both ways: python3-jwcrypto and npm jose open ours, we open theirs.
+# Envelopes against two other JOSE libraries, in both directions: python3-jwcrypto and npm jose open ours, we open
+# theirs.
 set -u
 cd "$(dirname "$0")" || exit 1
 : "${BLOBSEAL:=$PWD/../../build/release/blobseal}"
@@ -38,7 +39,7 @@ head -c 100000 /dev/urandom >"$tmp/plain"
 "$BLOBSEAL" seal -q -k "$tmp/a.pub" -o "$tmp/a.blob" "$tmp/plain" && kid_a=$(kid "$tmp/a.blob")
 "$BLOBSEAL" seal -q -k "$tmp/b.pub" -o "$tmp/b.blob" "$tmp/plain" && kid_b=$(kid "$tmp/b.blob")
 
-jwk_is_right() { # the DEK that another library finds opens the blob: recover.py does that; here the members
+jwk_is_right() { # check only the members of the JWK; recover.py checks that its DEK opens the blob
     /usr/bin/python3 -c 'import json,sys; j = json.load(open(sys.argv[1])); sys.exit(set(j) != {"kty","k","kid","hdr"} or j["kty"] != "oct")' "$1"
 }
 

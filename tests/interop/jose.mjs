@@ -39,7 +39,7 @@ async function seal(alg, recipients) {
   return jwe.encrypt();
 }
 
-// `rcpt` binds the wrapped keys, so those are made first; jose then encrypts with the CEK given (as `dir`).
+// `rcpt` depends on the wrapped keys, so these are made first; jose then encrypts with the given CEK (as `dir`).
 async function envelope(keyFile, recipients) {
   const old = await open(keyFile, input.toString());
   const cek = randomBytes(32);

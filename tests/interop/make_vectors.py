@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the test vectors of section 9 of core/FORMAT.md. Usage: make_vectors.py DIR
 
-A vector that is already in DIR stays as it is, as do the keys: vectors are only ever added. At the end every vector in
-DIR is opened with blobseal_ref.py and must come to just the class that it expects.
+A vector that is already in DIR stays unchanged, as do the keys: vectors are only ever added. At the end every vector in
+DIR is opened with blobseal_ref.py, and the result must be exactly the class that it expects.
 
-Each fault is the only one in its blob. Whatever somebody who can write to a blob could put right again is put right:
-the checksums of headers, slots and segments are those of the changed bytes unless the checksum is itself the fault.
-Where a fault is inside what only the sealer can make, the blob is sealed around it.
+Each fault is the only one in its blob. Whatever an attacker who can write to a blob could recompute is recomputed: the
+checksums of headers, slots and segments match the changed bytes, unless the checksum is itself the fault. If a fault is
+inside data that only the sealer can make, the blob is sealed with the fault in it.
 
 vector_parts.py makes sound blobs and faults; the vectors themselves are in vectors_core.py, vectors_frame.py,
 vectors_json.py, vectors_envelope.py, vectors_recipients.py and vectors_zstd.py.
@@ -67,13 +67,13 @@ def load_or_make_keys(folder):
 
 
 class Writer:
-    """What the makers call for every vector."""
+    """The function that the makers call for every vector."""
 
     def __init__(self, folder):
         self.folder, self.names = folder, set()
 
     def vector(self, name, comment, raw, plain=None, envelope=None, key="kek1"):
-        """The class that is expected is the beginning of the name; `ok-` stands for `success`."""
+        """Write a vector. The start of its name is the expected class; `ok-` means `success`."""
         assert name not in self.names, name
         self.names.add(name)
         path = os.path.join(self.folder, name + ".vec")

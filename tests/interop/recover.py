@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recovery without blobseal: open a blob with jwcrypto, HKDF and AES-GCM. Usage: recover.py KEY.pem BLOB [ENVELOPE]
 
-The plaintext goes to the standard output. Only what recovery needs is checked: every tag, the commitment, the end of
-the blob. The checksums are not looked at, so this also reads a blob whose only fault is a decayed checksum. What was
-compressed comes out as the zstd file that was sealed: `zstd -d` reads it.
+The plaintext is written to standard output. Only what recovery needs is checked: every tag, the commitment, the end of
+the blob. The checksums are ignored, so this also reads a blob whose only fault is a corrupt checksum. Compressed
+content is written as the zstd file that was sealed: `zstd -d` reads it.
 """
 
 import base64
@@ -45,8 +45,8 @@ def load_key(path):
 
 
 def recover(key, core, envelopes):
-    """Give the plaintext in pieces. `envelopes` may be empty where `core` has a frame in front."""
-    if core.startswith(b"\x89BSK\r\n\x1a\n"):  # a frame: take it off
+    """Yield the plaintext in pieces. `envelopes` may be empty if `core` starts with a frame."""
+    if core.startswith(b"\x89BSK\r\n\x1a\n"):  # a frame: remove it
         offset, capacity, length = (number(core, at) for at in (12, 16, 20))
         slots = [core[at : at + capacity] for at in range(offset, length, capacity)]
         slots.sort(key=lambda slot: -number(slot, 8, 8))  # the newest generation first
@@ -60,7 +60,7 @@ def recover(key, core, envelopes):
         sys.exit("recover.py: the envelope is not that of this blob")
 
     at, index, chunk, sum_size = 96, 0, 16400, 8 if core[11] else 0
-    while chunk == 16400:  # up to the last chunk, the first that is shorter
+    while chunk == 16400:  # the last chunk is the first that is shorter
         chunk = min(16400, len(core) - at - sum_size)
         nonce = int.from_bytes(keys[32:44], "big") ^ index
         yield AESGCM(keys[:32]).decrypt(nonce.to_bytes(12, "big"), core[at : at + chunk], None)

@@ -18,7 +18,7 @@ class Refusal(Exception):
 
 
 class UsageError(Exception):
-    """The caller asked for something that cannot be done, whatever the blob is."""
+    """A request of the caller that cannot be fulfilled for any blob."""
 
 
 def refuse_unless(condition, kind, why):
@@ -27,7 +27,7 @@ def refuse_unless(condition, kind, why):
 
 
 def not_authentic():
-    return Refusal("auth", "not authentic")  # one text for every cause
+    return Refusal("auth", "not authentic")  # the same text for every cause
 
 
 def u32(data, offset):
@@ -51,7 +51,7 @@ def xxh3(data, seed=0):
 
 
 def with_sum(data):
-    """Give a header with its checksum, which covers all that stands before it."""
+    """Return a header with its checksum appended, which covers all bytes before it."""
     return data + le64(xxh3(data))
 
 
@@ -60,12 +60,12 @@ def b64url_encode(data):
 
 
 def b64url_decode(text, size=None):
-    """Accept only the canonical text; `size`, where given, is the number of bytes that it must stand for."""
+    """Accept only the canonical encoding; `size`, if given, is the required number of decoded bytes."""
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         raise Refusal("format", "base64url") from None
-    # The library is lenient in many ways; encoding again shows every one of them.
+    # The library is lenient in several ways; encoding the result again detects all of them.
     refuse_unless(b64url_encode(data) == text, "format", "base64url that is not canonical")
     refuse_unless(size is None or len(data) == size, "format", "a base64url field of the wrong size")
     return data

@@ -62,7 +62,7 @@ def core_context(segments, blob_id, content=0):
 
 
 def derive(dek, context, salt):
-    """Give (AES key, base nonce, commitment)."""
+    """Return (AES key, base nonce, commitment)."""
     info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM" + b"\x00" + salt + context
     output = HKDFExpand(hashes.SHA512(), 76, info).derive(dek)
     return output[:32], output[32:44], output[44:76]
@@ -86,7 +86,7 @@ def segment_sum(blob_id, number, stored):
 
 
 def seal_chunks(key, base_nonce, plaintext):
-    """Give the stored chunks; the last one is shorter than the others, and may be empty but for its tag."""
+    """Return the stored chunks; the last one is shorter than the others, and may consist of a tag only."""
     aes = AESGCM(key)
     starts = range(0, len(plaintext) + 1, CHUNK)
     return b"".join(
@@ -95,7 +95,7 @@ def seal_chunks(key, base_nonce, plaintext):
 
 
 def join_payload(stored, segments, blob_id):
-    """Add the segment sums, if there are to be any, to the stored chunks."""
+    """Return the stored chunks, with the segment checksums added if the blob has them."""
     if segments == 0:
         return stored
     groups = [stored[at : at + STORED_GROUP] for at in range(0, len(stored), STORED_GROUP)]
@@ -110,7 +110,7 @@ def seal_core(plaintext, dek, segments, blob_id, salt, content=0):
 
 
 def split_payload(payload, segments):
-    """Check the length; give the groups as (stored chunks, sum) pairs, the sum being None in a bare payload."""
+    """Check the length; return the groups as (stored chunks, checksum) pairs, the checksum None in a bare payload."""
     sum_size = 8 if segments else 0
     unit = STORED_GROUP + sum_size
     full_groups, rest = divmod(len(payload), unit)
@@ -125,7 +125,7 @@ def split_payload(payload, segments):
 
 
 def plaintext_length(payload, segments):
-    """It follows from the length of the payload, and is authentic only once the last chunk has been opened."""
+    """Return the length of the plaintext, which is authentic only after the last chunk has been opened."""
     stored = sum(len(group) for group, _ in split_payload(payload, segments))
     return stored - (stored // STORED_CHUNK + 1) * TAG
 
@@ -142,7 +142,7 @@ def open_payload(payload, header, key, base_nonce):
     last_group = groups[-1][0]
     last_start = (len(last_group) - TAG) // STORED_CHUNK * STORED_CHUNK
     last_index = (len(groups) - 1) * GROUP_CHUNKS + last_start // STORED_CHUNK
-    # The last chunk first, as a seekable reader does: only it makes the length of the blob authentic.
+    # Open the last chunk first, as a seekable reader does, because only it makes the length of the blob authentic.
     last_plain = open_chunk(key, base_nonce, last_index, last_group[last_start:])
     plaintext = []
     for s, (stored, stored_sum) in enumerate(groups):

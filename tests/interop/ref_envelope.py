@@ -47,7 +47,7 @@ def key_id(public_key):
 
 
 def recipients_digest(recipients):
-    """The `rcpt` of section 4.3."""
+    """Return the `rcpt` of section 4.3."""
     digest = hashlib.sha256()
     for recipient in recipients:
         for part in (recipient.alg.encode(), recipient.kid.encode(), recipient.encrypted_key):
@@ -60,9 +60,9 @@ def wrap(public_key, cek, alg="RSA-OAEP-256", region=None):
 
 
 def unwrap(recipient, private_key):
-    """Give the CEK, or a random one: what is wrong must not show before the JWE tag fails."""
+    """Return the CEK, or a random one on failure: no error may show before the JWE tag fails."""
     try:
-        # An encrypted key whose length is not that of the modulus is a ValueError, too.
+        # If the length of the encrypted key is not that of the modulus, this is a ValueError as well.
         cek = private_key.decrypt(recipient.encrypted_key, oaep(recipient.alg))
     except ValueError:
         cek = b""
@@ -79,7 +79,7 @@ def printable(text, maximum):
 def parse_recipient(value):
     check_members(value, {"header": Members, "encrypted_key": str})
     header = value["header"]
-    # The algorithm before the other members: most of the algorithms that are unsupported bring members of their own.
+    # Check the algorithm before the other members, because most unsupported algorithms have members of their own.
     alg = header.get("alg")
     refuse_unless(isinstance(alg, str), "format", "alg is missing or no string")
     refuse_unless(alg in OAEP_HASH, "unsupported", "key management algorithm")
@@ -92,7 +92,7 @@ def parse_recipient(value):
 
 
 def parse_recipients(jwe):
-    """Give the recipients of either form: general with `recipients`, flattened without."""
+    """Return the recipients of either form: general with `recipients`, flattened without."""
     common = {"protected": str, "iv": str, "ciphertext": str, "tag": str}
     if "recipients" in jwe:
         check_members(jwe, {**common, "recipients": list})
@@ -107,7 +107,7 @@ def parse_recipients(jwe):
 
 
 def parse_protected(text):
-    """Section 4.3: give `bs`."""
+    """Parse the protected header of section 4.3; return `bs`."""
     protected = parse_json(b64url_decode(text))
     check_members(protected, {"enc": str, "cty": str, "typ": str, "bs": Members})
     refuse_unless(protected["enc"] == "A256GCM", "unsupported", "content encryption algorithm")
@@ -158,7 +158,7 @@ def check_meta(meta):
 
 
 def parse_content(content):
-    """Section 4.4: give (DEK, blob id, core header, meta or None)."""
+    """Parse the content of section 4.4; return (DEK, blob id, core header, meta or None)."""
     jwk = parse_json(content)
     check_members(jwk, {"kty": str, "k": str, "kid": str, "hdr": str}, {"meta": Members})
     refuse_unless(jwk["kty"] == "oct", "format", "kty of the content")
@@ -169,7 +169,7 @@ def parse_content(content):
 
 
 def decrypt_content(envelope, private_keys):
-    """Steps 2 and 3 of section 4.6, up to the JWE tag; the keys of the caller choose, never the envelope."""
+    """Steps 2 and 3 of section 4.6, up to the JWE tag; the caller's keys select the recipients, never the envelope."""
     keys = {key_id(key.public_key()): key for key in private_keys}
     ours = [recipient for recipient in envelope.recipients if recipient.kid in keys]
     refuse_unless(ours, "no-key", "no recipient is for this key")
@@ -183,7 +183,7 @@ def decrypt_content(envelope, private_keys):
 
 
 def open_envelope(data, private_keys, header, slot_generation=None):
-    """Sections 4.5 and 4.6, steps 1 to 3: give (AES key, base nonce, meta)."""
+    """Sections 4.5 and 4.6, steps 1 to 3: return (AES key, base nonce, meta)."""
     envelope = parse_envelope(data)
     refuse_unless(envelope.blob_id == header.blob_id, "format", "the envelope is that of another blob")
     refuse_unless(slot_generation in (None, envelope.generation), "format", "generation of the slot")
@@ -223,14 +223,14 @@ def build_recipient(recipient):
 
 
 def encrypt_content(cek, iv, content, protected):
-    """Give the members that the encryption makes; `protected` is the base64url text."""
+    """Return the members that the encryption produces; `protected` is the base64url text."""
     sealed = AESGCM(cek).encrypt(iv, content, protected.encode())
     members = {"iv": iv, "ciphertext": sealed[:-16], "tag": sealed[-16:]}
     return {"protected": protected, **{name: b64url_encode(value) for name, value in members.items()}}
 
 
 def build_jwe(cek, protected, content, recipients, iv=None):
-    """Give the members of the JWE; `protected` and `content` are JSON texts."""
+    """Return the members of the JWE; `protected` and `content` are JSON texts."""
     jwe = encrypt_content(cek, iv or os.urandom(12), content, b64url_encode(protected))
     if len(recipients) == 1:
         return {**jwe, **build_recipient(recipients[0])}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files beside blobs: keys in PEM, and test vectors (section 9 of core/FORMAT.md)."""
+"""Files other than blobs: keys in PEM, and test vectors (section 9 of core/FORMAT.md)."""
 
 import functools
 import hashlib
@@ -37,7 +37,7 @@ def load_private_key(path):
 
 
 def load_public_key(path):
-    """Take the public key from a public or a private one."""
+    """Load the public key from a public or a private key file."""
     try:
         key = serialization.load_pem_public_key(read_file(path))
     except (ValueError, UnsupportedAlgorithm):
@@ -53,11 +53,11 @@ def load_public_key(path):
 @dataclass
 class Vector:
     fields: dict
-    blob: bytes  # the file to open: a blob in one file or, where an envelope is named, a core or an attached blob
-    envelope: bytes  # the envelope that is named explicitly, or None
+    blob: bytes  # the file to open: a blob in one file or, if an envelope is given, a core or an attached blob
+    envelope: bytes  # the envelope that is given explicitly, or None
 
 
-# What these came to be when something was defined that had been reserved: see section 9.
+# Classes of vectors that changed when a reserved value was defined: see section 9.
 SUPERSEDED = {"unsupported-core-content-1.vec": "format"}
 
 
@@ -72,7 +72,7 @@ def read_vector(path):
 
 
 def plain_fields(plaintext):
-    """The fields that say what a golden blob holds."""
+    """Return the fields that describe the plaintext of a golden blob."""
     return {"plain-length": str(len(plaintext)), "plain-sha256": hashlib.sha256(plaintext).hexdigest()}
 
 

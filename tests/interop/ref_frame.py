@@ -44,7 +44,7 @@ def parse_frame(data):
 
 
 def parse_slot(raw, compact):
-    """Give (generation, JWE), or None for a slot that is not valid."""
+    """Return (generation, JWE), or None for a slot that is not valid."""
     length, generation = u32(raw, 4), u64(raw, 8)
     if raw[:4] != SLOT_MAGIC or not 1 <= length <= len(raw) - SLOT_HEADER_SIZE or not 1 <= generation <= MAX_INT:
         return None
@@ -63,7 +63,7 @@ def valid_slots(data, frame):
 
 
 def ab_capacity(jwe):
-    """The capacity of a slot where the user does not choose: more than the default only if the envelope needs it."""
+    """Return the capacity of a slot if the user chooses none: above the default only if the envelope needs it."""
     return max(AB_DEFAULT_CAPACITY, -(-(SLOT_HEADER_SIZE + len(jwe)) // 4096) * 4096)
 
 
@@ -73,7 +73,7 @@ def build_slot(generation, jwe, capacity=None):
 
 
 def build_frame(blob_id, slots):
-    """`slots`: one (compact) or two (A/B) slots of equal capacity, as bytes."""
+    """Build a frame from `slots`: one (compact) or two (A/B) slots of equal capacity, as bytes."""
     offset, capacity = (FRAME_HEADER_SIZE if len(slots) == 1 else AB_SLOT_OFFSET), len(slots[0])
     sizes = le32(offset) + le32(capacity) + le32(offset + len(slots) * capacity)
     head = FRAME_MAGIC + bytes([1, 1, len(slots), 0]) + sizes + blob_id + bytes(16)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Section 3.1 of core/FORMAT.md: content that is compressed before it is sealed.
 
-Headers and blocks of frames are looked at here, and the library gets one whole frame at a time.
+This code checks the headers and blocks of frames, and the library gets one whole frame at a time.
 """
 
 import struct
@@ -28,7 +28,7 @@ def refuse_format_unless(condition, why):
 
 
 class Header:
-    """The header of the frame at `at`: where its blocks start, and the size of its content."""
+    """Parse the header of the frame at `at`; return where its blocks start, and the size of its content."""
 
     def __init__(self, data, at):
         refuse_format_unless(len(data) - at >= 5 and u32(data, at) == FRAME_MAGIC, "no frame where one belongs")
@@ -62,7 +62,7 @@ def frame_end(data, at):
 
 
 def open_frame(data, at, stored, content):
-    """Give what is in the frame at `at`, which must take `stored` bytes and hold `content`."""
+    """Return the content of the frame at `at`, which must be `stored` bytes long and contain `content` bytes."""
     header = Header(data, at)
     refuse_format_unless(frame_end(data, header.blocks) == at + stored, "an entry is not one frame")
     refuse_format_unless(header.content == content, "an entry does not match its frame")
@@ -78,7 +78,7 @@ def open_frame(data, at, stored, content):
 
 
 def read_table(data):
-    """Give the entries, as (bytes stored, bytes of content) pairs."""
+    """Return the entries, as (stored bytes, content bytes) pairs."""
     refuse_format_unless(len(data) >= 17 and u32(data, len(data) - 4) == SEEKABLE_MAGIC, "no seek table")
     refuse_format_unless(data[-5] == 0, "descriptor of the seek table")
     number = u32(data, len(data) - 9)

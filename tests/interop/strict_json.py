@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Section 4.1 of core/FORMAT.md: a JSON reader that takes only what an envelope may hold."""
+"""Section 4.1 of core/FORMAT.md: a JSON reader that accepts only what an envelope may contain."""
 
 import json
 import re
 
 from ref_conventions import MAX_INT, Refusal, refuse_unless
 
-MAX_DEPTH = 8  # the outermost object is the first
-# White space, then one token. There is none for `null`, `true`, `false`, signs, fractions and exponents.
+MAX_DEPTH = 8  # counting the outermost object as 1
+# White space, then one token. No token matches `null`, `true`, `false`, signs, fractions or exponents.
 JSON_TOKEN = re.compile(
     r'[ \t\n\r]*([][{}:,]|0|[1-9][0-9]*|"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*")[ \t\n\r]*'
 )
 
 
 class Members(dict):
-    """A JSON object; `source` is the text that it was read from, from `{` to `}`."""
+    """A JSON object; `source` is the text that it was parsed from, from `{` to `}`."""
 
     source = ""
 
@@ -25,7 +25,7 @@ class JsonReader:
         self.advance()
 
     def advance(self):
-        """Make the next token the current one, None at the end of the text; give the one before."""
+        """Make the next token the current one, or None at the end of the text; return the previous one."""
         previous = self.token
         found = JSON_TOKEN.match(self.text, self.end)
         refuse_unless(found or self.end == len(self.text), "format", "JSON: syntax")
@@ -49,7 +49,7 @@ class JsonReader:
 
     def string(self):
         refuse_unless((self.token or "").startswith('"'), "format", "JSON: syntax")
-        value = json.loads(self.advance())  # only unescapes: the token is well-formed
+        value = json.loads(self.advance())  # this only unescapes: the token is well-formed
         refuse_unless(not any("\ud800" <= c <= "\udfff" for c in value), "format", "JSON: unpaired surrogate")
         return value
 
@@ -90,7 +90,7 @@ def parse_json(data):
 
 
 def check_members(value, required, optional=None):
-    """Refuse what is not an object with all of `required`, any of `optional` (name: type), and nothing else."""
+    """Refuse anything but an object with all of `required`, any of `optional` (name: type), and nothing else."""
     refuse_unless(isinstance(value, Members), "format", "JSON: not an object")
     known = {**required, **(optional or {})}
     refuse_unless(required.keys() <= value.keys() <= known.keys(), "format", "JSON: a member missing or unknown")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the vectors are made of: sound parts with a place for a fault in each, and small edits that make the faults.
+"""Parts of vectors: sound parts in which a fault can be placed, and small edits that make the faults.
 
-Everywhere an edit is a function that takes a sound value and gives the one to be used; it changes nothing in place.
+An edit is always a function that takes a sound value and returns the changed one; it changes nothing in place.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from ref_core import CORE_HEADER_SIZE, CoreHeader, derive, seal_chunks, seal_cor
 from ref_frame import FRAME_HEADER_SIZE, build_frame, build_slot
 from strict_json import to_json
 
-KEYS = {}  # public keys by name: kek1, kek2, kek3; the driver puts them here
+KEYS = {}  # public keys by name: kek1, kek2, kek3; make_vectors.py adds them
 
 
 # ---- Edits -------------------------------------------------------
@@ -34,12 +34,12 @@ def flip(data, at, bit=0):
 
 
 def resummed(header):
-    """Put the checksum at the end of a core header or a frame header right."""
+    """Return a core header or a frame header with the right checksum at its end."""
     return with_sum(header[:-8])
 
 
 def fixed(at, new):
-    """An edit of a header that puts its checksum right again."""
+    """Return an edit of a header that also makes its checksum right."""
     return lambda header: resummed(put(header, at, new))
 
 
@@ -52,12 +52,12 @@ def setting(**values):
 
 
 def inside(name, edit):
-    """The edit `edit` of the member `name`."""
+    """Return an edit that applies `edit` to the member `name`."""
     return lambda members: {**members, name: edit(members[name])}
 
 
 def recoded(name, edit):
-    """The edit `edit` of the bytes for which the member `name` stands in base64url."""
+    """Return an edit that applies `edit` to the bytes that the member `name` holds in base64url."""
     return inside(name, lambda text: b64url_encode(edit(b64url_decode(text))))
 
 
@@ -66,7 +66,7 @@ def padded(text):
 
 
 def low_bits(text):
-    """Give a text that stands for the same bytes to a reader that does not look at unused bits."""
+    """Return a text that decodes to the same bytes in a reader that ignores unused bits."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     assert len(text) % 4 in (2, 3)
     return text[:-1] + alphabet[alphabet.index(text[-1]) + 1]
@@ -81,7 +81,7 @@ def plaintext(size, seed="blobseal"):
 
 @dataclass
 class Core(CoreHeader):
-    """A whole core, header and payload, and what it was made of."""
+    """A whole core, header and payload, with the plaintext and the DEK that it was made from."""
 
     plain: bytes
     dek: bytes
@@ -101,17 +101,17 @@ class Core(CoreHeader):
         return Core(raw, self.plain, self.dek)
 
     def with_header(self, header):
-        """The header is given its right checksum."""
+        """Return the core with this header, with its checksum made right."""
         return self.with_raw(resummed(header) + self.payload)
 
     def sealed_anew(self, header):
-        """The one bare chunk is sealed with the keys that follow from the header, whatever that says."""
+        """Return the core with its one bare chunk sealed with the keys derived from this header, right or wrong."""
         key, base_nonce, _ = derive(self.dek, header[:32], header[32:56])
         return self.with_raw(resummed(header) + seal_chunks(key, base_nonce, self.plain))
 
 
 def make_zstd_core(stored, plain=b"", segments=0):
-    """A core of content = 1 that holds `stored`, whatever that is."""
+    """Return a core with content = 1 that contains `stored`, which need not be a zstd file."""
     dek = os.urandom(32)
     return Core(seal_core(stored, dek, segments, os.urandom(16), os.urandom(24), 1), plain, dek)
 
@@ -130,19 +130,19 @@ def wrap(name, cek, alg="RSA-OAEP-256", region=None):
 
 
 def stranger(kid, alg="RSA-OAEP-256", size=256):
-    """A recipient whose key nobody here has."""
+    """Return a recipient whose private key does not exist."""
     return ref_envelope.Recipient(alg, kid, os.urandom(size - 1).rjust(size, b"\x01"))
 
 
 @dataclass
 class Sealing:
-    """What goes into an envelope. Each `edit_` takes what it names, sound, and gives what is to be used."""
+    """The input of an envelope. Each `edit_` member takes the sound value of that name, and returns the one to use."""
 
     to: tuple = ("kek1",)
     gen: int = 1
     meta: dict = None
     cek: bytes = None
-    edit_recipients: object = same  # list of Recipient, before `rcpt` is made of it
+    edit_recipients: object = same  # list of Recipient, before `rcpt` is computed
     edit_protected: object = same  # dict
     protected_text: object = to_json  # dict to bytes
     edit_content: object = same  # dict
@@ -157,7 +157,7 @@ class Sealing:
         protected = self.edit_protected(ref_envelope.build_protected(core.blob_id, self.gen, recipients))
         content = self.edit_content(ref_envelope.build_content(core.dek, core.header, self.meta))
         texts = self.protected_text(protected), self.content_text(content)
-        # A CEK must be exactly 32 bytes. Of one of 33 the first 32 are what a careless reader might use.
+        # A CEK must be exactly 32 bytes. If it has 33, a careless reader might use the first 32.
         jwe = ref_envelope.build_jwe(cek[:32], *texts, recipients, self.iv)
         return self.jwe_text(self.edit_jwe(jwe))
 
@@ -187,7 +187,7 @@ def ab(core, jwe_a, jwe_b=None, gen_a=1, gen_b=None, capacity=4096):
 
 
 def envelope_fault(vector, name, comment, key="kek1", detached=False, **how):
-    """A sound core with an envelope made as `how`, the arguments of `Sealing`, says."""
+    """Write a sound core whose envelope is made with `how`, the arguments of `Sealing`."""
     core = make_core(1)
     jwe = make_jwe(core, **how)
     if detached:

@@ -37,7 +37,7 @@ def golden_layouts(vector):
     golden("ab-capacity-65536", "slots of the greatest capacity", "ab", 100, 0, capacity=65536)
     golden("ab-checksummed-0", "slots of 8192 bytes", "ab", 0, 1, capacity=8192)
 
-    # Adding the number of a chunk to this nonce carries, the right XOR does not.
+    # With this base nonce, adding the number of a chunk causes a carry; XOR, which is right, does not.
     dek, blob_id = os.urandom(32), os.urandom(16)
     while True:
         salt = os.urandom(24)
@@ -54,7 +54,7 @@ def core_header_faults(vector):
     header, payload = core.header, core.payload
 
     def fault(name, comment, raw):
-        """The core `raw` behind the frame of the sound one."""
+        """Write the core `raw` after the frame of the sound core."""
         vector(name, comment, compact(core, jwe)[: -len(core.raw)] + raw)
 
     def detached_fault(name, comment, raw):
@@ -64,11 +64,11 @@ def core_header_faults(vector):
         add(name, comment, resummed(new_header) + payload)
 
     def sealed_around(name, comment, core):
-        """The envelope agrees with the core."""
+        """Write the core with an envelope that agrees with it."""
         vector(name, comment, compact(core, make_jwe(core)))
 
     def header_field(name, comment, at, new):
-        """Keys and envelope agree with the header, so a reader that does not look at it opens the blob."""
+        """Change a field; keys and envelope agree with the header, so a reader that ignores it opens the blob."""
         context = put(core.context, at, new)
         _, _, commitment = derive(core.dek, context, core.salt)
         sealed_around(name, comment, core.sealed_anew(context + core.salt + commitment + bytes(8)))
@@ -106,11 +106,11 @@ def core_header_faults(vector):
         frame = compact(other, make_jwe(other))[: -len(other.raw)]
         vector(f"auth-core-{name}", f"relabelled {name.replace('-', ' ')}, the sums made to fit", frame + raw)
 
-    # The envelope agrees with the wrong header, so that only the commitment can tell.
+    # The envelope agrees with the wrong header, so only the commitment can show the fault.
     for name, at in (("salt", 33), ("commitment", 56), ("commitment-last", 87)):
         text = f"a bit of the {name.split('-')[0]}, with an envelope that agrees: the commitment does not match"
         sealed_around(f"auth-commitment-by-{name}", text, core.with_header(flip(header, at)))
-    # The chunk opens: only the commitment is wrong.
+    # The chunk opens; only the commitment is wrong.
     text = "a commitment of zeros in header and envelope"
     sealed_around("auth-commitment-zero", text, core.sealed_anew(put(header, 56, bytes(32))))
 
@@ -129,7 +129,7 @@ def payload_faults(vector):
         vector(name, comment, compact(core.with_raw(core.header + payload), make_jwe(core)))
 
     def both(name, comment, size, edit, refused="auth", kinds=("bare", "checksummed")):
-        """The same change of the stored chunks to a bare and to a checksummed blob, whose sums are made again."""
+        """Make the same change to the stored chunks of a bare and of a checksummed blob; recompute the checksums."""
         for kind in kinds:
             segments = int(kind == "checksummed")
             core = make_core(size, segments)
@@ -171,7 +171,7 @@ def payload_faults(vector):
     text = "cut between a full segment and the last one: all that is left is authentic"
     fault("damaged-cut-at-segment-border", text, core, core.payload[: STORED_GROUP + 8])
 
-    # Order. 1 MiB and something: without its first segment it is small.
+    # Order. The blob is 1 MiB and a few bytes long, so without its first segment it is small.
     def swapped(p):
         return p[STORED : 2 * STORED] + p[:STORED] + p[2 * STORED :]
 
@@ -183,13 +183,13 @@ def payload_faults(vector):
     both("chunk-repeated", "chunk 0 in place of chunk 1", 32768, repeated, kinds=checksummed)
     both("segment-dropped", "the first 64 chunks dropped", MIB + 100, lambda p: p[STORED_GROUP:])
 
-    # Chunks of elsewhere.
+    # Chunks from another blob.
     core = make_core(16385)
     foreign = make_core(16385, dek=core.dek, blob_id=core.blob_id)
     text = "a chunk of another blob with the same DEK, blob id and plaintext, but another salt"
     fault("auth-chunk-same-dek", text, core, foreign.payload[:STORED] + core.payload[STORED:])
 
-    # Sealed around: what no correct writer makes.
+    # Sealed by the key owner, but in a way that no correct writer does.
     text = "a full last chunk, with no empty one behind it; "
     core = make_core(100, 0)
     key, nonce_0, _ = core.derive()
@@ -205,7 +205,7 @@ def payload_faults(vector):
     full = join_payload(AESGCM(key).encrypt(nonce_0, plaintext(CHUNK), None), 1, core.blob_id)
     fault("damaged-full-last-chunk-checksummed", text + "checksummed", core, full)
 
-    # Segment sums.
+    # Segment checksums.
     core = make_core(100, 1)
     chunks, right = core.payload[:-8], core.payload[-8:]
     seed, other_half = u64(core.blob_id, 0), u64(core.blob_id, 8)

@@ -27,7 +27,7 @@ from vector_parts import (
 
 
 def resized(size):
-    """An edit of bytes that cuts or adds zeros at the end."""
+    """Return an edit of bytes that truncates, or appends zeros."""
     return lambda data: data[:size].ljust(size, b"\0")
 
 
@@ -62,7 +62,8 @@ def base64_faults(vector):
     for member in ("iv", "tag", "encrypted_key", "ciphertext"):
         text("space", member, f"white space in {member}", lambda t: t[:4] + "\n" + t[4:])
         text("star", member, f"a character outside base64url in {member}", lambda t: "*" + t[1:])
-    # Sealed with an iv whose text has - and _, so that the other alphabet stands for the same bytes.
+    # The iv is chosen so that its text has - and _. The other base64 alphabet then represents the same bytes
+    # differently.
     plus = "+/+/+/+/+/+/+/+/"
     iv = base64.b64decode(plus)
     fault("format-base64-plus", "iv in base64 with + and /", iv=iv, edit_jwe=setting(iv=plus))
@@ -72,12 +73,13 @@ def base64_faults(vector):
         text("length", member, f"{member} of an impossible length", lambda t: t[:-1] + "AAA")
 
     for name, comment, edit in (("low-bits", "unused bits are not zero", low_bits), ("padded", "= at the end", padded)):
-        # Sealed anew with a text of `protected` that is not canonical, so that a lenient reader would open it.
+        # The content is encrypted with a text of `protected` that is not canonical, so that a lenient reader would open
+        # it.
         core, cek = make_core(1), os.urandom(32)
         content = to_json(build_content(core.dek, core.header))
 
         def odd_length(value):
-            """JSON with spaces behind it, so that there are unused bits."""
+            """Return JSON followed by spaces, so that its base64url has unused bits."""
             return to_json(value) + b" " * ((1 - len(to_json(value))) % 3)
 
         def sealed_anew(jwe):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors for section 5 of core/FORMAT.md: the frame, its slots, and which slot counts."""
+"""Vectors for section 5 of core/FORMAT.md: the frame, its slots, and which slot is used."""
 
 import json
 
@@ -17,7 +17,7 @@ def bad_tag(jwe):
 
 
 def resum(slot):
-    """Put the sum of a slot right for the length and generation that it says, as far as there are so many bytes."""
+    """Make the checksum of a slot right for the length and generation in it, as far as the slot has enough bytes."""
     length, generation = u32(slot, 4), u64(slot, 8)
     return put(slot, 16, le64(xxh3(slot[24 : 24 + length], generation)))
 
@@ -34,7 +34,7 @@ def with_seedless_sum(slot):
     return put(slot, 16, le64(xxh3(slot[24 : 24 + u32(slot, 4)])))
 
 
-# Ways to make a slot invalid: name, comment, edit. Those of ONLY_AB are for slots of 4096 bytes with padding.
+# Ways to make a slot invalid: name, comment, edit. Those in ONLY_AB need slots of 4096 bytes with padding.
 SLOT_FAULTS = {
     "magic": ("magic", lambda s: flip(s, 3)),
     **{f"length-{n}": (f"length {n}", with_length(n)) for n in (0, 1, 4073, 2**31, 2**32 - 1)},
@@ -69,7 +69,7 @@ def golden_slots(vector):
     golden("ab-tie-first-not-authentic", text + "is not authentic, B opens", ab(core, bad_tag(old), old))
     golden("ab-tie-first-no-json", text + "is no JSON, B opens", ab(core, b"{", old))
 
-    # In slot A something that a reader that takes it for valid would refuse: it is newer, and for another key.
+    # A reader that takes slot A for valid would refuse the blob, because slot A is newer and for another key.
     other_slot = build_slot(2, make_jwe(core, gen=2, to=("kek2",)), 4096)
     for name in ("magic", "length-4073", "sum", "padding-first", "padding-last"):
         comment, edit = SLOT_FAULTS[name]
@@ -109,7 +109,7 @@ def slot_faults(vector):
     two_slots("damaged-ab-both-magic", "both slots not valid: magic", broken, broken)
     two_slots("damaged-ab-both-zero", "both slots not valid: all zero", bytes(4096), bytes(4096))
 
-    # Valid slots with something in them that is refused.
+    # Valid slots whose content must be refused.
     whole = with_length(4072)(slot_ab)
     text = "the length of the JWE takes in the padding, so zero bytes follow the JSON"
     two_slots("format-slot-length-capacity", text, whole, whole)
@@ -175,7 +175,8 @@ def frame_header_faults(vector):
     double("format-frame-ab-offset-8192", "A/B, slot offset 8192", fixed(12, le32(8192)))
     for value in (*extremes, 24, 65536, 65537):
         single(f"format-frame-capacity-{value}", f"compact, slot capacity {value}", fixed(16, le32(value)))
-    # With a frame length that agrees, so that the capacity alone is over its limit, before anything is read by it.
+    # The frame length agrees, so that only the capacity is over its limit, and a reader must check it before reading
+    # that much.
     for value in (65537, 2**31, 2**32 - 65):
         text = f"compact, slot capacity {value}, the frame length agrees"
         single(f"format-frame-capacity-{value}-fit", text, fixed(16, le32(value) + le32(64 + value)))
@@ -186,11 +187,11 @@ def frame_header_faults(vector):
     for name, value in (*((n, n) for n in extremes), ("less-1", right - 1), ("more-1", right + 1)):
         single(f"format-frame-length-{name}", "compact, wrong frame length", fixed(20, le32(value)))
     double("format-frame-ab-length-12289", "A/B, frame length 12289", fixed(20, le32(12289)))
-    # Two capacities of 2^31 make, modulo 2^32, a frame length of 4096.
+    # Two capacities of 2^31 result, modulo 2^32, in a frame length of 4096.
     overflow = fixed(16, le32(2**31) + le32(4096))
     double("format-frame-ab-length-overflow", "A/B, a frame length that overflows 32 bits", overflow)
 
-    # The whole frame agrees, only the capacity or the offset is none that there may be.
+    # The whole frame is consistent, but the capacity or the offset is not allowed.
     for size in (2048, 4097):
         odd = build_slot(1, jwe, size)
         vector(f"format-ab-slots-of-{size}", f"A/B with slots of {size} bytes", attached(core, [odd, odd]))
@@ -210,7 +211,7 @@ def frame_header_faults(vector):
 
 
 def frame_faults(vector):
-    """What is wrong in the frame behind its header, or in what precedes or follows the frame."""
+    """Faults in the frame after its header, and in the bytes before or after the frame."""
     core = make_core(1)
     jwe = make_jwe(core)
     slot, slot_ab = build_slot(1, jwe), build_slot(1, jwe, 4096)
@@ -222,7 +223,7 @@ def frame_faults(vector):
         text = f"byte {at}, between frame header and slots, is not zero"
         vector(f"format-frame-padding-{at}", text, flip(blob_ab, at))
 
-    # Cuts.
+    # Truncation.
     for length in (8, 63):
         vector(f"damaged-cut-frame-header-{length}", f"cut after {length} bytes, in the frame header", blob[:length])
     vector("damaged-cut-after-frame-header", "cut after the frame header", blob[:64])
@@ -238,7 +239,7 @@ def frame_faults(vector):
     vector("damaged-cut-ab-slot-a", "A/B, cut in slot A", blob_ab[:5000])
     vector("damaged-cut-ab-slot-b", "A/B, cut in slot B, with slot A whole", blob_ab[:9000])
 
-    # What follows, what comes before.
+    # Bytes after the frame and before it.
     vector("format-second-frame", "a frame after the frame", frame + blob)
     vector("format-core-missing", "bytes after the frame that are no core", frame + bytes(200))
     vector("format-leading-byte", "a byte before the frame", b"\0" + blob)

@@ -26,7 +26,7 @@ def escaped(text):
 
 
 def all_escaped(value):
-    """JSON with every character of every string, also of member names, as a \\u escape."""
+    """Return JSON in which every character of every string, including member names, is a \\u escape."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{escaped(n)}:{all_escaped(v)}" for n, v in value.items()) + "}"
     if isinstance(value, list):
@@ -39,7 +39,7 @@ def escape_all(value):
 
 
 def escape_short(value):
-    """The same, but for the three long strings of a JWE."""
+    """Return the same, except that the three long strings of a JWE are not escaped."""
     text = all_escaped(value)
     for long in (value["protected"], value["ciphertext"], value["encrypted_key"]):
         text = text.replace(escaped(long), f'"{long}"')
@@ -47,13 +47,13 @@ def escape_short(value):
 
 
 def with_meta(raw):
-    """Give a text of the content with `raw`, JSON text or bytes, as meta."""
+    """Return an edit that gives the content a meta of `raw`, which is JSON text or bytes."""
     raw = raw.encode() if isinstance(raw, str) else raw
     return lambda content: to_json(content)[:-1] + b',"meta":' + raw + b"}"
 
 
 def lengthened(size):
-    """The text of a JWE with white space behind it."""
+    """Return an edit that gives a JWE as text, followed by white space up to `size` bytes."""
     return lambda jwe: to_json(jwe).ljust(size)
 
 
@@ -97,7 +97,7 @@ def golden_json(vector):
 
 
 def syntax_faults(first):
-    """Faults of a JSON text of which `first` is the name of the first member."""
+    """Return faults of a JSON text; `first` is the name of its first member."""
     name = f'"{first}"'.encode()
 
     def renamed(new):
@@ -145,7 +145,7 @@ ONLY_JWE = (
     *("missing-comma", "missing-colon", "unquoted-name", "single-quotes", "name-case", "null-member"),
 )
 
-# Numbers: `gen`, sealed so.
+# Faulty numbers: values of `gen`, sealed with the fault.
 NUMBERS = {
     "fraction": "1.0",
     "exponent": "1e0",
@@ -166,7 +166,7 @@ NUMBERS = {
     "null": "null",
 }
 
-# Strings and members: `meta`, sealed so.
+# Faulty strings and members: values of `meta`, sealed with the fault.
 METAS = (
     ("bad-utf8", "invalid UTF-8, a byte that continues nothing", b'{"name":"\x80"}'),
     ("cut-utf8", "invalid UTF-8, a character that is not finished", b'{"name":"\xc3"}'),
@@ -203,7 +203,7 @@ METAS = (
 
 
 def json_faults(vector):
-    """Each rule of section 4.1; those on syntax for the JWE, the protected header and the content."""
+    """Faults against each rule of section 4.1; syntax faults are in the JWE, the protected header and the content."""
     for part, first in (("jwe", "protected"), ("protected", "enc"), ("content", "kty")):
         for name, (comment, edit) in syntax_faults(first).items():
             if part == "jwe" or name not in ONLY_JWE:
@@ -228,7 +228,7 @@ def json_faults(vector):
         return lambda protected: to_json(protected).replace(b'"gen":1,', f'"gen":{text},'.encode())
 
     for name, text in NUMBERS.items():
-        # Detached, so that there is no slot with whose generation it could disagree.
+        # Detached, so that there is no slot whose generation could disagree.
         how = {"detached": True, "protected_text": generation(text)}
         envelope_fault(vector, f"format-number-{name}", f"bs.gen is {text[:30]}", **how)
     for name, comment, raw in METAS:

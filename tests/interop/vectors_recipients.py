@@ -29,17 +29,17 @@ from vector_parts import (
 
 
 def instead(*recipients):
-    """An edit of the list of recipients: these in place of it."""
+    """Return an edit that replaces the list of recipients by these."""
     return lambda _: list(recipients)
 
 
 def beside(*recipients):
-    """An edit of the list of recipients: these after the others."""
+    """Return an edit that appends these recipients to the list."""
     return lambda others: [*others, *recipients]
 
 
 def second(edit):
-    """An edit of the second recipient in a JWE."""
+    """Return an edit that applies to the second recipient of a JWE."""
     return inside("recipients", lambda r: [r[0], edit(r[1]), *r[2:]])
 
 
@@ -151,7 +151,7 @@ def recipient_header_faults(vector):
         text = f"kid of another recipient: {name}"
         fault(f"format-kid-{name}", text, edit_recipients=beside(stranger(value)))
 
-    # Everything else is as it would be for RSA-OAEP-256, so that nothing but the name can be the reason.
+    # Everything else is right for RSA-OAEP-256, so that only the name can be the reason.
     for alg in (
         *("RSA1_5", "RSA-OAEP-384", "RSA-OAEP-512", "dir", "PBES2-HS256+A128KW", "ECDH-ES", "ECDH-ES+A256KW"),
         *("A128KW", "A256KW", "A256GCMKW", "HPKE-0", "none", "rsa-oaep-256", "unknown", ""),
@@ -185,7 +185,7 @@ def unwrap_faults(vector):
     own = key_id(KEYS["kek1"])
 
     def unwrapped(name, comment, make, cek=None):
-        """`make` gives the encrypted key, or a whole recipient, for the CEK."""
+        """Write a vector in which `make` returns the encrypted key, or a whole recipient, for the CEK."""
         cek = cek or os.urandom(32)
         made = make(cek)
         recipient = made if isinstance(made, Recipient) else Recipient("RSA-OAEP-256", own, made)
@@ -223,7 +223,7 @@ def unwrap_faults(vector):
 
 
 def tampering(vector):
-    """What somebody without the CEK can do to an envelope."""
+    """Changes that an attacker without the CEK can make to an envelope."""
     fault = functools.partial(envelope_fault, vector)
 
     def flattened(name, comment, edit, **how):

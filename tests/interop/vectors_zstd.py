@@ -9,13 +9,13 @@ from ref_zstd import FRAME_MAGIC, SEEKABLE_MAGIC, TABLE_MAGIC, make_frame, make_
 from vector_parts import ab, compact, flip, make_jwe, make_zstd_core, plaintext, put
 
 MIB = 1024 * 1024
-SINGLE = 0x20  # of the descriptor: no window, and the size of the content is there
+SINGLE = 0x20  # a bit of the descriptor: no window, and the content size is present
 SIZE_1, SIZE_2, SIZE_4, SIZE_8 = 0x00, 0x40, 0x80, 0xC0
 CHECKSUM, RESERVED = 0x04, 0x08
 RAW, RLE, PACKED, RESERVED_TYPE = 0, 1, 2, 3
 
 
-# ---- Frames by hand ----------------------------------------------
+# ---- Frames made by hand -----------------------------------------
 
 
 def block(data, size=None, kind=RAW, last=True):
@@ -28,12 +28,12 @@ def frame(descriptor, size, blocks, window=b""):
 
 
 def small_frame(content):
-    """The plainest frame of up to 255 bytes."""
+    """Return the simplest frame, with up to 255 bytes of content."""
     return frame(SINGLE | SIZE_1, bytes([len(content)]), block(content))
 
 
 def with_table(frames, contents):
-    """A zstd file whose table says that the frames have contents of these sizes."""
+    """Return a zstd file whose table states these content sizes for the frames."""
     return b"".join(frames) + make_table([(len(f), size) for f, size in zip(frames, contents)])
 
 
@@ -68,7 +68,7 @@ def golden_zstd(vector):
     stored = with_table(frames, (1, 16331))
     golden("chunk", "a zstd file of exactly one chunk, so that the last one is empty", stored, b"a" + noise)
 
-    # What other writers may make.
+    # Valid files that other writers may produce.
     frames = [small_frame(text[at : at + 40]) for at in range(0, 400, 40)]
     golden("small-frames", "ten frames, none of them full", with_table(frames, [40] * 10), text[:400])
     window = frame(SIZE_4, le32(100), block(text[:100]), bytes([13 << 3]))
@@ -87,7 +87,7 @@ def frame_faults(vector):
     good = small_frame(content)
 
     def fault(name, comment, bad, size=100):
-        """A frame with a fault, a sound one behind it, and a table that fits."""
+        """Write a frame with a fault, followed by a sound one and by a table that agrees with both."""
         sealed(vector, f"format-zstd-{name}", comment, with_table([bad, good], (size, 100)))
 
     raw = block(content)

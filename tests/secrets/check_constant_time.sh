@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# No branch and no address depends on a key, a plaintext or a tag, but for the verdict: constant_time.c under valgrind.
+# No branch and no address depends on a key, a plaintext or a tag, except the verdict: constant_time.c under valgrind.
 set -u
 program=${CONSTANT_TIME:-$(dirname "$0")/../../build/release/tests/constant_time}
 

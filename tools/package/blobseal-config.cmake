@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # find_package(blobseal): blobseal::blobseal is the shared library and needs nothing else. blobseal::static is the
-# static one, which names the libraries that it needs. To fail early if one of them is missing, ask for COMPONENTS
-# static.
+# static library, which needs other libraries. To fail early if one of them is missing, request COMPONENTS static.
 
-# The exported static target refers to these libraries by the names that they have in the build.
+# The exported static target refers to these libraries by the target names used in the build.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads QUIET)
 find_package(OpenSSL 3.0 QUIET COMPONENTS Crypto)
 find_package(PkgConfig QUIET)
 set(blobseal_needs Threads::Threads OpenSSL::Crypto)
-macro(find_blobseal_module name module) # for libraries that CMake finds through pkg-config only
+macro(find_blobseal_module name module) # for libraries that CMake can find only through pkg-config
   if(PKG_CONFIG_FOUND AND NOT TARGET PkgConfig::${name})
     pkg_check_modules(${name} QUIET IMPORTED_TARGET ${module})
   endif()
