@@ -38,7 +38,7 @@ const char *blobseal_status_code(enum blobseal_status status)
         [BLOBSEAL_E_CANCELED] = "E-CANCELED",
     };
 
-    return (unsigned)status < sizeof codes / sizeof codes[0] ? codes[status] : "E-UNKNOWN";
+    return (unsigned)status < BS_COUNT(codes) ? codes[status] : "E-UNKNOWN";
 }
 
 __attribute__((format(printf, 4, 0))) static enum blobseal_status

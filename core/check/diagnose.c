@@ -113,7 +113,7 @@ static void check_openssl_cpu(const struct diagnosis *d, uint32_t features)
     if (info == NULL ||
         sscanf(info, "OPENSSL_ia32cap=0x%llx:0x%llx", &words[0], &words[1]) != 2) // NOLINT(cert-err34-c)
         return;                                                                   /* not an x86 CPU */
-    for (size_t i = 0; i < sizeof openssl_bits / sizeof openssl_bits[0]; i++)
+    for (size_t i = 0; i < BS_COUNT(openssl_bits); i++)
         if ((features & openssl_bits[i].feature) != 0 && (words[openssl_bits[i].word] >> openssl_bits[i].bit & 1) == 0)
             used += (size_t)snprintf(masked + used, sizeof masked - used, " %s", openssl_bits[i].name);
     if (used > 0)
@@ -246,7 +246,7 @@ static void check_fips(const struct diagnosis *d)
         report(d, "fips", BLOBSEAL_LEVEL_OK, "", "off");
         return;
     }
-    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
+    for (size_t i = 0; i < BS_COUNT(uses); i++) {
         const OSSL_PROVIDER *by = uses[i].provider();
 
         first = i == 0 ? by : first;

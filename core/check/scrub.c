@@ -258,5 +258,5 @@ const char *blobseal_damage_name(enum blobseal_damage_kind kind)
         [BLOBSEAL_DAMAGE_SEGMENT] = "segment",   [BLOBSEAL_DAMAGE_END] = "end",
     };
 
-    return (unsigned)kind < sizeof names / sizeof names[0] && names[kind] != NULL ? names[kind] : "unknown";
+    return (unsigned)kind < BS_COUNT(names) && names[kind] != NULL ? names[kind] : "unknown";
 }

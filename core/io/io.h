@@ -80,9 +80,12 @@ struct bs_pipeline {
     uint64_t num_segments;    /* at least 1; ignored if there is a take(), which sets @last */
     size_t in_size, out_size; /* sizes of a worker's buffers, in bytes                      */
 
-    /* Create and release worker->state, on the worker's own thread. start_worker may be NULL if there is no state.
-     * end_worker() is not called if start_worker() failed. */
-    enum blobseal_status (*start_worker)(void *ctx, void **state, struct blobseal_error *err);
+    /*
+     * Create worker->state from @state_ctx and release it, on the worker's own thread. NULL: there is no state.
+     * end_worker() is not called if start_worker() failed.
+     */
+    const void *state_ctx;
+    enum blobseal_status (*start_worker)(const void *state_ctx, void **state, struct blobseal_error *err);
     void (*end_worker)(void *state);
 
     /* Read segment @index into worker->in, and set *@last if it is the last one. NULL: work() reads at any offset. */

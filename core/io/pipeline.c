@@ -179,7 +179,7 @@ static void *run_worker(void *arg)
     bool started = false;
 
     if (st == BLOBSEAL_OK && p->start_worker != NULL) {
-        st = p->start_worker(p->ctx, &worker.state, &e);
+        st = p->start_worker(p->state_ctx, &worker.state, &e);
         started = st == BLOBSEAL_OK;
     }
     if (st == BLOBSEAL_OK) {

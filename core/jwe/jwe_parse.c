@@ -183,7 +183,7 @@ static enum blobseal_status parse_member(struct bs_json *j, struct bs_slice name
 
     if (bs_slice_is(name, "encrypted_key"))
         return set_encrypted_key(j, &o->one, err);
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+    for (size_t i = 0; i < BS_COUNT(members); i++)
         if (bs_slice_is(name, members[i].name))
             bit = members[i].bit;
     if (bit == 0 || (o->seen & bit) != 0)

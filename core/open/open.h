@@ -28,12 +28,15 @@ struct bs_stored {
     struct bs_pooled *pool; /* workers of calls that read at an offset, while not in use */
 };
 
+/* The size of the buffer that bs_stored_open() needs for a range of @len bytes. It opens whole chunks. */
+#define BS_STORED_ROOM(len) ((len) + 2 * BS_CHUNK_LEN)
+
 #define BS_NO_FRAME UINT64_MAX
 
 /* The last frame of zstd content that a worker decompressed for reads at an offset. */
 struct bs_frame_cache {
     uint64_t frame; /* its number, or BS_NO_FRAME */
-    uint8_t stored[BS_ZFRAME_MAX_LEN + 2 * BS_CHUNK_LEN];
+    uint8_t stored[BS_STORED_ROOM(BS_ZFRAME_MAX_LEN)];
     uint8_t plain[BS_ZFRAME_PLAIN_LEN];
 };
 
@@ -44,10 +47,12 @@ struct bs_open_state {
     struct bs_frame_cache *cache; /* for zstd content; NULL until needed    */
 };
 
-/* Make the state of a worker, and release it. NULL may be released. Errors: E_NOMEM, those of bs_chunked_init(). */
-BLOBSEAL_MUST_USE enum blobseal_status bs_open_state_new(struct bs_open_state **state, const struct bs_stored *s,
-                                                         struct blobseal_error *err);
-void bs_open_state_free(struct bs_open_state *state);
+/*
+ * Create and release the state of a worker, as callbacks of a pipeline. @stored is a struct bs_stored. NULL may be
+ * released. Errors: E_NOMEM, those of bs_chunked_init().
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_open_state_new(const void *stored, void **state, struct blobseal_error *err);
+void bs_open_state_free(void *state);
 
 /* Initialise @s with a copy of @source. bs_stored_clear() releases pool and keys. */
 void bs_stored_init(struct bs_stored *s, const struct blobseal_source *source);
@@ -73,12 +78,6 @@ struct bs_range {
     size_t len;
 };
 
-/* Return the size of the buffer that bs_stored_open() needs for a range of @len bytes. It opens whole chunks. */
-static inline size_t bs_stored_room(size_t len)
-{
-    return len + 2 * BS_CHUNK_LEN;
-}
-
 /* Return the position of byte @off in what bs_stored_open() writes. */
 static inline size_t bs_stored_skip(uint64_t off)
 {
@@ -86,7 +85,7 @@ static inline size_t bs_stored_skip(uint64_t off)
 }
 
 /*
- * Open the chunks that hold @range into @plain, which has bs_stored_room() bytes; the range starts at bs_stored_skip().
+ * Open the chunks that hold @range into @plain, which has BS_STORED_ROOM() bytes; the range starts at bs_stored_skip().
  * @sealed has room for BS_SEALED_RUN_LEN bytes. Errors: E_AUTH, E_INPUT.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_stored_open(const struct bs_stored *s, struct bs_chunked *chunked,
@@ -208,7 +207,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_content_pread(struct bs_content *c, ui
                                                         struct blobseal_error *err);
 
 /*
- * Open @len bytes at @off, at most a segment, into worker->out, which has room for bs_stored_room(@len) bytes. *@at
+ * Open @len bytes at @off, at most a segment, into worker->out, which has room for BS_STORED_ROOM(@len) bytes. *@at
  * receives their position in that buffer. worker->in has room for a sealed run.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_content_open(const struct bs_content *c, struct bs_worker *worker, size_t len,

@@ -8,7 +8,7 @@
 #include "core/open/open.h"
 
 struct bs_pull {
-    struct bs_worker worker;     /* worker.out: verified bytes; worker.state: a bs_chunked, if sequential    */
+    struct bs_worker worker;     /* worker.out: verified bytes; worker.state: only if sequential             */
     const uint8_t *data;         /* verified plaintext, in worker.out or in the decoder                      */
     size_t at, end;              /* the part of `data` that the caller has not received yet                  */
     struct bs_decoder *decoder;  /* for zstd content of a sequential source, otherwise NULL                  */
@@ -22,7 +22,6 @@ struct bs_pull {
 static enum blobseal_status start_sequential(const struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
 {
     size_t size = bs_segment_buffer_size(true, 0);
-    struct bs_chunked *chunked;
     enum blobseal_status st;
 
     if (c->decompress && (p->decoder = bs_decoder_new(c->max_frames)) == NULL)
@@ -30,9 +29,7 @@ static enum blobseal_status start_sequential(const struct bs_content *c, struct 
     st = bs_worker_init(&p->worker, size, size, err);
     if (st != BLOBSEAL_OK)
         return st;
-    st = bs_chunked_new(&chunked, c->stored.keys, err);
-    p->worker.state = chunked;
-    return st;
+    return bs_open_state_new(&c->stored, &p->worker.state, err);
 }
 
 static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_error *err)
@@ -62,7 +59,7 @@ void bs_pull_free(struct bs_pull *p)
     if (p == NULL)
         return;
     bs_decoder_free(p->decoder);
-    bs_chunked_free(p->worker.state);
+    bs_open_state_free(p->worker.state);
     bs_worker_clear(&p->worker);
     free(p);
 }

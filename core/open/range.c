@@ -11,18 +11,6 @@ struct ranging {
     uint64_t off, end; /* of the content */
 };
 
-static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
-{
-    const struct ranging *t = ctx;
-
-    return bs_open_state_new((struct bs_open_state **)state, &t->r->content.stored, err);
-}
-
-static void end_worker(void *state)
-{
-    bs_open_state_free(state);
-}
-
 /* Return the start of window @index: t->off for the first one, a multiple of 1 MiB for the others. */
 static uint64_t window_start(const struct ranging *t, uint64_t index)
 {
@@ -70,9 +58,10 @@ static enum blobseal_status run(struct ranging *t, uint64_t *nwritten, struct bl
         .threads = s->threads,
         .num_segments = (t->end - 1) / BS_SEGMENT_LEN - t->off / BS_SEGMENT_LEN + 1,
         .in_size = BS_SEALED_RUN_LEN,
-        .out_size = bs_stored_room(BS_SEGMENT_LEN),
-        .start_worker = start_worker,
-        .end_worker = end_worker,
+        .out_size = BS_STORED_ROOM(BS_SEGMENT_LEN),
+        .state_ctx = s,
+        .start_worker = bs_open_state_new,
+        .end_worker = bs_open_state_free,
         .work = range_work,
         .put = t->sink->pwrite != NULL ? NULL : range_put,
         .source = &s->source,

@@ -12,18 +12,6 @@ static size_t checksum_len(const struct bs_stored *s)
     return bs_segment_checksum_len(&s->core);
 }
 
-static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
-{
-    const struct streaming *t = ctx;
-
-    return bs_chunked_new((struct bs_chunked **)state, t->stored->keys, err);
-}
-
-static void end_worker(void *state)
-{
-    bs_chunked_free(state);
-}
-
 /* Read a segment. It is the last one exactly if it is not full, because the last segment is always shorter. */
 static enum blobseal_status open_take(void *ctx, struct bs_worker *worker, uint64_t index, bool *last,
                                       struct blobseal_error *err)
@@ -64,6 +52,7 @@ static enum blobseal_status open_run(const struct streaming *t, struct bs_worker
                                      struct blobseal_error *err)
 {
     const struct bs_stored *s = t->stored;
+    struct bs_open_state *state = worker->state;
     bool from_file = bs_seekable(&s->source), to_file = t->sink != NULL && t->sink->pwrite != NULL;
     bool to_pipe = t->sink != NULL && !to_file;
     uint64_t chunk = r->index * BS_SEGMENT_CHUNKS + r->pos / BS_SEALED_CHUNK_LEN;
@@ -81,7 +70,7 @@ static enum blobseal_status open_run(const struct streaming *t, struct bs_worker
         r->checksum_ok = !r->end || bs_xxh3_end(&r->checksum) == bs_load64(in + r->len);
     }
     r->authentic =
-        r->authentic && bs_chunked_open(worker->state, chunk, r->last, out, (struct bs_slice){in, r->len}, &len);
+        r->authentic && bs_chunked_open(&state->chunked, chunk, r->last, out, (struct bs_slice){in, r->len}, &len);
     if (!r->authentic)
         return BLOBSEAL_OK; /* open_work() reports it */
     if (to_file && len > 0)
@@ -145,8 +134,9 @@ enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct blobseal
         .num_segments = from_file ? s->len / BS_SEGMENT_LEN + 1 : 0,
         .in_size = bs_segment_buffer_size(!from_file, only_len),
         .out_size = bs_segment_buffer_size(in_order, only_len),
-        .start_worker = start_worker,
-        .end_worker = end_worker,
+        .state_ctx = s,
+        .start_worker = bs_open_state_new,
+        .end_worker = bs_open_state_free,
         .take = from_file ? NULL : open_take,
         .work = open_work,
         .put = in_order ? open_put : NULL,

@@ -13,9 +13,9 @@ struct bs_pooled {
     struct bs_pooled *next;
 };
 
-enum blobseal_status bs_open_state_new(struct bs_open_state **state, const struct bs_stored *s,
-                                       struct blobseal_error *err)
+enum blobseal_status bs_open_state_new(const void *stored, void **state, struct blobseal_error *err)
 {
+    const struct bs_stored *s = stored;
     struct bs_open_state *new = calloc(1, sizeof *new);
     enum blobseal_status st;
 
@@ -30,14 +30,16 @@ enum blobseal_status bs_open_state_new(struct bs_open_state **state, const struc
     return st;
 }
 
-void bs_open_state_free(struct bs_open_state *state)
+void bs_open_state_free(void *state)
 {
-    if (state == NULL)
+    struct bs_open_state *s = state;
+
+    if (s == NULL)
         return;
-    bs_unmap(state->cache, sizeof *state->cache);
-    bs_zstd_clear(&state->zstd);
-    bs_chunked_clear(&state->chunked);
-    free(state);
+    bs_unmap(s->cache, sizeof *s->cache);
+    bs_zstd_clear(&s->zstd);
+    bs_chunked_clear(&s->chunked);
+    free(s);
 }
 
 static void free_pooled(struct bs_pooled *p)
@@ -96,7 +98,6 @@ enum blobseal_status bs_stored_take(struct bs_stored *s, uint64_t frame, struct 
                                     struct blobseal_error *err)
 {
     struct bs_pooled *p = take_pooled(s, frame);
-    struct bs_open_state *state;
     enum blobseal_status st;
 
     *worker = p != NULL ? &p->worker : NULL;
@@ -106,10 +107,8 @@ enum blobseal_status bs_stored_take(struct bs_stored *s, uint64_t frame, struct 
     if (p == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&s->source));
     st = bs_worker_init(&p->worker, BS_SEALED_RUN_LEN, BS_RUN_LEN, err);
-    if (st == BLOBSEAL_OK) {
-        st = bs_open_state_new(&state, s, err);
-        p->worker.state = state;
-    }
+    if (st == BLOBSEAL_OK)
+        st = bs_open_state_new(s, &p->worker.state, err);
     if (st == BLOBSEAL_OK)
         *worker = &p->worker;
     else

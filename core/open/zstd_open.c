@@ -136,23 +136,11 @@ struct decompressing {
 
 /* Sizes of worker->in, for stored bytes or a segment whose checksum is compared, and of worker->out, for sealed chunks
  * and then a decompressed frame. */
-#define IN_SIZE  (BS_ZFRAME_MAX_LEN + 2 * BS_CHUNK_LEN)
+#define IN_SIZE  BS_STORED_ROOM(BS_ZFRAME_MAX_LEN)
 #define OUT_SIZE BS_ZFRAME_PLAIN_LEN
 
 _Static_assert(IN_SIZE >= BS_SEALED_SEGMENT_LEN + BS_CHECKSUM_LEN, "room for a segment with its checksum");
 _Static_assert(OUT_SIZE >= BS_SEALED_RUN_LEN, "room for a sealed run");
-
-static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
-{
-    const struct decompressing *d = ctx;
-
-    return bs_open_state_new((struct bs_open_state **)state, &d->content->stored, err);
-}
-
-static void end_worker(void *state)
-{
-    bs_open_state_free(state);
-}
 
 /*
  * Compare @segments, a range of segment numbers, with their checksums. @st is the result of opening their chunks. If
@@ -247,8 +235,9 @@ enum blobseal_status bs_zstd_stream(struct bs_content *c, const struct blobseal_
         .num_segments = (uint64_t)c->table.num + 1,
         .in_size = IN_SIZE,
         .out_size = OUT_SIZE,
-        .start_worker = start_worker,
-        .end_worker = end_worker,
+        .state_ctx = &c->stored,
+        .start_worker = bs_open_state_new,
+        .end_worker = bs_open_state_free,
         .work = open_work,
         .put = sink != NULL && sink->pwrite == NULL ? open_put : NULL,
         .source = &c->stored.source,

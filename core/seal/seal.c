@@ -4,11 +4,13 @@
 
 /* ---- Steps of the pipeline --------------------------------------------------------------------------------------- */
 
-static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
+static enum blobseal_status start_worker(const void *keys, void **state, struct blobseal_error *err)
 {
-    const struct bs_sealing *s = ctx;
+    struct bs_chunked *chunked;
+    enum blobseal_status st = bs_chunked_new(&chunked, keys, err);
 
-    return bs_chunked_new((struct bs_chunked **)state, s->blob.keys, err);
+    *state = chunked;
+    return st;
 }
 
 static void end_worker(void *state)
@@ -109,6 +111,7 @@ static enum blobseal_status seal_all(struct bs_sealing *s, struct blobseal_error
         .num_segments = from_file ? s->source->size / BS_SEGMENT_LEN + 1 : 0,
         .in_size = bs_segment_buffer_size(!from_file, only_len),
         .out_size = bs_segment_buffer_size(!to_file, only_len),
+        .state_ctx = s->blob.keys,
         .start_worker = start_worker,
         .end_worker = end_worker,
         .take = from_file ? NULL : seal_take,
@@ -136,7 +139,7 @@ static enum blobseal_status check_end(const struct blobseal_source *source, stru
     enum blobseal_status st = bs_seekable(source) ? bs_read(&in, &byte, 1, &n, err) : BLOBSEAL_OK;
 
     if (st == BLOBSEAL_OK && n > 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: it became longer while it was read",
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: the input became longer while it was being read",
                              bs_source_name(source));
     return st;
 }

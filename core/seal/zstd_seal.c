@@ -11,10 +11,14 @@ struct compressing {
     struct bs_sealing *sealing;
 };
 
-static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
+static enum blobseal_status start_worker(const void *unused, void **state, struct blobseal_error *err)
 {
-    (void)ctx;
-    return bs_zstd_new((struct bs_zstd **)state, err);
+    struct bs_zstd *zstd;
+    enum blobseal_status st = bs_zstd_new(&zstd, err);
+
+    (void)unused;
+    *state = zstd;
+    return st;
 }
 
 static void end_worker(void *state)

@@ -423,11 +423,12 @@ Test(pipeline, errors_need_no_place)
 static _Atomic unsigned started, ended;
 static unsigned fail_start; /* number of the start that fails, counted from 1 */
 
-static enum blobseal_status start_worker(void *ctx, void **state, struct blobseal_error *err)
+static enum blobseal_status start_worker(const void *state_ctx, void **state, struct blobseal_error *err)
 {
     unsigned n = ++started;
 
-    (void)ctx;
+    if (state_ctx != &started)
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "another context");
     if (n == fail_start)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "start %u", n);
     *state = malloc(1);
@@ -458,6 +459,7 @@ Test(pipeline, every_state_that_was_made_is_released)
                                   .num_segments = 20,
                                   .in_size = BUFFER,
                                   .out_size = 2 * BUFFER,
+                                  .state_ctx = &started,
                                   .start_worker = start_worker,
                                   .end_worker = end_worker,
                                   .work = work_with_state};

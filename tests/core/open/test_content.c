@@ -111,14 +111,12 @@ Test(content, ranges_are_the_same_with_and_without_a_copy)
 
     for (enum kind kind = 0; kind < NUM_KINDS; kind++) {
         struct bs_worker worker = {0};
-        struct bs_open_state *state;
         struct scene s;
 
         scene_open(&s, kind, false);
         cr_assert_eq(bs_content_check_size(&s.c, NULL), BLOBSEAL_OK);
-        cr_assert_eq(bs_worker_init(&worker, BS_SEALED_RUN_LEN, bs_stored_room(BS_SEGMENT_LEN), NULL), BLOBSEAL_OK);
-        cr_assert_eq(bs_open_state_new(&state, &s.c.stored, NULL), BLOBSEAL_OK);
-        worker.state = state;
+        cr_assert_eq(bs_worker_init(&worker, BS_SEALED_RUN_LEN, BS_STORED_ROOM(BS_SEGMENT_LEN), NULL), BLOBSEAL_OK);
+        cr_assert_eq(bs_open_state_new(&s.c.stored, &worker.state, NULL), BLOBSEAL_OK);
         for (size_t i = 0; i < COUNT(ranges); i++) {
             const uint8_t *at = NULL;
             size_t off = ranges[i].off, len = ranges[i].len;
@@ -131,7 +129,7 @@ Test(content, ranges_are_the_same_with_and_without_a_copy)
             cr_expect(at >= worker.out && at + len <= worker.out + worker.out_size);
             cr_expect_eq(memcmp(at, s.want + off, len), 0, "kind %d, range %zu", kind, i);
         }
-        bs_open_state_free(state);
+        bs_open_state_free(worker.state);
         bs_worker_clear(&worker);
         scene_close(&s);
     }

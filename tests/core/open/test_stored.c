@@ -68,7 +68,7 @@ Test(stored, ranges_are_copied_and_opened_alike)
         scene_open(&c, segments);
         for (size_t i = 0; i < COUNT(ranges); i++) {
             struct vec_bytes dst = vec_copy(NULL, ranges[i].len);
-            struct vec_bytes room = vec_copy(NULL, bs_stored_room(ranges[i].len));
+            struct vec_bytes room = vec_copy(NULL, BS_STORED_ROOM(ranges[i].len));
 
             cr_assert_eq(bs_stored_pread(&c.s, c.worker, ranges[i], dst.p, &c.err), BLOBSEAL_OK, "%s", c.err.text);
             cr_expect_eq(memcmp(dst.p, plain + ranges[i].off, dst.len), 0, "range %zu", i);

@@ -172,7 +172,6 @@ Test(stored_stream, segment_by_segment_the_last_is_known)
         struct test_source from = {.pos = BS_CORE_HEADER_LEN, .max_piece = 100000};
         struct blobseal_source source;
         struct bs_worker worker = {0};
-        struct bs_chunked *chunked;
         struct bs_stored s;
         bool last = false;
 
@@ -182,8 +181,7 @@ Test(stored_stream, segment_by_segment_the_last_is_known)
         test_source_start(&source, &from);
         recipe_stored(&s, &r, &source, BLOBSEAL_SIZE_UNKNOWN);
         cr_assert_eq(bs_worker_init(&worker, size, size, &err), BLOBSEAL_OK);
-        cr_assert_eq(bs_chunked_new(&chunked, s.keys, &err), BLOBSEAL_OK);
-        worker.state = chunked;
+        cr_assert_eq(bs_open_state_new(&s, &worker.state, &err), BLOBSEAL_OK);
         for (uint64_t i = 0; i <= full; i++) {
             cr_assert_eq(bs_stored_next_segment(&s, &worker, i, &last, &err), BLOBSEAL_OK, "%s", err.text);
             cr_expect_eq(last, i == full);
@@ -194,7 +192,7 @@ Test(stored_stream, segment_by_segment_the_last_is_known)
         cr_expect_eq(bs_stored_next_segment(&s, &worker, BS_MAX_CHUNKS / BS_SEGMENT_CHUNKS, &last, &err),
                      BLOBSEAL_E_DAMAGED);
         cr_expect_not_null(strstr(err.text, "longer than any blob"), "%s", err.text);
-        bs_chunked_free(chunked);
+        bs_open_state_free(worker.state);
         bs_worker_clear(&worker);
         bs_stored_clear(&s);
         test_source_end(&from);
