@@ -98,7 +98,8 @@ enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct bl
         if (info->kid[i] < '!' || info->kid[i] > '~')
             kid_len = 0;
     if (kid_len == 0 || kid_len > BLOBSEAL_MAX_KID || alg == NULL || !bs_key_algorithm_wraps_to(alg, info->wrapped_len))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "provider %s describes a key that is not possible in an envelope",
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "provider %s returned a key id, an algorithm or a length that no envelope can contain",
                              provider->scheme);
     *kek = malloc(sizeof **kek);
     if (*kek == NULL)

@@ -122,8 +122,8 @@ static bool open_stream(struct output *out, const struct stat *seen, struct blob
 
 static bool refuse_device(const struct output *out, const char *hint, struct blobseal_error *err)
 {
-    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a block device, where an output cannot be complete or absent",
-               out->path);
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0,
+               "%s is a block device: an output must be a file, which appears only when it is complete", out->path);
     blobseal_hint(err, "%s", hint != NULL ? hint : "write to standard output, and copy that: ... -o - | dd of=DEVICE");
     return false;
 }
