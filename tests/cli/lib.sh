@@ -376,6 +376,14 @@ ask() {
     IFS= read -r -t $hang_limit -u "$from_helper" || REPLY="the helper does not answer: $(tail -n 1 "$tmp/helper.log")"
 }
 
+# flip FILE OFFSET: change one bit of the byte there, whatever it is
+flip() {
+    local byte
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    # shellcheck disable=SC2059 # the byte as an escape
+    printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
 # json_is FILE EXPRESSION...: the file is one JSON object on one line, without duplicate names; each Python expression
 # is true, where `d` is the object.
 json_is() {

@@ -457,7 +457,7 @@ fi
 fresh "closed standard descriptors"
 printf hi >f
 "$blobseal" seal -k "$seal_key" --slot-size 4096 f
-printf X | dd of=f.sealed bs=1 seek=5000 conv=notrunc 2>/dev/null # slot A is damaged, so there is a warning
+flip f.sealed 5000 # slot A is damaged, so there is a warning
 run open -k "$open_key" -o back f.sealed
 expect_code 0
 expect_stderr "^blobseal: warning: f.sealed: one of the two envelope slots is damaged"

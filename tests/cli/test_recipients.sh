@@ -241,7 +241,7 @@ for n in 0 1; do
     opens_with cat
     title="a slot that has decayed, slot $n"
     cp finished blob
-    printf X | dd of=blob bs=1 seek=$((4096 * (1 + n) + 100)) conv=notrunc 2>/dev/null
+    flip blob $((4096 * (1 + n) + 100))
     opens_with ann
     recipients repair --json -k "$keys/cat.pem" blob
     expect_ok
@@ -269,7 +269,7 @@ json_is "$out" 'd["generation"] == 3' 'd["verified"]' 'not d["change_unfinished"
 
 title="both slots have decayed"
 cp finished blob
-for n in 0 1; do printf X | dd of=blob bs=1 seek=$((4096 * (1 + n) + 100)) conv=notrunc 2>/dev/null; done
+for n in 0 1; do flip blob $((4096 * (1 + n) + 100)); done
 remember blob
 for command in repair "add --to $keys/dan.pub.pem"; do
     # shellcheck disable=SC2086
@@ -279,7 +279,7 @@ done
 untouched blob
 title="the core header has decayed"
 cp finished blob
-printf X | dd of=blob bs=1 seek=$((4096 * 3 + 40)) conv=notrunc 2>/dev/null
+flip blob $((4096 * 3 + 40))
 recipients add -k "$keys/ann.pem" --to "$keys/dan.pub.pem" blob
 expect_code 3
 recipients repair -k "$keys/ann.pem" blob
@@ -287,7 +287,7 @@ expect_ok
 expect_stdout "^blob: repaired, generation 2"
 expect_same blob finished
 title="the frame header has decayed"
-printf X | dd of=blob bs=1 seek=40 conv=notrunc 2>/dev/null
+flip blob 40
 recipients repair -k "$keys/ann.pem" blob
 expect_ok
 expect_stdout "^blob: repaired, generation 2"

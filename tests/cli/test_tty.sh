@@ -181,7 +181,7 @@ check "none in an error" test -z "$(grep $'\033' "$out")"
 name=$'evil\033]0;owned\007\033[2J\nname'
 sample "./$name" 100
 "$blobseal" seal -k "$seal_key" --slot-size 4096 "$name"
-printf X | dd of="./$name.sealed" bs=1 seek=5000 conv=notrunc 2>/dev/null # one slot is damaged, so there is a warning
+flip "./$name.sealed" 5000 # one slot is damaged, so there is a warning
 cp "./$name.sealed" keep
 for command in "seal -k $seal_key -o x" "open -k $open_key -o x" "open -k $open_key -o keep" "verify -k $open_key" inspect \
     "seal --frobnicate -k" "seal -k $seal_key -j" "help" "seal -k"; do
