@@ -52,7 +52,7 @@ expect_completions() {
 
 title="verbs in bash"
 completions blobseal ""
-expect_completions "${verbs//$'\n'/ } help --help --version"
+expect_completions "${verbs//$'\n'/ } help --help --version -V"
 completions blobseal se
 expect_completions seal
 completions blobseal help ver

@@ -154,7 +154,7 @@ static void bash_script(void)
            "        mapfile -t COMPREPLY < <(compgen -W '");
     for (size_t i = 0; verbs[i] != NULL; i++)
         printf("%s ", verbs[i]->name);
-    printf("help --help --version' -- \"$current\")\n"
+    printf("help --help --version -V' -- \"$current\")\n"
            "        return\n"
            "    fi\n"
            "    for ((i = 2; i < COMP_CWORD; i++)); do\n"
@@ -294,7 +294,7 @@ static void fish_script(void)
            "function __blobseal_at --description 'Whether this is the number of words before the cursor'\n"
            "    test (count (commandline -opc)) -eq $argv[1]\n"
            "end\n"
-           "complete -c blobseal -n '__blobseal_at 1' -f -l version -l help\n"
+           "complete -c blobseal -n '__blobseal_at 1' -f -l version -s V -l help\n"
            "complete -c blobseal -n '__blobseal_at 1' -f -a help -d 'print a help text'\n");
     for (size_t i = 0; verbs[i] != NULL; i++) {
         const struct verb *v = verbs[i];

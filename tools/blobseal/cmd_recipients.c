@@ -162,6 +162,15 @@ static int dispatch(struct change_request *r, const char *what, char *const *pat
 static const struct option options[] = {
     KEY_OPTIONS, CHANGE_OPTIONS, {"kid", required_argument, NULL, OPT_KID}, COMMON_OPTIONS, {0}};
 
+static int unknown_action(const struct ui *ui, const char *word)
+{
+    struct nearest n = {.typed = word};
+    char best[32];
+
+    nearest_try_list(&n, verb_recipients.words, best);
+    return unknown_word(ui, "recipients is followed by list, add, remove or repair, not", word, n.best);
+}
+
 static int run(struct ui *ui, int argc, char **argv)
 {
     static const char *const words[] = {"list", "add", "remove", "repair"};
@@ -176,6 +185,8 @@ static int run(struct ui *ui, int argc, char **argv)
     for (size_t i = 0; i < COUNT(words) && optind < argc; i++)
         if (strcmp(argv[optind], words[i]) == 0)
             what = words[i];
+    if (what == NULL && optind < argc)
+        return unknown_action(ui, argv[optind]);
     if (what == NULL)
         return usage_error(ui, "recipients is followed by list, add, remove or repair");
     return dispatch(&r, what, argv + optind + 1, (size_t)(argc - optind - 1));

@@ -59,12 +59,22 @@ static void print_help(FILE *to)
           to);
 }
 
+static int unknown_verb(const struct ui *ui, const char *name)
+{
+    struct nearest n = {.typed = name};
+
+    for (size_t i = 0; verbs[i] != NULL; i++)
+        nearest_try(&n, verbs[i]->name);
+    nearest_try(&n, "help");
+    return unknown_word(ui, "no verb named", name, n.best);
+}
+
 static int help(const struct ui *ui, int argc, char **argv)
 {
     const struct verb *v = argc > 2 ? find(argv[2]) : NULL;
 
     if (argc > 2 && v == NULL)
-        return usage_error(ui, "no verb named %s", argv[2]);
+        return unknown_verb(ui, argv[2]);
     if (v != NULL)
         printf("Usage: %s", v->usage);
     else
@@ -86,13 +96,13 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return help(&ui, argc, argv);
-    if (strcmp(argv[1], "--version") == 0) {
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         printf("blobseal %s (%s)\n", blobseal_version(), OpenSSL_version(OPENSSL_VERSION));
         return stdout_finish(&ui);
     }
     v = find(argv[1]);
     if (v == NULL)
-        return usage_error(&ui, "no verb named %s", argv[1]);
+        return unknown_verb(&ui, argv[1]);
     ui.verb = v->name;
     ui.usage = v->usage;
     ui.options = v->options;

@@ -106,6 +106,12 @@ enum {
  */
 int usage_error(const struct ui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * Report a word that is not known, as usage_error() does. @what: "no verb named", for example. @nearest: a known word
+ * that may have been meant, or NULL.
+ */
+int unknown_word(const struct ui *ui, const char *what, const char *word, const char *nearest);
+
 /* Report @err with its code and a hint, with --json also as blobseal.error/1 on stdout, and return the exit code. */
 int report_error(const struct ui *ui, const struct blobseal_error *err);
 
@@ -139,6 +145,19 @@ const char *printable(char *buf, size_t cap, const char *text);
 const char *human_bytes(char buf[32], uint64_t bytes);
 /* "3.91 GB/s" */
 const char *human_rate(char buf[32], uint64_t bytes, double seconds);
+
+/*
+ * Find the word that somebody meant: start with {.typed = WORD}, and pass each known word to nearest_try(). Then `best`
+ * is the most similar one, or NULL if none is similar.
+ */
+struct nearest {
+    const char *typed;
+    const char *best;
+    size_t distance;
+};
+void nearest_try(struct nearest *n, const char *known);
+/* Try all words of a list that is separated by spaces. @buf holds the best one. */
+void nearest_try_list(struct nearest *n, const char *list, char buf[32]);
 
 /* Write a blob id in hexadecimal. */
 void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN]);

@@ -105,22 +105,39 @@ int report_error(const struct ui *ui, const struct blobseal_error *err)
     return status;
 }
 
+/* Report the text in @err as a usage error. */
+static int report_usage(const struct ui *ui, struct blobseal_error *err, const char *nearest)
+{
+    char hint[160];
+
+    err->status = BLOBSEAL_E_ARG;
+    blobseal_make_printable(err->text);
+    (void)snprintf(hint, sizeof hint, "%s%.40s%ssee: %s help%s%s", nearest != NULL ? "did you mean " : "",
+                   nearest != NULL ? nearest : "", nearest != NULL ? "? Otherwise " : "", ui->program,
+                   ui->verb != NULL ? " " : "", ui->verb != NULL ? ui->verb : "");
+    print_error(ui, err->text, "E-USAGE", hint);
+    if (ui->json)
+        print_json_error(ui, err, "E-USAGE", EXIT_USAGE, hint);
+    return EXIT_USAGE;
+}
+
 int usage_error(const struct ui *ui, const char *format, ...)
 {
-    struct blobseal_error err = {.status = BLOBSEAL_E_ARG};
-    char hint[80];
+    struct blobseal_error err = {0};
     va_list ap;
 
     va_start(ap, format);
     (void)vsnprintf(err.text, sizeof err.text, format, ap);
     va_end(ap);
-    blobseal_make_printable(err.text);
-    (void)snprintf(hint, sizeof hint, "see: %s help%s%s", ui->program, ui->verb != NULL ? " " : "",
-                   ui->verb != NULL ? ui->verb : "");
-    print_error(ui, err.text, "E-USAGE", hint);
-    if (ui->json)
-        print_json_error(ui, &err, "E-USAGE", EXIT_USAGE, hint);
-    return EXIT_USAGE;
+    return report_usage(ui, &err, NULL);
+}
+
+int unknown_word(const struct ui *ui, const char *what, const char *word, const char *nearest)
+{
+    struct blobseal_error err = {0};
+
+    (void)snprintf(err.text, sizeof err.text, "%s %s", what, word);
+    return report_usage(ui, &err, nearest);
 }
 
 void warn(const struct ui *ui, const char *format, ...)

@@ -48,6 +48,28 @@ static const char *bad_option(char **argv, char buf[3])
     return buf;
 }
 
+/* Report an option that the verb does not have. */
+static int unknown_option(struct ui *ui, char **argv)
+{
+    char letter[3], typed[40], best[40];
+    const char *name = bad_option(argv, letter);
+    struct nearest n = {.typed = typed};
+
+    (void)snprintf(typed, sizeof typed, "%.*s", (int)strcspn(name, "="), name);
+    for (const struct option *o = ui->options; strncmp(name, "--", 2) == 0 && o != NULL && o->name != NULL; o++) {
+        struct nearest one = {.typed = typed + 2};
+
+        nearest_try(&one, o->name);
+        if (one.best == NULL || (n.best != NULL && one.distance >= n.distance))
+            continue;
+        (void)snprintf(best, sizeof best, "--%s", o->name);
+        n.best = best;
+        n.distance = one.distance;
+    }
+    (void)snprintf(typed, sizeof typed, "%s: unknown option", ui->verb);
+    return unknown_word(ui, typed, name, n.best);
+}
+
 /* Read BLOBSEAL_FIPS. Return EXIT_OK, or the exit code of a usage error. */
 static int fips_from_environment(struct ui *ui)
 {
@@ -102,7 +124,7 @@ static bool take_common(struct ui *ui, int option, int argc, char **argv)
         exit(usage_error(ui, "%s: option %s needs an argument", ui->verb, bad_option(argv, letter)));
     case '?':
         look_for_json(ui, argc, argv);
-        exit(usage_error(ui, "%s: unknown option %s", ui->verb, bad_option(argv, letter)));
+        exit(unknown_option(ui, argv));
     default:
         return false;
     }

@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "tools/common/signals.h"
+
 #define REDRAW_S 0.1
 #define PLAIN_S  10.0
 #define JSON_S   1.0
@@ -62,6 +64,7 @@ static void show(struct progress *p, const char *line)
     if (p->mode == PROGRESS_PLAIN) {
         fprintf(stderr, "%s\n", line);
     } else {
+        signals_line(true);
         fprintf(stderr, "\r%.*s\033[K", terminal_width(), line);
         p->on_line = true;
     }
@@ -115,6 +118,7 @@ double progress_end(struct progress *p)
 {
     if (p->on_line)
         fputs("\r\033[K", stderr);
+    signals_line(false);
     p->on_line = false;
     return seconds_now() - p->started;
 }

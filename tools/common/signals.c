@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What must happen when a signal ends the program. A signal handler receives no context, so this file has the only
- * static variables of the module: the temporary files to remove, and the terminal whose echo is off.
+ * static variables of the module: the temporary files to remove, the terminal whose echo is off, and whether a line of
+ * progress is on the terminal.
  */
 #include "tools/common/signals.h"
 
 #include <signal.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -20,6 +22,9 @@ static struct {
 /* While a prompt is open: the terminal, and its settings from before. */
 static volatile int terminal = -1;
 static struct termios terminal_before;
+
+/* Stderr is a terminal; and it shows a line without an end. */
+static volatile sig_atomic_t on_terminal, line_shown;
 
 void signals_remember(int folder, const char *name)
 {
@@ -59,12 +64,29 @@ void signals_echo_on(void)
     terminal = -1;
 }
 
+void signals_line(bool shown)
+{
+    line_shown = shown ? 1 : 0;
+}
+
+/* Leave the cursor at the start of an empty line: the terminal has echoed ^C, and the shell will print its prompt. */
+static void clear_line(int sig)
+{
+    const char *text = line_shown != 0 ? "\r\033[K" : "\n";
+
+    if (on_terminal == 0 || (line_shown == 0 && sig != SIGINT && sig != SIGQUIT))
+        return;
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+        line_shown = 0; /* nothing can be done */
+}
+
 static void on_signal(int sig)
 {
     for (size_t i = 0; i < COUNT(temps); i++)
         if (temps[i].name != NULL)
             (void)unlinkat(temps[i].folder, temps[i].name, 0);
     signals_echo_on();
+    clear_line(sig);
     _exit(EXIT_SIGNAL + sig);
 }
 
@@ -79,6 +101,7 @@ void signals_catch(void)
         if (before.sa_handler != SIG_IGN) /* nohup and the background jobs of a shell ignore some */
             (void)sigaction(stops[i], &action, NULL);
     }
+    on_terminal = isatty(STDERR_FILENO);
     /* Ignored, so that a closed pipe or a file size limit makes write() fail, which is reported. */
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigaction(SIGXFSZ, &ignore, NULL);

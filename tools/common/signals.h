@@ -12,6 +12,9 @@ void signals_catch(void);
 void signals_remember(int folder, const char *name);
 void signals_forget(const char *name);
 
+/* A line without an end is on the terminal of stderr, and a signal has to remove it; or it is no longer there. */
+void signals_line(bool shown);
+
 /* Turn off the echo of the terminal @fd, and on again; a signal turns it on as well. */
 bool signals_echo_off(int fd);
 void signals_echo_on(void);

@@ -3,6 +3,7 @@
 #include "tools/common/common.h"
 
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 const char *printable(char *buf, size_t cap, const char *text)
@@ -36,6 +37,73 @@ const char *human_rate(char buf[32], uint64_t bytes, double seconds)
         (void)snprintf(buf, 32, "%.1f MB/s", rate / 1e6);
     return buf;
 }
+
+/* ---- Similar words ----------------------------------------------------------------------------------------------- */
+
+#define MAX_WORD 31 /* longer words are not compared */
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Return the number of characters to insert, remove, replace or swap with their neighbour to make @b of @a. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t rows[3][MAX_WORD + 1], n = strlen(a), m = strlen(b);
+    size_t *before = rows[0], *last = rows[1], *row = rows[2];
+
+    for (size_t k = 0; k <= m; k++)
+        before[k] = last[k] = k;
+    for (size_t i = 1; i <= n; i++) {
+        row[0] = i;
+        for (size_t k = 1; k <= m; k++) {
+            row[k] = least(least(last[k] + 1, row[k - 1] + 1), last[k - 1] + (a[i - 1] != b[k - 1] ? 1 : 0));
+            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+                row[k] = least(row[k], before[k - 2] + 1);
+        }
+        before = last;
+        last = row;
+        row = rows[(i - 1) % 3];
+    }
+    return last[m];
+}
+
+void nearest_try(struct nearest *n, const char *known)
+{
+    size_t len = strlen(n->typed), d;
+
+    if (len < 2 || len > MAX_WORD || strlen(known) > MAX_WORD)
+        return;
+    d = distance(n->typed, known);
+    if (strncmp(known, n->typed, len) == 0) /* the beginning of a known word */
+        d = 1;
+    if (d > (len < 5 ? 1U : 2U) && (len < 9 || d > 3))
+        return;
+    if (n->best == NULL || d < n->distance) {
+        n->best = known;
+        n->distance = d;
+    }
+}
+
+void nearest_try_list(struct nearest *n, const char *list, char buf[32])
+{
+    char word[32];
+
+    for (size_t len; *list != '\0'; list += len + strspn(list + len, " ")) {
+        const char *best = n->best;
+
+        len = strcspn(list, " ");
+        (void)snprintf(word, sizeof word, "%.*s", (int)len, list);
+        nearest_try(n, word);
+        if (n->best == best)
+            continue;
+        memcpy(buf, word, sizeof word);
+        n->best = buf;
+    }
+}
+
+/* ---- Ids, time, output ------------------------------------------------------------------------------------------- */
 
 void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN])
 {
