@@ -5,7 +5,7 @@
 # Exit codes of a script: 0 all checks passed, 1 a check failed, 77 skipped.
 set -u
 export LC_ALL=C
-unset POSIXLY_CORRECT BLOBSEAL_CONFIG
+unset POSIXLY_CORRECT BLOBSEAL_CONFIG BLOBSEAL_KEK
 umask 022
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

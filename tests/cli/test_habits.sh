@@ -43,6 +43,122 @@ run -V
 expect_code 0
 expect_stdout '^blobseal [0-9]+\.[0-9]+\.[0-9]+ \(OpenSSL '
 
+# ---- The key of the environment ----
+
+fresh "BLOBSEAL_KEK"
+sample f 1000
+export BLOBSEAL_KEK=$seal_key
+run seal f
+expect_ok
+export BLOBSEAL_KEK=$open_key
+run open -o g f.sealed
+expect_ok
+expect_same f g
+run verify f.sealed
+expect_code 0
+run inspect f.sealed
+expect_stdout "unverified claims" # a verb that needs no key does not take it
+make_key other
+run verify -k "$keys/other.pem" f.sealed
+expect_error 4 E-NOKEY # -k comes instead of it
+run recipients add --to "$keys/other.pub.pem" f.sealed
+expect_code 0
+run verify -k "$keys/other.pem" f.sealed
+expect_code 0
+export BLOBSEAL_KEK=
+run verify f.sealed
+expect_error 2 E-USAGE "needs a key"
+unset BLOBSEAL_KEK
+
+# ---- A list of recipients ----
+
+fresh "a list of recipients"
+sample f 1000
+make_key third
+recipients_of() { # recipients_of FILE: the number of recipients
+    "$blobseal" recipients list "$1" | wc -l
+}
+mkdir team
+cp "$keys/other.pub.pem" team/
+printf '\xef\xbb\xbf# our team\r\n\n  %s  # the first\r\nother.pub.pem\nfile:other.pub.pem\n' "$seal_key" >team/list
+sed -i '$d' team/list # the same key twice is an error, as with -k
+run seal -R team/list f
+expect_ok
+check "two recipients" test "$(recipients_of f.sealed)" = 2
+run open -o g -k "$keys/other.pem" f.sealed
+expect_same f g
+{
+    echo "# in PEM"
+    cat "$seal_key"
+    echo "team/other.pub.pem"
+} >mixed
+run seal -f --recipients mixed -k "$keys/third.pub.pem" f
+expect_ok
+check "three recipients" test "$(recipients_of f.sealed)" = 3
+cat "$open_key" >private
+printf '# none\n\n' >none
+printf 'nowhere.pem\n' >missing
+run seal -f -R private f
+expect_error 2 E-CONFIG "the list of recipients private, line 1: a private key"
+run seal -f -R none f
+expect_error 2 E-CONFIG "no key found"
+run seal -f -R missing f
+expect_error 7 E-INPUT "nowhere.pem"
+run seal -f -R absent f
+expect_error 7 E-INPUT "read the list of recipients absent"
+
+# ---- Passphrases ----
+
+fresh "passphrases that an editor has changed"
+sample f 1000
+secret() { # secret FILE FORMAT: a file with this passphrase
+    # shellcheck disable=SC2059
+    (umask 077 && printf "$2" >"$1")
+}
+secret plain 'secret\n'
+secret crlf 'secret\r\n'
+secret bom '\xef\xbb\xbfsecret\n'
+secret both '\xef\xbb\xbfsecret\r\n'
+make_key locked --passphrase-file plain
+run seal -k "$keys/locked.pub.pem" f
+declare -A odd=([crlf]="ends in a carriage return" [bom]="starts with a byte order mark"
+    [both]="starts with a byte order mark and ends in a carriage return")
+for file in crlf bom both; do
+    run open -o g -k "$keys/locked.pem" --passphrase-file $file f.sealed
+    expect_error 2 E-CONFIG "wrong passphrase"
+    expect_stderr "hint: the first line of $file ${odd[$file]}, which is a part of the passphrase"
+    run keygen --rsa 2048 -o new.pem --passphrase-file $file
+    expect_error 2 E-CONFIG "its passphrase ${odd[$file]}"
+done
+run open -o g -k "$keys/locked.pem" --passphrase-file plain f.sealed
+expect_ok
+no_leftovers f f.sealed g plain crlf bom both
+
+if part "passphrases on the terminal" python3; then
+    rm -f g
+    on_terminal expect:"Passphrase for" echo:off 'send:wrong\n' expect:"Try again" expect:"Passphrase for" echo:off \
+        'send:secret\n' -- "$blobseal" open -q -o g -k "$keys/locked.pem" f.sealed
+    expect_code 0
+    expect_same f g
+    on_terminal expect:"Passphrase for" echo:off 'send:1\n' expect:"Passphrase for" echo:off 'send:2\n' \
+        expect:"Passphrase for" echo:off 'send:3\n' -- "$blobseal" verify -k "$keys/locked.pem" f.sealed
+    expect_code 2
+    expect_stdout "wrong passphrase"
+    on_terminal expect:"Passphrase for the new key" echo:off 'send:one\n' expect:again echo:off 'send:two\n' \
+        expect:"not the same" expect:"Passphrase" echo:off 'send:three\n' expect:again echo:off 'send:three\n' -- \
+        "$blobseal" keygen --rsa 2048 -o new.pem --pub new.pub.pem --passphrase
+    expect_code 0
+    check "nothing that was typed is shown" test -z "$(grep -E 'one$|two|three' "$out")"
+    secret typed 'three\n'
+    run seal -f -k new.pem --passphrase-file typed f
+    expect_ok
+fi
+run keygen --rsa 2048 -o other.pem --passphrase
+expect_error 2 E-CONFIG "no terminal"
+run keygen --rsa 2048 -o other.pem --passphrase --passphrase-file plain
+expect_error 2 E-USAGE
+check "no key" test ! -e other.pem
+
 # ---- Ctrl-C ----
 
 if part "a clean line after Ctrl-C" python3; then
@@ -56,7 +172,6 @@ if part "a clean line after Ctrl-C" python3; then
     check "the line of progress is gone" test "$(tail -c 4 "$out")" = $'\r\033[K'
     kill "$writer" 2>/dev/null
     no_leftovers in f
-    make_key locked --passphrase-file <(echo secret)
     on_terminal expect:"Passphrase for" echo:off 'send:\x03' -- "$blobseal" open -k "$keys/locked.pem" -o g f
     expect_code 130
     check "the line of the prompt is ended" test "$(tail -c 1 "$out" | od -An -tx1)" = " 0a"

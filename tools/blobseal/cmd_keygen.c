@@ -5,13 +5,14 @@
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
-    "blobseal keygen [--rsa BITS] -o FILE [--pub FILE] [--passphrase-file FILE | --passphrase-fd N]\n"
+    "blobseal keygen [--rsa BITS] -o FILE [--pub FILE] [--passphrase | --passphrase-file FILE | --passphrase-fd N]\n"
     "Make an RSA key pair and print its key id.\n\n"
     "  -o, --output FILE       the private key: PKCS#8 in PEM, mode 0600; never overwritten\n"
     "      --pub FILE          the public key, which is enough to seal: SPKI in PEM; never overwritten\n"
     "      --rsa BITS          2048, 3072 (default) or 4096\n"
+    "      --passphrase        encrypt the private key with a passphrase: a prompt on the terminal asks for it twice\n"
     "      --passphrase-file FILE\n"
-    "                          encrypt the private key with the first line of FILE\n"
+    "                          the same with the first line of FILE as the passphrase\n"
     "      --passphrase-fd N   the same from descriptor N\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.keygen/1)\n"
@@ -26,19 +27,36 @@ struct request {
     unsigned long bits;
     const char *private_path, *public_path;
     struct key_arg passphrase;
+    bool ask; /* for the passphrase, on the terminal */
 };
+
+/* Get the passphrase of the new key. Refuse one that would not be what its owner types later. */
+static bool new_passphrase(const struct request *r, char *buf, size_t cap, struct blobseal_error *err)
+{
+    struct key_arg key = r->passphrase;
+    size_t len;
+
+    if (r->ask)
+        return ask_new_passphrase(buf, cap, &len, err);
+    if (get_passphrase(&key, buf, cap, &len, err) != BLOBSEAL_OK)
+        return false;
+    if (key.odd == NULL)
+        return true;
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "encrypt the new key: its passphrase %s", key.odd);
+    explain_passphrase(&key, err);
+    return false;
+}
 
 static bool make_pair(struct blobseal_keypair *p, const struct request *r, struct blobseal_error *err)
 {
     char *passphrase = NULL;
     bool ok = true;
-    size_t len;
 
-    if (r->passphrase.passphrase_file != NULL || r->passphrase.passphrase_fd >= 0) {
+    if (r->ask || r->passphrase.passphrase_file != NULL || r->passphrase.passphrase_fd >= 0) {
         passphrase = blobseal_secret_alloc(1024);
         if (passphrase == NULL)
             return fail(err, BLOBSEAL_E_NOMEM, 0, "read the passphrase: no memory");
-        ok = get_passphrase((void *)&r->passphrase, passphrase, 1024, &len, err) == BLOBSEAL_OK;
+        ok = new_passphrase(r, passphrase, 1024, err);
     }
     ok = ok && blobseal_keygen_rsa(p, (unsigned)r->bits, passphrase, err) == BLOBSEAL_OK;
     blobseal_secret_free(passphrase);
@@ -91,6 +109,7 @@ static bool keygen(const struct request *r, struct blobseal_error *err)
 static const struct option options[] = {{"output", required_argument, NULL, 'o'},
                                         {"pub", required_argument, NULL, OPT_PUB},
                                         {"rsa", required_argument, NULL, OPT_RSA},
+                                        {"passphrase", no_argument, NULL, OPT_PASSPHRASE},
                                         {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},
                                         {"passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD},
                                         COMMON_OPTIONS,
@@ -104,6 +123,8 @@ static int set_option(struct request *r, int option, const char *arg)
         return code;
     if (option == 'o')
         r->private_path = arg;
+    if (option == OPT_PASSPHRASE)
+        r->ask = true;
     if (option == OPT_PUB)
         r->public_path = arg;
     if (option == OPT_RSA &&
@@ -125,6 +146,8 @@ static int run(struct ui *ui, int argc, char **argv)
     }
     if (optind < argc)
         return usage_error(ui, "keygen takes no file but those of -o and --pub: %s", argv[optind]);
+    if (r.ask && (r.passphrase.passphrase_file != NULL || r.passphrase.passphrase_fd >= 0))
+        return usage_error(ui, "--passphrase asks on the terminal; --passphrase-file and --passphrase-fd do not");
     if (r.private_path == NULL || strcmp(r.private_path, "-") == 0)
         return usage_error(ui, "keygen needs -o FILE for the private key");
     if (r.public_path != NULL && (strcmp(r.public_path, "-") == 0 || strcmp(r.public_path, r.private_path) == 0))

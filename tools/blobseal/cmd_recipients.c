@@ -150,6 +150,7 @@ static int dispatch(struct change_request *r, const char *what, char *const *pat
         return usage_error(r->ui, "recipients %s needs files: IN...", what);
     if (strcmp(what, "list") == 0)
         return list(r, paths, num);
+    keys_default(&r->keys);
     if (r->keys.num == 0)
         return usage_error(r->ui, "recipients %s needs a key that opens the envelope: -k KEY", what);
     if (strcmp(what, "add") == 0)

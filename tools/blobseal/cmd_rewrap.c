@@ -45,6 +45,7 @@ static int run(struct ui *ui, int argc, char **argv)
 
     while (code == EXIT_OK && (c = next_option(ui, argc, argv)) != -1)
         code = set_option(&r, c, optarg);
+    keys_default(&r.keys);
     if (code == EXIT_OK && r.keys.num == 0)
         code = usage_error(ui, "rewrap needs the key to replace: -k OLD");
     if (code == EXIT_OK && r.to.num == 0)

@@ -6,11 +6,14 @@
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
-    "blobseal seal -k KEY... [-o OUT] [IN]\n"
+    "blobseal seal {-k KEY | -R FILE}... [-o OUT] [IN]\n"
     "Seal IN (default: standard input) for each KEY.\n\n"
     "  -k, --kek KEY           a recipient: a PEM file with an RSA public key, certificate or private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it, if that is an encrypted private key\n"
+    "  -R, --recipients FILE   more recipients: a KEY in each line, or public keys in PEM; # starts a comment; paths "
+    "are\n"
+    "                          relative to the folder of FILE\n"
     "  -o, --output OUT        default: IN.sealed, or standard output for standard input; - is standard output\n"
     "  -f, --force             replace OUT, and the envelope FILE, if they exist\n"
     "      --detached FILE     write the key envelope to FILE instead of into the blob\n"
@@ -172,6 +175,8 @@ static int set_option(void *ctx, int option, const char *arg)
     if (metadata_option(r->job.ui, &r->metadata, option, arg, &code))
         return code;
     switch (option) {
+    case 'R':
+        return recipients_file(r->job.ui, &r->job.keys, arg);
     case OPT_DETACHED:
         r->detached_path = arg;
         r->options.layout = BLOBSEAL_LAYOUT_DETACHED;
@@ -206,6 +211,7 @@ static int check_detached(const struct request *r)
 }
 
 static const struct option options[] = {KEY_OPTIONS,
+                                        {"recipients", required_argument, NULL, 'R'},
                                         {"output", required_argument, NULL, 'o'},
                                         {"force", no_argument, NULL, 'f'},
                                         {"detached", required_argument, NULL, OPT_DETACHED},

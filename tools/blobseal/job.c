@@ -51,9 +51,12 @@ int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx
     return EXIT_OK;
 }
 
-int job_need_key(const struct job *j)
+int job_need_key(struct job *j)
 {
-    return j->keys.num > 0 ? EXIT_OK : usage_error(j->ui, "%s needs a key: -k KEY", j->ui->verb);
+    keys_default(&j->keys);
+    return j->keys.num > 0
+               ? EXIT_OK
+               : usage_error(j->ui, "%s needs a key: -k KEY, or the environment variable BLOBSEAL_KEK", j->ui->verb);
 }
 
 int job_check_output(const struct job *j)

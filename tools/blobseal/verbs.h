@@ -87,7 +87,8 @@ typedef int (*job_option_fn)(void *ctx, int option, const char *arg);
  * with.
  */
 int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx);
-int job_need_key(const struct job *j);
+/* Use the default key if none is named. If there is none, report a usage error. */
+int job_need_key(struct job *j);
 /* Refuse --json if the data goes to standard output. */
 int job_check_output(const struct job *j);
 

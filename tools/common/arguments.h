@@ -12,13 +12,24 @@ struct key_arg {
     const char *passphrase_file;
     int passphrase_fd; /* -1: none */
     enum blobseal_oaep oaep;
+    /* Found by get_passphrase(): */
+    bool asked;      /* the passphrase came from the terminal, so it can be asked for again           */
+    const char *odd; /* what nobody means as a part of a passphrase, such as "ends in a CR"; or NULL */
 };
 
 struct keys {
     size_t num;
     struct key_arg args[BLOBSEAL_MAX_RECIPIENTS];
     struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
+    char *texts[BLOBSEAL_MAX_RECIPIENTS]; /* references that were read from files of recipients */
+    size_t num_texts;
 };
+
+/* Make the key of the environment variable BLOBSEAL_KEK, if it is set, the only one of @keys that has none yet. */
+void keys_default(struct keys *keys);
+
+/* Add @ref, which must stay valid. Return EXIT_OK, or report a usage error and return its exit code. */
+int keys_add(const struct ui *ui, struct keys *keys, const char *ref);
 
 /*
  * Take @option if it is one of KEY_OPTIONS, and return true if it is. *@code is then EXIT_OK, or that of a usage error
@@ -36,6 +47,24 @@ void keys_close(struct keys *keys);
 
 /* A blobseal_passphrase_fn over a struct key_arg: read the passphrase from its file, descriptor or the terminal. */
 enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t *len, struct blobseal_error *err);
+
+/*
+ * Ask twice on the terminal for the passphrase of a new key. Errors: E_CONFIG (no terminal, empty, not the same),
+ * E_INPUT.
+ */
+bool ask_new_passphrase(char *buf, size_t cap, size_t *len, struct blobseal_error *err);
+
+/* Set a hint if something odd in the file of @key's passphrase explains why the passphrase does not fit. */
+void explain_passphrase(const struct key_arg *key, struct blobseal_error *err);
+
+/* ---- recipients_file.c: -R --------------------------------------------------------------------------------------- */
+
+/*
+ * Add the keys that the file @path lists: one key reference in each line, or public keys in PEM, and comments that
+ * start with '#'. A path in it is relative to the folder of @path. Return EXIT_OK, or report an error and return its
+ * exit code.
+ */
+int recipients_file(const struct ui *ui, struct keys *keys, const char *path);
 
 /* ---- metadata.c: --name, --type and --annotation ----------------------------------------------------------------- */
 

@@ -4,10 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/common/signals.h"
+
+static void tell_terminal(const char *text);
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
@@ -33,26 +37,57 @@ bool keys_option(const struct ui *ui, struct keys *keys, int option, const char 
 {
     if (option != 'k')
         return passphrase_option(ui, keys->num > 0 ? &keys->args[keys->num - 1] : NULL, option, arg, code);
-    *code = EXIT_OK;
-    if (keys->num == COUNT(keys->args))
-        *code = usage_error(ui, "more than %zu keys", keys->num);
-    else
-        keys->args[keys->num++] = (struct key_arg){.ref = arg, .passphrase_fd = -1};
+    *code = keys_add(ui, keys, arg);
     return true;
+}
+
+int keys_add(const struct ui *ui, struct keys *keys, const char *ref)
+{
+    if (keys->num == COUNT(keys->args))
+        return usage_error(ui, "more than %zu keys", keys->num);
+    keys->args[keys->num++] = (struct key_arg){.ref = ref, .passphrase_fd = -1};
+    return EXIT_OK;
+}
+
+void keys_default(struct keys *keys)
+{
+    const char *ref = getenv("BLOBSEAL_KEK");
+
+    if (keys->num == 0 && ref != NULL && ref[0] != '\0')
+        keys->args[keys->num++] = (struct key_arg){.ref = ref, .passphrase_fd = -1};
+}
+
+#define ASK_TRIES 3 /* for a passphrase that is typed */
+
+/* Open one key. Ask again for a passphrase that was typed and does not fit. */
+static bool open_key(struct blobseal_kek **kek, struct key_arg *arg, const struct blobseal_kek_options *o,
+                     struct blobseal_error *err)
+{
+    for (unsigned i = 1;; i++) {
+        arg->asked = false;
+        if (blobseal_kek_open(kek, NULL, arg->ref, o, err) == BLOBSEAL_OK)
+            return true;
+        if (!arg->asked || err->status != BLOBSEAL_E_CONFIG || i == ASK_TRIES)
+            break;
+        tell_terminal("That did not work. Try again.\n");
+    }
+    if (err->status == BLOBSEAL_E_CONFIG)
+        explain_passphrase(arg, err);
+    return false;
 }
 
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err)
 {
     for (size_t i = 0; i < keys->num; i++) {
-        const struct key_arg *arg = &keys->args[i];
+        struct key_arg *arg = &keys->args[i];
         const struct blobseal_kek_options o = {
             .size = sizeof o,
             .passphrase = get_passphrase,
-            .passphrase_ctx = &keys->args[i],
+            .passphrase_ctx = arg,
             .oaep = arg->oaep != BLOBSEAL_OAEP_SHA256 ? arg->oaep : oaep,
         };
 
-        if (blobseal_kek_open(&keys->keks[i], NULL, arg->ref, &o, err) != BLOBSEAL_OK)
+        if (!open_key(&keys->keks[i], arg, &o, err))
             return false;
     }
     return true;
@@ -62,7 +97,9 @@ void keys_close(struct keys *keys)
 {
     for (size_t i = 0; i < keys->num; i++)
         blobseal_kek_close(keys->keks[i]);
-    keys->num = 0;
+    for (size_t i = 0; i < keys->num_texts; i++)
+        free(keys->texts[i]);
+    keys->num = keys->num_texts = 0;
 }
 
 /* ---- Passphrases ------------------------------------------------------------------------------------------------- */
@@ -113,30 +150,117 @@ static bool from_file(const char *path, char *buf, size_t cap, size_t *len, stru
     return ok;
 }
 
-static bool from_terminal(const char *ref, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
+/* Return a descriptor of the terminal of somebody who can be asked, or -1. */
+static int open_terminal(void)
 {
-    bool ok, interactive = isatty(STDERR_FILENO) || isatty(STDIN_FILENO);
+    bool interactive = isatty(STDERR_FILENO) || isatty(STDIN_FILENO);
     int fd = interactive ? open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
 
-    if (fd < 0 || !isatty(fd)) {
-        if (fd >= 0)
-            (void)close(fd);
+    if (fd >= 0 && !isatty(fd)) {
+        (void)close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static void tell_terminal(const char *text)
+{
+    int fd = open_terminal();
+
+    if (fd < 0)
+        return;
+    dprintf(fd, "%s", text);
+    (void)close(fd);
+}
+
+/* Read one line without echo. */
+static bool ask(int fd, const char *prompt, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
+{
+    bool ok;
+
+    dprintf(fd, "%s", prompt);
+    ok = signals_echo_off(fd) || fail(err, BLOBSEAL_E_INPUT, errno, "turn off the echo of the terminal");
+    ok = ok && read_line(fd, buf, cap, len, "the terminal", err);
+    signals_echo_on();
+    return ok;
+}
+
+static bool from_terminal(const char *ref, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
+{
+    int fd = open_terminal();
+    char prompt[320];
+    bool ok;
+
+    if (fd < 0) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s is encrypted, and there is no terminal to ask on", ref);
         blobseal_hint(err, "name a file with the passphrase: -k %.80s --passphrase-file FILE", ref);
         return false;
     }
-    dprintf(fd, "Passphrase for %s: ", ref);
-    ok = signals_echo_off(fd) || fail(err, BLOBSEAL_E_INPUT, errno, "turn off the echo of the terminal");
-    ok = ok && read_line(fd, buf, cap, len, "the terminal", err);
-    signals_echo_on();
+    (void)snprintf(prompt, sizeof prompt, "Passphrase for %.250s: ", ref);
+    blobseal_make_printable(prompt);
+    ok = ask(fd, prompt, buf, cap, len, err);
     (void)close(fd);
     return ok;
 }
 
+bool ask_new_passphrase(char *buf, size_t cap, size_t *len, struct blobseal_error *err)
+{
+    char *again = blobseal_secret_alloc(cap);
+    int fd = open_terminal();
+    bool ok = true, same = false;
+    size_t again_len;
+
+    if (fd < 0) {
+        ok = fail(err, BLOBSEAL_E_CONFIG, 0, "there is no terminal to ask for the passphrase on");
+        blobseal_hint(err, "name a file with the passphrase: --passphrase-file FILE");
+    } else if (again == NULL) {
+        ok = fail(err, BLOBSEAL_E_NOMEM, 0, "ask for the passphrase: no memory");
+    }
+    for (unsigned i = 0; ok && !same && i < ASK_TRIES; i++) {
+        if (i > 0)
+            dprintf(fd, "They are not the same. Try again.\n");
+        ok = ask(fd, "Passphrase for the new key: ", buf, cap, len, err) &&
+             ask(fd, "The same passphrase again: ", again, cap, &again_len, err);
+        same = ok && *len == again_len && blobseal_equal(buf, again, *len);
+    }
+    if (ok && !same)
+        ok = fail(err, BLOBSEAL_E_CONFIG, 0, "the passphrase was not typed twice in the same way");
+    blobseal_secret_free(again);
+    if (fd >= 0)
+        (void)close(fd);
+    return ok;
+}
+
+/* Return what is in @passphrase that an editor has added and nobody means, or NULL. */
+static const char *find_odd(const char *passphrase, size_t len)
+{
+    static const char bom[] = "\xEF\xBB\xBF";
+
+    if (len >= 2 && (memcmp(passphrase, "\xFF\xFE", 2) == 0 || memcmp(passphrase, "\xFE\xFF", 2) == 0))
+        return "is in UTF-16";
+    if (len >= 3 && memcmp(passphrase, bom, 3) == 0)
+        return passphrase[len - 1] == '\r' ? "starts with a byte order mark and ends in a carriage return"
+                                           : "starts with a byte order mark";
+    return len >= 1 && passphrase[len - 1] == '\r' ? "ends in a carriage return" : NULL;
+}
+
+void explain_passphrase(const struct key_arg *key, struct blobseal_error *err)
+{
+    if (key->odd == NULL)
+        return;
+    blobseal_hint(err,
+                  "the first line of %.100s %s, which is a part of the passphrase: if that is not meant, save the file "
+                  "as UTF-8 without byte order mark, with Unix line ends",
+                  key->passphrase_file != NULL ? key->passphrase_file : "the descriptor", key->odd);
+}
+
 enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
-    const struct key_arg *k = key_arg;
+    struct key_arg *k = key_arg;
     bool ok;
+
+    k->odd = NULL;
+    k->asked = k->passphrase_file == NULL && k->passphrase_fd < 0;
 
     if (k->passphrase_file != NULL)
         ok = from_file(k->passphrase_file, buf, cap, len, err);
@@ -144,5 +268,7 @@ enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t
         ok = read_line(k->passphrase_fd, buf, cap, len, "the descriptor", err);
     else
         ok = from_terminal(k->ref, buf, cap, len, err);
+    if (ok && !k->asked)
+        k->odd = find_odd(buf, *len);
     return ok ? BLOBSEAL_OK : err->status;
 }
