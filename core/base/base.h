@@ -42,6 +42,27 @@ BLOBSEAL_MUST_USE bool bs_struct_export(void *theirs, const void *own, size_t ow
 void *bs_map(size_t len);
 void bs_unmap(void *p, size_t len);
 
+/* ---- secret.c: what blobseal_secret_alloc() has, for struct blobseal_counters ------------------------------------ */
+
+struct bs_secret_counters {
+    uint64_t unlocked_secrets;             /* secrets that were stored in memory that could not be locked */
+    uint64_t locked_bytes, unlocked_bytes; /* now, in whole pages                                          */
+};
+
+struct bs_secret_counters bs_secret_counters(void);
+
+/* Return all memory for secrets that contains none to the system. */
+void bs_secret_trim(void);
+
+/* ---- process.c --------------------------------------------------------------------------------------------------- */
+
+/* Return a number that differs from the number of the parent and of all other ancestors. Costs a few nanoseconds. */
+uint64_t bs_process_id(void);
+
+/* Check that an object that was made by process @id does not belong to a parent. @what names the object. Errors:
+ * E_ARG. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_check_process(uint64_t id, const char *what, struct blobseal_error *err);
+
 /* ---- text.c: strings packed after the struct that points to them ------------------------------------------------- */
 
 /* Return the length of @s including its terminating zero byte, or 0 if @s is NULL. */

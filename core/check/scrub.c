@@ -229,6 +229,7 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
                                     struct blobseal_scrub_result *result, struct blobseal_error *err)
 {
     struct bs_scrub *s = calloc(1, sizeof *s);
+    struct blobseal_context *context = NULL;
     enum blobseal_status st;
 
     if (s == NULL)
@@ -242,8 +243,13 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: the source has no callback to read it");
     else {
         s->source = source;
+        st = bs_context_ref(&context, s->options.context, err);
+    }
+    if (st == BLOBSEAL_OK) {
+        s->options.threads = bs_context_threads(context, s->options.threads);
         st = scrub(s, err);
     }
+    bs_context_unref(context);
     if (st == BLOBSEAL_OK && !bs_struct_export(result, &s->result, sizeof s->result))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: the size of the result was changed during the call");
     free(s);

@@ -67,14 +67,25 @@ static enum blobseal_status report_no_kernel(enum bs_gcm_status why, const char 
 enum blobseal_status bs_chunked_init(struct bs_chunked *c, const struct bs_chunked_keys *keys,
                                      struct blobseal_error *err)
 {
-    enum bs_gcm_status st;
-
-    memcpy(c->nonce, keys->nonce, sizeof c->nonce);
     c->gcm = blobseal_secret_alloc(sizeof *c->gcm);
     if (c->gcm == NULL)
         return report_no_kernel(BS_GCM_NO_MEMORY, "", err);
-    st = bs_gcm_init(c->gcm, keys->key);
+    return bs_chunked_rekey(c, keys, err);
+}
+
+enum blobseal_status bs_chunked_rekey(struct bs_chunked *c, const struct bs_chunked_keys *keys,
+                                      struct blobseal_error *err)
+{
+    enum bs_gcm_status st = bs_gcm_init(c->gcm, keys->key);
+
+    memcpy(c->nonce, keys->nonce, sizeof c->nonce);
     return st == BS_GCM_OK ? BLOBSEAL_OK : report_no_kernel(st, c->gcm->impl->name, err);
+}
+
+void bs_chunked_wipe(struct bs_chunked *c)
+{
+    bs_gcm_clear(c->gcm);
+    blobseal_wipe(c->nonce, sizeof c->nonce);
 }
 
 void bs_chunked_clear(struct bs_chunked *c)

@@ -126,6 +126,12 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_chunked_init(struct bs_chunked *c, con
                                                        struct blobseal_error *err);
 void bs_chunked_clear(struct bs_chunked *c);
 
+/* Wipe the keys, and later initialise @c again with the keys of another message, in the same memory. Errors: those of
+ * bs_chunked_init(). */
+void bs_chunked_wipe(struct bs_chunked *c);
+BLOBSEAL_MUST_USE enum blobseal_status bs_chunked_rekey(struct bs_chunked *c, const struct bs_chunked_keys *keys,
+                                                        struct blobseal_error *err);
+
 /* Allocate a struct bs_chunked for a worker, and initialise it. *@c is NULL after a failure, and bs_chunked_free()
  * ignores NULL. Errors: those of bs_chunked_init(). */
 BLOBSEAL_MUST_USE enum blobseal_status bs_chunked_new(struct bs_chunked **c, const struct bs_chunked_keys *keys,
@@ -203,7 +209,8 @@ struct bs_slot bs_slot_decode(const struct bs_frame *f, const uint8_t *frame, un
 #define BS_ZFRAME_PLAIN_LEN ((size_t)1 << 20)
 #define BS_ZFRAME_MAX_LEN   ((size_t)1052672) /* upper limit for a full frame */
 
-/* Contexts of libzstd, created on first use and reused. Used by one thread at a time. All zero before first use. */
+/* Contexts of libzstd, created on first use and reused. Used by one thread at a time. All zero before first use. They
+ * contain plaintext, so their memory is wiped when it is released, and left out of core dumps. */
 struct bs_zstd {
     struct ZSTD_CCtx_s *c;
     struct ZSTD_DCtx_s *d;

@@ -5,6 +5,8 @@
  * a frame can be found while the frame is still being received. FORMAT.md section 3.1; RFC 8878 section 3.1.1.
  */
 #include <stdlib.h>
+
+#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_customMem; shared builds of libzstd export these functions as well */
 #include <zstd.h>
 
 #include "core/format/format.h"
@@ -108,6 +110,37 @@ const char *bs_zframe_step(struct bs_zframe *f, const uint8_t *p)
     return fault != NULL ? fault : check_block(f, p + f->need - BLOCK_HEADER_LEN);
 }
 
+/* ---- Memory of libzstd, which contains plaintext ----------------------------------------------------------------- */
+
+/* Stored before each block. */
+union block {
+    size_t len; /* including this header */
+    max_align_t align;
+    uint8_t pad[64];
+};
+
+static void *allocate(void *unused, size_t len)
+{
+    union block *b = len <= SIZE_MAX / 2 ? bs_map(len + sizeof *b) : NULL;
+
+    (void)unused;
+    if (b == NULL)
+        return NULL;
+    b->len = len + sizeof *b;
+    return b + 1;
+}
+
+static void release(void *unused, void *p)
+{
+    union block *b = p;
+
+    (void)unused;
+    if (b != NULL)
+        bs_unmap(b - 1, b[-1].len);
+}
+
+static const ZSTD_customMem memory = {allocate, release, NULL};
+
 /* ---- Compression and decompression ------------------------------------------------------------------------------- */
 
 enum blobseal_status bs_bad_frame(struct blobseal_error *err, uint64_t index, const char *what)
@@ -132,7 +165,7 @@ enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uin
     if (fault != NULL)
         return bs_bad_frame(err, index, fault);
     if (z->d == NULL)
-        z->d = ZSTD_createDCtx();
+        z->d = ZSTD_createDCtx_advanced(memory);
     if (z->d == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
     if (ZSTD_decompressDCtx(z->d, plain, plain_len, frame.p, frame.len) != plain_len)
@@ -142,7 +175,7 @@ enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uin
 
 static bool make_compressor(struct bs_zstd *z, int level)
 {
-    z->c = ZSTD_createCCtx();
+    z->c = ZSTD_createCCtx_advanced(memory);
     return z->c != NULL && ZSTD_isError(ZSTD_CCtx_setParameter(z->c, ZSTD_c_compressionLevel, level)) == 0 &&
            ZSTD_isError(ZSTD_CCtx_setParameter(z->c, ZSTD_c_contentSizeFlag, 1)) == 0 &&
            ZSTD_isError(ZSTD_CCtx_setParameter(z->c, ZSTD_c_checksumFlag, 0)) == 0;

@@ -15,17 +15,19 @@
  * objects their description says what may be shared. Callbacks run on the caller's thread and on threads that the call
  * has started. Functions that start threads say so. These threads take no signals and have ended when the call returns.
  *
- * Process. There is no initialisation function. The only global state is a few wiped pages that are kept for the next
- * secret. The library installs no signal handlers, never exits, and writes nothing to stdout or stderr.
+ * Process. There is no initialisation function. The only global state is the memory for secrets and the default
+ * context: wiped pages and buffers that are kept for later calls, and counters. dlclose() releases them. The library
+ * installs no signal handlers, never exits, and writes nothing to stdout or stderr.
  *
  * Structs. Options and results start with `size`, which the caller sets to sizeof. A newer library accepts an older
  * struct, and an older library accepts a newer one if the members that it does not know are zero. Otherwise, and if the
  * size is missing: E_ARG. Structs that only the library makes have no size and may grow.
  *
- * Fork. After fork() the child makes objects of its own. It must neither use nor release those of the parent: data keys
- * and all memory from blobseal_secret_alloc() are zero there, because the kernel empties these pages. This does not
- * apply to what OpenSSL holds: RSA keys of open KEKs and key schedules. If another thread is inside the library during
- * fork(), the child may only call exec(), as with any library that takes locks.
+ * Fork. After fork() the child makes objects of its own, and has a default context of its own. Using a reader, writer
+ * or context of the parent fails with E_ARG; releasing it is allowed but not needed. Data keys and all memory from
+ * blobseal_secret_alloc() are zero in the child, because the kernel empties these pages. This does not apply to what
+ * OpenSSL holds, RSA keys of open KEKs and key schedules, and to buffers with plaintext. If another thread is inside
+ * the library during fork(), the child may only call exec(), as with any library that takes locks.
  *
  * Cryptography. OpenSSL's default library context is used, with its default properties. In FIPS mode (the properties
  * contain fips=yes) the provider that has this property does everything, AES-GCM included. A program that wants FIPS
@@ -365,6 +367,56 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_inspect(struct blob
                                                                      const char *envelope, size_t envelope_len,
                                                                      struct blobseal_error *err);
 
+/* ---- Contexts ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * What many calls share: the number of threads, buffers, and counters. Options take a context; NULL selects the
+ * process's default context, which exists without being made.
+ */
+struct blobseal_context;
+
+struct blobseal_context_options {
+    size_t size;
+    unsigned threads;     /* for calls whose options say 0; 0: one for each CPU that this process may use            */
+    uint64_t max_scratch; /* bytes of buffers that are kept for later calls; 0: BLOBSEAL_DEFAULT_SCRATCH; 1: nothing */
+};
+
+#define BLOBSEAL_DEFAULT_SCRATCH ((uint64_t)32 << 20)
+
+/*
+ * Make a context; release it with blobseal_context_free(). @options may be NULL. Threads: many threads may use it at
+ * once. Fork: a context belongs to the process that made it. Errors: E_ARG, E_NOMEM.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_context_new(struct blobseal_context **context,
+                                                                         const struct blobseal_context_options *options,
+                                                                         struct blobseal_error *err);
+
+/* Release @context as soon as the last object that was made with it is released. NULL is allowed. */
+BLOBSEAL_API void blobseal_context_free(struct blobseal_context *context);
+
+/*
+ * Return memory that no call is using to the system: buffers, cached content, and pages that are kept for secrets.
+ * Later calls allocate it again. NULL: the default context.
+ */
+BLOBSEAL_API void blobseal_context_trim(struct blobseal_context *context);
+
+/* Numbers since the context was made. Those about secrets are about all of the process. */
+struct blobseal_counters {
+    size_t size;
+    uint64_t seals;            /* blobs sealed                                                                  */
+    uint64_t opens;            /* blobs opened                                                                  */
+    uint64_t failures;         /* seals and opens that failed, and failed reads of opened blobs                 */
+    uint64_t scratch_bytes;    /* now: of buffers, in use and kept for later calls                              */
+    uint64_t unlocked_secrets; /* secrets that were stored in memory that could not be locked (RLIMIT_MEMLOCK)  */
+    uint64_t unlocked_bytes;   /* now: of memory for secrets that could not be locked                           */
+    uint64_t locked_bytes;     /* now: of memory for secrets that is locked                                     */
+};
+
+/* Fill @counters. NULL as @context: the default context. Errors: E_ARG. */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_context_counters(struct blobseal_context *context,
+                                                                              struct blobseal_counters *counters,
+                                                                              struct blobseal_error *err);
+
 /* ---- Sealing ----------------------------------------------------------------------------------------------------- */
 
 /*
@@ -375,7 +427,7 @@ typedef bool (*blobseal_progress_fn)(void *ctx, uint64_t bytes_done);
 
 struct blobseal_seal_options {
     size_t size;
-    unsigned threads; /* workers; 0: one for each CPU that this process may use */
+    unsigned threads; /* workers; 0: as the context says */
     enum blobseal_layout layout;
     uint32_t slot_capacity; /* A/B: a multiple of 4096 up to 65,536; 0: 8192, or what the envelope needs       */
     bool no_checksums;      /* segments = 0: for stores that keep a digest of the blob themselves              */
@@ -388,6 +440,7 @@ struct blobseal_seal_options {
     const struct blobseal_metadata *metadata;
     bool zstd;      /* compress (section 3.1). The compressed size reveals something about the data: see README.md */
     int zstd_level; /* 0: level 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                    */
+    struct blobseal_context *context; /* NULL: the default context */
 };
 
 #define BLOBSEAL_ZSTD_MIN_LEVEL (-7)
@@ -479,6 +532,7 @@ struct blobseal_reader_options {
     uint64_t min_generation; /* refuse an older envelope (E_POLICY); 0: accept any (section 6)                     */
     bool raw;                /* zstd content: present the zstd file itself, unchecked, and do not decompress it     */
     uint32_t max_frames;     /* zstd content: refuse more frames (E_POLICY), each takes 16 bytes of memory; 0: 2^20 */
+    struct blobseal_context *context; /* NULL: the default context */
 };
 
 /**
@@ -755,6 +809,7 @@ struct blobseal_scrub_options {
      */
     void (*on_damage)(void *ctx, const struct blobseal_damage *damage);
     void *on_damage_ctx;
+    struct blobseal_context *context; /* NULL: the default context */
 };
 
 struct blobseal_scrub_result {

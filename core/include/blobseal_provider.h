@@ -134,9 +134,10 @@ BLOBSEAL_API void blobseal_make_printable(char *text);
 BLOBSEAL_API BLOBSEAL_MUST_USE bool blobseal_struct_import(void *own, size_t own_size, const void *theirs);
 
 /*
- * Allocate memory for secrets: whole pages that are locked if the limit allows it, left out of core dumps, emptied in a
- * forked child, and have an inaccessible page on either side. Return NULL if there is no memory. Freeing wipes them; a
- * few pages are kept for the next allocation.
+ * Allocate memory for secrets: it is locked if the limit allows it, left out of core dumps, and emptied in a forked
+ * child. More than 128 bytes have pages of their own, with an inaccessible page on either side; less is a slot of 64 or
+ * 128 bytes between other small secrets. Return NULL if there is no memory. Freeing wipes it; a few pages are kept for
+ * later allocations.
  */
 BLOBSEAL_API void *blobseal_secret_alloc(size_t len);
 BLOBSEAL_API void blobseal_secret_free(void *p);

@@ -6,6 +6,8 @@
 #ifndef BLOBSEAL_IO_H
 #define BLOBSEAL_IO_H
 
+#include <stdatomic.h>
+
 #include "core/base/base.h"
 
 /* ---- io.c: loops over any source and sink ------------------------------------------------------------------------ */
@@ -109,5 +111,86 @@ struct bs_pipeline {
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_pipeline_run(const struct bs_pipeline *p, uint64_t *done,
                                                        struct blobseal_error *err);
+
+/* ---- context.c: what calls share --------------------------------------------------------------------------------- */
+
+struct blobseal_context {
+    _Atomic unsigned references;
+    _Atomic uint64_t process; /* that made it                        */
+    unsigned threads;         /* if the options of a call do not say */
+    uint64_t max_scratch;
+    _Atomic uint64_t seals, opens, failures;
+
+    _Atomic uint64_t scratch_bytes, users;
+    _Atomic(struct bs_scratch *) scratch;
+};
+
+/*
+ * Return a reference to @theirs, or to the default context if @theirs is NULL; release it with bs_context_unref(),
+ * which ignores NULL. Errors: E_ARG if the context belongs to the parent process.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_context_ref(struct blobseal_context **own, struct blobseal_context *theirs,
+                                                      struct blobseal_error *err);
+void bs_context_unref(struct blobseal_context *c);
+
+/* Return @wanted, or the number of threads that the context says if @wanted is 0. */
+unsigned bs_context_threads(const struct blobseal_context *c, unsigned wanted);
+
+enum bs_counted { BS_COUNTED_SEAL, BS_COUNTED_OPEN, BS_COUNTED_OTHER };
+
+/* Count an operation that ended with @st, and return @st. Of others only failures are counted. */
+enum blobseal_status bs_context_count(struct blobseal_context *c, enum bs_counted what, enum blobseal_status st);
+
+/* ---- scratch.c: workers for calls that do all their work on the caller's thread ---------------------------------- */
+
+#define BS_NO_TAG        UINT64_MAX
+#define BS_SCRATCH_HINTS 4u /* a power of two */
+
+/* How to handle the workers of a context. All users of a context pass the same one. */
+struct bs_scratch_kind {
+    size_t in_size, out_size;                 /* of the buffers of a worker                            */
+    size_t (*state_bytes)(const void *state); /* memory that a state takes                             */
+    void (*wipe)(struct bs_worker *worker);   /* wipe what a user left in the buffers and in the state */
+    void (*end)(void *state);                 /* wipe and release a state                              */
+};
+
+struct bs_scratch {
+    struct bs_worker worker; /* `state` is created by the first user */
+    const struct bs_scratch_kind *kind;
+    struct bs_scratch *next;
+    size_t bytes; /* that count as scratch_bytes of the context */
+    atomic_bool busy, filled, recent;
+    _Atomic uint64_t owner; /* the user whose keys and data are in it, or 0         */
+    _Atomic uint64_t tag;   /* what its cache contains, as its owner numbers it     */
+};
+
+/* An object that uses the workers of a context, and holds a reference to it. */
+struct bs_scratch_user {
+    struct blobseal_context *context;
+    const struct bs_scratch_kind *kind;
+    uint64_t id;
+    _Atomic(struct bs_scratch *) hints[BS_SCRATCH_HINTS]; /* what threads used last */
+};
+
+void bs_scratch_user_init(struct bs_scratch_user *user, struct blobseal_context *c, const struct bs_scratch_kind *kind);
+
+/* Wipe what @user left. No call of this user may be in progress. */
+void bs_scratch_user_clear(struct bs_scratch_user *user);
+
+/*
+ * Take a worker for one call, preferably the one whose cache contains @tag (BS_NO_TAG: any). *@kept is set if nobody
+ * else has used it since @user did, so that its state is still that of @user. Many threads may call this at once. Put
+ * it back with bs_scratch_return(), or with bs_scratch_discard() if its state could not be set up. Return NULL if there
+ * is no memory.
+ */
+struct bs_scratch *bs_scratch_take(struct bs_scratch_user *user, uint64_t tag, bool *kept);
+void bs_scratch_return(struct bs_scratch_user *user, struct bs_scratch *scratch, uint64_t tag);
+void bs_scratch_discard(struct bs_scratch_user *user, struct bs_scratch *scratch);
+
+/* Return all buffers that are not in use to the system. */
+void bs_scratch_trim(struct blobseal_context *c);
+
+/* Forget all workers of a context that no thread of this process uses. */
+void bs_scratch_abandon(struct blobseal_context *c);
 
 #endif

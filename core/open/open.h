@@ -8,8 +8,6 @@
 #ifndef BLOBSEAL_OPEN_H
 #define BLOBSEAL_OPEN_H
 
-#include <pthread.h>
-
 #include "core/envelope/envelope.h"
 
 /* ---- workers.c: the stored bytes of a blob, and the workers that open them --------------------------------------- */
@@ -24,18 +22,18 @@ struct bs_stored {
     uint64_t len;                 /* stored bytes; BLOBSEAL_SIZE_UNKNOWN if sequential   */
     struct bs_chunked_keys *keys; /* secret memory; constant once opened                 */
     unsigned threads;
-    pthread_mutex_t lock;   /* protects the pool                                         */
-    struct bs_pooled *pool; /* workers of calls that read at an offset, while not in use */
+    struct bs_scratch_user user; /* of workers for calls that read at an offset          */
 };
 
 /* The size of the buffer that bs_stored_open() needs for a range of @len bytes. It opens whole chunks. */
 #define BS_STORED_ROOM(len) ((len) + 2 * BS_CHUNK_LEN)
 
-#define BS_NO_FRAME UINT64_MAX
+#define BS_NO_FRAME BS_NO_TAG
 
 /* The last frame of zstd content that a worker decompressed for reads at an offset. */
 struct bs_frame_cache {
-    uint64_t frame; /* its number, or BS_NO_FRAME */
+    uint64_t frame;                 /* its number, or BS_NO_FRAME                       */
+    size_t stored_used, plain_used; /* bytes of the buffers below that were ever written */
     uint8_t stored[BS_STORED_ROOM(BS_ZFRAME_MAX_LEN)];
     uint8_t plain[BS_ZFRAME_PLAIN_LEN];
 };
@@ -44,7 +42,8 @@ struct bs_frame_cache {
 struct bs_open_state {
     struct bs_chunked chunked;
     struct bs_zstd zstd;          /* for zstd content                        */
-    struct bs_frame_cache *cache; /* for zstd content; NULL until needed    */
+    struct bs_frame_cache *cache; /* for zstd content; NULL until needed     */
+    size_t out_used;              /* bytes of worker->out that may have plaintext in a shared worker */
 };
 
 /*
@@ -54,18 +53,23 @@ struct bs_open_state {
 BLOBSEAL_MUST_USE enum blobseal_status bs_open_state_new(const void *stored, void **state, struct blobseal_error *err);
 void bs_open_state_free(void *state);
 
-/* Initialise @s with a copy of @source. bs_stored_clear() releases pool and keys. */
-void bs_stored_init(struct bs_stored *s, const struct blobseal_source *source);
+/* Initialise @s with a copy of @source. @context is a reference, which bs_stored_clear() releases along with the keys.
+ */
+void bs_stored_init(struct bs_stored *s, const struct blobseal_source *source, struct blobseal_context *context);
 void bs_stored_clear(struct bs_stored *s);
 
 /*
- * Take a worker for one call from the pool, preferably the one whose cache contains zstd frame @frame
- * (BS_NO_FRAME: any). A new one is made if the pool is empty. Both buffers of a worker have room for a run. Put it back
- * with bs_stored_return(). Errors: those of bs_open_state_new().
+ * Take a worker for one call from the context, preferably the one whose cache contains zstd frame @frame
+ * (BS_NO_FRAME: any), and set up its keys if another reader used it last. Both buffers of a worker have room for a run.
+ * Put it back with bs_stored_return(). Errors: those of bs_open_state_new().
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_stored_take(struct bs_stored *s, uint64_t frame, struct bs_worker **worker,
                                                       struct blobseal_error *err);
 void bs_stored_return(struct bs_stored *s, struct bs_worker *worker);
+
+/* Note that the first @len bytes of worker->out receive plaintext, so that they are wiped before another reader gets
+ * the worker. */
+void bs_note_plain(struct bs_worker *worker, size_t len);
 
 /* Allocate the cache of a worker that has none yet. Errors: E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_frame_cache_ensure(struct bs_open_state *state, struct blobseal_error *err);
@@ -225,7 +229,14 @@ struct blobseal_reader {
     struct blobseal_info *info;
     struct bs_progress progress;
     struct bs_pull *pull; /* of pull.c; NULL before the first blobseal_reader_read() */
+    uint64_t process;     /* that opened it                                          */
 };
+
+/* Check that the reader does not belong to the parent process. Errors: E_ARG. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_reader_usable(const struct blobseal_reader *r, struct blobseal_error *err);
+
+/* Count a failure if @st is one, and return @st. */
+enum blobseal_status bs_reader_count(const struct blobseal_reader *r, enum blobseal_status st);
 
 /* Release the state of blobseal_reader_read(). NULL is allowed. */
 void bs_pull_free(struct bs_pull *pull);

@@ -154,16 +154,19 @@ static enum blobseal_status pull(struct bs_content *c, struct bs_pull *p, void *
 enum blobseal_status blobseal_reader_read(struct blobseal_reader *r, void *dst, size_t len, size_t *nread,
                                           struct blobseal_error *err)
 {
-    enum blobseal_status st = r->pull != NULL ? r->pull->status : start(r, err);
+    enum blobseal_status st = bs_reader_usable(r, err);
+    bool usable = st == BLOBSEAL_OK;
 
     *nread = 0;
+    if (usable)
+        st = r->pull != NULL ? r->pull->status : start(r, err);
     if (r->pull != NULL && st == BLOBSEAL_OK)
         st = r->pull->status = pull(&r->content, r->pull, dst, len, nread, &r->pull->error);
     if (st == BLOBSEAL_OK)
         return st;
-    if (r->pull != NULL && err != NULL)
+    if (usable && r->pull != NULL && err != NULL)
         *err = r->pull->error;
     if (len > 0)
         memset(dst, 0, len);
-    return st;
+    return bs_reader_count(r, st);
 }

@@ -79,10 +79,12 @@ enum blobseal_status blobseal_reader_stream_range(struct blobseal_reader *r, con
     struct ranging t = {.r = r, .sink = sink, .off = off};
     const struct bs_content *c = &r->content;
     const char *name = bs_source_name(&c->stored.source);
-    enum blobseal_status st = BLOBSEAL_OK;
+    enum blobseal_status st = bs_reader_usable(r, err);
     uint64_t n = 0;
 
-    if (sink->write == NULL && sink->pwrite == NULL) {
+    if (st != BLOBSEAL_OK) {
+        ; /* reported below */
+    } else if (sink->write == NULL && sink->pwrite == NULL) {
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a range: the sink has no callback to write to it");
     } else if (!bs_seekable(&c->stored.source)) {
         st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "open a range of %s: the source is not seekable", name);
@@ -99,5 +101,5 @@ enum blobseal_status blobseal_reader_stream_range(struct blobseal_reader *r, con
     }
     if (nwritten != NULL)
         *nwritten = n;
-    return st;
+    return bs_reader_count(r, st);
 }

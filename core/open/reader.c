@@ -38,14 +38,19 @@ static enum blobseal_status check_size(struct blobseal_reader *r, struct blobsea
     return st;
 }
 
-static struct blobseal_reader *new_reader(const struct blobseal_source *source, const struct blobseal_reader_options *o)
+/* Make a reader that takes over the reference to @context, also after a failure. */
+static struct blobseal_reader *new_reader(const struct blobseal_source *source, const struct blobseal_reader_options *o,
+                                          struct blobseal_context *context)
 {
     struct blobseal_reader *r = calloc(1, sizeof *r);
 
-    if (r == NULL)
+    if (r == NULL) {
+        bs_context_unref(context);
         return NULL;
-    bs_stored_init(&r->content.stored, source);
-    r->content.stored.threads = o->threads;
+    }
+    bs_stored_init(&r->content.stored, source, context);
+    r->process = bs_process_id();
+    r->content.stored.threads = bs_context_threads(context, o->threads);
     r->content.len = BLOBSEAL_SIZE_UNKNOWN;
     r->content.max_frames = o->max_frames != 0 ? o->max_frames : BS_MAX_FRAMES;
     r->progress = (struct bs_progress){o->progress, o->progress_ctx};
@@ -83,6 +88,7 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
                                           const struct blobseal_reader_options *options, struct blobseal_error *err)
 {
     struct blobseal_reader_options o = {.size = sizeof o};
+    struct blobseal_context *context;
     struct blobseal_reader *r;
     enum blobseal_status st;
 
@@ -92,10 +98,14 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
                              "open: the size of the options is not set, or they are newer than the library");
     if (source->pread == NULL && source->read == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: the source has no callback to read it");
-    r = new_reader(source, &o);
+    st = bs_context_ref(&context, o.context, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    r = new_reader(source, &o, context);
     if (r == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
     st = open_blob(r, (struct bs_keks){keks, num_keks}, &o, err);
+    (void)bs_context_count(context, BS_COUNTED_OPEN, st);
     if (st == BLOBSEAL_OK)
         *reader = r;
     else
@@ -124,17 +134,29 @@ const struct blobseal_info *blobseal_reader_info(const struct blobseal_reader *r
     return r->info;
 }
 
+enum blobseal_status bs_reader_usable(const struct blobseal_reader *r, struct blobseal_error *err)
+{
+    return bs_check_process(r->process, "reader", err);
+}
+
+enum blobseal_status bs_reader_count(const struct blobseal_reader *r, enum blobseal_status st)
+{
+    return bs_context_count(r->content.stored.user.context, BS_COUNTED_OTHER, st);
+}
+
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst, size_t len, uint64_t off,
                                            size_t *nread, struct blobseal_error *err)
 {
     struct bs_content *c = &r->content;
-    enum blobseal_status st = BLOBSEAL_OK;
+    enum blobseal_status st = bs_reader_usable(r, err);
     size_t n = len;
 
     *nread = 0;
-    if (!bs_seekable(&c->stored.source) || off > c->len)
+    if (st != BLOBSEAL_OK)
+        ; /* reported below */
+    else if (!bs_seekable(&c->stored.source) || off > c->len)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "read at %llu: beyond the end, or the blob comes from a pipe",
                            (unsigned long long)off);
     else if (n > c->len - off)
@@ -145,18 +167,20 @@ enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst,
         *nread = n;
     else if (len > 0)
         memset(dst, 0, len);
-    return st;
+    return bs_reader_count(r, st);
 }
 
 static enum blobseal_status stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
                                    struct blobseal_error *err)
 {
     uint64_t n = 0;
-    enum blobseal_status st = bs_content_stream(&r->content, sink, r->progress, &n, err);
+    enum blobseal_status st = bs_reader_usable(r, err);
 
+    if (st == BLOBSEAL_OK)
+        st = bs_content_stream(&r->content, sink, r->progress, &n, err);
     if (plain_bytes != NULL)
         *plain_bytes = n;
-    return st;
+    return bs_reader_count(r, st);
 }
 
 enum blobseal_status blobseal_reader_stream(struct blobseal_reader *r, const struct blobseal_sink *sink,

@@ -66,6 +66,7 @@ enum blobseal_status bs_stored_pread(const struct bs_stored *s, struct bs_worker
         size_t skip = bs_stored_skip(range.off), n = run.num * BS_CHUNK_LEN - skip;
 
         n = n < range.len ? n : range.len;
+        bs_note_plain(worker, run.num * BS_CHUNK_LEN);
         st = open_run(s, &state->chunked, run, worker->in, worker->out, err);
         if (st == BLOBSEAL_OK)
             memcpy(dst, worker->out + skip, n);

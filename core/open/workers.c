@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a worker needs to open chunks and frames, and the pool of workers for calls that read at an offset. The pool
- * makes such calls cheap: once it is filled they allocate nothing and set up no key.
+ * What a worker needs to open chunks and frames, and the workers of a context for calls that read at an offset. Such
+ * calls are cheap: a reader that is used often allocates nothing and sets up no key.
  */
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "core/open/open.h"
 
-/* A worker in the pool, which grows to the largest number of concurrent calls. */
-struct bs_pooled {
-    struct bs_worker worker; /* must be the first member: bs_stored_return() casts its address */
-    struct bs_pooled *next;
-};
+_Static_assert(offsetof(struct bs_scratch, worker) == 0, "bs_stored_return() casts its address");
 
 enum blobseal_status bs_open_state_new(const void *stored, void **state, struct blobseal_error *err)
 {
@@ -42,88 +39,93 @@ void bs_open_state_free(void *state)
     free(s);
 }
 
-static void free_pooled(struct bs_pooled *p)
+/* Note that the first @len bytes of worker->out were written, so that they are wiped later. */
+void bs_note_plain(struct bs_worker *worker, size_t len)
 {
-    bs_open_state_free(p->worker.state);
-    bs_worker_clear(&p->worker);
-    free(p);
+    struct bs_open_state *s = worker->state;
+
+    s->out_used = len > s->out_used ? len : s->out_used;
 }
 
-void bs_stored_init(struct bs_stored *s, const struct blobseal_source *source)
+/* ---- Workers that readers share ---------------------------------------------------------------------------------- */
+
+static size_t state_bytes(const void *state)
+{
+    const struct bs_open_state *s = state;
+
+    return s->cache != NULL ? sizeof *s->cache : 0;
+}
+
+static void wipe(struct bs_worker *worker)
+{
+    struct bs_open_state *s = worker->state;
+
+    if (s == NULL)
+        return;
+    blobseal_wipe(worker->out, s->out_used);
+    s->out_used = 0;
+    if (s->cache != NULL) {
+        s->cache->frame = BS_NO_FRAME;
+        blobseal_wipe(s->cache->stored, s->cache->stored_used);
+        blobseal_wipe(s->cache->plain, s->cache->plain_used);
+        s->cache->stored_used = s->cache->plain_used = 0;
+    }
+    bs_zstd_clear(&s->zstd);
+    bs_chunked_wipe(&s->chunked);
+}
+
+static const struct bs_scratch_kind shared_workers = {
+    .in_size = BS_SEALED_RUN_LEN,
+    .out_size = BS_RUN_LEN,
+    .state_bytes = state_bytes,
+    .wipe = wipe,
+    .end = bs_open_state_free,
+};
+
+void bs_stored_init(struct bs_stored *s, const struct blobseal_source *source, struct blobseal_context *context)
 {
     *s = (struct bs_stored){.source = *source, .len = BLOBSEAL_SIZE_UNKNOWN};
     s->input.source = &s->source;
-    pthread_mutex_init(&s->lock, NULL);
+    bs_scratch_user_init(&s->user, context, &shared_workers);
 }
 
 void bs_stored_clear(struct bs_stored *s)
 {
-    while (s->pool != NULL) {
-        struct bs_pooled *p = s->pool;
-
-        s->pool = p->next;
-        free_pooled(p);
-    }
+    bs_scratch_user_clear(&s->user);
     blobseal_secret_free(s->keys);
-    pthread_mutex_destroy(&s->lock);
-}
-
-/* Return the number of the frame in the cache of a worker. */
-static uint64_t cached_frame(const struct bs_worker *worker)
-{
-    const struct bs_open_state *state = worker->state;
-
-    return state->cache != NULL ? state->cache->frame : BS_NO_FRAME;
-}
-
-/* Take a worker from the pool: the one that has @frame in its cache, otherwise the first. NULL if the pool is empty. */
-static struct bs_pooled *take_pooled(struct bs_stored *s, uint64_t frame)
-{
-    struct bs_pooled **at, *p;
-
-    pthread_mutex_lock(&s->lock);
-    at = &s->pool;
-    while (*at != NULL && cached_frame(&(*at)->worker) != frame)
-        at = &(*at)->next;
-    if (*at == NULL)
-        at = &s->pool;
-    p = *at;
-    if (p != NULL)
-        *at = p->next;
-    pthread_mutex_unlock(&s->lock);
-    return p;
+    bs_context_unref(s->user.context);
 }
 
 enum blobseal_status bs_stored_take(struct bs_stored *s, uint64_t frame, struct bs_worker **worker,
                                     struct blobseal_error *err)
 {
-    struct bs_pooled *p = take_pooled(s, frame);
-    enum blobseal_status st;
+    bool kept = false;
+    struct bs_scratch *scratch = bs_scratch_take(&s->user, frame, &kept);
+    enum blobseal_status st = BLOBSEAL_OK;
 
-    *worker = p != NULL ? &p->worker : NULL;
-    if (p != NULL)
-        return BLOBSEAL_OK;
-    p = calloc(1, sizeof *p);
-    if (p == NULL)
+    *worker = NULL;
+    if (scratch == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&s->source));
-    st = bs_worker_init(&p->worker, BS_SEALED_RUN_LEN, BS_RUN_LEN, err);
+    if (scratch->worker.state == NULL) {
+        st = bs_open_state_new(s, &scratch->worker.state, err);
+    } else if (!kept) {
+        struct bs_open_state *state = scratch->worker.state;
+
+        st = bs_chunked_rekey(&state->chunked, s->keys, err);
+    }
     if (st == BLOBSEAL_OK)
-        st = bs_open_state_new(s, &p->worker.state, err);
-    if (st == BLOBSEAL_OK)
-        *worker = &p->worker;
+        *worker = &scratch->worker;
     else
-        free_pooled(p);
+        bs_scratch_discard(&s->user, scratch);
     return st;
 }
 
 void bs_stored_return(struct bs_stored *s, struct bs_worker *worker)
 {
-    struct bs_pooled *p = (struct bs_pooled *)worker;
+    const struct bs_open_state *state = worker->state;
+    struct bs_scratch *scratch = (struct bs_scratch *)worker; /* whose first member it is */
 
-    pthread_mutex_lock(&s->lock);
-    p->next = s->pool;
-    s->pool = p;
-    pthread_mutex_unlock(&s->lock);
+    bs_scratch_return(&s->user, scratch, state->cache != NULL ? state->cache->frame : BS_NO_FRAME);
 }
 
 /* ---- The frame cache --------------------------------------------------------------------------------------------- */

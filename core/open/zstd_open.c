@@ -95,12 +95,15 @@ static enum blobseal_status pread_part(const struct bs_content *c, struct bs_wor
     const struct bs_seek_point *at = &c->table.points[p.frame];
     struct bs_frame_cache *cache = state->cache;
     struct frame_buffers b = {.sealed = worker->in, .stored = cache->stored};
+    size_t stored = BS_STORED_ROOM((size_t)(at[1].stored - at[0].stored)), plain = (size_t)(at[1].plain - at[0].plain);
     enum blobseal_status st = BLOBSEAL_OK;
 
-    if (cache->frame != p.frame && p.skip == 0 && p.len == at[1].plain - at[0].plain)
+    cache->stored_used = stored > cache->stored_used ? stored : cache->stored_used;
+    if (cache->frame != p.frame && p.skip == 0 && p.len == plain)
         return read_frame(c, state, p.frame, b, dst, err);
     if (cache->frame != p.frame) {
         cache->frame = BS_NO_FRAME;
+        cache->plain_used = plain > cache->plain_used ? plain : cache->plain_used;
         st = read_frame(c, state, p.frame, b, cache->plain, err);
     }
     if (st != BLOBSEAL_OK)

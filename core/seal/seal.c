@@ -107,7 +107,7 @@ static enum blobseal_status seal_all(struct bs_sealing *s, struct blobseal_error
     size_t only_len = from_file && s->source->size < BS_SEGMENT_LEN ? (size_t)s->source->size : 0;
     const struct bs_pipeline p = {
         .ctx = s,
-        .threads = s->options->threads,
+        .threads = s->threads,
         .num_segments = from_file ? s->source->size / BS_SEGMENT_LEN + 1 : 0,
         .in_size = bs_segment_buffer_size(!from_file, only_len),
         .out_size = bs_segment_buffer_size(!to_file, only_len),
@@ -152,6 +152,27 @@ static enum blobseal_status check_source(const struct blobseal_source *source, s
     return BLOBSEAL_OK;
 }
 
+static enum blobseal_status seal_blob(struct bs_sealing *s, struct bs_keks keks, struct blobseal_seal_result *result,
+                                      struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    if (s->options->layout == BLOBSEAL_LAYOUT_DETACHED && result == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a detached envelope needs a result to be returned in");
+    st = check_source(s->source, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = bs_new_blob_start(&s->blob, s->sink, s->source->size, keks, s->options, err);
+    if (st == BLOBSEAL_OK)
+        st = s->options->zstd ? bs_zstd_seal(s, err) : seal_all(s, err);
+    if (st == BLOBSEAL_OK)
+        st = check_end(s->source, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_new_blob_report(&s->blob, s->plain_bytes, s->stored_bytes, result, err);
+    bs_new_blob_clear(&s->blob);
+    return st;
+}
+
 /* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struct blobseal_source *source,
                                    struct blobseal_kek *const *keks, size_t num_keks,
@@ -161,24 +182,18 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     struct blobseal_seal_options o = {.size = sizeof o};
     struct blobseal_seal_result none = {.size = sizeof none};
     struct bs_sealing s = {.source = source, .sink = sink, .options = &o, .input = {source, 0}};
+    struct blobseal_context *context;
     enum blobseal_status st;
 
     if (!bs_struct_export(result, &none, sizeof none) || !blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "seal: the size of the options or of the result is not set, or they are newer than the "
                              "library");
-    if (o.layout == BLOBSEAL_LAYOUT_DETACHED && result == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a detached envelope needs a result to be returned in");
-    st = check_source(source, err);
+    st = bs_context_ref(&context, o.context, err);
     if (st != BLOBSEAL_OK)
         return st;
-    st = bs_new_blob_start(&s.blob, sink, source->size, (struct bs_keks){keks, num_keks}, &o, err);
-    if (st == BLOBSEAL_OK)
-        st = o.zstd ? bs_zstd_seal(&s, err) : seal_all(&s, err);
-    if (st == BLOBSEAL_OK)
-        st = check_end(source, err);
-    if (st == BLOBSEAL_OK)
-        st = bs_new_blob_report(&s.blob, s.plain_bytes, s.stored_bytes, result, err);
-    bs_new_blob_clear(&s.blob);
+    s.threads = bs_context_threads(context, o.threads);
+    st = bs_context_count(context, BS_COUNTED_SEAL, seal_blob(&s, (struct bs_keks){keks, num_keks}, result, err));
+    bs_context_unref(context);
     return st;
 }

@@ -96,6 +96,7 @@ struct bs_sealing {
     const struct blobseal_source *source;
     const struct blobseal_sink *sink;
     const struct blobseal_seal_options *options;
+    unsigned threads;
     struct bs_new_blob blob;
     struct bs_input input; /* of a sequential source                         */
     uint64_t plain_bytes;  /* result: bytes read from the source             */

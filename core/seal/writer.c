@@ -9,6 +9,8 @@ struct blobseal_writer {
     struct blobseal_sink sink;
     struct bs_new_blob blob;
     struct bs_zstd_writer *zstd; /* NULL if it does not compress */
+    struct blobseal_context *context;
+    uint64_t process; /* that made it */
     uint64_t plain_bytes;
     bool finished;
     enum blobseal_status failed; /* after a failure: what every later call returns */
@@ -25,9 +27,13 @@ static enum blobseal_status record(struct blobseal_writer *w, enum blobseal_stat
     return st;
 }
 
-/* Return the recorded failure, or E_ARG if the blob is finished. */
+/* Return the recorded failure, or E_ARG if the blob is finished or the writer belongs to the parent process. */
 static enum blobseal_status check_usable(const struct blobseal_writer *w, struct blobseal_error *err)
 {
+    enum blobseal_status st = bs_check_process(w->process, "writer", err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
     if (w->failed != BLOBSEAL_OK && err != NULL)
         *err = w->error;
     if (w->failed == BLOBSEAL_OK && w->finished)
@@ -40,6 +46,7 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
                                           const struct blobseal_seal_options *options, struct blobseal_error *err)
 {
     struct blobseal_seal_options o = {.size = sizeof o};
+    struct blobseal_context *context;
     struct blobseal_writer *w;
     enum blobseal_status st;
 
@@ -47,19 +54,26 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
     if (!blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "seal: the size of the options is not set, or they are newer than the library");
+    st = bs_context_ref(&context, o.context, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     w = aligned_alloc(_Alignof(struct blobseal_writer), sizeof *w);
-    if (w == NULL)
+    if (w == NULL) {
+        bs_context_unref(context);
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
-    *w = (struct blobseal_writer){.sink = *sink};
+    }
+    *w = (struct blobseal_writer){.sink = *sink, .context = context, .process = bs_process_id()};
     st = bs_new_blob_start(&w->blob, &w->sink, BLOBSEAL_SIZE_UNKNOWN, (struct bs_keks){keks, num_keks}, &o, err);
     if (st == BLOBSEAL_OK)
         st = bs_payload_start(&w->payload, &w->blob, &w->sink, err);
     if (st == BLOBSEAL_OK && o.zstd && (w->zstd = bs_zstd_writer_new(o.zstd_level)) == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
-    if (st == BLOBSEAL_OK)
+    if (st == BLOBSEAL_OK) {
         *writer = w;
-    else
-        blobseal_writer_close(w);
+        return st;
+    }
+    (void)bs_context_count(context, BS_COUNTED_SEAL, st);
+    blobseal_writer_close(w);
     return st;
 }
 
@@ -73,7 +87,7 @@ enum blobseal_status blobseal_writer_write(struct blobseal_writer *w, const void
     w->plain_bytes += len;
     st = w->zstd != NULL ? bs_zstd_writer_add(w->zstd, &w->payload, buf, len, &w->error)
                          : bs_payload_add(&w->payload, buf, len, &w->error);
-    return record(w, st, err);
+    return record(w, bs_context_count(w->context, BS_COUNTED_OTHER, st), err);
 }
 
 enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct blobseal_seal_result *result,
@@ -96,7 +110,7 @@ enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct bl
     if (st == BLOBSEAL_OK)
         st = bs_new_blob_report(&w->blob, w->plain_bytes, w->payload.total, result, &w->error);
     w->finished = true;
-    return record(w, st, err);
+    return record(w, bs_context_count(w->context, BS_COUNTED_SEAL, st), err);
 }
 
 void blobseal_writer_close(struct blobseal_writer *w)
@@ -106,5 +120,6 @@ void blobseal_writer_close(struct blobseal_writer *w)
     bs_zstd_writer_free(w->zstd);
     bs_payload_clear(&w->payload);
     bs_new_blob_clear(&w->blob);
+    bs_context_unref(w->context);
     free(w);
 }

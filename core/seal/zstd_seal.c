@@ -82,7 +82,7 @@ enum blobseal_status bs_zstd_seal(struct bs_sealing *s, struct blobseal_error *e
     struct compressing c = {.sealing = s};
     const struct bs_pipeline p = {
         .ctx = &c,
-        .threads = s->options->threads,
+        .threads = s->threads,
         .num_segments = seekable ? s->source->size / BS_ZFRAME_PLAIN_LEN + 1 : 0,
         .in_size = BS_ZFRAME_PLAIN_LEN,
         .out_size = BS_ZFRAME_MAX_LEN,

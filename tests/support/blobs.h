@@ -7,6 +7,7 @@
 #ifndef TESTS_BLOBS_H
 #define TESTS_BLOBS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "core/check/check.h"

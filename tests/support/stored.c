@@ -121,7 +121,11 @@ uint8_t *stored_blob(const struct stored *b, unsigned segments, struct blobseal_
 
 void recipe_stored(struct bs_stored *s, const struct recipe *r, const struct blobseal_source *source, uint64_t len)
 {
-    bs_stored_init(s, source);
+    struct blobseal_context *context;
+
+    if (bs_context_ref(&context, NULL, NULL) != BLOBSEAL_OK)
+        abort();
+    bs_stored_init(s, source, context);
     s->core = r->core;
     s->len = len;
     s->threads = 2;

@@ -28,7 +28,7 @@ static bool readable(const uint8_t *p)
 
 Test(secret, memory_is_zero_aligned_and_all_writable)
 {
-    static const size_t sizes[] = {0, 1, 63, 64, 4031, 4032, 4033, 4096, 70000};
+    static const size_t sizes[] = {0, 1, 63, 64, 65, 128, 129, 4031, 4032, 4033, 4096, 70000};
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         uint8_t *p = blobseal_secret_alloc(sizes[i]);
@@ -96,7 +96,7 @@ Test(secret, a_forked_child_sees_no_secrets_and_may_free_them)
     blobseal_secret_free(p);
 }
 
-/* ---- Memory that is kept for the next allocation ----------------------------------------------------------------- */
+/* ---- Pages that are kept for the next allocation ----------------------------------------------------------------- */
 
 #define MANY 100
 
@@ -113,7 +113,7 @@ Test(secret, memory_that_is_given_back_is_wiped_at_once)
 Test(secret, memory_that_is_kept_serves_sizes_of_as_many_pages)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *one = blobseal_secret_alloc(10), *two = blobseal_secret_alloc(page), *again;
+    uint8_t *one = blobseal_secret_alloc(200), *two = blobseal_secret_alloc(page), *again;
 
     blobseal_secret_free(one);
     blobseal_secret_free(two);
@@ -133,7 +133,7 @@ Test(secret, few_are_kept_and_no_large_ones)
     uint8_t *p[MANY];
     size_t kept = 0;
 
-    for (size_t len = 1; len <= 8 * page; len *= 2) {
+    for (size_t len = 256; len <= 8 * page; len *= 2) {
         for (size_t i = 0; i < MANY; i++)
             p[i] = blobseal_secret_alloc(len);
         for (size_t i = 0; i < MANY; i++)
