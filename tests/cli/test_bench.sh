@@ -258,6 +258,14 @@ expect_ok
 expect_same page.json "$recorded"
 no_leftovers page.html page.json
 
+title="a label leads to the last point of its own line"
+sed '/seal\/openssl-evp\/1048576/d' "$recorded" >short.json # the line of openssl-evp ends at 1 KiB, at the left
+run bench -q --from short.json --html short.html
+expect_ok
+check "one label leads to the left end" test "$(grep -c '<path class="lead" d="M46\.0 ' short.html)" = 1
+check "no label of the whole figures does" test "$(grep -c '<path class="lead" d="M46\.0 ' page.html)" = 0
+rm short.json short.html
+
 title="a hostile file"
 # shellcheck disable=SC2016
 changed hostile.json 'evil = "<script>alert(1)</script>&\"\x27><img src=x>\x1b[31m\u202e"' \
@@ -384,7 +392,7 @@ cp "$blobseal" alone/bin/
 title="a program that is not installed"
 try env -u BLOBSEAL_BENCH PATH="$PWD/folder:$PWD/alone:/nowhere" alone/bin/blobseal bench
 expect_error 2 E-CONFIG "blobseal-bench, which measures, is not installed"
-expect_stderr "hint: .*libbenchmark-dev.*BLOBSEAL_BENCH=ON"
+expect_stderr "hint: .*apt-get install g.. libbenchmark-dev; cmake --preset release; cmake --build .*blobseal-bench"
 title="where it is looked for"
 mkdir -p alone/libexec/blobseal alone/path
 for place in path/blobseal-bench libexec/blobseal/blobseal-bench bin/blobseal-bench; do

@@ -84,8 +84,8 @@ static bool find_program(struct path *p, struct blobseal_error *err)
     if (near_us(p) || in_path(p))
         return true;
     (void)fail(err, BLOBSEAL_E_CONFIG, 0, "the program " PROGRAM ", which measures, is not installed");
-    blobseal_hint(
-        err, "install libbenchmark-dev and g++, then build blobseal again with the CMake option BLOBSEAL_BENCH=ON");
+    blobseal_hint(err, "in the source of blobseal: apt-get install g++ libbenchmark-dev; cmake --preset release; cmake "
+                       "--build --preset release --target " PROGRAM);
     return false;
 }
 

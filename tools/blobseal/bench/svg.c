@@ -112,12 +112,11 @@ static double x_of_threads(const struct scaling *s, size_t i)
 
 /*
  * Draw the line of a verb, its marks, and figures as far as there is room: from the right, because the last matters
- * most.
+ * most. At each point the figure of the faster verb is above it, the other one is below its own point.
  */
-static void put_scaling(const struct scaling *s, const char *verb, size_t form)
+static void put_scaling(const struct scaling *s, const char *verb, const char *other, size_t form)
 {
     double next = 2 * WIDTH;
-    bool open = form > 0;
     char pen = 'M';
 
     fprintf(s->p.to, "<path class=\"line m%zu\" d=\"", form);
@@ -131,13 +130,14 @@ static void put_scaling(const struct scaling *s, const char *verb, size_t form)
     fputs("\"/>\n", s->p.to);
     for (size_t i = s->num; i-- > 0;) {
         double rate = rate_of(s, verb, i), x = x_of_threads(s, i), y = y_of(&s->p, rate / 1e9);
+        bool below = rate < rate_of(s, other, i) || (rate == rate_of(s, other, i) && form > 0);
 
         if (rate <= 0)
             continue;
         put_mark(s->p.to, form, x, y);
         if (x > next - 38 || y > s->p.top + s->p.height - 28)
             continue; /* the figure is in the table */
-        put_value(s->p.to, open ? x + 7 : x - 7, open ? y + 16 : y - 8, open ? "value" : "value end", rate);
+        put_value(s->p.to, below ? x + 7 : x - 7, below ? y + 16 : y - 8, below ? "value" : "value end", rate);
         next = x;
     }
 }
@@ -205,8 +205,8 @@ bool bench_draw_threads(FILE *to, const struct bench *b)
     put_thread_ticks(&s);
     fprintf(to, "<path class=\"ideal\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n", s.p.left, s.p.top + s.p.height,
             s.p.left + s.p.width, y_of(&s.p, one * (double)s.threads[s.num - 1] / 1e9));
-    put_scaling(&s, "open", 1);
-    put_scaling(&s, "seal", 0);
+    put_scaling(&s, "open", "seal", 1);
+    put_scaling(&s, "seal", "open", 0);
     put_thread_legend(&s);
     fputs("</svg>\n", to);
     return true;
@@ -236,7 +236,7 @@ static double x_of_size(const struct sizes *s, size_t i)
 /* The end of a line, and the position of its name. */
 struct end {
     size_t impl;
-    double rate, y;
+    double rate, x, y;
 };
 
 /* Draw a line. Return false if nothing of it was measured. */
@@ -257,6 +257,7 @@ static bool put_size_line(const struct sizes *s, size_t impl, struct end *end)
         fprintf(s->p.to, "%c%.1f %.1f", pen, x_of_size(s, i), y_of(&s->p, rate / 1e9));
         pen = 'L';
         end->rate = rate;
+        end->x = x_of_size(s, i);
         end->y = y_of(&s->p, rate / 1e9);
     }
     if (pen == 'M')
@@ -275,7 +276,7 @@ static int by_height(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Print names at the ends of the lines, moved apart if they would overlap. */
+/* Print names at the right, moved apart if they would overlap, each with a line to the last point that it names. */
 static void put_names(const struct sizes *s, struct end *ends, size_t num)
 {
     const double apart = 15, bottom = s->p.top + s->p.height;
@@ -294,7 +295,7 @@ static void put_names(const struct sizes *s, struct end *ends, size_t num)
         double gb = ends[i].rate / 1e9;
 
         (void)snprintf(text, sizeof text, gb < 9.995 ? "%s %.2f" : "%s %.1f", bench_impls[ends[i].impl].name, gb);
-        fprintf(s->p.to, "<path class=\"lead\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n", x + 6, y_of(&s->p, gb), x + 13,
+        fprintf(s->p.to, "<path class=\"lead\" d=\"M%.1f %.1fL%.1f %.1f\"/>\n", ends[i].x + 6, y_of(&s->p, gb), x + 13,
                 ends[i].y);
         put_text(s->p.to, x + 16, ends[i].y + 4, "value", text);
     }
