@@ -191,12 +191,13 @@ void bs_scratch_user_init(struct bs_scratch_user *user, struct blobseal_context 
 struct bs_scratch *bs_scratch_take(struct bs_scratch_user *user, uint64_t tag, bool *kept)
 {
     struct blobseal_context *c = user->context;
+    bool room = atomic_load(&c->scratch_bytes) + buffer_bytes(user->kind) <= c->max_scratch;
     struct bs_scratch *s = find_hinted(user, tag);
 
-    if (s == NULL)
-        s = find(c, user, tag, RANK_UNUSED);
-    if (s == NULL && atomic_load(&c->scratch_bytes) + buffer_bytes(user->kind) > c->max_scratch)
-        s = find(c, user, tag, RANK_RECENT);
+    /* While there is room, users do not take entries from each other. A search misses entries that become free after it
+     * has passed them, so it is repeated if it finds nothing. */
+    for (unsigned i = 0; s == NULL && i < 3; i++)
+        s = find(c, user, tag, room ? RANK_UNUSED : RANK_RECENT);
     if (s == NULL)
         s = make(c, user->kind);
     if (s == NULL)

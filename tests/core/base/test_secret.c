@@ -2,8 +2,11 @@
 /* Secret memory: pages that are locked, guarded, wiped in the child of fork(), and wiped before they are used again. */
 #define _DEFAULT_SOURCE /* madvise */
 #include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,4 +173,190 @@ Test(secret, a_child_does_not_get_what_the_parent_kept)
     mine = blobseal_secret_alloc(100);
     cr_assert_eq(mine, p);
     blobseal_secret_free(mine);
+}
+
+/* ---- Small secrets ----------------------------------------------------------------------------------------------- */
+
+#define SLAB_LEN ((size_t)256 << 10)
+#define MORE     ((size_t)5000) /* small secrets than one slab holds */
+
+Test(secret, small_ones_share_pages_and_never_overlap)
+{
+    static uint8_t *p[MORE];
+    struct bs_secret_counters before = bs_secret_counters(), n;
+
+    for (size_t i = 0; i < MORE; i++) {
+        p[i] = blobseal_secret_alloc(100);
+        cr_assert_not_null(p[i]);
+        cr_assert_eq((uintptr_t)p[i] % 64, 0);
+        cr_assert(bs_all_zero(p[i], 100));
+        memset(p[i], (int)(i % 255) + 1, 100);
+    }
+    n = bs_secret_counters();
+    cr_expect_leq(n.locked_bytes + n.unlocked_bytes - before.locked_bytes - before.unlocked_bytes, MORE * 128 + 4096);
+    for (size_t i = 0; i < MORE; i++)
+        for (size_t k = 0; k < 100; k++)
+            cr_assert_eq(p[i][k], (int)(i % 255) + 1);
+    for (size_t i = 0; i < MORE; i += 2)
+        blobseal_secret_free(p[i]);
+    for (size_t i = 0; i < MORE; i += 2) {
+        p[i] = blobseal_secret_alloc(128);
+        cr_assert(bs_all_zero(p[i], 128), "wiped before it is used again");
+    }
+    for (size_t i = 0; i < MORE; i++)
+        blobseal_secret_free(p[i]);
+    n = bs_secret_counters();
+    cr_expect_leq(n.locked_bytes + n.unlocked_bytes, before.locked_bytes + before.unlocked_bytes + 2 * 4096);
+    bs_secret_trim();
+    n = bs_secret_counters();
+    cr_expect_eq(n.locked_bytes + n.unlocked_bytes, 0);
+}
+
+Test(secret, a_slab_has_a_guard_page_on_either_side)
+{
+    uint8_t *first = blobseal_secret_alloc(128);
+
+    cr_assert_eq((uintptr_t)first % (size_t)sysconf(_SC_PAGESIZE), 0, "the first slot of the first slab");
+    cr_assert_not(readable(first - 1));
+    cr_assert(readable(first + SLAB_LEN - 1));
+    cr_assert_not(readable(first + SLAB_LEN));
+    blobseal_secret_free(first);
+}
+
+static void *use_small_ones(void *arg)
+{
+    uint8_t mark = *(const uint8_t *)arg, *p[50];
+
+    for (int round = 0; round < 200; round++) {
+        for (size_t i = 0; i < 50; i++) {
+            p[i] = blobseal_secret_alloc(i % 2 == 0 ? 32 : 128);
+            if (p[i] == NULL || !bs_all_zero(p[i], 32))
+                return NULL;
+            memset(p[i], mark, i % 2 == 0 ? 64 : 128);
+        }
+        for (size_t i = 0; i < 50; i++) {
+            for (size_t k = 0; k < 64; k++)
+                if (p[i][k] != mark)
+                    return NULL;
+            blobseal_secret_free(p[i]);
+        }
+    }
+    return arg;
+}
+
+Test(secret, threads_share_slabs)
+{
+    uint8_t marks[4] = {1, 2, 3, 4};
+    pthread_t threads[4];
+    void *ok;
+
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, use_small_ones, &marks[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        (void)pthread_join(threads[i], &ok);
+        cr_expect_not_null(ok);
+    }
+}
+
+/* A child has slabs of its own: it neither gets a slot that the parent has in use nor one next to it. */
+Test(secret, a_child_does_not_share_slabs_with_its_parent)
+{
+    uint8_t *parents = blobseal_secret_alloc(100), *again;
+    pid_t child;
+    int status;
+
+    if (!kernel_wipes_on_fork())
+        cr_skip_test("no MADV_WIPEONFORK");
+    memset(parents, 7, 100);
+    child = fork();
+    if (child == 0) {
+        uint8_t *own = blobseal_secret_alloc(100);
+        bool ok = bs_all_zero(parents, 128) && (own < parents - SLAB_LEN || own > parents + SLAB_LEN);
+
+        ok = ok && bs_secret_counters().locked_bytes + bs_secret_counters().unlocked_bytes == 4096;
+        memset(own, 8, 100);
+        blobseal_secret_free(parents);
+        ok = ok && own[0] == 8;
+        blobseal_secret_free(own);
+        bs_secret_trim();
+        _exit(ok && readable(parents) ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    cr_expect_eq(parents[99], 7);
+    blobseal_secret_free(parents);
+    again = blobseal_secret_alloc(100);
+    cr_expect_eq(again, parents);
+    blobseal_secret_free(again);
+}
+
+/* ---- Limits ------------------------------------------------------------------------------------------------------ */
+
+/* Allocate @num secrets of @len bytes with a limit for locked memory of 64 KiB, as an ordinary user. Return the
+ * counters at the end. */
+static struct bs_secret_counters with_little_locked(size_t num, size_t len)
+{
+    const struct rlimit limit = {65536, 65536};
+    struct bs_secret_counters n = {0};
+    int pipes[2], status;
+    pid_t child;
+
+    cr_assert_eq(pipe(pipes), 0);
+    child = fork();
+    if (child == 0) {
+        bool ok = setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (geteuid() != 0 || setuid(65534) == 0);
+
+        for (size_t i = 0; i < num && ok; i++)
+            ok = blobseal_secret_alloc(len) != NULL;
+        n = bs_secret_counters();
+        _exit(ok && write(pipes[1], &n, sizeof n) == sizeof n ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    cr_assert_eq(read(pipes[0], &n, sizeof n), sizeof n);
+    (void)close(pipes[0]);
+    (void)close(pipes[1]);
+    return n;
+}
+
+Test(secret, a_low_limit_is_used_to_its_last_page)
+{
+    struct bs_secret_counters n = with_little_locked(16 * 32, 128);
+
+    cr_expect_eq(n.locked_bytes, 65536);
+    cr_expect_eq(n.unlocked_bytes, 0);
+    cr_expect_eq(n.unlocked_secrets, 0);
+    n = with_little_locked(17 * 32, 128);
+    cr_expect_eq(n.locked_bytes, 65536);
+    cr_expect_eq(n.unlocked_bytes, 4096);
+    cr_expect_eq(n.unlocked_secrets, 32);
+    n = with_little_locked(17, 3000);
+    cr_expect_eq(n.locked_bytes, 65536);
+    cr_expect_eq(n.unlocked_bytes, 4096);
+    cr_expect_eq(n.unlocked_secrets, 1);
+}
+
+/* Pages that are only kept for later must not cause others to stay unlocked. */
+Test(secret, pages_that_are_kept_make_room)
+{
+    const struct rlimit limit = {65536, 65536};
+    struct bs_secret_counters n;
+    uint8_t *p[16];
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        bool ok = setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (geteuid() != 0 || setuid(65534) == 0);
+
+        for (int i = 0; i < 8; i++)
+            p[i] = blobseal_secret_alloc(3000);
+        for (int i = 0; i < 8; i++)
+            blobseal_secret_free(p[i]);
+        for (int i = 0; i < 16; i++)
+            ok = ok && (p[i] = blobseal_secret_alloc(6000)) != NULL;
+        n = bs_secret_counters();
+        _exit(ok && n.locked_bytes == 65536 && n.unlocked_bytes == 65536 && n.unlocked_secrets == 8 ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
 }
