@@ -198,7 +198,7 @@ static bool can_salvage(const struct bs_scrub *s)
     if (s->unreadable != 0)
         return false;
     blobseal_source_memory(&source, &state, s->head, s->head_len);
-    ok = bs_preamble_salvage(&f, &in, NULL) == BLOBSEAL_OK && f.num_candidates > 0 && f.layout == BLOBSEAL_LAYOUT_AB;
+    ok = bs_preamble_salvage(&f, &in, 0, NULL) == BLOBSEAL_OK && f.num_candidates > 0 && f.layout == BLOBSEAL_LAYOUT_AB;
     bs_preamble_clear(&f);
     return ok;
 }

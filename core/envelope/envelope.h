@@ -193,14 +193,27 @@ void bs_opened_envelope_clear(struct bs_opened_envelope *opened);
 BLOBSEAL_MUST_USE enum blobseal_status bs_check_generation(const char *name, uint64_t generation, uint64_t min,
                                                            struct blobseal_error *err);
 
-/* ---- salvage.c: reading a damaged preamble for a repair (section 5.1) -------------------------------------------- */
+/* ---- salvage.c: reading and checking a damaged preamble for a repair (section 5.1) ------------------------------- */
 
 /*
  * Read a preamble as bs_preamble_read() does, but accept a damaged frame header or core header if the blob has two
- * slots.
+ * slots. The position of a core that is found without a frame header (f->frame_damaged) is not certain, because a slot
+ * may contain a copy of the core header: if it turns out to be wrong, call this function again with @after set to
+ * f->core_offset. It is 0 in the first call.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_salvage(struct bs_preamble *f, struct bs_input *in,
+BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_salvage(struct bs_preamble *f, struct bs_input *in, uint64_t after,
                                                            struct blobseal_error *err);
+
+/*
+ * Check that a blob with core header @core at f->core_offset has a possible length, and that its last chunk opens with
+ * @keys, which proves that both the offset and the length are right. Errors: E_DAMAGED, E_INPUT, E_NOMEM, those of
+ * bs_chunked_init().
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_check_end(const struct bs_preamble *f,
+                                                             const struct blobseal_source *source,
+                                                             const struct bs_core_header *core,
+                                                             const struct bs_chunked_keys *keys,
+                                                             struct blobseal_error *err);
 
 /* ---- info.c: blobseal_info --------------------------------------------------------------------------------------- */
 

@@ -166,7 +166,7 @@ static enum blobseal_status read_core(struct bs_preamble *f, struct bs_input *in
     if (st != BLOBSEAL_OK)
         return st;
     st = bs_core_decode(&f->core, head, n + more, err);
-    f->core_damaged = st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT;
+    f->core_damaged = n + more == BS_CORE_HEADER_LEN && (st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT);
     if (f->core_damaged && f->layout == BLOBSEAL_LAYOUT_AB)
         blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL, "a repair with a private key restores it from the envelope");
     if (st == BLOBSEAL_OK && f->layout != BLOBSEAL_LAYOUT_DETACHED &&

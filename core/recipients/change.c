@@ -291,8 +291,11 @@ enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_c
                                    f->candidates[c->opened.candidate].len};
     c->generation = c->opened.envelope.generation;
     st = plan(c, err);
-    *out = (struct bs_change_plan){c->changed, c->jwe, c->generation,
-                                   c->opened.unlocked != NULL ? c->opened.unlocked->jwk.hdr : NULL};
+    *out = (struct bs_change_plan){.changed = c->changed, .jwe = c->jwe, .generation = c->generation};
+    if (c->opened.unlocked != NULL) {
+        out->core_header = c->opened.unlocked->jwk.hdr;
+        out->keys = &c->opened.unlocked->keys;
+    }
     return st;
 }
 

@@ -120,12 +120,10 @@ static enum blobseal_status complete_other_slot(struct in_place *r, struct blobs
     return write_slot(r, 1 - r->opened, err);
 }
 
-static enum blobseal_status read_and_plan(struct in_place *r, struct blobseal_error *err)
+/* Open the envelope of the preamble that was read with status @st, and plan the change. */
+static enum blobseal_status plan(struct in_place *r, enum blobseal_status st, struct blobseal_error *err)
 {
     const char *name = bs_source_name(&r->source);
-    struct bs_input in = {&r->source, 0};
-    enum blobseal_status st = r->request.wanted.repair ? bs_preamble_salvage(&r->preamble, &in, err)
-                                                       : bs_preamble_read(&r->preamble, &in, NULL, 0, err);
 
     if (st == BLOBSEAL_OK && r->preamble.layout != BLOBSEAL_LAYOUT_AB) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s cannot be changed in place: it does not have two slots",
@@ -133,8 +131,71 @@ static enum blobseal_status read_and_plan(struct in_place *r, struct blobseal_er
         blobseal_hint(err, "write a copy of the blob with the changed envelope");
         return BLOBSEAL_E_CONFIG;
     }
+    return st == BLOBSEAL_OK ? bs_change_plan(&r->change, &r->request, &r->preamble, name, &r->plan, err) : st;
+}
+
+/* Plan a repair of the blob whose preamble was read with status @st, and check that its payload is complete. */
+static enum blobseal_status plan_checked(struct in_place *r, enum blobseal_status st, struct blobseal_error *err)
+{
+    struct bs_core_header core;
+
+    st = plan(r, st, err);
     if (st == BLOBSEAL_OK)
-        st = bs_change_plan(&r->change, &r->request, &r->preamble, name, &r->plan, err);
+        st = bs_core_decode(&core, r->plan.core_header, BS_CORE_HEADER_LEN, err);
+    return st == BLOBSEAL_OK ? bs_preamble_check_end(&r->preamble, &r->source, &core, r->plan.keys, err) : st;
+}
+
+static void discard_plan(struct in_place *r)
+{
+    bs_change_free(r->change);
+    r->change = NULL;
+    r->plan = (struct bs_change_plan){0};
+    bs_preamble_clear(&r->preamble);
+}
+
+/* Return true if reading a preamble at a wrong position can end with @st. */
+static bool is_data_error(enum blobseal_status st)
+{
+    return st == BLOBSEAL_E_DAMAGED || st == BLOBSEAL_E_FORMAT || st == BLOBSEAL_E_AUTH || st == BLOBSEAL_E_NO_KEY;
+}
+
+/*
+ * Read a preamble that may be damaged, and plan its repair. If the frame header is lost, try each possible position of
+ * the core until the envelope and the end of the blob confirm one. If none is confirmed, report the error of the first
+ * position whose envelope was opened, or else that of the first position.
+ */
+static enum blobseal_status plan_repair(struct in_place *r, struct blobseal_error *err)
+{
+    struct blobseal_error e = {0}, reported = {0};
+    enum blobseal_status st;
+    bool opened = false;
+    uint64_t after = 0;
+
+    do {
+        struct bs_input in = {&r->source, 0};
+
+        discard_plan(r);
+        st = plan_checked(r, bs_preamble_salvage(&r->preamble, &in, after, &e), &e);
+        if (!is_data_error(st) || reported.status == BLOBSEAL_OK || (r->plan.keys != NULL && !opened))
+            reported = e;
+        opened = opened || r->plan.keys != NULL;
+        after = r->preamble.core_offset;
+    } while (r->preamble.frame_damaged && is_data_error(st));
+    if (st == BLOBSEAL_OK)
+        return st;
+    if (err != NULL)
+        *err = reported;
+    return reported.status;
+}
+
+static enum blobseal_status read_and_plan(struct in_place *r, struct blobseal_error *err)
+{
+    const char *name = bs_source_name(&r->source);
+    struct bs_input in = {&r->source, 0};
+    enum blobseal_status st = r->request.wanted.repair
+                                  ? plan_repair(r, err)
+                                  : plan(r, bs_preamble_read(&r->preamble, &in, NULL, 0, err), err);
+
     if (st != BLOBSEAL_OK)
         return st;
     r->opened = r->plan.jwe.p == r->preamble.slots[0].jwe.p ? 0 : 1;

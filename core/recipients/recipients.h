@@ -24,10 +24,11 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_change_check(struct bs_change_request 
 /* The current envelope and whether to change it. Points into the preamble or envelope that was passed, and into the
  * change. */
 struct bs_change_plan {
-    bool changed;               /* the set of recipients will change                                     */
-    struct bs_slice jwe;        /* the current envelope                                                  */
-    uint64_t generation;        /* of the current envelope                                               */
-    const uint8_t *core_header; /* the copy in the envelope, BS_CORE_HEADER_LEN bytes; NULL if not opened */
+    bool changed;                       /* the set of recipients will change                                     */
+    struct bs_slice jwe;                /* the current envelope                                                  */
+    uint64_t generation;                /* of the current envelope                                               */
+    const uint8_t *core_header;         /* the copy in the envelope, BS_CORE_HEADER_LEN bytes; NULL if not opened */
+    const struct bs_chunked_keys *keys; /* of the payload; NULL if not opened                             */
 };
 
 struct bs_change;

@@ -31,7 +31,7 @@ static enum blobseal_status target_write(void *ctx, const void *buf, size_t len,
     struct memory_target *t = ctx;
 
     (void)err;
-    cr_assert(off + len <= t->len);
+    cr_assert(off + len <= t->len, "a repair never makes a blob longer");
     memcpy(t->data + off, buf, len);
     t->writes++;
     return BLOBSEAL_OK;
@@ -205,4 +205,87 @@ Test(salvage, a_core_of_another_blob_is_not_believed)
     sealed_clear(&t);
     blobseal_kek_close(kek);
     blobseal_kek_close(other);
+}
+
+/* Repair a copy of @len bytes of @s with byte @damaged changed, and expect that it is refused and stays as it is. */
+static void expect_no_repair(const struct sealed *s, size_t len, size_t damaged, struct blobseal_kek *kek)
+{
+    struct memory_target m = {.data = calloc(1, s->len + 100), .len = len};
+    uint8_t *before = calloc(1, s->len + 100);
+    struct blobseal_error err;
+    bool finished;
+
+    cr_assert(m.data != NULL && before != NULL);
+    memcpy(m.data, s->data, len < s->len ? len : s->len);
+    m.data[damaged] ^= 4;
+    memcpy(before, m.data, m.len);
+    cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_DAMAGED, "%zu bytes: %s", len, err.text);
+    cr_expect_eq(repair(&m, kek, true, &finished, &err), BLOBSEAL_E_DAMAGED, "%zu bytes: %s", len, err.text);
+    cr_expect_eq(m.writes, 0, "%zu bytes", len);
+    cr_expect_arr_eq(m.data, before, m.len, "%zu bytes", len);
+    free(before);
+    free(m.data);
+}
+
+Test(salvage, a_blob_of_another_length_is_not_repaired)
+{
+    static const size_t damaged[] = {20, 1000, 5000, PREAMBLE + 40};
+    struct blobseal_kek *kek;
+    struct sealed s;
+
+    kek = make_blob(&s);
+    for (size_t len = PREAMBLE; len <= PREAMBLE + 96; len++)
+        expect_no_repair(&s, len, 5000, kek); /* truncated inside the core header, or after it */
+    for (size_t i = 0; i < COUNT(damaged); i++) {
+        const size_t lengths[] = {PREAMBLE + 96 + 16, s.len - 8, s.len - 1, s.len + 1, s.len + 8, s.len + 16};
+
+        for (size_t k = 0; k < COUNT(lengths); k++)
+            expect_no_repair(&s, lengths[k], damaged[i], kek);
+    }
+    sealed_clear(&s);
+    blobseal_kek_close(kek);
+}
+
+Test(salvage, a_changed_end_is_not_repaired)
+{
+    struct blobseal_kek *kek;
+    struct sealed s;
+
+    kek = make_blob(&s);
+    s.data[s.len - 9] ^= 1; /* the tag of the last chunk */
+    expect_no_repair(&s, s.len, 20, kek);
+    expect_no_repair(&s, s.len, 5000, kek);
+    expect_no_repair(&s, s.len, PREAMBLE + 40, kek);
+    sealed_clear(&s);
+    blobseal_kek_close(kek);
+}
+
+/*
+ * The core header is public, so anybody who can write to a blob can copy it into a slot, where a core of a blob with
+ * smaller slots would start. With the frame header lost, only the payload shows which of the two is the core.
+ */
+Test(salvage, a_copy_of_the_core_header_in_a_slot_is_not_taken_for_the_core)
+{
+    struct blobseal_error err;
+    struct memory_target m;
+    struct blobseal_kek *kek;
+    struct sealed s;
+    bool finished;
+
+    kek = make_blob(&s);
+    m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
+    m.data[20] ^= 1;
+    memcpy(m.data + 4096 + 8192, m.data + PREAMBLE, 96); /* where slot B begins, and a core after slots of 4096 bytes */
+    cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect(finished);
+    cr_assert_arr_eq(m.data, s.data, s.len);
+    m.data[20] ^= 1;
+    memcpy(m.data + 4096 + 8192, m.data + PREAMBLE, 96);
+    m.data[4096 + 100] ^= 1; /* no slot is left */
+    m.writes = 0;
+    cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_DAMAGED, "%s", err.text);
+    cr_expect_eq(m.writes, 0);
+    free(m.data);
+    sealed_clear(&s);
+    blobseal_kek_close(kek);
 }
