@@ -85,11 +85,20 @@ struct bs_sha256 {
     bool ok;
 };
 
-/* Compute SHA-256 over data that is added in pieces. bs_sha256_end() must always be called: it releases the state, and
- * is the only function that reports a failure (no memory). */
+/* Compute SHA-256 over data that is added in pieces. bs_sha256_end() or bs_sha256_clear() must always be called:
+ * they release the state. bs_sha256_end() is the only function that reports a failure (no memory). */
 struct bs_sha256 bs_sha256_start(void);
 void bs_sha256_add(struct bs_sha256 *h, const void *p, size_t len);
 BLOBSEAL_MUST_USE bool bs_sha256_end(struct bs_sha256 *h, uint8_t out[BS_SHA256_LEN]);
+
+/* Return a copy of the state, to which other data can be added. Release it like any other. */
+struct bs_sha256 bs_sha256_copy(const struct bs_sha256 *h);
+
+/* Release the state without computing a digest. A state that is all zero is allowed. */
+void bs_sha256_clear(struct bs_sha256 *h);
+
+/* Compute the SHA-256 of @len bytes at @p. Return false if there is no memory. */
+BLOBSEAL_MUST_USE bool bs_sha256(uint8_t out[BS_SHA256_LEN], const void *p, size_t len);
 
 /* ---- base64url.c ------------------------------------------------------------------------------------------------- */
 

@@ -254,6 +254,43 @@ BLOBSEAL_MUST_USE const char *bs_zframe_step(struct bs_zframe *f, const uint8_t 
 enum blobseal_status bs_bad_frame(struct blobseal_error *err, uint64_t index, const char *what);
 enum blobseal_status bs_bad_table(struct blobseal_error *err, const char *what);
 
+/* ---- digests.c: SHA-256 of a blob and its plaintext, computed while it is written or read -------------------------
+ */
+
+struct bs_digests {
+    uint32_t wanted; /* BLOBSEAL_DIGEST_ */
+    bool framed, hashes_core, hashes_plain;
+    struct bs_sha256 output, core, plain;
+};
+
+/* Refuse bits that this version does not know. Errors: E_ARG. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_digests_check(uint32_t wanted, struct blobseal_error *err);
+
+/*
+ * Start the digests @wanted, none if it is 0. Without a frame (not @framed) the digests of output and core are the same
+ * and are computed once. Release with bs_digests_end() or bs_digests_clear().
+ */
+struct bs_digests bs_digests_start(uint32_t wanted, bool framed);
+void bs_digests_clear(struct bs_digests *d);
+
+/* Return a copy of digests that have been started, to continue with other data. Release it like @d. */
+struct bs_digests bs_digests_copy(const struct bs_digests *d);
+
+/* Add bytes of the frame, of the core, and of the plaintext, each in order. */
+void bs_digests_add_frame(struct bs_digests *d, const void *p, size_t len);
+void bs_digests_add_core(struct bs_digests *d, const void *p, size_t len);
+void bs_digests_add_plain(struct bs_digests *d, const void *p, size_t len);
+
+/* Return true if the bytes of the core are needed. */
+static inline bool bs_digests_need_core(const struct bs_digests *d)
+{
+    return d->hashes_core || d->framed;
+}
+
+/* Write the digests to @out, which is zero after a failure, and release @d. Errors: E_NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_digests_end(struct bs_digests *d, struct blobseal_digests *out,
+                                                      struct blobseal_error *err);
+
 /* ---- seek_table.c: where the frames of zstd content start (section 3.1) ------------------------------------------ */
 
 #define BS_MAX_FRAMES      ((uint32_t)1 << 20) /* the limit when sealing, and the default limit when reading */

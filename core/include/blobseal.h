@@ -417,6 +417,24 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_context_counters(st
                                                                               struct blobseal_counters *counters,
                                                                               struct blobseal_error *err);
 
+/* ---- Digests ----------------------------------------------------------------------------------------------------- */
+
+#define BLOBSEAL_SHA256_LEN 32
+
+/* Bits of `digests` in options: the digests to compute along with the work. */
+#define BLOBSEAL_DIGEST_CORE   1u /* of the core, which no change of recipients touches: the digest to sign          */
+#define BLOBSEAL_DIGEST_OUTPUT 2u /* of the whole blob, frame and core; the same as that of the core if it has none */
+#define BLOBSEAL_DIGEST_PLAIN  4u /* of the plaintext: whoever sees it can confirm a guess, so treat it as a secret  */
+
+/* Members that were not requested are zero. After a failure, or before all data was processed, everything is zero. */
+struct blobseal_digests {
+    size_t size;       /* set by the library */
+    uint32_t computed; /* BLOBSEAL_DIGEST_   */
+    uint8_t core_sha256[BLOBSEAL_SHA256_LEN];
+    uint8_t output_sha256[BLOBSEAL_SHA256_LEN];
+    uint8_t plain_sha256[BLOBSEAL_SHA256_LEN];
+};
+
 /* ---- Sealing ----------------------------------------------------------------------------------------------------- */
 
 /*
@@ -438,8 +456,9 @@ struct blobseal_seal_options {
      * names of annotations are not empty and differ from each other. Otherwise: E_ARG. Too much of it: E_POLICY.
      */
     const struct blobseal_metadata *metadata;
-    bool zstd;      /* compress (section 3.1). The compressed size reveals something about the data: see README.md */
-    int zstd_level; /* 0: level 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                    */
+    bool zstd;        /* compress (section 3.1). The compressed size reveals something about the data: see README.md */
+    int zstd_level;   /* 0: level 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                    */
+    uint32_t digests; /* BLOBSEAL_DIGEST_: computed by one thread at a time, which bounds the speed of the whole      */
     struct blobseal_context *context; /* NULL: the default context */
 };
 
@@ -456,6 +475,8 @@ struct blobseal_seal_result {
     char *envelope; /* DETACHED only: the JWE; make it durable before the core gets its name; blobseal_free() it */
     size_t envelope_len;
     uint64_t stored_bytes; /* what was sealed: plain_bytes, or their compressed size */
+    struct blobseal_digests digests;
+    uint8_t envelope_sha256[BLOBSEAL_SHA256_LEN]; /* of the JWE, in any layout */
 };
 
 /**
@@ -532,6 +553,7 @@ struct blobseal_reader_options {
     uint64_t min_generation; /* refuse an older envelope (E_POLICY); 0: accept any (section 6)                     */
     bool raw;                /* zstd content: present the zstd file itself, unchecked, and do not decompress it     */
     uint32_t max_frames;     /* zstd content: refuse more frames (E_POLICY), each takes 16 bytes of memory; 0: 2^20 */
+    uint32_t digests;        /* BLOBSEAL_DIGEST_: see blobseal_reader_digests()                                     */
     struct blobseal_context *context; /* NULL: the default context */
 };
 
@@ -648,6 +670,19 @@ blobseal_reader_verify(struct blobseal_reader *reader, uint64_t *plain_bytes, st
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_reader_read(struct blobseal_reader *reader, void *dst, size_t len, size_t *nread, struct blobseal_error *err);
+
+/*
+ * Return the digests that options->digests requested, of the last complete run of blobseal_reader_stream(),
+ * blobseal_reader_verify(), or blobseal_reader_read() up to the end. They are zero while there is none, and after a run
+ * that failed or began and did not end. The digest of the whole blob covers the frame as it was when the blob was
+ * opened. With `raw`, the plaintext is the zstd file.
+ * Cost: digests are computed by one thread at a time. A digest of core or output makes zstd content decompress on one
+ * thread at a time too, and makes blobseal_reader_read() of a seekable source work as for a sequential one.
+ * Errors: E_ARG if the size of @digests is not set.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_digests(const struct blobseal_reader *reader,
+                                                                            struct blobseal_digests *digests,
+                                                                            struct blobseal_error *err);
 
 /* ---- Changing the recipients of a sealed blob -------------------------------------------------------------------- */
 

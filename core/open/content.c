@@ -51,8 +51,7 @@ enum blobseal_status bs_content_open(const struct bs_content *c, struct bs_worke
 
 struct decoding {
     struct bs_decoder *decoder;
-    const struct blobseal_sink *sink; /* NULL: verify only */
-    struct bs_progress progress;
+    const struct bs_output *out;
     uint64_t plain_bytes;
 };
 
@@ -60,6 +59,7 @@ struct decoding {
 static enum blobseal_status decode_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
 {
     struct decoding *d = ctx;
+    const struct bs_progress progress = d->out->progress;
     const uint8_t *from = buf;
     enum blobseal_status st = BLOBSEAL_OK;
     struct bs_slice out;
@@ -68,26 +68,28 @@ static enum blobseal_status decode_write(void *ctx, const void *buf, size_t len,
         st = bs_decoder_feed(d->decoder, from, len, &n, &out, err);
         if (st != BLOBSEAL_OK || out.len == 0)
             continue;
-        if (d->sink != NULL)
-            st = bs_write(d->sink, out.p, out.len, d->plain_bytes, err);
+        bs_digests_add_plain(d->out->digests, out.p, out.len);
+        if (d->out->sink != NULL)
+            st = bs_write(d->out->sink, out.p, out.len, d->plain_bytes, err);
         d->plain_bytes += out.len;
-        if (st == BLOBSEAL_OK && d->progress.fn != NULL && !d->progress.fn(d->progress.ctx, d->plain_bytes))
+        if (st == BLOBSEAL_OK && progress.fn != NULL && !progress.fn(progress.ctx, d->plain_bytes))
             st = blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "canceled");
     }
     return st;
 }
 
-static enum blobseal_status decode(struct bs_content *c, const struct blobseal_sink *sink, struct bs_progress progress,
-                                   uint64_t *plain_bytes, struct blobseal_error *err)
+static enum blobseal_status decode(struct bs_content *c, const struct bs_output *out, uint64_t *plain_bytes,
+                                   struct blobseal_error *err)
 {
-    struct decoding d = {.decoder = bs_decoder_new(c->max_frames), .sink = sink, .progress = progress};
-    const struct blobseal_sink stored = {.ctx = &d, .name = "zstd content", .write = decode_write};
+    struct decoding d = {.decoder = bs_decoder_new(c->max_frames), .out = out};
+    const struct blobseal_sink sink = {.ctx = &d, .name = "zstd content", .write = decode_write};
+    const struct bs_output stored = {.sink = &sink, .digests = out->digests, .compressed = true};
     enum blobseal_status st;
     uint64_t n;
 
     if (d.decoder == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
-    st = bs_stored_stream(&c->stored, &stored, (struct bs_progress){0}, &n, err);
+    st = bs_stored_stream(&c->stored, &stored, &n, err);
     if (st == BLOBSEAL_OK)
         st = bs_decoder_end(d.decoder, err);
     *plain_bytes = d.plain_bytes;
@@ -95,12 +97,14 @@ static enum blobseal_status decode(struct bs_content *c, const struct blobseal_s
     return st;
 }
 
-enum blobseal_status bs_content_stream(struct bs_content *c, const struct blobseal_sink *sink,
-                                       struct bs_progress progress, uint64_t *plain_bytes, struct blobseal_error *err)
+/* A digest of the core needs the stored bytes in order, so zstd content is then decompressed as if it were from a pipe.
+ */
+enum blobseal_status bs_content_stream(struct bs_content *c, const struct bs_output *out, uint64_t *plain_bytes,
+                                       struct blobseal_error *err)
 {
     if (!c->decompress)
-        return bs_stored_stream(&c->stored, sink, progress, plain_bytes, err);
-    if (bs_seekable(&c->stored.source))
-        return bs_zstd_stream(c, sink, progress, plain_bytes, err);
-    return decode(c, sink, progress, plain_bytes, err);
+        return bs_stored_stream(&c->stored, out, plain_bytes, err);
+    if (bs_seekable(&c->stored.source) && !bs_digests_need_core(out->digests))
+        return bs_zstd_stream(c, out, plain_bytes, err);
+    return decode(c, out, plain_bytes, err);
 }

@@ -132,18 +132,25 @@ struct bs_progress {
     void *ctx;
 };
 
-/*
- * Open all stored bytes and write them to @sink (NULL: verify only). *@stored_bytes receives their number. Errors:
- * E_DAMAGED, E_AUTH, E_ARG if a pipe was read before, those of source and sink.
- */
-BLOBSEAL_MUST_USE enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct blobseal_sink *sink,
-                                                        struct bs_progress progress, uint64_t *stored_bytes,
-                                                        struct blobseal_error *err);
+/* What is done with opened bytes. */
+struct bs_output {
+    const struct blobseal_sink *sink; /* NULL: verify only                                      */
+    struct bs_digests *digests;       /* started; all zero: none                                 */
+    bool compressed;                  /* the bytes are zstd content, not the plaintext          */
+    struct bs_progress progress;
+};
 
 /*
- * Read the next segment of a sequential source, which has number @index, and open it on the caller's thread. The result
- * is worker->done bytes at worker->out, verified by every tag and by the checksum. Both buffers of @worker have room
- * for a segment. Errors: E_DAMAGED, E_AUTH, E_INPUT.
+ * Open all stored bytes and write them to @out. *@stored_bytes receives their number. Errors: E_DAMAGED, E_AUTH, E_ARG
+ * if a pipe was read before, those of source and sink.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct bs_output *out,
+                                                        uint64_t *stored_bytes, struct blobseal_error *err);
+
+/*
+ * Read the next segment in order, which has number @index, and open it on the caller's thread. The result is
+ * worker->done bytes at worker->out, verified by every tag and by the checksum; worker->in_len bytes at worker->in are
+ * the segment as it is stored. Both buffers of @worker have room for a segment. Errors: E_DAMAGED, E_AUTH, E_INPUT.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_stored_next_segment(struct bs_stored *s, struct bs_worker *worker,
                                                               uint64_t index, bool *last, struct blobseal_error *err);
@@ -171,12 +178,11 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_pread(const struct bs_content *c,
                                                      size_t len, uint64_t off, struct blobseal_error *err);
 
 /*
- * Decompress everything and write it to @sink (NULL: verify only). Each worker handles one frame at a time.
- * *@plain_bytes receives the number of bytes.
+ * Decompress everything and write it to @out, which requests no digest of the core: frames do not end where segments
+ * do. Each worker handles one frame at a time. *@plain_bytes receives the number of bytes.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_stream(struct bs_content *c, const struct blobseal_sink *sink,
-                                                      struct bs_progress progress, uint64_t *plain_bytes,
-                                                      struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_zstd_stream(struct bs_content *c, const struct bs_output *out,
+                                                      uint64_t *plain_bytes, struct blobseal_error *err);
 
 /* ---- zstd_decoder.c: zstd content in order, from pieces of any size (section 3.1) -------------------------------- */
 
@@ -217,20 +223,37 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_content_pread(struct bs_content *c, ui
 BLOBSEAL_MUST_USE enum blobseal_status bs_content_open(const struct bs_content *c, struct bs_worker *worker, size_t len,
                                                        uint64_t off, const uint8_t **at, struct blobseal_error *err);
 
-/* Open everything and write it to @sink (NULL: verify only). *@plain_bytes receives the number of bytes. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_content_stream(struct bs_content *c, const struct blobseal_sink *sink,
-                                                         struct bs_progress progress, uint64_t *plain_bytes,
-                                                         struct blobseal_error *err);
+/* Open everything and write it to @out. *@plain_bytes receives the number of bytes. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_content_stream(struct bs_content *c, const struct bs_output *out,
+                                                         uint64_t *plain_bytes, struct blobseal_error *err);
 
-/* ---- reader.c, range.c, pull.c: the public reader ---------------------------------------------------------------- */
+/* ---- reader.c, range.c, pull.c, reader_digests.c: the public reader ---------------------------------------------- */
 
 struct blobseal_reader {
     struct bs_content content;
     struct blobseal_info *info;
     struct bs_progress progress;
-    struct bs_pull *pull; /* of pull.c; NULL before the first blobseal_reader_read() */
-    uint64_t process;     /* that opened it                                          */
+    struct bs_pull *pull;              /* of pull.c; NULL before the first blobseal_reader_read() */
+    struct bs_reader_digests *digests; /* of reader_digests.c; NULL if none are requested         */
+    uint64_t process;                  /* that opened it */
 };
+
+/*
+ * Start the digests @wanted with what precedes the payload; if there are none, *@d is NULL. Release with
+ * bs_reader_digests_free(). Errors: E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_reader_digests_new(struct bs_reader_digests **d, uint32_t wanted,
+                                                             const struct bs_preamble *f, struct blobseal_error *err);
+void bs_reader_digests_free(struct bs_reader_digests *d);
+
+/*
+ * Begin a run over the whole blob: return digests to which the payload and the plaintext are added, and forget those of
+ * the run before. End it with bs_reader_digests_end(), whose @st is the result of the run; if that is a failure, there
+ * are no digests. It returns @st, or E_NOMEM. If @d is NULL, there is nothing to compute.
+ */
+struct bs_digests bs_reader_digests_begin(struct bs_reader_digests *d);
+BLOBSEAL_MUST_USE enum blobseal_status bs_reader_digests_end(struct bs_reader_digests *d, struct bs_digests *run,
+                                                             enum blobseal_status st, struct blobseal_error *err);
 
 /* Check that the reader does not belong to the parent process. Errors: E_ARG. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_reader_usable(const struct blobseal_reader *r, struct blobseal_error *err);

@@ -11,15 +11,18 @@ struct bs_pull {
     struct bs_worker worker;     /* worker.out: verified bytes; worker.state: only if sequential             */
     const uint8_t *data;         /* verified plaintext, in worker.out or in the decoder                      */
     size_t at, end;              /* the part of `data` that the caller has not received yet                  */
-    struct bs_decoder *decoder;  /* for zstd content of a sequential source, otherwise NULL                  */
+    struct bs_decoder *decoder;  /* for zstd content that is read in order, otherwise NULL                   */
     size_t fed;                  /* bytes of the current segment that the decoder has consumed               */
-    uint64_t next;               /* sequential: number of the next segment; seekable: offset of the next run */
+    bool in_order;               /* read in segments: the source is sequential, or a digest of the core is requested */
+    bool ended;                  /* the caller has received everything                                       */
+    struct bs_digests digests;   /* of this run over the blob                                                */
+    uint64_t next;               /* in order: number of the next segment; otherwise: offset of the next run  */
     bool last;                   /* the current segment is the last                                          */
     enum blobseal_status status; /* not OK: every later call returns it, with the same error                 */
     struct blobseal_error error;
 };
 
-static enum blobseal_status start_sequential(const struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
+static enum blobseal_status start_in_order(const struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
 {
     size_t size = bs_segment_buffer_size(true, 0);
     enum blobseal_status st;
@@ -43,8 +46,9 @@ static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_err
     p = calloc(1, sizeof *p);
     if (p == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %s: no memory", bs_source_name(&s->source));
-    st = bs_seekable(&s->source) ? bs_worker_init(&p->worker, 0, BS_RUN_LEN, err)
-                                 : start_sequential(&r->content, p, err);
+    p->digests = bs_reader_digests_begin(r->digests);
+    p->in_order = !bs_seekable(&s->source) || bs_digests_need_core(&p->digests);
+    st = p->in_order ? start_in_order(&r->content, p, err) : bs_worker_init(&p->worker, 0, BS_RUN_LEN, err);
     if (st != BLOBSEAL_OK) {
         bs_pull_free(p);
         return st;
@@ -59,22 +63,31 @@ void bs_pull_free(struct bs_pull *p)
     if (p == NULL)
         return;
     bs_decoder_free(p->decoder);
+    bs_digests_clear(&p->digests);
     bs_open_state_free(p->worker.state);
     bs_worker_clear(&p->worker);
     free(p);
 }
 
-/* Open the next segment of a sequential source. Only the last segment can be empty. */
+static enum blobseal_status next_segment(struct bs_stored *s, struct bs_pull *p, struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_stored_next_segment(s, &p->worker, p->next++, &p->last, err);
+
+    if (st == BLOBSEAL_OK)
+        bs_digests_add_core(&p->digests, p->worker.in, p->worker.in_len);
+    return st;
+}
+
+/* Open the next segment. Only the last segment can be empty. */
 static enum blobseal_status fill_from_segment(struct bs_stored *s, struct bs_pull *p, struct blobseal_error *err)
 {
     enum blobseal_status st;
 
     if (p->last)
         return BLOBSEAL_OK;
-    st = bs_stored_next_segment(s, &p->worker, p->next, &p->last, err);
+    st = next_segment(s, p, err);
     if (st != BLOBSEAL_OK)
         return st;
-    p->next++;
     p->data = p->worker.out;
     p->end = p->worker.done;
     return BLOBSEAL_OK;
@@ -93,7 +106,7 @@ static enum blobseal_status fill_from_decoder(struct bs_stored *s, struct bs_pul
             return bs_decoder_end(p->decoder, err);
         if (p->fed == w->done) {
             p->fed = 0;
-            st = bs_stored_next_segment(s, w, p->next++, &p->last, err);
+            st = next_segment(s, p, err);
         }
         if (st == BLOBSEAL_OK)
             st = bs_decoder_feed(p->decoder, w->out + p->fed, w->done - p->fed, &n, &out, err);
@@ -121,7 +134,7 @@ static enum blobseal_status fill_from_file(struct bs_content *c, struct bs_pull 
 
 static enum blobseal_status fill(struct bs_content *c, struct bs_pull *p, struct blobseal_error *err)
 {
-    if (bs_seekable(&c->stored.source))
+    if (!p->in_order)
         return fill_from_file(c, p, err);
     return p->decoder != NULL ? fill_from_decoder(&c->stored, p, err) : fill_from_segment(&c->stored, p, err);
 }
@@ -137,14 +150,20 @@ static size_t copy_verified(struct bs_pull *p, void *dst, size_t len)
     return n;
 }
 
-static enum blobseal_status pull(struct bs_content *c, struct bs_pull *p, void *dst, size_t len, size_t *nread,
+static enum blobseal_status pull(struct blobseal_reader *r, void *dst, size_t len, size_t *nread,
                                  struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
+    struct bs_pull *p = r->pull;
 
-    if (len > 0 && p->at == p->end) {
+    if (len > 0 && p->at == p->end && !p->ended) {
         p->at = p->end = 0;
-        st = fill(c, p, err);
+        st = fill(&r->content, p, err);
+        p->ended = st == BLOBSEAL_OK && p->end == 0;
+        if (st == BLOBSEAL_OK)
+            bs_digests_add_plain(&p->digests, p->data, p->end);
+        if (st != BLOBSEAL_OK || p->ended)
+            st = bs_reader_digests_end(r->digests, &p->digests, st, err);
     }
     if (st == BLOBSEAL_OK)
         *nread = copy_verified(p, dst, len);
@@ -161,7 +180,7 @@ enum blobseal_status blobseal_reader_read(struct blobseal_reader *r, void *dst, 
     if (usable)
         st = r->pull != NULL ? r->pull->status : start(r, err);
     if (r->pull != NULL && st == BLOBSEAL_OK)
-        st = r->pull->status = pull(&r->content, r->pull, dst, len, nread, &r->pull->error);
+        st = r->pull->status = pull(r, dst, len, nread, &r->pull->error);
     if (st == BLOBSEAL_OK)
         return st;
     if (usable && r->pull != NULL && err != NULL)

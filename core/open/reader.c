@@ -76,6 +76,8 @@ static enum blobseal_status open_blob(struct blobseal_reader *r, struct bs_keks 
         st = unlock(r, &preamble, keks, err);
     }
     if (st == BLOBSEAL_OK)
+        st = bs_reader_digests_new(&r->digests, o->digests, &preamble, err);
+    if (st == BLOBSEAL_OK)
         st = bs_check_generation(bs_source_name(&s->source), r->info->generation, o->min_generation, err);
     if (st == BLOBSEAL_OK && bs_seekable(&s->source))
         st = check_size(r, err);
@@ -98,7 +100,9 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
                              "open: the size of the options is not set, or they are newer than the library");
     if (source->pread == NULL && source->read == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: the source has no callback to read it");
-    st = bs_context_ref(&context, o.context, err);
+    st = bs_digests_check(o.digests, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_context_ref(&context, o.context, err);
     if (st != BLOBSEAL_OK)
         return st;
     r = new_reader(source, &o, context);
@@ -118,6 +122,7 @@ void blobseal_reader_close(struct blobseal_reader *r)
     if (r == NULL)
         return;
     bs_pull_free(r->pull);
+    bs_reader_digests_free(r->digests);
     bs_seek_clear(&r->content.table);
     blobseal_info_free(r->info);
     bs_stored_clear(&r->content.stored);
@@ -173,11 +178,16 @@ enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst,
 static enum blobseal_status stream(struct blobseal_reader *r, const struct blobseal_sink *sink, uint64_t *plain_bytes,
                                    struct blobseal_error *err)
 {
-    uint64_t n = 0;
+    struct bs_digests digests = {0};
+    const struct bs_output out = {.sink = sink, .digests = &digests, .progress = r->progress};
     enum blobseal_status st = bs_reader_usable(r, err);
+    uint64_t n = 0;
 
-    if (st == BLOBSEAL_OK)
-        st = bs_content_stream(&r->content, sink, r->progress, &n, err);
+    if (st == BLOBSEAL_OK) {
+        digests = bs_reader_digests_begin(r->digests);
+        st = bs_content_stream(&r->content, &out, &n, err);
+        st = bs_reader_digests_end(r->digests, &digests, st, err);
+    }
     if (plain_bytes != NULL)
         *plain_bytes = n;
     return bs_reader_count(r, st);

@@ -4,7 +4,11 @@
 
 struct streaming {
     struct bs_stored *stored;
-    const struct blobseal_sink *sink; /* NULL: verify only */
+    const struct blobseal_sink *sink; /* NULL: verify only                                                     */
+    struct bs_digests *digests;       /* used in order only                                                    */
+    bool from_file;                   /* each worker reads at an offset; otherwise open_take() reads in order  */
+    bool keep_sealed, keep_plain;     /* a worker keeps all of its segment, for a step that runs in order      */
+    bool compressed;                  /* the stored bytes are not the plaintext                                */
 };
 
 static size_t checksum_len(const struct bs_stored *s)
@@ -53,14 +57,13 @@ static enum blobseal_status open_run(const struct streaming *t, struct bs_worker
 {
     const struct bs_stored *s = t->stored;
     struct bs_open_state *state = worker->state;
-    bool from_file = bs_seekable(&s->source), to_file = t->sink != NULL && t->sink->pwrite != NULL;
-    bool to_pipe = t->sink != NULL && !to_file;
+    bool to_file = t->sink != NULL && t->sink->pwrite != NULL;
     uint64_t chunk = r->index * BS_SEGMENT_CHUNKS + r->pos / BS_SEALED_CHUNK_LEN;
-    uint8_t *in = worker->in + (from_file ? 0 : r->pos), *out = worker->out + (to_pipe ? worker->done : 0);
+    uint8_t *in = worker->in + (t->keep_sealed ? r->pos : 0), *out = worker->out + (t->keep_plain ? worker->done : 0);
     enum blobseal_status st = BLOBSEAL_OK;
     size_t len;
 
-    if (from_file)
+    if (t->from_file)
         st = bs_pread(&s->source, in, r->len + (r->end ? checksum_len(s) : 0),
                       s->core_offset + bs_chunk_offset(&s->core, chunk), err);
     if (st != BLOBSEAL_OK)
@@ -89,8 +92,9 @@ static enum blobseal_status open_work(void *ctx, struct bs_worker *worker, uint6
     size_t sealed_len = BS_SEALED_SEGMENT_LEN;
 
     if (last)
-        sealed_len = bs_seekable(&s->source) ? bs_sealed_tail_len((size_t)(s->len % BS_SEGMENT_LEN))
-                                             : worker->in_len - checksum_len(s);
+        sealed_len =
+            t->from_file ? bs_sealed_tail_len((size_t)(s->len % BS_SEGMENT_LEN)) : worker->in_len - checksum_len(s);
+    worker->in_len = sealed_len + checksum_len(s);
     worker->done = 0;
     bs_xxh3_start(&r.checksum, bs_segment_seed(&s->core, index));
     for (; st == BLOBSEAL_OK && !r.end; r.pos += r.len) {
@@ -100,49 +104,63 @@ static enum blobseal_status open_work(void *ctx, struct bs_worker *worker, uint6
         st = open_run(t, worker, &r, err);
     }
     if (st == BLOBSEAL_OK && !(r.authentic && r.checksum_ok))
-        st = bs_segment_failed(s, index, r.checksum_ok, sealed_len + checksum_len(s), err);
+        st = bs_segment_failed(s, index, r.checksum_ok, worker->in_len, err);
     return st;
 }
 
+/* Do what must happen in order: compute digests, and write to a sequential sink. */
 static enum blobseal_status open_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
     const struct streaming *t = ctx;
 
     (void)index;
-    return worker->done > 0 ? bs_write(t->sink, worker->out, worker->done, 0, err) : BLOBSEAL_OK;
+    bs_digests_add_core(t->digests, worker->in, worker->in_len);
+    if (!t->compressed)
+        bs_digests_add_plain(t->digests, worker->out, worker->done);
+    if (t->sink == NULL || t->sink->pwrite != NULL || worker->done == 0)
+        return BLOBSEAL_OK;
+    return bs_write(t->sink, worker->out, worker->done, 0, err);
 }
 
 enum blobseal_status bs_stored_next_segment(struct bs_stored *s, struct bs_worker *worker, uint64_t index, bool *last,
                                             struct blobseal_error *err)
 {
-    static const struct blobseal_sink in_order = {0}; /* makes open_run() keep the whole segment in worker->out */
-    struct streaming t = {s, &in_order};
+    struct streaming t = {.stored = s, .keep_sealed = true, .keep_plain = true};
     enum blobseal_status st = open_take(&t, worker, index, last, err);
 
     return st == BLOBSEAL_OK ? open_work(&t, worker, index, *last, err) : st;
 }
 
-enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct blobseal_sink *sink,
-                                      struct bs_progress progress, uint64_t *stored_bytes, struct blobseal_error *err)
+enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct bs_output *out, uint64_t *stored_bytes,
+                                      struct blobseal_error *err)
 {
-    bool from_file = bs_seekable(&s->source), in_order = sink != NULL && sink->pwrite == NULL;
+    bool from_file = bs_seekable(&s->source), to_pipe = out->sink != NULL && out->sink->pwrite == NULL;
     size_t only_len = from_file && s->len < BS_SEGMENT_LEN ? (size_t)s->len : 0;
-    struct streaming t = {s, sink};
+    struct streaming t = {
+        .stored = s,
+        .sink = out->sink,
+        .digests = out->digests,
+        .from_file = from_file,
+        .keep_sealed = !from_file || bs_digests_need_core(out->digests),
+        .keep_plain = to_pipe || (out->digests->hashes_plain && !out->compressed),
+        .compressed = out->compressed,
+    };
     const struct bs_pipeline p = {
         .ctx = &t,
         .threads = s->threads,
         .num_segments = from_file ? s->len / BS_SEGMENT_LEN + 1 : 0,
-        .in_size = bs_segment_buffer_size(!from_file, only_len),
-        .out_size = bs_segment_buffer_size(in_order, only_len),
+        .in_size = bs_segment_buffer_size(t.keep_sealed, only_len),
+        .out_size = bs_segment_buffer_size(t.keep_plain, only_len),
         .state_ctx = s,
         .start_worker = bs_open_state_new,
         .end_worker = bs_open_state_free,
         .take = from_file ? NULL : open_take,
         .work = open_work,
-        .put = in_order ? open_put : NULL,
+        .put = to_pipe || out->digests->wanted != 0 ? open_put : NULL,
+        .put_never_blocks = !to_pipe,
         .source = &s->source,
-        .progress = progress.fn,
-        .progress_ctx = progress.ctx,
+        .progress = out->progress.fn,
+        .progress_ctx = out->progress.ctx,
     };
     enum blobseal_status st;
 

@@ -135,6 +135,7 @@ enum blobseal_status bs_zstd_pread(const struct bs_content *c, struct bs_worker 
 struct decompressing {
     struct bs_content *content;
     const struct blobseal_sink *sink; /* NULL: verify only */
+    struct bs_digests *digests;       /* of the plaintext  */
 };
 
 /* Sizes of worker->in, for stored bytes or a segment whose checksum is compared, and of worker->out, for sealed chunks
@@ -220,18 +221,22 @@ static enum blobseal_status open_work(void *ctx, struct bs_worker *worker, uint6
     return last ? open_table(d, worker, err) : open_frame(d, worker, (size_t)index, err);
 }
 
+/* Do what must happen in order: compute a digest, and write to a sequential sink. */
 static enum blobseal_status open_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
     const struct decompressing *d = ctx;
+    bool to_pipe = d->sink != NULL && d->sink->pwrite == NULL;
 
     (void)index;
-    return worker->done > 0 ? bs_write(d->sink, worker->out, worker->done, 0, err) : BLOBSEAL_OK;
+    bs_digests_add_plain(d->digests, worker->out, worker->done);
+    return to_pipe && worker->done > 0 ? bs_write(d->sink, worker->out, worker->done, 0, err) : BLOBSEAL_OK;
 }
 
-enum blobseal_status bs_zstd_stream(struct bs_content *c, const struct blobseal_sink *sink, struct bs_progress progress,
-                                    uint64_t *plain_bytes, struct blobseal_error *err)
+enum blobseal_status bs_zstd_stream(struct bs_content *c, const struct bs_output *out, uint64_t *plain_bytes,
+                                    struct blobseal_error *err)
 {
-    struct decompressing d = {c, sink};
+    struct decompressing d = {c, out->sink, out->digests};
+    bool to_pipe = out->sink != NULL && out->sink->pwrite == NULL;
     const struct bs_pipeline p = {
         .ctx = &d,
         .threads = c->stored.threads,
@@ -242,10 +247,11 @@ enum blobseal_status bs_zstd_stream(struct bs_content *c, const struct blobseal_
         .start_worker = bs_open_state_new,
         .end_worker = bs_open_state_free,
         .work = open_work,
-        .put = sink != NULL && sink->pwrite == NULL ? open_put : NULL,
+        .put = to_pipe || out->digests->wanted != 0 ? open_put : NULL,
+        .put_never_blocks = !to_pipe,
         .source = &c->stored.source,
-        .progress = progress.fn,
-        .progress_ctx = progress.ctx,
+        .progress = out->progress.fn,
+        .progress_ctx = out->progress.ctx,
     };
 
     return bs_pipeline_run(&p, plain_bytes, err);

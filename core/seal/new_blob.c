@@ -62,6 +62,8 @@ static enum blobseal_status write_preamble(struct bs_new_blob *b, const struct b
     if (!detached)
         bs_frame_encode(&frame, preamble, jwe, b->jwe.len, GENERATION);
     memcpy(preamble + frame.frame_len, b->core.raw, BS_CORE_HEADER_LEN);
+    bs_digests_add_frame(&b->digests, preamble, frame.frame_len);
+    bs_digests_add_core(&b->digests, b->core.raw, BS_CORE_HEADER_LEN);
     st = bs_write(sink, preamble, frame.frame_len + BS_CORE_HEADER_LEN, 0, err);
     free(preamble);
     return st;
@@ -76,7 +78,7 @@ static enum blobseal_status check_options(const struct blobseal_seal_options *o,
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: zstd has no level %d", o->zstd_level);
     if (sink->write == NULL && sink->pwrite == NULL)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the sink has no callback to write to it");
-    return BLOBSEAL_OK;
+    return bs_digests_check(o->digests, err);
 }
 
 enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobseal_sink *sink, uint64_t size,
@@ -94,6 +96,7 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
         st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
     if (st != BLOBSEAL_OK)
         return st;
+    b->digests = bs_digests_start(o->digests, b->layout != BLOBSEAL_LAYOUT_DETACHED);
     dek = blobseal_secret_alloc(sizeof *dek);
     plan.dek = dek;
     b->keys = blobseal_secret_alloc(sizeof *b->keys);
@@ -109,7 +112,7 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     return st;
 }
 
-enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t plain_bytes, uint64_t stored_bytes,
+enum blobseal_status bs_new_blob_report(struct bs_new_blob *b, uint64_t plain_bytes, uint64_t stored_bytes,
                                         struct blobseal_seal_result *result, struct blobseal_error *err)
 {
     struct blobseal_seal_result r = {.size = sizeof r,
@@ -118,7 +121,12 @@ enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t pl
                                      .layout = b->layout,
                                      .generation = GENERATION,
                                      .stored_bytes = stored_bytes};
+    enum blobseal_status st = bs_digests_end(&b->digests, &r.digests, err);
 
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (result != NULL && !bs_sha256(r.envelope_sha256, b->jwe.p, b->jwe.len))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compute the digest of the envelope: no memory");
     memcpy(r.blob_id, b->core.blob_id, sizeof r.blob_id);
     if (result != NULL && b->layout == BLOBSEAL_LAYOUT_DETACHED) {
         r.envelope = malloc(b->jwe.len + 1);
@@ -137,6 +145,7 @@ enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t pl
 void bs_new_blob_clear(struct bs_new_blob *b)
 {
     free(b->jwe.p);
+    bs_digests_clear(&b->digests);
     blobseal_secret_free(b->keys);
     *b = (struct bs_new_blob){0};
 }

@@ -7,10 +7,11 @@ struct bs_payload_buffers {
     uint8_t sealed[BS_SEALED_RUN_LEN + BS_CHECKSUM_LEN]; /* a sealed run, and the checksum of its segment */
 };
 
-enum blobseal_status bs_payload_start(struct bs_payload *p, const struct bs_new_blob *blob,
-                                      const struct blobseal_sink *sink, struct blobseal_error *err)
+enum blobseal_status bs_payload_start(struct bs_payload *p, struct bs_new_blob *blob, const struct blobseal_sink *sink,
+                                      struct blobseal_error *err)
 {
-    *p = (struct bs_payload){.core = blob->core, .sink = sink, .offset = blob->core_offset + BS_CORE_HEADER_LEN};
+    *p = (struct bs_payload){
+        .core = blob->core, .sink = sink, .offset = blob->core_offset + BS_CORE_HEADER_LEN, .digests = &blob->digests};
     p->buffers = bs_map(sizeof *p->buffers);
     if (p->buffers == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
@@ -47,6 +48,7 @@ static enum blobseal_status seal_run(struct bs_payload *p, const uint8_t *plain,
             bs_xxh3_start(&p->checksum, bs_segment_seed(&p->core, p->chunk / BS_SEGMENT_CHUNKS));
         }
     }
+    bs_digests_add_core(p->digests, sealed, n);
     st = bs_write(p->sink, sealed, n, p->offset, err);
     p->offset += n;
     p->total += len;

@@ -39,19 +39,36 @@ struct run {
     bool last;       /* the last run of the blob: it has the short chunk at the end, which may be empty */
 };
 
-/* Read, seal, checksum and write one run while its bytes are in the cache. */
+/* Return true if a worker must keep the plaintext, or the sealed bytes, of its whole segment: for a step in order. */
+static bool keeps_plain(const struct bs_sealing *s)
+{
+    return !bs_seekable(s->source) || s->blob.digests.hashes_plain;
+}
+
+static bool keeps_sealed(const struct bs_sealing *s)
+{
+    return s->sink->pwrite == NULL || bs_digests_need_core(&s->blob.digests);
+}
+
+/*
+ * Read, seal, checksum and write one run while its bytes are in the cache. Memory is not borrowed for a digest of the
+ * plaintext, because the digest must be that of the bytes that were sealed.
+ */
 static enum blobseal_status seal_run(const struct bs_sealing *s, struct bs_worker *worker, const struct run *r,
                                      struct bs_xxh3_state *checksum, struct blobseal_error *err)
 {
     bool from_file = bs_seekable(s->source), to_file = s->sink->pwrite != NULL;
     uint64_t chunk = r->index * BS_SEGMENT_CHUNKS + r->pos / BS_CHUNK_LEN;
-    uint8_t *out = worker->out + (to_file ? 0 : worker->out_len);
-    const uint8_t *in = worker->in + (from_file ? 0 : r->pos);
+    uint8_t *out = worker->out + (keeps_sealed(s) ? worker->out_len : 0);
+    uint8_t *buf = worker->in + (keeps_plain(s) ? r->pos : 0);
+    const uint8_t *in = buf;
     enum blobseal_status st = BLOBSEAL_OK;
     size_t len = r->last ? bs_sealed_tail_len(r->len) : r->len / BS_CHUNK_LEN * BS_SEALED_CHUNK_LEN;
 
-    if (from_file)
-        st = bs_borrow(s->source, worker->in, r->len, r->index * BS_SEGMENT_LEN + r->pos, &in, err);
+    if (from_file && keeps_plain(s))
+        st = bs_pread(s->source, buf, r->len, r->index * BS_SEGMENT_LEN + r->pos, err);
+    else if (from_file)
+        st = bs_borrow(s->source, buf, r->len, r->index * BS_SEGMENT_LEN + r->pos, &in, err);
     if (st != BLOBSEAL_OK)
         return st;
     if (!bs_chunked_seal(worker->state, chunk, r->last, out, (struct bs_slice){in, r->len}))
@@ -91,12 +108,15 @@ static enum blobseal_status seal_work(void *ctx, struct bs_worker *worker, uint6
     return st;
 }
 
+/* Do what must happen in order: compute digests, and write to a sequential sink. */
 static enum blobseal_status seal_put(void *ctx, struct bs_worker *worker, uint64_t index, struct blobseal_error *err)
 {
-    const struct bs_sealing *s = ctx;
+    struct bs_sealing *s = ctx;
 
     (void)index;
-    return bs_write(s->sink, worker->out, worker->out_len, 0, err);
+    bs_digests_add_core(&s->blob.digests, worker->out, worker->out_len);
+    bs_digests_add_plain(&s->blob.digests, worker->in, worker->done);
+    return s->sink->pwrite == NULL ? bs_write(s->sink, worker->out, worker->out_len, 0, err) : BLOBSEAL_OK;
 }
 
 /* ---- The public function ----------------------------------------------------------------------------------------- */
@@ -104,19 +124,21 @@ static enum blobseal_status seal_put(void *ctx, struct bs_worker *worker, uint64
 static enum blobseal_status seal_all(struct bs_sealing *s, struct blobseal_error *err)
 {
     bool from_file = bs_seekable(s->source), to_file = s->sink->pwrite != NULL;
+    bool in_order = !to_file || s->blob.digests.wanted != 0;
     size_t only_len = from_file && s->source->size < BS_SEGMENT_LEN ? (size_t)s->source->size : 0;
     const struct bs_pipeline p = {
         .ctx = s,
         .threads = s->threads,
         .num_segments = from_file ? s->source->size / BS_SEGMENT_LEN + 1 : 0,
-        .in_size = bs_segment_buffer_size(!from_file, only_len),
-        .out_size = bs_segment_buffer_size(!to_file, only_len),
+        .in_size = bs_segment_buffer_size(keeps_plain(s), only_len),
+        .out_size = bs_segment_buffer_size(keeps_sealed(s), only_len),
         .state_ctx = s->blob.keys,
         .start_worker = start_worker,
         .end_worker = end_worker,
         .take = from_file ? NULL : seal_take,
         .work = seal_work,
-        .put = to_file ? NULL : seal_put,
+        .put = in_order ? seal_put : NULL,
+        .put_never_blocks = to_file,
         .source = s->source,
         .progress = s->options->progress,
         .progress_ctx = s->options->progress_ctx,

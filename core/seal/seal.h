@@ -16,6 +16,7 @@ struct bs_new_blob {
     enum blobseal_layout layout;
     struct bs_chunked_keys *keys; /* secret memory */
     struct bs_builder jwe;
+    struct bs_digests digests; /* of what was written so far */
 };
 
 /*
@@ -30,11 +31,11 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, 
 void bs_new_blob_clear(struct bs_new_blob *b);
 
 /*
- * Fill @result, which may be NULL, after the payload was written. @stored_bytes is the number of bytes sealed, and
- * @plain_bytes that of the original, which differs if it was compressed. Errors: E_NOMEM; E_ARG if the size of the
- * result is not set.
+ * End the digests and fill @result, which may be NULL, after the payload was written. @stored_bytes is the number of
+ * bytes sealed, and @plain_bytes that of the original, which differs if it was compressed. Errors: E_NOMEM; E_ARG if
+ * the size of the result is not set.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_report(const struct bs_new_blob *b, uint64_t plain_bytes,
+BLOBSEAL_MUST_USE enum blobseal_status bs_new_blob_report(struct bs_new_blob *b, uint64_t plain_bytes,
                                                           uint64_t stored_bytes, struct blobseal_seal_result *result,
                                                           struct blobseal_error *err);
 
@@ -45,15 +46,17 @@ struct bs_payload {
     struct bs_chunked chunked;
     struct bs_core_header core;
     const struct blobseal_sink *sink;
-    uint64_t offset; /* where the next bytes go in the sink */
-    uint64_t chunk;  /* number of the next chunk            */
-    uint64_t total;  /* bytes sealed                        */
-    size_t len;      /* bytes that wait for a full run      */
+    uint64_t offset;            /* where the next bytes go in the sink */
+    uint64_t chunk;             /* number of the next chunk            */
+    uint64_t total;             /* bytes sealed                        */
+    size_t len;                 /* bytes that wait for a full run      */
+    struct bs_digests *digests; /* of the blob                */
     struct bs_payload_buffers *buffers;
 };
 
-/* Start the payload after bs_new_blob_start(). Release with bs_payload_clear(), also after a failure. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_payload_start(struct bs_payload *p, const struct bs_new_blob *blob,
+/* Start the payload after bs_new_blob_start(). @blob must stay where it is. Release with bs_payload_clear(), also after
+ * a failure. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_payload_start(struct bs_payload *p, struct bs_new_blob *blob,
                                                         const struct blobseal_sink *sink, struct blobseal_error *err);
 void bs_payload_clear(struct bs_payload *p);
 

@@ -85,6 +85,7 @@ enum blobseal_status blobseal_writer_write(struct blobseal_writer *w, const void
     if (st != BLOBSEAL_OK)
         return st;
     w->plain_bytes += len;
+    bs_digests_add_plain(&w->blob.digests, buf, len);
     st = w->zstd != NULL ? bs_zstd_writer_add(w->zstd, &w->payload, buf, len, &w->error)
                          : bs_payload_add(&w->payload, buf, len, &w->error);
     return record(w, bs_context_count(w->context, BS_COUNTED_OTHER, st), err);

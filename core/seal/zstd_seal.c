@@ -67,6 +67,7 @@ static enum blobseal_status compress_put(void *ctx, struct bs_worker *worker, ui
     (void)index;
     if (worker->done == 0)
         return BLOBSEAL_OK;
+    bs_digests_add_plain(&c->sealing->blob.digests, worker->in, worker->done);
     return bs_zstd_put_frame(&c->payload, &c->table, (struct bs_slice){worker->out, worker->out_len}, worker->done,
                              err);
 }

@@ -38,4 +38,8 @@ uint8_t *stored_blob(const struct stored *b, unsigned segments, struct blobseal_
  */
 void recipe_stored(struct bs_stored *s, const struct recipe *r, const struct blobseal_source *source, uint64_t len);
 
+/* What bs_content_stream() writes to: a sink, which may be NULL, and a callback for progress in braces. No digests. */
+#define OUTPUT(to, ...)                                                                                                \
+    (&(const struct bs_output){.sink = (to), .digests = &(struct bs_digests){0}, .progress = __VA_ARGS__})
+
 #endif

@@ -167,9 +167,8 @@ Test(content, everything_comes_out_and_is_counted)
             if (way % 2 == 0)
                 cr_assert_eq(bs_content_check_size(&s.c, NULL), BLOBSEAL_OK);
             test_sink_start(&sink, &to);
-            cr_assert_eq(
-                bs_content_stream(&s.c, way / 2 == 2 ? NULL : &sink, (struct bs_progress){note, &p}, &n, &s.err),
-                BLOBSEAL_OK, "%s", s.err.text);
+            cr_assert_eq(bs_content_stream(&s.c, OUTPUT(way / 2 == 2 ? NULL : &sink, {note, &p}), &n, &s.err),
+                         BLOBSEAL_OK, "%s", s.err.text);
             cr_expect_eq(n, s.want_len, "kind %d, way %u", kind, way);
             cr_expect_eq(p.last, s.want_len, "kind %d, way %u", kind, way);
             if (way / 2 != 2) {
@@ -193,8 +192,7 @@ Test(content, progress_can_stop_it)
             s.c.stored.threads = 1;
             if (pipe == 0)
                 cr_assert_eq(bs_content_check_size(&s.c, NULL), BLOBSEAL_OK);
-            cr_expect_eq(bs_content_stream(&s.c, NULL, (struct bs_progress){note, &p}, &n, &s.err),
-                         BLOBSEAL_E_CANCELED);
+            cr_expect_eq(bs_content_stream(&s.c, OUTPUT(NULL, {note, &p}), &n, &s.err), BLOBSEAL_E_CANCELED);
             cr_expect_geq(p.calls, 2, "kind %d, pipe %d", kind, pipe);
             scene_close(&s);
         }
@@ -213,7 +211,7 @@ Test(content, an_error_of_the_sink_is_passed_on)
             if (pipe == 0)
                 cr_assert_eq(bs_content_check_size(&s.c, NULL), BLOBSEAL_OK);
             test_sink_start(&sink, &to);
-            cr_expect_eq(bs_content_stream(&s.c, &sink, (struct bs_progress){0}, &n, &s.err), BLOBSEAL_E_OUTPUT);
+            cr_expect_eq(bs_content_stream(&s.c, OUTPUT(&sink, {0}), &n, &s.err), BLOBSEAL_E_OUTPUT);
             cr_expect_eq(to.calls, 2);
             cr_expect(test_sink_is_part_of(&to, s.want, s.want_len));
             test_sink_end(&to);
@@ -234,7 +232,7 @@ Test(content, from_a_pipe_the_content_must_be_complete)
 
         stored_add(&b, whole.p, whole.len - (with_part_of_table ? 1 : table_len));
         scene_with(&s, b, DECOMPRESSED, true);
-        cr_expect_eq(bs_content_stream(&s.c, NULL, (struct bs_progress){0}, &n, &s.err), BLOBSEAL_E_FORMAT);
+        cr_expect_eq(bs_content_stream(&s.c, OUTPUT(NULL, {0}), &n, &s.err), BLOBSEAL_E_FORMAT);
         cr_expect_eq(n, LEN);
         scene_close(&s);
     }

@@ -40,7 +40,7 @@ static enum blobseal_status stream(unsigned way, size_t n, size_t len, uint64_t 
     test_source_start(&source, &from);
     test_sink_start(&sink, &to);
     recipe_stored(&s, &r, &source, from_pipe ? BLOBSEAL_SIZE_UNKNOWN : len);
-    st = bs_stored_stream(&s, way == VERIFY ? NULL : &sink, (struct bs_progress){0}, &done, err);
+    st = bs_stored_stream(&s, OUTPUT(way == VERIFY ? NULL : &sink, {0}), &done, err);
     cr_expect(test_sink_is_part_of(&to, plain, LEN), "way %u: what is written is plaintext, in its place", way);
     if (st == BLOBSEAL_OK) {
         cr_expect_eq(done, len, "way %u", way);
@@ -48,7 +48,7 @@ static enum blobseal_status stream(unsigned way, size_t n, size_t len, uint64_t 
     }
     cr_expect_eq(s.consumed, from_pipe);
     if (from_pipe)
-        cr_expect_eq(bs_stored_stream(&s, NULL, (struct bs_progress){0}, &done, NULL), BLOBSEAL_E_ARG);
+        cr_expect_eq(bs_stored_stream(&s, OUTPUT(NULL, {0}), &done, NULL), BLOBSEAL_E_ARG);
     *written = to.bytes;
     bs_stored_clear(&s);
     test_source_end(&from);

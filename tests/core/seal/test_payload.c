@@ -40,7 +40,7 @@ static enum blobseal_status seal_in_pieces(struct bs_payload *p, const uint8_t *
 static void expect_payload(struct recipe *r, size_t len, size_t piece, bool seekable)
 {
     const size_t offset = 500, start = seekable ? offset + BS_CORE_HEADER_LEN : 0;
-    const struct bs_new_blob blob = blob_of(r, offset);
+    struct bs_new_blob blob = blob_of(r, offset);
     size_t core_len;
     uint8_t *core = recipe_core(r, plain, len, &core_len);
     struct test_sink to = {.seekable = seekable, .cap = start + core_len};
