@@ -3,7 +3,8 @@
  * simd: AES-256-GCM over runs of messages of equal length, and XXH3-64, optimised for the features of the CPU.
  *
  * This layer handles bytes and lengths, and does not know what keys are used for. It allocates memory only when a key
- * for the OpenSSL implementation is initialised. Functions that can fail return true for success, or a bs_gcm_status.
+ * for the OpenSSL implementation is initialised, and for self-tests. Functions that can fail return true for success,
+ * or a bs_gcm_status.
  */
 #ifndef BLOBSEAL_SIMD_H
 #define BLOBSEAL_SIMD_H

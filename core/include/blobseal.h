@@ -15,6 +15,9 @@
  * objects their description says what may be shared. Callbacks run on the caller's thread and on threads that the call
  * has started. Functions that start threads say so. These threads take no signals and have ended when the call returns.
  *
+ * Stack. A thread that calls the library needs 64 KiB of stack. Threads that a call starts have 256 KiB, most of which
+ * is left for callbacks.
+ *
  * Process. There is no initialisation function. The only global state is the memory for secrets and the default
  * context: wiped pages and buffers that are kept for later calls, and counters. dlclose() releases them. The library
  * installs no signal handlers, never exits, and writes nothing to stdout or stderr.

@@ -17,6 +17,10 @@
 
 #define MAX_THREADS 256u
 
+/* The stack of a worker. The library itself takes less than 16 KiB of it; callbacks of the program may take the rest.
+ */
+#define STACK_LEN ((size_t)256 << 10)
+
 struct run {
     const struct bs_pipeline *p;
     pthread_mutex_t lock;
@@ -221,13 +225,19 @@ static unsigned count_workers(const struct bs_pipeline *p)
 static unsigned start_threads(pthread_t *threads, unsigned n, struct run *r)
 {
     sigset_t all, before;
+    pthread_attr_t attr;
     unsigned started = 0;
 
+    if (n == 0 || pthread_attr_init(&attr) != 0)
+        return 0;
+    /* Without this, RLIMIT_STACK and the program's defaults would decide whether the workers have enough. */
+    (void)pthread_attr_setstacksize(&attr, STACK_LEN);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (started < n && pthread_create(&threads[started], NULL, run_worker, r) == 0)
+    while (started < n && pthread_create(&threads[started], &attr, run_worker, r) == 0)
         started++;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attr);
     return started;
 }
 
