@@ -65,15 +65,14 @@ const char *bs_pack_string(char **at, const char *s)
 
 size_t bs_packed_recipient_len(const struct blobseal_recipient *r)
 {
-    return bs_packed_len(r->alg) + bs_packed_len(r->kid) + bs_packed_len(r->region);
+    return bs_packed_len(r->alg) + bs_packed_len(r->kid);
 }
 
 struct blobseal_recipient bs_pack_recipient(char **at, const struct blobseal_recipient *r)
 {
-    struct blobseal_recipient copy;
+    struct blobseal_recipient copy = {.unknown = r->unknown};
 
     copy.alg = bs_pack_string(at, r->alg);
     copy.kid = bs_pack_string(at, r->kid);
-    copy.region = bs_pack_string(at, r->region);
     return copy;
 }

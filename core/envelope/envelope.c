@@ -188,9 +188,21 @@ enum blobseal_status bs_duplicate_key(const char *kid, struct blobseal_error *er
     return BLOBSEAL_E_ARG;
 }
 
-/* Wrap @cek with each KEK into @keys, and add a recipient to @jwe for each. */
-static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEAL_MAX_WRAPPED], struct bs_keks keks,
-                                     const struct blobseal_secret32 *cek, struct blobseal_error *err)
+/* Wrap @cek with @kek, and add a recipient to @jwe for it. */
+static enum blobseal_status wrap_one(struct bs_jwe *jwe, struct blobseal_kek *kek, const struct blobseal_secret32 *cek,
+                                     struct blobseal_error *err)
+{
+    const struct blobseal_kek_info *info = bs_kek_info(kek);
+    uint8_t key[BLOBSEAL_MAX_WRAPPED];
+    const struct bs_jwe_recipient r = {info->alg, info->kid, key, info->wrapped_len};
+    enum blobseal_status st = bs_kek_wrap(kek, key, cek, err);
+
+    return st == BLOBSEAL_OK ? bs_jwe_add(jwe, &r, err) : st;
+}
+
+/* Wrap @cek with each KEK, and add a recipient to @jwe for each. */
+static enum blobseal_status wrap_all(struct bs_jwe *jwe, struct bs_keks keks, const struct blobseal_secret32 *cek,
+                                     struct blobseal_error *err)
 {
     for (size_t i = 0; i < keks.num; i++) {
         const struct blobseal_kek_info *info = bs_kek_info(keks.list[i]);
@@ -199,11 +211,9 @@ static enum blobseal_status wrap_all(struct bs_jwe *jwe, uint8_t (*keys)[BLOBSEA
         for (size_t k = 0; k < i; k++)
             if (strcmp(info->kid, jwe->recipients[k].kid) == 0)
                 return bs_duplicate_key(info->kid, err);
-        st = bs_kek_wrap(keks.list[i], keys[i], cek, err);
+        st = wrap_one(jwe, keks.list[i], cek, err);
         if (st != BLOBSEAL_OK)
             return st;
-        jwe->recipients[jwe->num++] =
-            (struct bs_jwe_recipient){.alg = info->alg, .kid = info->kid, .key = keys[i], .key_len = info->wrapped_len};
     }
     return BLOBSEAL_OK;
 }
@@ -231,7 +241,6 @@ struct secrets {
 enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan, struct bs_keks keks,
                                        struct blobseal_error *err)
 {
-    uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED];
     struct bs_envelope e = {.generation = plan->generation};
     struct bs_slice content;
     enum blobseal_status st;
@@ -246,12 +255,15 @@ enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_e
     if (!blobseal_random(s->cek.b, sizeof s->cek.b, true))
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
     else
-        st = wrap_all(&e.jwe, keys, keks, &s->cek, err);
+        st = bs_jwe_new(&e.jwe, err);
+    if (st == BLOBSEAL_OK)
+        st = wrap_all(&e.jwe, keks, &s->cek, err);
     if (st == BLOBSEAL_OK) {
         content.p = s->content;
         content.len = bs_jwk_write(s->content, sizeof s->content, plan->core, plan->dek, plan->metadata);
         st = bs_envelope_encode(out, &e, &s->cek, content, err);
     }
+    bs_envelope_clear(&e);
     blobseal_secret_free(s);
     return st;
 }

@@ -58,7 +58,7 @@ static void describe_preamble(struct blobseal_info *info, const struct bs_preamb
 /* Return @r as the public struct, which points to the same strings. */
 static struct blobseal_recipient to_public(const struct bs_jwe_recipient *r)
 {
-    return (struct blobseal_recipient){.alg = r->alg, .kid = r->kid, .region = r->region};
+    return (struct blobseal_recipient){.alg = r->alg, .kid = r->kid, .unknown = !bs_jwe_knows(r)};
 }
 
 /* The envelope to describe: its text, and what was parsed from it. */

@@ -95,6 +95,7 @@ enum blobseal_advice {
     BLOBSEAL_ADVICE_REPAIR,      /* repair the blob: blobseal_change_in_place() with `repair` and a private key */
     BLOBSEAL_ADVICE_REWRITE,     /* copy the blob with larger slots: blobseal_attach()                          */
     BLOBSEAL_ADVICE_PUBLIC_KEY,  /* pass the public key of the recipient `subject`, or remove that recipient    */
+    BLOBSEAL_ADVICE_REMOVE,      /* remove the recipient `subject`, whose algorithm this version does not know  */
     BLOBSEAL_ADVICE_OAEP_SHA256, /* open that key with BLOBSEAL_OAEP_SHA256                                     */
     BLOBSEAL_ADVICE_OAEP_SHA1,   /* open that key with BLOBSEAL_OAEP_SHA1                                       */
     BLOBSEAL_ADVICE_PASSPHRASE,  /* supply the passphrase of the private key                                    */
@@ -281,7 +282,6 @@ BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobse
 #define BLOBSEAL_MAX_RECIPIENTS  64
 #define BLOBSEAL_MAX_ENVELOPE    65512
 #define BLOBSEAL_MAX_KID         512
-#define BLOBSEAL_MAX_REGION      64
 #define BLOBSEAL_MAX_ANNOTATIONS 64
 #define BLOBSEAL_MAX_METADATA    4096
 
@@ -304,7 +304,7 @@ enum blobseal_content {
 struct blobseal_recipient {
     const char *alg;
     const char *kid;
-    const char *region; /* NULL if absent */
+    bool unknown; /* this version does not know `alg`: it never tries such a recipient, but keeps it */
 };
 
 /*
@@ -589,7 +589,7 @@ BLOBSEAL_API void blobseal_reader_close(struct blobseal_reader *reader);
  */
 BLOBSEAL_API uint64_t blobseal_reader_size(const struct blobseal_reader *reader);
 
-/* Return what the blob says about itself: now authentic, except `region` and `sealed_bytes`. Borrowed from @reader. */
+/* Return what the blob says about itself: now authentic, except `sealed_bytes`. Borrowed from @reader. */
 BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobseal_reader *reader);
 
 /**
@@ -692,7 +692,7 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_digests(cons
 /*
  * What to change. A recipient that is in both lists stays. Removing a recipient takes a fresh content encryption key
  * (CEK), which is wrapped for everyone who stays, so their public keys must be passed. Adding alone leaves the wrapped
- * keys of the others as they are.
+ * keys of the others as they are, also those of recipients with an unknown algorithm.
  */
 struct blobseal_change {
     size_t size;
@@ -741,8 +741,9 @@ BLOBSEAL_API void blobseal_change_result_free(struct blobseal_change_result *res
  * For detached envelopes, and for compact blobs, which blobseal_attach() then copies. The envelope is opened and
  * checked against the core header (or the copy of it in the envelope) first. Cost: one unwrap, and a wrap for each
  * recipient whose wrapped key is new. Errors: those of blobseal_reader_open(); E_POLICY if no recipient or more than 64
- * would be left, if a public key is needed that was not passed, or if the generation is too old or exhausted; E_CONFIG
- * if a key was opened for another algorithm than its recipient has. Source: sections 4 and 5.
+ * would be left, if a public key is needed that was not passed, if a recipient with an unknown algorithm would need a
+ * newly wrapped key, or if the generation is too old or exhausted; E_CONFIG if a key was opened for another algorithm
+ * than its recipient has. Source: sections 4 and 5.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_change_envelope(struct blobseal_change_result **result, const struct blobseal_source *source,

@@ -10,23 +10,34 @@
 #define BS_JWE_IV_LEN      12
 #define BS_JWE_TAG_LEN     16
 #define BS_JWE_MAX_CONTENT 8192 /* for envelopes: a JWK of a few hundred bytes, and metadata of at most 4 KiB */
+#define BS_JWE_MAX_ALG     64
+#define BS_JWE_MAX_KEY     4096 /* a wrapped CEK of any algorithm */
 
 struct bs_jwe_recipient {
     const char *alg;
     const char *kid;    /* NULL if absent, which is allowed in a bare JWE only */
-    const char *region; /* NULL if absent                                      */
     const uint8_t *key; /* the wrapped CEK                                     */
     size_t key_len;
 };
 
 struct bs_jwe {
     uint8_t *buf;                   /* the single allocation that all pointers below point into    */
+    size_t used;                    /* bytes of @buf in use, while a new JWE is prepared           */
     struct bs_slice protected_text; /* the protected header in base64url, which is the AAD as well */
     uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN];
     struct bs_slice ciphertext;
     size_t num;
     struct bs_jwe_recipient recipients[BLOBSEAL_MAX_RECIPIENTS];
 };
+
+/*
+ * Return true if the algorithm of @r is one that this version knows. Recipients with any other one are kept as they
+ * are, and are never tried.
+ */
+bool bs_jwe_knows(const struct bs_jwe_recipient *r);
+
+/* Return a remark about an unknown algorithm for messages, such as " (a password)", or an empty string. */
+const char *bs_jwe_remark(const char *alg);
 
 /* ---- jwe_parse.c ------------------------------------------------------------------------------------------------- */
 
@@ -62,8 +73,8 @@ struct bs_jwe_opener {
 /*
  * Find a recipient and a KEK that open @jwe, and decrypt its content into @content, which must be secret memory of
  * jwe->ciphertext.len bytes. At most 8 unwraps are attempted. For a @bare JWE key ids are not compared, so each KEK is
- * tried with each recipient. @by may be NULL. Errors: E_NO_KEY, E_AUTH, E_NOMEM, E_INTERNAL, those of providers.
- * Source: section 4.6, steps 2 and 3.
+ * tried with each recipient. @by may be NULL. Errors: E_NO_KEY; E_UNSUPPORTED if no key fits and a recipient has an
+ * unknown algorithm; E_AUTH, E_NOMEM, E_INTERNAL, those of providers. Source: section 4.6, steps 2 and 3.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct bs_keks keks,
                                                    uint8_t *content, struct bs_jwe_opener *by,
@@ -73,6 +84,19 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, boo
 enum blobseal_status bs_not_authentic(struct blobseal_error *err);
 
 /* ---- jwe_write.c ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Prepare a new JWE, to which bs_jwe_add() adds recipients. Release it with bs_jwe_clear(), also after a failure.
+ * Errors: E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_new(struct bs_jwe *jwe, struct blobseal_error *err);
+
+/*
+ * Add a recipient to a JWE from bs_jwe_new(). Its strings and its wrapped key are copied. Errors: E_POLICY if there are
+ * 64 recipients already, or if no envelope has room for all that was added.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_add(struct bs_jwe *jwe, const struct bs_jwe_recipient *r,
+                                                  struct blobseal_error *err);
 
 /*
  * Encrypt @content with @cek, and append the JWE to @out: with the protected header @header (JSON), and with

@@ -44,14 +44,55 @@ static enum blobseal_status attempt(const struct search *s, const struct bs_jwe_
     return bs_a256gcm_decrypt(&gcm, s->content, jwe->ciphertext, jwe->tag) ? BLOBSEAL_OK : BLOBSEAL_E_AUTH;
 }
 
-/* Fill @err for a JWE with no recipient for any of the given keys. Return E_NO_KEY. */
+bool bs_jwe_knows(const struct bs_jwe_recipient *r)
+{
+    return bs_key_algorithm(r->alg, strlen(r->alg)) != NULL;
+}
+
+const char *bs_jwe_remark(const char *alg)
+{
+    static const struct {
+        const char *name;
+        size_t len; /* how much of the name to compare; with its zero byte: all of it */
+        const char *text;
+    } refused[] = {
+        {"A256KW", sizeof "A256KW", " (the key of an encryption set)"},
+        {"RSA1_5", sizeof "RSA1_5", " (unsafe padding)"},
+        {"dir", sizeof "dir", " (a shared key)"},
+        {"PBES2-", strlen("PBES2-"), " (a password)"},
+        {"ECDH", strlen("ECDH"), " (elliptic curves)"},
+    };
+
+    for (size_t i = 0; i < BS_COUNT(refused); i++)
+        if (strncmp(alg, refused[i].name, refused[i].len) == 0)
+            return refused[i].text;
+    return "";
+}
+
+/* Fill @err for a JWE that no key fits, if its recipient @r, whose algorithm is unknown, may be for one of them. Return
+ * E_UNSUPPORTED. */
+static enum blobseal_status report_unknown(const struct bs_jwe_recipient *r, struct blobseal_error *err)
+{
+    enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0,
+                                            "no key fits, and key algorithm %.64s%s of a recipient is not supported",
+                                            r->alg, bs_jwe_remark(r->alg));
+
+    blobseal_hint(err, "this recipient is %.120s", r->kid != NULL ? r->kid : "not named");
+    return st;
+}
+
+/* Fill @err for a JWE with no recipient for any of the given keys. Return E_NO_KEY, or E_UNSUPPORTED if a recipient has
+ * an unknown algorithm. */
 static enum blobseal_status report_no_key(const struct bs_jwe *jwe, struct blobseal_error *err)
 {
     const char *kid = jwe->recipients[0].kid != NULL ? jwe->recipients[0].kid : "not named";
-    enum blobseal_status st = blobseal_fail(err, BLOBSEAL_E_NO_KEY, 0,
-                                            "no key fits: none of the given keys belongs to a "
-                                            "recipient of this blob");
+    enum blobseal_status st;
 
+    for (size_t i = 0; i < jwe->num; i++)
+        if (!bs_jwe_knows(&jwe->recipients[i]))
+            return report_unknown(&jwe->recipients[i], err);
+    st = blobseal_fail(err, BLOBSEAL_E_NO_KEY, 0,
+                       "no key fits: none of the given keys belongs to a recipient of this blob");
     if (jwe->num == 1)
         blobseal_hint(err, "its only recipient is %.120s", kid);
     else
@@ -68,7 +109,9 @@ static enum blobseal_status search(struct search *s, struct bs_keks keks, size_t
     struct blobseal_error unavailable = {0}; /* the first E_UNAVAILABLE or E_DENIED that a provider returned */
 
     for (*recipient = 0; *recipient < s->jwe->num; ++*recipient) {
-        for (size_t k = 0; k < keks.num && s->attempts < MAX_ATTEMPTS; k++) {
+        bool known = bs_jwe_knows(&s->jwe->recipients[*recipient]);
+
+        for (size_t k = 0; k < keks.num && known && s->attempts < MAX_ATTEMPTS; k++) {
             enum blobseal_status st = attempt(s, &s->jwe->recipients[*recipient], keks.list[k], err);
 
             if (st == BLOBSEAL_E_NOT_MINE)

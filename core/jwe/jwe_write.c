@@ -1,6 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing a JWE from the wrapped keys of its recipients and its content. FORMAT.md sections 4.2 and 4.3. */
+#include <stdlib.h>
+
 #include "core/jwe/jwe.h"
+
+/* ---- The recipients ---------------------------------------------------------------------------------------------- */
+
+enum blobseal_status bs_jwe_new(struct bs_jwe *jwe, struct blobseal_error *err)
+{
+    *jwe = (struct bs_jwe){.buf = malloc(BLOBSEAL_MAX_ENVELOPE)};
+    return jwe->buf != NULL ? BLOBSEAL_OK : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
+}
+
+static enum blobseal_status too_large(struct blobseal_error *err)
+{
+    return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope is too large: too many recipients");
+}
+
+/* Copy @len bytes, with a zero byte after them, into the buffer. Return NULL if there is no room. */
+static const void *keep(struct bs_jwe *jwe, const void *p, size_t len)
+{
+    uint8_t *copy = jwe->buf + jwe->used;
+
+    if (len >= BLOBSEAL_MAX_ENVELOPE - jwe->used)
+        return NULL;
+    memcpy(copy, p, len);
+    copy[len] = '\0';
+    jwe->used += len + 1;
+    return copy;
+}
+
+enum blobseal_status bs_jwe_add(struct bs_jwe *jwe, const struct bs_jwe_recipient *r, struct blobseal_error *err)
+{
+    struct bs_jwe_recipient copy = {.key_len = r->key_len};
+
+    if (jwe->num == BLOBSEAL_MAX_RECIPIENTS)
+        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "a blob has at most %u recipients", BLOBSEAL_MAX_RECIPIENTS);
+    copy.alg = keep(jwe, r->alg, strlen(r->alg));
+    copy.kid = keep(jwe, r->kid, strlen(r->kid));
+    copy.key = keep(jwe, r->key, r->key_len);
+    if (copy.alg == NULL || copy.kid == NULL || copy.key == NULL)
+        return too_large(err);
+    jwe->recipients[jwe->num++] = copy;
+    return BLOBSEAL_OK;
+}
 
 bool bs_jwe_recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *jwe)
 {
@@ -25,16 +68,14 @@ bool bs_jwe_recipients_digest(uint8_t out[BS_SHA256_LEN], const struct bs_jwe *j
     return bs_sha256_end(&h, out);
 }
 
+/* ---- The JWE ----------------------------------------------------------------------------------------------------- */
+
 static void put_recipient(struct bs_builder *w, const struct bs_jwe_recipient *r)
 {
     bs_put_text(w, "\"header\":{\"alg\":");
     bs_put_json_string(w, r->alg);
     bs_put_text(w, ",\"kid\":");
     bs_put_json_string(w, r->kid);
-    if (r->region != NULL) {
-        bs_put_text(w, ",\"region\":");
-        bs_put_json_string(w, r->region);
-    }
     bs_put_text(w, "},\"encrypted_key\":\"");
     bs_put_base64url(w, r->key, r->key_len);
     bs_put_text(w, "\"");
@@ -89,6 +130,5 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
     put_member(out, "ciphertext", ciphertext, content.len);
     put_member(out, "tag", tag, sizeof tag);
     bs_put_text(out, "}");
-    return out->ok ? BLOBSEAL_OK
-                   : blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the envelope is too large: too many recipients");
+    return out->ok ? BLOBSEAL_OK : too_large(err);
 }

@@ -88,6 +88,20 @@ static bool is_recipient(const struct bs_jwe *jwe, const char *kid)
     return false;
 }
 
+static bool has_unknown_recipient(const struct bs_jwe *jwe)
+{
+    for (size_t i = 0; i < jwe->num; i++)
+        if (!bs_jwe_knows(&jwe->recipients[i]))
+            return true;
+    return false;
+}
+
+/* Return true if @st, the result of opening the envelope, means that no recipient is for any of the keys. */
+static bool fits_no_key(const struct bs_change *c, enum blobseal_status st)
+{
+    return st == BLOBSEAL_E_NO_KEY || (st == BLOBSEAL_E_UNSUPPORTED && has_unknown_recipient(&c->opened.envelope.jwe));
+}
+
 /* Return true if all recipients to add are recipients already. */
 static bool has_all_added(const struct bs_change *c)
 {
@@ -154,12 +168,12 @@ static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_p
 {
     enum blobseal_status st = unlock(c, c->wanted.replace ? 1 : c->num_keks, f, name, err);
 
-    if (st == BLOBSEAL_E_NO_KEY && may_have_removed_key(c) && has_all_added(c)) {
+    if (fits_no_key(c, st) && may_have_removed_key(c) && has_all_added(c)) {
         c->wanted.replace = false;
         st = unlock(c, c->num_keks, f, name, err);
-        if (st == BLOBSEAL_E_NO_KEY && f != NULL && f->notes != 0)
+        if (fits_no_key(c, st) && f != NULL && f->notes != 0)
             blobseal_hint(err, "an earlier change of this blob did not finish: pass a private key that opens it now");
-        else if (st == BLOBSEAL_E_NO_KEY && !removes_another(c))
+        else if (fits_no_key(c, st) && !removes_another(c))
             st = BLOBSEAL_OK;
     }
     if (st == BLOBSEAL_OK)
@@ -183,9 +197,28 @@ static bool is_removed(const struct bs_change *c, size_t i)
 static void add_step(struct bs_change *c, enum blobseal_action action, const struct bs_jwe_recipient *r)
 {
     c->steps[c->num_steps++] =
-        (struct blobseal_change_step){action, {.alg = r->alg, .kid = r->kid, .region = r->region}};
+        (struct blobseal_change_step){action, {.alg = r->alg, .kid = r->kid, .unknown = !bs_jwe_knows(r)}};
     c->changed = c->changed || action != BLOBSEAL_ACTION_KEEP;
     c->fresh = c->fresh || action == BLOBSEAL_ACTION_REMOVE;
+}
+
+/* Report that recipient @r, whose algorithm is unknown, stands in the way of the change. Return E_POLICY. */
+static enum blobseal_status unknown_algorithm(const struct bs_jwe_recipient *r, const char *what,
+                                              struct blobseal_error *err)
+{
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
+                        "the recipient %.120s uses key algorithm %.64s, which is unknown: %s", r->kid, r->alg, what);
+    blobseal_advise(err, BLOBSEAL_ADVICE_REMOVE, r->kid, "remove %.120s, or use a newer version", r->kid);
+    return BLOBSEAL_E_POLICY;
+}
+
+/* Check that recipient @kid, who is there already, can be the one that the caller wants to add. */
+static enum blobseal_status check_existing(const struct bs_jwe *jwe, const char *kid, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < jwe->num; i++)
+        if (strcmp(jwe->recipients[i].kid, kid) == 0 && !bs_jwe_knows(&jwe->recipients[i]))
+            return unknown_algorithm(&jwe->recipients[i], "it cannot be added again", err);
+    return BLOBSEAL_OK;
 }
 
 static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_kek *kek, struct blobseal_error *err)
@@ -194,7 +227,7 @@ static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_k
     const struct bs_jwe_recipient r = {.alg = info->alg, .kid = info->kid, .key_len = info->wrapped_len};
 
     if (is_recipient(&c->opened.envelope.jwe, info->kid))
-        return BLOBSEAL_OK;
+        return check_existing(&c->opened.envelope.jwe, info->kid, err);
     for (size_t i = 0; i < c->num; i++)
         if (strcmp(c->recipients[i].kid, info->kid) == 0)
             return bs_duplicate_key(info->kid, err);
@@ -236,6 +269,8 @@ static enum blobseal_status wrap_for_all(struct bs_change *c, struct blobseal_er
         struct bs_jwe_recipient *r = &c->recipients[i];
         const struct blobseal_kek_info *info;
 
+        if (!bs_jwe_knows(r))
+            return unknown_algorithm(r, "no new key can be wrapped for it", err);
         if (c->wrap[i] == NULL)
             c->wrap[i] = find_kek(c->keks, c->num_keks, r->kid);
         if (c->wrap[i] == NULL)
@@ -301,24 +336,33 @@ enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_c
 
 /* ---- The new envelope -------------------------------------------------------------------------------------------- */
 
+/* Add recipient @i to @jwe, with a wrapped key of its own unless it keeps the one that it has. */
+static enum blobseal_status add_new(const struct bs_change *c, size_t i, struct bs_jwe *jwe,
+                                    const struct blobseal_secret32 *cek, struct blobseal_error *err)
+{
+    struct bs_jwe_recipient r = c->recipients[i];
+    uint8_t key[BLOBSEAL_MAX_WRAPPED];
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (c->wrap[i] != NULL) {
+        st = bs_kek_wrap(c->wrap[i], key, cek, err);
+        r.key = key;
+    }
+    return st == BLOBSEAL_OK ? bs_jwe_add(jwe, &r, err) : st;
+}
+
 static enum blobseal_status encode(struct bs_change *c, const struct blobseal_secret32 *cek, struct blobseal_error *err)
 {
-    uint8_t keys[BLOBSEAL_MAX_RECIPIENTS][BLOBSEAL_MAX_WRAPPED];
-    struct bs_envelope e = {.generation = c->generation, .jwe = {.num = c->num}};
+    struct bs_envelope e = {.generation = c->generation};
+    enum blobseal_status st = bs_jwe_new(&e.jwe, err);
 
     memcpy(e.blob_id, c->opened.envelope.blob_id, sizeof e.blob_id);
-    for (size_t i = 0; i < c->num; i++) {
-        enum blobseal_status st = BLOBSEAL_OK;
-
-        e.jwe.recipients[i] = c->recipients[i];
-        if (c->wrap[i] == NULL)
-            continue;
-        st = bs_kek_wrap(c->wrap[i], keys[i], cek, err);
-        if (st != BLOBSEAL_OK)
-            return st;
-        e.jwe.recipients[i].key = keys[i];
-    }
-    return bs_envelope_encode(&c->new_jwe, &e, cek, c->opened.unlocked->content, err);
+    for (size_t i = 0; i < c->num && st == BLOBSEAL_OK; i++)
+        st = add_new(c, i, &e.jwe, cek, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_envelope_encode(&c->new_jwe, &e, cek, c->opened.unlocked->content, err);
+    bs_envelope_clear(&e);
+    return st;
 }
 
 enum blobseal_status bs_change_write(struct bs_change *c, struct bs_slice *jwe, struct blobseal_error *err)

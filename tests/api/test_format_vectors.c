@@ -57,6 +57,23 @@ static void read_line(struct vector *v, const char *name, const char *line, size
     }
 }
 
+/* Some verdicts changed before version 1.0: FORMAT.md section 9. */
+static void use_changed_class(struct vector *v, const char *name)
+{
+    struct vec_bytes list = vec_read("format/changed");
+    char line[2 * MAX_NAME], was[sizeof v->expect];
+    const char *at;
+
+    (void)snprintf(line, sizeof line, "%.*s ", (int)(strlen(name) - strlen(".vec")), name);
+    at = strstr((const char *)list.p, line);
+    if (at != NULL && (at == (const char *)list.p || at[-1] == '\n')) {
+        memcpy(was, v->expect, sizeof was);
+        cr_assert_eq(sscanf(at + strlen(line), "%15s %15s", line, v->expect), 2, "%s", name);
+        cr_assert_str_eq(line, was, "%s", name);
+    }
+    free(list.p);
+}
+
 static void vector_read(struct vector *v, const char *name)
 {
     char path[MAX_NAME + 16];
@@ -75,8 +92,7 @@ static void vector_read(struct vector *v, const char *name)
     v->raw_len = v->file.len - (size_t)(v->raw - v->file.p);
     cr_assert_leq(v->envelope_len, v->raw_len);
     cr_assert(v->expect[0] != '\0' && v->key[0] != '\0', "%s says neither class nor key", name);
-    if (strcmp(name, "unsupported-core-content-1.vec") == 0) /* superseded vector: FORMAT.md section 9 */
-        (void)snprintf(v->expect, sizeof v->expect, "format");
+    use_changed_class(v, name);
 }
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
@@ -147,11 +163,14 @@ static bool is_expected(const struct vector *v, const char *name, enum blobseal_
     return strcmp(class_of(st), v->expect) == 0 || (payload && (st == BLOBSEAL_E_AUTH || st == BLOBSEAL_E_DAMAGED));
 }
 
+/* A vector that was not golden when it was made does not name its plaintext. */
 static void expect_plaintext(const struct vector *v, const char *name, const struct opened *o, bool pipe)
 {
     char hex[65];
     uint8_t digest[32];
 
+    if (v->plain_sha256[0] == '\0')
+        return;
     cr_expect_eq(o->len, v->plain_len, "%s", name);
     cr_expect_eq(o->size, pipe ? BLOBSEAL_SIZE_UNKNOWN : v->plain_len, "%s", name);
     cr_assert_eq(EVP_Digest(o->len > 0 ? o->data : digest, o->len, digest, NULL, EVP_sha256(), NULL), 1);
@@ -257,8 +276,10 @@ Test(format_vectors, golden_blobs_are_shown_and_read_at_offsets)
             blobseal_source_memory(&source, &memory, v.raw + v.envelope_len, v.raw_len - v.envelope_len);
             cr_expect_eq(blobseal_inspect(&info, &source, o.envelope, o.envelope_len, &err), BLOBSEAL_OK, "%s: %s",
                          names[i], err.text);
-            cr_expect_eq(info->plain_bytes,
-                         info->content == BLOBSEAL_CONTENT_ZSTD ? BLOBSEAL_SIZE_UNKNOWN : v.plain_len, "%s", names[i]);
+            cr_expect(v.plain_sha256[0] == '\0' ||
+                          info->plain_bytes ==
+                              (info->content == BLOBSEAL_CONTENT_ZSTD ? BLOBSEAL_SIZE_UNKNOWN : v.plain_len),
+                      "%s", names[i]);
             blobseal_info_free(info);
             cr_assert_eq(blobseal_reader_open(&reader, &source, &kek, 1, &o, &err), BLOBSEAL_OK);
             cr_assert_eq(blobseal_reader_pread(reader, whole, sizeof whole, 0, &n, &err), BLOBSEAL_OK);

@@ -202,7 +202,7 @@ Test(attacks_keys, two_recipients_with_different_content_keys)
         for (unsigned i = 0; i <= 1; i++) {
             fill_random(ceks[i].b, sizeof ceks[i].b, 10 + i);
             cr_assert_eq(bs_kek_wrap(keys[i], wrapped[i], &ceks[i], NULL), BLOBSEAL_OK);
-            jwe.recipients[i] = (struct bs_jwe_recipient){"RSA-OAEP-256", fakes[i].kid, NULL, wrapped[i], 256};
+            jwe.recipients[i] = (struct bs_jwe_recipient){"RSA-OAEP-256", fakes[i].kid, wrapped[i], 256};
         }
         cr_assert_eq(
             bs_envelope_encode(&w, envelope_for(&r, 1, &jwe), &ceks[used], (struct bs_slice){content, len}, NULL),

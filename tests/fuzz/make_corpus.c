@@ -97,7 +97,7 @@ static void jwe_texts(const char *text)
         {"RSA-OAEP-256", "RSA-OAEP"},
         {"\"header\"", "\"unprotected\""},
         {"\"iv\"", "\"\\u0069v\""},
-        {"\"kid\"", "\"region\":\"x\",\"kid\""},
+        {"\"alg\":\"RSA-OAEP-256\"", "\"alg\":\"A256KW\""},
         {"\"kid\"", "\"alg\""},
         {"{\"", "{ \""},
         {"\"}", "=\"}"},

@@ -125,8 +125,8 @@ def make_core(size=100, segments=0, dek=None, blob_id=None, salt=None, seed="blo
 # ---- Envelope ----------------------------------------------------
 
 
-def wrap(name, cek, alg="RSA-OAEP-256", region=None):
-    return ref_envelope.wrap(KEYS[name], cek, alg, region)
+def wrap(name, cek, alg="RSA-OAEP-256"):
+    return ref_envelope.wrap(KEYS[name], cek, alg)
 
 
 def stranger(kid, alg="RSA-OAEP-256", size=256):

@@ -70,7 +70,8 @@ def base64_faults(vector):
     for member in ("tag", "encrypted_key"):
         text("padded", member, f"{member} with = at the end", padded)
         text("low-bits", member, f"unused bits of {member} are not zero", low_bits)
-        text("length", member, f"{member} of an impossible length", lambda t: t[:-1] + "AAA")
+        text("length-1", member, f"{member} with a length of 1 modulo 4", lambda t: t[: len(t) // 4 * 4] + "A")
+    text("length", "tag", "tag of an impossible length", lambda t: t[:-1] + "AAA")
 
     for name, comment, edit in (("low-bits", "unused bits are not zero", low_bits), ("padded", "= at the end", padded)):
         # The content is encrypted with a text of `protected` that is not canonical, so that a lenient reader would open

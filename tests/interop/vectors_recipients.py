@@ -58,18 +58,25 @@ def golden_recipients(vector):
     golden("two-recipients-second", "two recipients, opened by the second", "kek2", to=two)
     golden("rsa-3072", "a key of 3072 bits", "kek3", to=("kek3",))
     cek = os.urandom(32)
-    sha1 = wrap("kek1", cek, "RSA-OAEP", "eu-central-1")
-    mixed = instead(sha1, wrap("kek2", cek, region="us!~"), wrap("kek3", cek))
+    mixed = instead(wrap("kek1", cek, "RSA-OAEP"), wrap("kek2", cek), wrap("kek3", cek))
     for key in ("kek1", "kek2", "kek3"):
-        text = f"three recipients, both algorithms, some with region; opened by {key}"
-        golden(f"mixed-recipients-{key}", text, key, cek=cek, edit_recipients=mixed)
+        text = f"three recipients, both algorithms; opened by {key}"
+        golden(f"three-recipients-{key}", text, key, cek=cek, edit_recipients=mixed)
     sha1 = wrap("kek1", cek, "RSA-OAEP")
     golden("rsa-oaep-sha1", "one recipient with RSA-OAEP", cek=cek, edit_recipients=instead(sha1))
-    longest = inside("header", setting(region="r" * 64))
-    golden("region-64", "a region of 64 characters", edit_jwe=longest)
-    text = "the region of a sealed envelope changed: it is a hint and not covered"
-    own = instead(wrap("kek1", cek, region="a"))
-    golden("region-changed", text, cek=cek, edit_recipients=own, edit_jwe=inside("header", setting(region="b")))
+    cek = os.urandom(32)
+    for name, alg, size in (
+        *(("A256KW", "A256KW", 40), ("RSA1_5", "RSA1_5", 256), ("dir", "dir", 1), ("case", "rsa-oaep-256", 256)),
+        *(("1", "x", 4096), ("64", "!" * 32 + "~" * 32, 300)),
+    ):
+        text = f"the first of two recipients has an unknown algorithm: {name}"
+        before = instead(stranger("x", alg, size), wrap("kek1", cek))
+        golden(f"unknown-alg-{name}", text, cek=cek, edit_recipients=before)
+    after = beside(stranger("x", "A256KW", 40), stranger("y", "ML-KEM-768", 1088))
+    golden("unknown-alg-after", "two recipients with unknown algorithms after the reader's", edit_recipients=after)
+    for size in (1, 128, 255, 257, 1024, 4096):
+        text = f"encrypted_key of {size} bytes of another recipient, who has RSA-OAEP-256"
+        golden(f"encrypted-key-{size}", text, edit_recipients=beside(stranger("x", size=size)))
     others = [stranger(f"urn:example:{i}") for i in range(63)]
     golden("64-recipients", "64 recipients, the last of them fits", edit_recipients=lambda r: others + r)
     odd = [stranger("!" + "k" * 510 + "~"), stranger("x", "RSA-OAEP", 512), stranger("y", size=384)]
@@ -113,10 +120,12 @@ def recipients_faults(vector):
     text = "two recipients of the reader's kid"
     fault("format-duplicate-kid-own", text, edit_recipients=beside(stranger(own)))
 
-    for size in (0, 1, 128, 255, 257, 1024):
+    for size in (0, 4097):
         other = stranger("x", size=size) if size else Recipient("RSA-OAEP-256", "x", b"")
         text = f"encrypted_key of {size} bytes, of another recipient"
         fault(f"format-encrypted-key-{size}", text, edit_recipients=beside(other))
+        other = replace(other, alg="unknown")
+        fault(f"format-encrypted-key-{size}-unknown", text + " with an unknown alg", edit_recipients=beside(other))
 
 
 def recipient_header_faults(vector):
@@ -143,9 +152,12 @@ def recipient_header_faults(vector):
         return to_json(jwe).replace(b'"header":{', b'"header":{"kid":"x",', 1)
 
     fault("format-header-duplicate", "header with kid twice", jwe_text=kid_twice)
-    regions = {"empty": "", "65": "r" * 65, "space": "eu 1", "del": "eu\u007f", "non-ascii": "\u00e4", "number": 1}
-    for name, value in regions.items():
-        header(f"region-{name}", f"region: {name}", setting(region=value))
+    header("header-with-region", "header with region", setting(region="eu-central-1"))
+    header("header-with-epk", "header with epk and another alg", setting(alg="ECDH-ES+A256KW", epk={"kty": "EC"}))
+    algs = {"empty": "", "65": "a" * 65, "space": "a a", "del": "a\u007f", "non-ascii": "\u00e4", "nul": "RSA-OAEP\0"}
+    for name, value in algs.items():
+        text = f"alg of another recipient: {name}"
+        fault(f"format-alg-{name}", text, edit_recipients=beside(stranger("x", value)))
     kids = {"empty": "", "513": "k" * 513, "space": "k k", "del": "k\u007f", "non-ascii": "\u00e4", "nul": "k\0"}
     for name, value in kids.items():
         text = f"kid of another recipient: {name}"
@@ -154,16 +166,23 @@ def recipient_header_faults(vector):
     # Everything else is right for RSA-OAEP-256, so that only the name can be the reason.
     for alg in (
         *("RSA1_5", "RSA-OAEP-384", "RSA-OAEP-512", "dir", "PBES2-HS256+A128KW", "ECDH-ES", "ECDH-ES+A256KW"),
-        *("A128KW", "A256KW", "A256GCMKW", "HPKE-0", "none", "rsa-oaep-256", "unknown", ""),
+        *("A128KW", "A256KW", "A256GCMKW", "HPKE-0", "none", "rsa-oaep-256", "unknown"),
     ):
 
         def relabelled(recipients):
             return [replace(r, alg=alg) for r in recipients]
 
-        name = (alg or "empty").replace("+", "-")
+        name = alg.replace("+", "-")
         fault(f"unsupported-alg-{name}", f"alg {alg}", edit_recipients=relabelled)
-    text = "alg A256KW of a recipient that is not the reader's"
-    fault("unsupported-alg-of-another", text, edit_recipients=beside(stranger("x", "A256KW")))
+    other = beside(stranger("x", "A256KW", 40))
+    text = "two recipients, both other keys, one of them with an unknown alg: it could be for the reader"
+    fault("unsupported-alg-of-another-kid", text, "kek2", edit_recipients=other)
+    text = "the reader's kid with an unknown alg, and another recipient with a known one"
+    moved = lambda r: [replace(r[0], alg="A256KW"), stranger("x")]
+    fault("unsupported-alg-own-kid", text, edit_recipients=moved)
+    text = "an unknown alg does not hide a failure: the reader's recipient does not unwrap"
+    broken = lambda r: [stranger("x", "A256KW", 40), replace(r[0], encrypted_key=bytes(256))]
+    fault("auth-alg-of-another", text, edit_recipients=broken)
 
 
 # ---- Which recipient, and unwrapping -----------------------------
@@ -263,6 +282,7 @@ def tampering(vector):
     general("auth-rcpt-dropped", "another recipient dropped", inside("recipients", lambda r: r[:1]))
     general("auth-rcpt-dropped-flattened", "another recipient dropped, and the flattened form used", flattened_form)
     general("auth-rcpt-kid", "another recipient given another kid", second(inside("header", setting(kid="x"))))
+    general("auth-rcpt-alg-unknown", "another recipient given an unknown alg", second(inside("header", setting(alg="x"))))
     general("auth-rcpt-alg", "another recipient given another alg", second(inside("header", setting(alg="RSA-OAEP"))))
     general("auth-rcpt-reordered", "the recipients in another order", inside("recipients", lambda r: r[::-1]))
     general("auth-rcpt-appended", "a recipient more", inside("recipients", beside(extra)))

@@ -171,8 +171,8 @@ const struct bs_envelope *envelope_for(const struct recipe *r, uint64_t generati
 /* The envelope for @keks, zero-terminated. free(). */
 char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobseal_kek *const *keks, size_t num_keks);
 
-/* Return a copy of an envelope whose first recipient has an algorithm that no version knows. free(). */
-char *with_unknown_algorithm(const char *text);
+/* Return a copy of an envelope whose protected header says that it is of version 2. free(). */
+char *of_a_later_version(const char *text);
 
 /* Put @a in a compact frame, or @a and @b in the slots of an A/B one, before a core. NULL: an empty slot. free().
  */

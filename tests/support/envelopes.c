@@ -29,14 +29,21 @@ const struct bs_envelope *envelope_for(const struct recipe *r, uint64_t generati
     return &e;
 }
 
-char *with_unknown_algorithm(const char *text)
+char *of_a_later_version(const char *text)
 {
-    char *copy = must_copy(text, strlen(text) + 1), *at = strstr(copy, "RSA-OAEP-256");
+    char *copy = must_copy(text, strlen(text) + 1), *at = strstr(copy, "\"protected\":\"");
+    uint8_t header[1024];
+    size_t len, chars;
+    char *v;
 
-    if (at == NULL) {
-        (void)fprintf(stderr, "test support: an envelope without RSA-OAEP-256\n");
+    at += strlen("\"protected\":\"");
+    chars = strcspn(at, "\"");
+    if (!blobseal_base64url_decode(header, sizeof header - 1, &len, at, chars) ||
+        (header[len] = '\0', v = strstr((char *)header, "\"v\":1")) == NULL) {
+        (void)fprintf(stderr, "test support: an envelope without its version\n");
         abort();
     }
-    memcpy(at, "RSA-OAEP-999", strlen("RSA-OAEP-999"));
+    v[strlen("\"v\":")] = '2';
+    blobseal_base64url_encode(at, header, len);
     return copy;
 }

@@ -5,8 +5,8 @@
 static const char usage[] =
     "blobseal inspect [-k KEY]... [IN]\n"
     "Show what the blob IN (default: standard input) claims about itself. Without a key none of it is verified.\n\n"
-    "  -k, --kek KEY           open the envelope with this key: all that is shown is then authentic, except region\n"
-    "                          hints, and the sealed metadata is shown as well\n"
+    "  -k, --kek KEY           open the envelope with this key: all that is shown is then authentic, and the\n"
+    "                          sealed metadata is shown as well\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"
@@ -73,7 +73,7 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
 
     hex_id(id, info->blob_id);
     printf("%s: blobseal blob, format %u, %s\n", in->printable, info->version,
-           verified ? "verified with a key (except region hints)" : "unverified claims");
+           verified ? "verified with a key" : "unverified claims");
     printf("%-12s %s\n", "blob id", id);
     printf("%-12s Cobblestone-256 (AES-256-GCM, chunks of 16 KiB, key commitment)\n", "cipher");
     printf("%-12s %s\n", "segments", info->segments == 0 ? "bare" : "1 MiB each, checksummed");

@@ -75,8 +75,7 @@ void report_notes(const struct ui *ui, const char *name, uint32_t notes)
 
 void report_recipient(const struct blobseal_recipient *r, int width)
 {
-    printf("%-*s  %s%s%s\n", width, r->alg, r->kid, r->region != NULL ? "  region " : "",
-           r->region != NULL ? r->region : "");
+    printf("%-*s  %s%s\n", width, r->alg, r->kid, r->unknown ? "  (unknown algorithm)" : "");
 }
 
 bool envelope_elsewhere(const char *name, struct blobseal_error *err)

@@ -133,7 +133,7 @@ const char *report_ratio(char buf[32], const struct report *r);
 /* Warn about an envelope on stderr. @notes: BLOBSEAL_NOTE_... */
 void report_notes(const struct ui *ui, const char *name, uint32_t notes);
 
-/* Print the rest of a line: algorithm (at least @width wide), key id, and the region if there is one. */
+/* Print the rest of a line: algorithm (at least @width wide), key id, and whether the algorithm is unknown. */
 void report_recipient(const struct blobseal_recipient *r, int width);
 
 /* Fill @err for a blob with a detached envelope, when a verb shows or changes the envelope. Return false. */

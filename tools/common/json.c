@@ -154,8 +154,8 @@ void json_recipients(struct json *j, const struct blobseal_recipient *recipients
         json_item(j);
         json_text(j, "kid", recipients[i].kid);
         json_text(j, "alg", recipients[i].alg);
-        if (recipients[i].region != NULL)
-            json_text(j, "region", recipients[i].region);
+        if (recipients[i].unknown)
+            json_bool(j, "known", false);
         json_item_end(j);
     }
     json_list_end(j);

@@ -414,9 +414,9 @@ Test(scrub_preamble, an_envelope_of_a_newer_version_is_a_note_in_either_of_two_t
     char *newer;
 
     scene_open(BLOBSEAL_LAYOUT_AB);
-    newer = with_unknown_algorithm(jwe[0]);
+    newer = of_a_later_version(jwe[0]);
     frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){newer, 1}, (struct slot_text){newer, 1});
-    expect_in(len, 0, NULL, "another algorithm");
+    expect_in(len, 0, NULL, "another version");
     cr_expect_eq(result.notes, BLOBSEAL_NOTE_ENVELOPE);
     cr_expect(result.payload_checked);
     for (unsigned i = 0; i < 2; i++) {
@@ -424,7 +424,7 @@ Test(scrub_preamble, an_envelope_of_a_newer_version_is_a_note_in_either_of_two_t
 
         frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){i ? jwe[0] : newer, 1},
                  (struct slot_text){i ? newer : jwe[0], 1});
-        expect_in(len, 0, NULL, "another algorithm in one of two");
+        expect_in(len, 0, NULL, "another version in one of two");
         cr_expect_eq(result.notes, tie | BLOBSEAL_NOTE_ENVELOPE, "slot %u", i);
         frame_it(BLOBSEAL_LAYOUT_AB, (struct slot_text){i ? jwe[0] : "{}", 1},
                  (struct slot_text){i ? "{}" : jwe[0], 1});

@@ -350,15 +350,6 @@ Test(envelope, rcpt_is_compared_over_its_whole_length)
     }
 }
 
-Test(envelope, region_is_a_hint_that_may_change)
-{
-    static struct parts p;
-
-    parts_make(&p, 2);
-    p.jwe.recipients[0].region = "westeurope";
-    expect(&p, BLOBSEAL_OK, "a region added");
-}
-
 /* ---- Content ----------------------------------------------------------------------------------------------------- */
 
 Test(envelope, content_members_are_exactly_the_named_ones)

@@ -250,8 +250,8 @@ Test(preamble, of_two_tied_envelopes_that_do_not_open_the_first_tells_why)
     for (size_t i = 0; i < COUNT(kinds); i++)
         for (size_t k = 0; k < COUNT(kinds); k++) {
             enum blobseal_status want = kinds[k].want == BLOBSEAL_OK ? BLOBSEAL_OK : kinds[i].want, st;
-            char *texts[2][4] = {{s.for_a, with_unknown_algorithm(s.for_a), must_copy(s.for_a, strlen(s.for_a) + 1)},
-                                 {s.for_b, with_unknown_algorithm(s.for_b), must_copy(s.for_b, strlen(s.for_b) + 1)}};
+            char *texts[2][4] = {{s.for_a, of_a_later_version(s.for_a), must_copy(s.for_a, strlen(s.for_a) + 1)},
+                                 {s.for_b, of_a_later_version(s.for_b), must_copy(s.for_b, strlen(s.for_b) + 1)}};
 
             for (unsigned slot = 0; slot < 2; slot++) {
                 break_tag(texts[slot][2], strlen(texts[slot][2]));

@@ -228,6 +228,25 @@ Test(jwe_open, no_key_for_any_recipient)
     scene_end(&other);
 }
 
+Test(jwe_open, a_recipient_with_an_unknown_algorithm_is_never_tried)
+{
+    struct scene s, other;
+
+    scene_start(&s, 2);
+    scene_start(&other, 3);
+    s.jwe.recipients[0].alg = "A256KW";
+    cr_assert_eq(open_all(&s), BLOBSEAL_OK);
+    cr_assert(s.fakes[0].calls + s.fakes[1].calls == 2 && s.fakes[0].own == 0, "both for the second recipient");
+    cr_assert_eq(open_with(&s, &other.keks[2], 1), BLOBSEAL_E_UNSUPPORTED);
+    cr_assert_not_null(strstr(s.err.text, "A256KW (the key of an encryption set)"), "%s", s.err.text);
+    cr_assert_not_null(strstr(s.err.hint, "k0"), "%s", s.err.hint);
+    cr_assert_eq(open_with(&s, NULL, 0), BLOBSEAL_E_UNSUPPORTED);
+    s.fakes[1].answer = BLOBSEAL_E_AUTH;
+    cr_assert_eq(open_with(&s, s.keks, 2), BLOBSEAL_E_AUTH, "it does not hide a failure");
+    scene_end(&s);
+    scene_end(&other);
+}
+
 enum { UNWRAP_FAILS, WRONG_CEK, IV, CIPHERTEXT, TAG, PROTECTED, NUM_FORGERIES };
 
 static void forge(struct scene *s, int how)
