@@ -31,9 +31,11 @@ enum blobseal_status bs_pread(const struct blobseal_source *source, void *buf, s
     size_t n;
     enum blobseal_status st = bs_read(&in, buf, len, &n, err);
 
-    if (st == BLOBSEAL_OK && n < len)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: the input became shorter while it was being read",
-                             bs_source_name(source));
+    if (st == BLOBSEAL_OK && n < len) {
+        st = blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: the input became shorter while it was being read",
+                           bs_source_name(source));
+        blobseal_hint(err, "try again when no program writes to it");
+    }
     return st;
 }
 

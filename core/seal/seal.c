@@ -160,9 +160,11 @@ static enum blobseal_status check_end(const struct blobseal_source *source, stru
     size_t n = 0;
     enum blobseal_status st = bs_seekable(source) ? bs_read(&in, &byte, 1, &n, err) : BLOBSEAL_OK;
 
-    if (st == BLOBSEAL_OK && n > 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: the input became longer while it was being read",
-                             bs_source_name(source));
+    if (st == BLOBSEAL_OK && n > 0) {
+        st = blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read %s: the input became longer while it was being read",
+                           bs_source_name(source));
+        blobseal_hint(err, "try again when no program writes to it");
+    }
     return st;
 }
 

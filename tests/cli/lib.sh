@@ -163,6 +163,15 @@ run() { # run ARGUMENT...: run the program with try()
     try "$blobseal" "$@"
 }
 
+# run_failing RULES ARGUMENT...: run the program with system calls that fail: see tests/support/fail_calls.c
+fail_calls=${FAIL_CALLS_LIBRARY:-$root/build/release/tests/fail_calls.so}
+run_failing() {
+    local rules=$1
+    shift
+    try env FAIL_CALLS="$rules" LD_PRELOAD="$fail_calls" "$blobseal" "$@"
+    printf -v last ' FAIL_CALLS=%q%s' "$rules" "$last"
+}
+
 pipe() { # pipe ARGUMENT...: run the program in a pipeline; its exit code goes to the file $tmp/pipe
     timeout --foreground -k 5 $hang_limit "$blobseal" "$@" 2>"$err"
     echo $? >"$tmp/pipe"

@@ -166,9 +166,9 @@ for option in --json-out --html; do
     expect_error 2 E-CONFIG "is a folder"
 done
 run bench --from f.json --force --html f.json
-expect_error 6 E-EXISTS "f.json is an input, and cannot be written"
+expect_error 6 E-EXISTS "f.json is the input and the output"
 run bench --compare f.json --force --json-out ./f.json
-expect_error 6 E-EXISTS "f.json is an input, and cannot be written"
+expect_error 6 E-EXISTS "f.json is the input and the output"
 expect_same f.json "$recorded"
 run bench file
 expect_error 2 E-USAGE "takes no file"

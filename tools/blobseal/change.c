@@ -198,7 +198,8 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
     r->change.num_add = r->to.num;
     r->change.remove = r->kids;
     r->change.num_remove = r->num_kids;
-    if (keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, &err) && keys_open(&r->to, BLOBSEAL_OAEP_SHA256, &err))
+    if (keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, &err) && keys_open(&r->to, BLOBSEAL_OAEP_SHA256, &err) &&
+        reads_add_keys(&r->reads, &r->keys, &err) && reads_add_keys(&r->reads, &r->to, &err))
         code = files_each(r->ui, paths, num, false, change_file, r);
     else
         code = report_error(r->ui, &err);
@@ -206,5 +207,6 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
         warn(r->ui, "whoever has an old copy of a blob, or has opened it before, still has access to its content");
     keys_close(&r->keys);
     keys_close(&r->to);
+    reads_free(&r->reads);
     return code;
 }

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "tools/blobseal/verbs.h"
@@ -159,45 +158,9 @@ static bool write_blob(struct subject *s, const struct change_request *r, const 
         .layout = r->slot_capacity != 0 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_AUTO,
         .slot_capacity = r->slot_capacity,
     };
-    struct blobseal_fd state;
     struct blobseal_sink sink;
 
-    return output_sink(&s->out, &sink, &state, err) &&
-           blobseal_attach(&sink, &s->target.source, &options, err) == BLOBSEAL_OK;
-}
-
-/*
- * Copy the access control list. If a file has one, its group permission bits are the mask of the list. Without the
- * list, the same bits would give the group access.
- */
-static bool keep_acl(const struct subject *s, struct blobseal_error *err)
-{
-    static const char name[] = "system.posix_acl_access";
-    char acl[4096];
-    ssize_t n = fgetxattr(s->fd, name, acl, sizeof acl);
-
-    if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP && errno != ENOSYS)
-        return fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the access control list of %s", s->name);
-    if (n <= 0) { /* remove the default list that the folder gives to new files */
-        (void)fremovexattr(s->out.fd, name);
-        return true;
-    }
-    return fsetxattr(s->out.fd, name, acl, (size_t)n, 0) == 0 ||
-           fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the access control list of %s", s->name);
-}
-
-/* Give the new file the owner and the group of the old one, as far as this process is allowed to. */
-static bool keep_owner(const struct subject *s, const struct ui *ui, struct blobseal_error *err)
-{
-    const struct stat *old = &s->before;
-
-    if (fchown(s->out.fd, old->st_uid, old->st_gid) == 0)
-        return true;
-    if (errno != EPERM)
-        return fail(err, BLOBSEAL_E_OUTPUT, errno, "keep the owner of %s", s->name);
-    if (fchown(s->out.fd, (uid_t)-1, old->st_gid) != 0 || old->st_uid != geteuid())
-        warn(ui, "%s: the owner or the group of the file could not be kept", s->name);
-    return true;
+    return output_sink(&s->out, &sink, err) && blobseal_attach(&sink, &s->target.source, &options, err) == BLOBSEAL_OK;
 }
 
 /* Write the new file, and replace the old one, whose attributes it gets. */
@@ -205,13 +168,13 @@ static bool replace_file(struct subject *s, const struct change_request *r, cons
                          struct blobseal_error *err)
 {
     /* Drop set-user-ID and set-group-ID, because the owner may differ from the old one. */
-    if (!output_replace(&s->out, s->path, s->before.st_mode & 0777, err) || !still_there(s, err))
+    if (!output_replace(&s->out, s->path, s->before.st_mode & 0777, r->ui, err) || !still_there(s, err))
         return false;
     s->out.path = s->name; /* for messages */
     if (s->envelope != NULL ? !output_write(&s->out, result->envelope, result->envelope_len, err)
                             : !write_blob(s, r, result, err))
         return false;
-    if (!keep_owner(s, r->ui, err) || !keep_acl(s, err) || !still_there(s, err) || !output_commit(&s->out, err))
+    if (!output_keep(&s->out, s->name, s->fd, &s->before, err) || !still_there(s, err) || !output_commit(&s->out, err))
         return false;
     if (s->before.st_nlink > 1)
         warn(r->ui, "%s was replaced: its other names (hard links) still lead to the old file with the old envelope",
@@ -272,18 +235,32 @@ static void add_hint(const struct change_request *r, struct blobseal_error *err)
         blobseal_hint(err, "nothing was changed; fetch the file again from its source");
 }
 
+/* Refuse to change a file that is also read as a key or a passphrase. */
+static bool is_only_subject(const struct subject *s, const struct change_request *r, struct blobseal_error *err)
+{
+    const char *what = r->change.dry_run ? NULL : reads_find(&r->reads, &s->before);
+
+    if (what == NULL)
+        return true;
+    (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is %s and the file to change", s->name, what);
+    blobseal_hint(err, "keep keys and passphrases in files of their own");
+    return false;
+}
+
 bool change_one_file(const struct change_request *r, const char *name, struct blobseal_change_result **result,
                      struct blobseal_error *err)
 {
     struct subject s;
-    bool ok = subject_take(&s, r, name, err);
+    bool ok = subject_take(&s, r, name, err) && is_only_subject(&s, r, err);
 
     if (ok && s.envelope == NULL && s.layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
         ok = change_in_place(&s, r, result, err);
     else if (ok)
         ok = change_anew(&s, r, result, err);
-    if (!ok)
+    if (!ok) {
         add_hint(r, err);
+        output_discard(&s.out, err);
+    }
     subject_close(&s);
     return ok;
 }

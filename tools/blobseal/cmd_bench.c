@@ -39,6 +39,7 @@ struct request {
 struct work {
     struct request *r;
     struct input from, compare;
+    struct reads reads; /* which no output replaces */
     struct output html, json;
     struct bench_text text;
     struct bench now, before;
@@ -78,24 +79,13 @@ static bool read_now(struct work *w, struct blobseal_error *err)
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
-static bool is_file(const char *path, const struct input *in)
+static bool open_output(struct work *w, struct output *out, const char *path, struct blobseal_error *err)
 {
-    struct stat st;
+    const struct output_options o = {.ui = w->r->ui, .mode = 0666, .force = w->r->force, .reads = &w->reads};
 
-    return in->fd >= 0 && stat(path, &st) == 0 && same_file(&st, &in->before);
-}
-
-static bool open_output(const struct work *w, struct output *out, const char *path, struct blobseal_error *err)
-{
-    const struct output_options o = {.mode = masked_mode(0666), .force = w->r->force, .to_terminal = true};
-
-    if (path == NULL)
+    if (path == NULL || output_open(out, path, &o, err))
         return true;
-    if (is_file(path, &w->from) || is_file(path, &w->compare))
-        (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is an input, and cannot be written", path);
-    else if (output_open(out, path, &o, err))
-        return true;
-    if (err->status == BLOBSEAL_E_EXISTS)
+    if (err->status == BLOBSEAL_E_EXISTS && err->hint[0] == '\0')
         blobseal_hint(err, "choose another name, or replace the file with --force");
     return false;
 }
@@ -154,6 +144,9 @@ static bool work(struct work *w, struct blobseal_error *err)
 {
     const struct request *r = w->r;
 
+    if (!reads_add(&w->reads, r->compare_path, "the input", err) ||
+        !reads_add(&w->reads, r->from_path, "the input", err))
+        return false;
     if (!read_before(w, err) || (r->from_path != NULL && !read_now(w, err)) ||
         !open_output(w, &w->html, r->html_path, err) || !open_output(w, &w->json, r->json_path, err))
         return false;
@@ -186,10 +179,17 @@ static int bench(struct request *r)
 {
     struct work w = {.r = r, .from = INPUT_NONE, .compare = INPUT_NONE, .html = OUTPUT_NONE, .json = OUTPUT_NONE};
     struct blobseal_error err = {0};
-    int code = work(&w, &err) ? lost(&w) : report_error(r->ui, &err);
+    bool ok = work(&w, &err);
+    int code;
 
+    if (!ok) {
+        output_discard(&w.html, &err);
+        output_discard(&w.json, &err);
+    }
+    code = ok ? lost(&w) : report_error(r->ui, &err);
     output_close(&w.html);
     output_close(&w.json);
+    reads_free(&w.reads);
     bench_comparison_free(&w.comparison);
     bench_free(&w.now);
     bench_free(&w.before);
@@ -265,8 +265,7 @@ static int check(const struct request *r)
 {
     const struct bench_plan *p = &r->plan;
 
-    if ((r->html_path != NULL && strcmp(r->html_path, "-") == 0) ||
-        (r->json_path != NULL && strcmp(r->json_path, "-") == 0))
+    if ((r->html_path != NULL && is_stream(r->html_path)) || (r->json_path != NULL && is_stream(r->json_path)))
         return usage_error(r->ui, "--html and --json-out name files; --json prints to standard output");
     if (r->from_path != NULL && (p->quick || p->threads[0] != '\0' || p->sizes[0] != '\0'))
         return usage_error(r->ui, "--from measures nothing: --quick, --threads and --sizes have no effect with it");

@@ -23,7 +23,7 @@ static const char usage[] =
     "  blobseal keygen -o kek.pem --pub kek.pub.pem\n";
 
 struct request {
-    const struct ui *ui;
+    struct ui *ui;
     unsigned long bits;
     const char *private_path, *public_path;
     struct key_arg passphrase;
@@ -63,20 +63,38 @@ static bool make_pair(struct blobseal_keypair *p, const struct request *r, struc
     return ok;
 }
 
-/* Write both files or none. Check their names first, because making a key takes time. */
+/* Open both files first, because making a key takes time. */
+static bool open_pair(struct output *private, struct output *public, const struct request *r, const struct reads *reads,
+                      struct blobseal_error *err)
+{
+    const struct output_options for_private = {.ui = r->ui, .mode = 0600, .secret = true, .reads = reads};
+    const struct output_options for_public = {.ui = r->ui, .mode = 0644, .reads = reads};
+
+    if (!output_open(private, r->private_path, &for_private, err) ||
+        (r->public_path != NULL && !output_open(public, r->public_path, &for_public, err)))
+        return false;
+    return !output_same(private, public) ||
+           fail(err, BLOBSEAL_E_CONFIG, 0, "%s is the private and the public key", r->public_path);
+}
+
+/* Write both files or none. */
 static bool write_pair(struct blobseal_keypair *p, const struct request *r, struct blobseal_error *err)
 {
-    const struct output_options for_private = {.mode = 0600}, for_public = {.mode = masked_mode(0644)};
     struct output private = OUTPUT_NONE, public = OUTPUT_NONE;
     bool both = r->public_path != NULL, ok;
+    struct reads reads = {0};
 
-    ok = output_open(&private, r->private_path, &for_private, err) &&
-         (!both || output_open(&public, r->public_path, &for_public, err)) && make_pair(p, r, err) &&
-         output_write(&private, p->private_pem, p->private_len, err) &&
+    ok = reads_add_passphrase(&reads, &r->passphrase, err) && open_pair(&private, &public, r, &reads, err) &&
+         make_pair(p, r, err) && output_write(&private, p->private_pem, p->private_len, err) &&
          (!both || output_write(&public, p->public_pem, p->public_len, err)) &&
          (both ? output_commit_both(&private, &public, err) : output_commit(&private, err));
+    if (!ok) {
+        output_discard(&private, err);
+        output_discard(&public, err);
+    }
     output_close(&private);
     output_close(&public);
+    reads_free(&reads);
     return ok;
 }
 
@@ -148,9 +166,9 @@ static int run(struct ui *ui, int argc, char **argv)
         return usage_error(ui, "keygen takes no file but those of -o and --pub: %s", argv[optind]);
     if (r.ask && (r.passphrase.passphrase_file != NULL || r.passphrase.passphrase_fd >= 0))
         return usage_error(ui, "--passphrase asks on the terminal; --passphrase-file and --passphrase-fd do not");
-    if (r.private_path == NULL || strcmp(r.private_path, "-") == 0)
+    if (r.private_path == NULL || is_stream(r.private_path))
         return usage_error(ui, "keygen needs -o FILE for the private key");
-    if (r.public_path != NULL && (strcmp(r.public_path, "-") == 0 || strcmp(r.public_path, r.private_path) == 0))
+    if (r.public_path != NULL && (is_stream(r.public_path) || strcmp(r.public_path, r.private_path) == 0))
         return usage_error(ui, "--pub needs the name of another file");
     return keygen(&r, &err) ? EXIT_OK : report_error(ui, &err);
 }

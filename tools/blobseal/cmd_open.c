@@ -100,13 +100,12 @@ static uint64_t expected_bytes(const struct request *r)
 static bool open_blob(struct request *r, struct blobseal_error *err)
 {
     struct job *j = &r->job;
-    struct blobseal_fd state;
     struct blobseal_sink sink;
     struct sparse sparse;
     uint64_t plain_bytes = 0;
     double seconds;
     bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err) && default_output(j, err) && job_open_output(j, err) &&
-              output_sink(&j->out, &sink, &state, err) && (!r->sparse || sparse_start(&sparse, &j->out, &sink, err)) &&
+              output_sink(&j->out, &sink, err) && (!r->sparse || sparse_start(&sparse, &j->out, &sink, err)) &&
               job_open_reader(j, err);
 
     if (!ok)
@@ -146,7 +145,7 @@ static int set_option(void *ctx, int option, const char *arg)
 
 static int check_range(const struct request *r)
 {
-    if (r->is_range && r->job.out_path == NULL && strcmp(r->job.in_path, "-") != 0)
+    if (r->is_range && r->job.out_path == NULL && !is_stream(r->job.in_path))
         return usage_error(r->job.ui, "a part must not get the name of the whole: name the output of --range with -o");
     return EXIT_OK;
 }

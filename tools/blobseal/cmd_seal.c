@@ -102,10 +102,9 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
 {
     struct job *j = &r->job;
     struct blobseal_seal_result result = {.size = sizeof result};
-    struct blobseal_fd state;
     struct blobseal_sink sink;
     double seconds;
-    bool ok = output_sink(&j->out, &sink, &state, err);
+    bool ok = output_sink(&j->out, &sink, err);
 
     progress_start(&j->progress, j->ui, j->in.printable, j->in.source.size);
     r->options.metadata = r->metadata.metadata.size > 0 ? &r->metadata.metadata : NULL;
@@ -132,7 +131,7 @@ static bool one_file(const struct output *out, const struct output *envelope, st
 static bool open_envelope(const struct request *r, struct output *envelope, struct blobseal_error *err)
 {
     const struct job *j = &r->job;
-    const struct output_options o = {.mode = output_mode(&j->in), .force = j->force, .to_terminal = true, .in = &j->in};
+    const struct output_options o = {.ui = j->ui, .mode = output_mode(&j->in), .force = j->force, .reads = &j->reads};
 
     return r->detached_path == NULL || output_open(envelope, r->detached_path, &o, err);
 }
@@ -149,6 +148,8 @@ static bool seal(struct request *r, struct blobseal_error *err)
         ok = fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output for %.80s...", j->in.name);
     ok = ok && job_open_output(j, err) && open_envelope(r, &envelope, err) && !one_file(&j->out, &envelope, err) &&
          seal_to(r, &envelope, err);
+    if (!ok)
+        output_discard(&envelope, err);
     output_close(&envelope);
     return ok;
 }
@@ -204,8 +205,7 @@ static int check_detached(const struct request *r)
         return EXIT_OK;
     if (r->options.slot_capacity != 0)
         return usage_error(r->job.ui, "--slot-size and --detached exclude each other: a detached envelope has no slot");
-    if (strcmp(r->detached_path, "-") == 0 ||
-        (r->job.out_path != NULL && strcmp(r->detached_path, r->job.out_path) == 0))
+    if (is_stream(r->detached_path) || (r->job.out_path != NULL && strcmp(r->detached_path, r->job.out_path) == 0))
         return usage_error(r->job.ui, "--detached needs the name of another file");
     return EXIT_OK;
 }

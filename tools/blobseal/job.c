@@ -61,9 +61,9 @@ int job_need_key(struct job *j)
 
 int job_check_output(const struct job *j)
 {
-    const char *out = j->out_path != NULL ? j->out_path : j->in_path;
+    const char *out = j->out_path != NULL ? j->out_path : is_stream(j->in_path) ? "-" : j->in_path;
 
-    if (j->ui->json && strcmp(out, "-") == 0)
+    if (j->ui->json && is_standard_output(out))
         return usage_error(j->ui, "the data and --json cannot both go to standard output: name a file with -o");
     return EXIT_OK;
 }
@@ -78,39 +78,24 @@ bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_erro
         return false;
     }
     j->ui->input = j->in.is_stdin ? NULL : j->in.name;
-    return j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err);
-}
-
-/* Return true if the output is the file of a key, which --force must not replace. */
-static bool is_key_file(const struct job *j, struct blobseal_error *err)
-{
-    struct stat out, key;
-
-    if (stat(j->out_path, &out) != 0)
+    if (!reads_add_stat(&j->reads, &j->in.before, "the input", err) || !reads_add_keys(&j->reads, &j->keys, err) ||
+        !reads_add(&j->reads, j->envelope_path, "the envelope", err))
         return false;
-    for (size_t i = 0; i < j->keys.num; i++) {
-        const char *ref = j->keys.args[i].ref;
-
-        if (stat(strncmp(ref, "file:", 5) == 0 ? ref + 5 : ref, &key) == 0 && same_file(&key, &out)) {
-            (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is a key and the output", j->out_path);
-            blobseal_hint(err, "choose another name with -o");
-            return true;
-        }
-    }
-    return false;
+    return j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err);
 }
 
 bool job_open_output(struct job *j, struct blobseal_error *err)
 {
-    const struct output_options o = {.mode = output_mode(&j->in),
+    const struct output_options o = {.ui = j->ui,
+                                     .mode = output_mode(&j->in),
                                      .force = j->force,
-                                     .to_terminal = j->out_path != NULL && strcmp(j->out_path, "-") == 0,
-                                     .in = &j->in,
+                                     .named = j->out_path != NULL,
+                                     .reads = &j->reads,
                                      .device_hint = j->device_hint};
 
     if (j->out_path == NULL)
         j->out_path = j->in.is_stdin ? "-" : j->default_out;
-    return !is_key_file(j, err) && output_open(&j->out, j->out_path, &o, err);
+    return output_open(&j->out, j->out_path, &o, err);
 }
 
 bool job_open_reader(struct job *j, struct blobseal_error *err)
@@ -134,12 +119,16 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
 
 int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
 {
-    int code = ok ? EXIT_OK : report_error(j->ui, err);
+    int code;
 
+    if (!ok)
+        output_discard(&j->out, err);
+    code = ok ? EXIT_OK : report_error(j->ui, err);
     blobseal_reader_close(j->reader);
     output_close(&j->out);
     input_close(&j->in);
     free(j->envelope);
+    reads_free(&j->reads);
     keys_close(&j->keys);
     return code;
 }

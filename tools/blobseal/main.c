@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -90,6 +91,8 @@ int main(int argc, char **argv)
     fill_standard_descriptors();
     harden();
     signals_catch();
+    ui.umask = umask(0);
+    (void)umask(ui.umask);
     if (argc < 2) {
         print_help(stderr);
         return EXIT_USAGE;

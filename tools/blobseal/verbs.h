@@ -69,6 +69,7 @@ struct job {
     uint64_t min_generation;
     struct progress progress;
     /* What is open. */
+    struct reads reads; /* which no output replaces */
     struct input in;
     struct output out;
     char *envelope;
@@ -147,6 +148,7 @@ struct change_request {
     struct keys *last;    /* the list with the key that later options about a key apply to; NULL: no key yet */
     const char *kids[BLOBSEAL_MAX_RECIPIENTS]; /* to remove */
     size_t num_kids;
+    struct reads reads; /* which no change may write */
     bool rewrite;
     bool access_removed; /* a recipient was removed from at least one file */
     uint32_t slot_capacity;

@@ -61,12 +61,12 @@ static const struct sentence defaults[] = {
                            NULL},
     [BLOBSEAL_E_DAMAGED] = {"%p scrub %f shows what is damaged, and whether it can be repaired without another copy",
                             NULL, NULL},
-    [BLOBSEAL_E_AUTH] = {"fetch the blob again from its source; no file was made", NULL, NULL},
+    [BLOBSEAL_E_AUTH] = {"fetch the blob again from its source", NULL, NULL},
     [BLOBSEAL_E_UNSUPPORTED] = {"a newer version of %p may support it", NULL, NULL},
     [BLOBSEAL_E_EXISTS] = {"choose another name with -o, or replace the file with --force", "force",
                            "choose another name: an existing file is never replaced"},
-    [BLOBSEAL_E_INPUT] = {"check the name and the permissions of the file", NULL, NULL},
-    [BLOBSEAL_E_OUTPUT] = {"no file was left behind; check space and permissions and run it again", NULL, NULL},
+    [BLOBSEAL_E_INPUT] = {"check that this is the intended file", NULL, NULL},
+    [BLOBSEAL_E_OUTPUT] = {"check space and permissions and run it again", NULL, NULL},
 };
 
 /* Return true if a shell takes @path as it is, and a program does not take it as an option. */
@@ -122,7 +122,15 @@ static const char *choose(const struct ui *ui, const struct sentence *list, size
     return list[i].option == NULL || has_option(ui, list[i].option) ? list[i].text : list[i].otherwise;
 }
 
-const char *hint_for(const struct ui *ui, const struct blobseal_error *err, char *buf, size_t cap)
+/* Return true for an error that another name or other permissions can prevent. */
+static bool is_about_name(int sys_errno)
+{
+    return sys_errno == ENOENT || sys_errno == EACCES || sys_errno == EPERM || sys_errno == ENOTDIR ||
+           sys_errno == ELOOP || sys_errno == ENAMETOOLONG || sys_errno == ENXIO || sys_errno == EBADF;
+}
+
+/* Return the next step, without what is left of the outputs. */
+static const char *next_step(const struct ui *ui, const struct blobseal_error *err, char *buf, size_t cap)
 {
     const char *text = choose(ui, advices, COUNT(advices), err->advice);
 
@@ -130,7 +138,22 @@ const char *hint_for(const struct ui *ui, const struct blobseal_error *err, char
         return err->hint;
     if (text == NULL && err->status == BLOBSEAL_E_OUTPUT && err->sys_errno == EPIPE)
         return "the program that reads the output ended first: see its messages";
+    if (text == NULL && err->status == BLOBSEAL_E_OUTPUT && err->sys_errno == ESPIPE)
+        return "write in order, which this file system requires: ... -o - > FILE";
+    if (text == NULL && err->status == BLOBSEAL_E_INPUT && is_about_name(err->sys_errno))
+        return "check the name and the permissions of the file";
+    if (text == NULL && err->status == BLOBSEAL_E_INPUT && err->sys_errno != 0)
+        return "check the storage that the file is on, or use another copy";
     if (text == NULL)
         text = choose(ui, defaults, COUNT(defaults), err->status);
     return text != NULL ? fill_in(ui, err, text, buf, cap) : "";
+}
+
+const char *hint_for(const struct ui *ui, const struct blobseal_error *err, char *buf, size_t cap)
+{
+    char step[MAX_HINT];
+    const char *text = next_step(ui, err, step, sizeof step);
+
+    (void)snprintf(buf, cap, "%s%s%s", ui->outcome, ui->outcome[0] != '\0' && text[0] != '\0' ? "; " : "", text);
+    return buf;
 }

@@ -21,7 +21,9 @@ struct keys {
     size_t num;
     struct key_arg args[BLOBSEAL_MAX_RECIPIENTS];
     struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
-    char *texts[BLOBSEAL_MAX_RECIPIENTS]; /* references that were read from files of recipients */
+    size_t num_lists;
+    const char *lists[BLOBSEAL_MAX_RECIPIENTS]; /* files of recipients, which were read */
+    char *texts[BLOBSEAL_MAX_RECIPIENTS];       /* references that were read from files of recipients */
     size_t num_texts;
 };
 

@@ -11,6 +11,7 @@
 #include <blobseal_provider.h> /* for blobseal_fail() and blobseal_hint() */
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -23,6 +24,8 @@ struct ui {
     bool json, quiet, fips;       /* set by next_option()                                                    */
     const char *file;             /* the current one of several files, for messages; otherwise NULL */
     const char *input;            /* the path of the current input, for hints; NULL if it is not a file path */
+    mode_t umask;                 /* of the process: set once, because reading it changes it for a moment    */
+    char outcome[256];            /* what is left of the outputs after an error, for hints: output_discard() */
 };
 
 /* ---- options.c: options of all verbs, and arguments that several verbs take -------------------------------------- */
@@ -131,9 +134,11 @@ int stdout_finish(const struct ui *ui);
 
 /* ---- advice.c: the next step after an error ---------------------------------------------------------------------- */
 
+#define MAX_HINT 600 /* bytes; enough for what is left of an output, and the next step */
+
 /*
- * Return the hint for @err in terms of options and verbs, or "". Only options of the verb are mentioned. @buf may be
- * used to hold it.
+ * Return the hint for @err in @buf, in terms of options and verbs, or "": what is left of the outputs, and the next
+ * step. Only options of the verb are mentioned.
  */
 const char *hint_for(const struct ui *ui, const struct blobseal_error *err, char *buf, size_t cap);
 

@@ -6,8 +6,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define MAX_HINT 320
-
 static int exit_code(enum blobseal_status status)
 {
     switch (status) {

@@ -29,13 +29,14 @@ static void count(struct tally *t, int code)
 
 static void visit(struct tally *t, const char *path)
 {
-    bool is_stdin = strcmp(path, "-") == 0;
+    bool stream = is_stream(path);
 
     if (ferror(stdout) !=
         0) /* reports can no longer be written; the first file for which that failed has reported it */
         return;
-    t->ui->file = is_stdin ? "standard input" : path;
-    t->ui->input = is_stdin ? NULL : path;
+    t->ui->outcome[0] = '\0';
+    t->ui->file = strcmp(path, "-") == 0 ? "standard input" : path;
+    t->ui->input = stream ? NULL : path;
     count(t, t->fn(t->ctx, path));
     t->ui->file = t->ui->input = NULL;
 }

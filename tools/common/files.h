@@ -13,7 +13,8 @@ struct input {
     const char *name;    /* as given, or "standard input" */
     char printable[320]; /* the same, in printable form for messages */
     int fd;
-    bool is_stdin, is_folder;
+    bool is_stdin; /* or another descriptor that the process was started with */
+    bool is_folder;
     struct stat before;
     struct blobseal_source source;
     struct blobseal_fd state;
@@ -22,7 +23,8 @@ struct input {
 #define INPUT_NONE ((struct input){.fd = -1})
 
 /*
- * Open @path (NULL or "-": standard input) as a source. Errors: E_INPUT; E_CONFIG for a folder, with in->is_folder set.
+ * Open @path (NULL or "-": standard input; or one of the process's own descriptors) as a source. Errors: E_INPUT;
+ * E_CONFIG for a folder, with in->is_folder set.
  */
 bool input_open(struct input *in, const char *path, struct blobseal_error *err);
 /* Check that a regular file has not changed since it was opened. Errors: E_INPUT. */
@@ -34,9 +36,6 @@ bool starts_json(char c);
 
 /* Read all of an envelope file. Release *@text with free(). */
 bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_error *err);
-
-/* Return true if both describe the same regular file. */
-bool same_file(const struct stat *a, const struct stat *b);
 
 /* ---- files.c: several files, each processed independently -------------------------------------------------------- */
 
@@ -51,35 +50,95 @@ typedef int (*file_fn)(void *ctx, const char *path);
  */
 int files_each(struct ui *ui, char *const *paths, size_t num, bool folders, file_fn fn, void *ctx);
 
+/* ---- descriptor.c: paths that name descriptors of this process --------------------------------------------------- */
+
+/*
+ * Return the number of the descriptor that @path names, such as /dev/stdout, /dev/fd/3 or /proc/self/fd/3, whether it
+ * is open or not, or -1 if @path is any other path or "-".
+ */
+int own_descriptor(const char *path);
+/* Return true if @path is "-" or names a descriptor of this process: the input or output is used as it is. */
+bool is_stream(const char *path);
+/* Return true if @path names standard output. */
+bool is_standard_output(const char *path);
+/* Duplicate a descriptor that the process was started with. Return -1 and set errno if there is no such descriptor. */
+int inherited_descriptor(int number);
+
+/* Return the folder of @path without symbolic links, to be released with free(), or NULL. */
+char *folder_of(const char *path);
+/* Return true if @folder, a path without symbolic links, is in /dev (except /dev/shm) or /proc. */
+bool is_system_folder(const char *folder);
+
+/* ---- reads.c: the files that a command reads, which are never an output ------------------------------------------ */
+
+struct keys;
+struct key_arg;
+
+/* Fill it before other threads look into it. {0} is empty. */
+struct reads {
+    struct read_file *slots; /* a hash table */
+    size_t num, num_slots;
+};
+
+/* Add a file that is read as @what: a constant such as "the input" or "a key". A path that leads nowhere is ignored. */
+bool reads_add(struct reads *r, const char *path, const char *what, struct blobseal_error *err);
+bool reads_add_stat(struct reads *r, const struct stat *st, const char *what, struct blobseal_error *err);
+/* Add the files of keys and of their passphrases. */
+bool reads_add_keys(struct reads *r, const struct keys *keys, struct blobseal_error *err);
+bool reads_add_passphrase(struct reads *r, const struct key_arg *key, struct blobseal_error *err);
+/* Return what the file is read as, or NULL if it is not read. @r may be NULL. */
+const char *reads_find(const struct reads *r, const struct stat *st);
+void reads_free(struct reads *r);
+
 /* ---- output.c: files that appear when they are complete ---------------------------------------------------------- */
 
+/* What was found out about a file system, to be used again for the next output on it by the same thread. */
+struct output_place {
+    bool known;
+    dev_t dev;
+    bool unnamed;  /* a file can be made without a name, and get one later */
+    bool in_order; /* write from the start to the end only                 */
+};
+
 struct output {
+    struct ui *ui;
     const char *path; /* as given; "standard output" for "-"                     */
     const char *name; /* the last component of the path                          */
     int folder;       /* of the file; -1: not open, or a stream                  */
     int fd;           /* -1: not open                                            */
     bool stream;      /* stdout, a pipe or a device: written as data comes       */
+    bool started;     /* something was written to the stream                     */
+    bool in_order;
     bool force;
+    bool secret;
     bool drop_old; /* the replaced file must be gone at once: no crash may leave it under another name */
     bool committed;
     bool replaced; /* temp is now the name of the file that was replaced         */
     mode_t mode;
     char temp[256]; /* name to remove, or empty for O_TMPFILE                    */
+    struct blobseal_fd state;
 };
 
 #define OUTPUT_NONE ((struct output){.folder = -1, .fd = -1})
 
 struct output_options {
-    mode_t mode;             /* permission bits of the new file                                       */
-    bool force;              /* replace an existing file                                              */
-    bool to_terminal;        /* "-o -" was given, so binary data may go to a terminal                 */
-    const struct input *in;  /* the input, which is never replaced, even with force; NULL: none */
-    const char *device_hint; /* hint if the output is a block device; NULL: a general hint */
+    struct ui *ui;              /* for warnings and hints                                                    */
+    mode_t mode;                /* permission bits of the new file, on which the umask or an ACL has effect  */
+    bool force;                 /* replace an existing file                                                  */
+    bool named;                 /* the user named this output with -o, so that it may be a pipe or a device  */
+    bool secret;                /* a private key: an error if others could read the file                     */
+    const struct reads *reads;  /* the files that the command reads: never an output, even with force        */
+    const char *device_hint;    /* hint if the output is a block device; NULL: a general hint                */
+    struct output_place *place; /* NULL: find it out for each output                                        */
 };
 
 /*
- * Prepare to write @path ("-": standard output). Errors: E_EXISTS, E_OUTPUT; E_CONFIG for a folder, a block device or a
- * terminal.
+ * Prepare to write @path. "-" is standard output. If options->named, a path that is one of the process's own
+ * descriptors, or a pipe or a device that belongs to the user or to root, is a stream, too: it is written as data
+ * comes. Everything else is a file. A symbolic link is not followed, except in /dev and /proc: with `force` the link
+ * itself is replaced. Nothing in /dev and nothing but files and links is replaced. Binary data goes to a terminal only
+ * if it was named as a descriptor. Errors: E_EXISTS, E_OUTPUT; E_CONFIG for a folder, a block device, a terminal, or
+ * what is no file although it must be one; E_POLICY if others could read a secret.
  */
 bool output_open(struct output *out, const char *path, const struct output_options *options,
                  struct blobseal_error *err);
@@ -89,14 +148,23 @@ bool output_open(struct output *out, const char *path, const struct output_optio
  * here. A caller that checks the old file first must look up out->name in out->folder, where the new file will get its
  * name, because @path may lead elsewhere by then.
  */
-bool output_replace(struct output *out, const char *path, mode_t mode, struct blobseal_error *err);
+bool output_replace(struct output *out, const char *path, mode_t mode, struct ui *ui, struct blobseal_error *err);
 
-/* Make a sink of the output. */
-bool output_sink(const struct output *out, struct blobseal_sink *sink, struct blobseal_fd *state,
-                 struct blobseal_error *err);
+/* Make a sink of the output, which must not move in memory after that. */
+bool output_sink(struct output *out, struct blobseal_sink *sink, struct blobseal_error *err);
 
 /* Write all of @len bytes. */
 bool output_write(struct output *out, const void *data, size_t len, struct blobseal_error *err);
+
+/* Return the permission bits of a file made from @in. */
+mode_t output_mode(const struct input *in);
+
+/* ---- commit.c: naming or discarding an output -------------------------------------------------------------------- */
+
+/* Put a new random name for the folder of @out into out->temp. */
+bool output_temp_name(struct output *out, struct blobseal_error *err);
+/* Give a file without a name a name in its folder. Return false and set errno. */
+bool output_link(int folder, int fd, const char *name);
 
 /* Give the file its name, durably. */
 bool output_commit(struct output *out, struct blobseal_error *err);
@@ -106,12 +174,24 @@ bool output_commit_both(struct output *first, struct output *second, struct blob
 /* Return true if two outputs would get the same name. */
 bool output_same(const struct output *a, const struct output *b);
 
-/* Close @out, and discard what was written unless it was committed. OUTPUT_NONE is allowed. */
+/* Close @out, and discard what was written unless it was committed. OUTPUT_NONE is allowed, and so is a second call. */
 void output_close(struct output *out);
+/* Do the same after the error @err, before it is reported, and add to the hints of out->ui what is left. */
+void output_discard(struct output *out, const struct blobseal_error *err);
 
-/* Return the permission bits of a file made from @in, or of a new file with the bits @wanted: the umask applies. */
-mode_t output_mode(const struct input *in);
-mode_t masked_mode(mode_t wanted);
+/* ---- attributes.c: permissions and attributes of outputs --------------------------------------------------------- */
+
+/* Return the mode of a new file in @folder that a program asks for with @wanted, where the umask is @mask. */
+mode_t new_file_mode(int folder, mode_t wanted, mode_t mask);
+
+/*
+ * Give @out the owner, the group, the access control list and the extended attributes of the file @name, which is open
+ * as @from. Print a warning for each that cannot be kept. Errors: E_OUTPUT if the disk failed.
+ */
+bool output_keep(struct output *out, const char *name, int from, const struct stat *old, struct blobseal_error *err);
+
+/* Return true for an errno that says that the disk is full or fails, and not that an operation is unknown to it. */
+bool is_disk_error(int sys_errno);
 
 /* ---- sparse.c: --sparse, holes in the output where blocks are zero ----------------------------------------------- */
 
@@ -120,7 +200,7 @@ struct sparse {
 };
 
 /* Make *@sink, a sink of @out, skip blocks of zeros. Errors: E_CONFIG if @out is not a file. */
-bool sparse_start(struct sparse *s, const struct output *out, struct blobseal_sink *sink, struct blobseal_error *err);
+bool sparse_start(struct sparse *s, struct output *out, struct blobseal_sink *sink, struct blobseal_error *err);
 /* Set the size of the file, which can end in a hole. Errors: E_OUTPUT. */
 bool sparse_end(const struct output *out, uint64_t size, struct blobseal_error *err);
 

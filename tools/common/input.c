@@ -10,12 +10,11 @@
 
 bool input_open(struct input *in, const char *path, struct blobseal_error *err)
 {
-    *in = (struct input){.name = "standard input", .fd = STDIN_FILENO, .is_stdin = true};
-    if (path != NULL && strcmp(path, "-") != 0) {
-        in->is_stdin = false;
-        in->name = path;
-        in->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    }
+    int number = path == NULL || strcmp(path, "-") == 0 ? STDIN_FILENO : own_descriptor(path);
+
+    *in = (struct input){.name = path == NULL || strcmp(path, "-") == 0 ? "standard input" : path,
+                         .is_stdin = number >= 0};
+    in->fd = number < 0 ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : inherited_descriptor(number);
     (void)printable(in->printable, sizeof in->printable, in->name);
     if (in->fd < 0 || fstat(in->fd, &in->before) != 0)
         return fail(err, BLOBSEAL_E_INPUT, errno, "open %s", in->name);
@@ -43,7 +42,7 @@ bool input_unchanged(const struct input *in, struct blobseal_error *err)
         return fail(err, BLOBSEAL_E_INPUT, errno, "look at %s again", in->name);
     if (now.st_size != in->before.st_size || !same_time(now.st_mtim, in->before.st_mtim)) {
         (void)fail(err, BLOBSEAL_E_INPUT, 0, "%s changed while it was read", in->name);
-        blobseal_hint(err, "no output was made; run it again when no program writes to the file");
+        blobseal_hint(err, "run it again when no program writes to the file");
         return false;
     }
     return true;
@@ -51,8 +50,9 @@ bool input_unchanged(const struct input *in, struct blobseal_error *err)
 
 void input_close(struct input *in)
 {
-    if (!in->is_stdin && in->fd >= 0 && in->name != NULL)
+    if (in->fd >= 0 && in->name != NULL)
         (void)close(in->fd);
+    in->fd = -1;
 }
 
 bool starts_json(char c)
@@ -77,9 +77,4 @@ bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_e
     ok = ferror(f) == 0 || fail(err, BLOBSEAL_E_INPUT, errno, "read the envelope %s", path);
     (void)fclose(f);
     return ok;
-}
-
-bool same_file(const struct stat *a, const struct stat *b)
-{
-    return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }

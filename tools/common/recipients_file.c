@@ -106,6 +106,11 @@ int recipients_file(const struct ui *ui, struct keys *keys, const char *path)
 
     if (text == NULL)
         return report_error(ui, &err);
+    if (keys->num_lists == COUNT(keys->lists)) {
+        free(text);
+        return usage_error(ui, "more than %zu lists of recipients", keys->num_lists);
+    }
+    keys->lists[keys->num_lists++] = path;
     if (strncmp(next, "\xEF\xBB\xBF", 3) == 0) /* a byte order mark, which some editors write */
         next += 3;
     while (code == EXIT_OK && next != NULL) {

@@ -51,14 +51,16 @@ static enum blobseal_status sparse_pwrite(void *ctx, const void *buf, size_t len
     return st;
 }
 
-bool sparse_start(struct sparse *s, const struct output *out, struct blobseal_sink *sink, struct blobseal_error *err)
+bool sparse_start(struct sparse *s, struct output *out, struct blobseal_sink *sink, struct blobseal_error *err)
 {
-    if (out->stream || sink->pwrite == NULL) {
+    if (out->stream) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s cannot have holes: --sparse is for files", out->path);
         blobseal_hint(err, "name a file with -o, or omit --sparse");
         return false;
     }
-    s->file = *sink;
+    /* Try it also on a file system that may write only in order, because no other way leaves holes. */
+    if (blobseal_sink_fd(&s->file, &out->state, out->fd, out->path, err) != BLOBSEAL_OK)
+        return false;
     *sink = (struct blobseal_sink){.ctx = s, .name = s->file.name, .pwrite = sparse_pwrite};
     return true;
 }

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# File systems that lack something: permissions, sync, links, flags of rename, unnamed files, writes at any offset. Only
+# a failing or full disk loses work. tests/support/fail_calls.c makes the system calls fail.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+[ -e "$fail_calls" ] || lacks "$fail_calls"
+make_key kek
+make_key new
+seal_key=$keys/kek.pub.pem
+open_key=$keys/kek.pem
+
+# works RULES: every kind of output works with these rules, also over an existing file
+works() {
+    rm -rf work && mkdir work && cd work || exit 1
+    sample f 300000
+    run_failing "$1" seal -q -j 1 -k "$seal_key" f
+    expect_code 0
+    run_failing "$1" open -q -j 1 -k "$open_key" -o back f.sealed
+    expect_code 0
+    expect_same f back
+    echo old >back
+    run_failing "$1" open -q -f -k "$open_key" -o back f.sealed
+    expect_code 0
+    expect_same f back
+    run_failing "$1" open -q -k "$open_key" -o back f.sealed
+    expect_error 6 E-EXISTS "back exists"
+    run_failing "$1" seal -q -k "$seal_key" --detached e -o blob f
+    expect_code 0
+    run_failing "$1" rewrap -q -k "$open_key" --to "$keys/new.pub.pem" f.sealed e
+    expect_code 0
+    for way in "f.sealed" "--envelope e blob"; do
+        # shellcheck disable=SC2086
+        run_failing "$1" open -q -f -k "$keys/new.pem" -o back $way
+        expect_code 0
+        expect_same f back
+    done
+    run_failing "$1" keygen -q --rsa 2048 -o k.pem --pub p.pem
+    expect_code 0
+    check "the key has mode 600" test "$(stat -c %a k.pem)" = 600
+    no_leftovers f f.sealed back blob e k.pem p.pem
+    cd ..
+}
+
+fresh
+for error in EOPNOTSUPP ENOSYS EPERM EBADF EINVAL; do
+    title="no sync: $error"
+    works "fsync=$error"
+done
+title="no permissions" # of the files, which all have mode 600
+for error in EPERM EOPNOTSUPP; do works "fchmod=$error fchown=$error fsetxattr=$error fremovexattr=$error"; done
+for error in EPERM EXDEV ENOENT; do
+    title="links fail: $error"
+    works "linkat=$error"
+done
+title="no unnamed files"
+works tmpfile=EOPNOTSUPP
+title="nothing but rename"
+works "tmpfile=EOPNOTSUPP exchange=EINVAL noreplace=EINVAL linkat=EPERM"
+works "tmpfile=EOPNOTSUPP exchange=ENOSYS noreplace=ENOSYS linkat=ENOSYS fsync=ENOSYS fchmod=EPERM"
+title="writes in order"
+works "statfs=FUSE pwrite=ORDER"
+
+# ---- Warnings and hints ----
+
+fresh "permissions that cannot be set"
+echo content >f
+run_failing "fchmod=EPERM" seal -q -k "$seal_key" f
+expect_code 0
+expect_stderr "warning: f.sealed: its permissions are 0600, because the file system refuses to set them to 0644"
+chmod 600 f
+run_failing "fchmod=EPERM" seal -q -f -k "$seal_key" f
+expect_ok
+run_failing "create=WIDE tmpfile=WIDE fchmod=EPERM" keygen -q --rsa 2048 -o k.pem --pub p.pem
+expect_error 10 E-POLICY "others could read the private key k.pem \(mode 0644\)"
+expect_stderr "hint: .*this file system keeps no permissions"
+no_leftovers f f.sealed
+
+fresh "errors of the disk"
+sample f 300000
+"$blobseal" seal -q -k "$seal_key" f
+echo old >back
+for error in EIO ENOSPC EDQUOT; do
+    for call in fsync fchmod; do
+        for rule in "$call=$error" "$call=$error tmpfile=EOPNOTSUPP"; do
+            run_failing "$rule" open -q -k "$open_key" -o new f.sealed
+            expect_error 8 E-OUTPUT "(Input/output error|No space left|Disk quota)"
+            expect_stderr "hint: no file was left behind; check space"
+            run_failing "$rule" open -q -f -k "$open_key" -o back f.sealed
+            expect_code 8
+            check "the old file is as it was" grep -qx old back
+        done
+    done
+    no_leftovers f f.sealed back
+done
+title="a folder that cannot be synced, after the old file is gone"
+run_failing "tmpfile=EOPNOTSUPP exchange=EINVAL fsync=EIO#2" open -q -f -k "$open_key" -o back f.sealed
+expect_error 8 E-OUTPUT "sync the folder of back: Input/output error"
+expect_stderr "hint: back is complete; "
+expect_same f back
+
+title="a name that appears meanwhile" # the check is made after all other ways have failed
+(
+    export FAIL_CALLS="tmpfile=EOPNOTSUPP noreplace=EINVAL linkat=EPERM" LD_PRELOAD=$fail_calls
+    exec "$blobseal" seal -q -k "$seal_key" -o late
+) < <(cat f && echo late >late) >"$out" 2>"$err"
+code=$?
+last=" seal -o late"
+expect_error 6 E-EXISTS "late appeared meanwhile"
+check "it is as it was" grep -qx late late
+
+title="a write anywhere but at the end"
+sample big 3000000
+run_failing pwrite=ESPIPE seal -q -k "$seal_key" -o new big
+expect_error 8 E-OUTPUT "write new: Illegal seek"
+expect_stderr "hint: no file was left behind; write in order, .* -o - > FILE"
+rm -f big late
+
+# ---- What is left ----
+
+# A file that is removed while it is open appears again when it is closed.
+fresh "closing uploads a file"
+sample f 300000
+"$blobseal" seal -q -k "$seal_key" f
+again="tmpfile=EOPNOTSUPP close=AGAIN@*.partial*"
+for rule in "pwrite=ENOSPC" "fsync=EIO" "noreplace=EIO"; do
+    run_failing "$again $rule" open -q -k "$open_key" -o new f.sealed
+    expect_error 8 E-OUTPUT "."
+    expect_stderr "hint: no file was left behind"
+    no_leftovers f f.sealed
+done
+run_failing "$again write=ENOSPC@*k.pem*" keygen -q --rsa 2048 -o k.pem
+expect_error 8 E-OUTPUT "write k.pem: No space left"
+no_leftovers f f.sealed
+run_failing "tmpfile=EOPNOTSUPP close=EIO@*.partial" open -q -k "$open_key" -o new f.sealed
+expect_error 8 E-OUTPUT "finish new: Input/output error"
+no_leftovers f f.sealed
+run_failing "tmpfile=EOPNOTSUPP pwrite=ENOSPC unlinkat=EPERM" open -q -k "$open_key" -o new f.sealed
+expect_error 8 E-OUTPUT "No space left"
+expect_stderr "hint: the incomplete file .new.[0-9a-f]*.partial could not be removed; "
+check "there it is" test -e .new.*.partial
+rm .new.*.partial
+echo old >back
+run_failing "unlinkat=EPERM@*.back.*" open -q -f -k "$open_key" -o back f.sealed
+expect_code 0
+expect_stderr "warning: back: the file that was replaced is still there, as .back.[0-9a-f]*.partial in the same folder"
+expect_same f back
+
+finish
