@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Describing a blob: struct blobseal_info, made from its preamble and an envelope. */
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "core/envelope/envelope.h"
@@ -18,16 +19,24 @@ const char *blobseal_layout_name(enum blobseal_layout layout)
     }
 }
 
+/* What is allocated for an info. Its size is needed to wipe the metadata. */
+struct allocation {
+    size_t len;
+    struct blobseal_info info;
+};
+
 /* Allocate an info with @more bytes after it, for the data that it points to. */
 static struct blobseal_info *info_new(size_t more)
 {
-    struct blobseal_info *info = malloc(sizeof *info + more);
+    struct allocation *a = malloc(sizeof *a + more);
 
-    if (info != NULL)
-        *info = (struct blobseal_info){.plain_bytes = BLOBSEAL_SIZE_UNKNOWN,
-                                       .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN,
-                                       .stored_bytes = BLOBSEAL_SIZE_UNKNOWN};
-    return info;
+    if (a == NULL)
+        return NULL;
+    *a = (struct allocation){.len = sizeof *a + more,
+                             .info = {.plain_bytes = BLOBSEAL_SIZE_UNKNOWN,
+                                      .sealed_bytes = BLOBSEAL_SIZE_UNKNOWN,
+                                      .stored_bytes = BLOBSEAL_SIZE_UNKNOWN}};
+    return &a->info;
 }
 
 /* Fill in the members that come from frame and core header, and the sizes. */
@@ -173,7 +182,14 @@ enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_p
 
 void blobseal_info_free(struct blobseal_info *info)
 {
-    free(info);
+    struct allocation *a;
+
+    if (info == NULL)
+        return;
+    a = (void *)((char *)info - offsetof(struct allocation, info));
+    if (info->metadata != NULL)
+        blobseal_wipe(a, a->len);
+    free(a);
 }
 
 static enum blobseal_status describe(struct blobseal_info **info, const struct bs_preamble *f,

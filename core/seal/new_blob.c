@@ -94,8 +94,10 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     st = check_options(o, sink, err);
     if (st == BLOBSEAL_OK)
         st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
-    if (st != BLOBSEAL_OK)
+    if (st != BLOBSEAL_OK) {
+        blobseal_wipe(metadata_buf, sizeof metadata_buf);
         return st;
+    }
     b->digests = bs_digests_start(o->digests, b->layout != BLOBSEAL_LAYOUT_DETACHED);
     dek = blobseal_secret_alloc(sizeof *dek);
     plan.dek = dek;
@@ -108,6 +110,7 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
         st = bs_envelope_write(&b->jwe, &plan, keks, err);
     if (st == BLOBSEAL_OK)
         st = write_preamble(b, sink, o->slot_capacity, err);
+    blobseal_wipe(metadata_buf, sizeof metadata_buf);
     blobseal_secret_free(dek);
     return st;
 }
