@@ -184,7 +184,7 @@ static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const
     } else {
         st = o->passphrase(o->passphrase_ctx, passphrase, MAX_PASSPHRASE, &len, err);
         if (st == BLOBSEAL_OK) {
-            *key = decrypt_pkcs8(sealed, passphrase, len < MAX_PASSPHRASE ? len : 0);
+            *key = decrypt_pkcs8(sealed, passphrase, len);
             if (*key == NULL) {
                 st = bad_key(path, err, "wrong passphrase, or an unsupported kind of encryption");
                 blobseal_hint(err, "%s",

@@ -146,11 +146,40 @@ static const struct blobseal_provider *resolve(const char **rest, const struct b
     return files;
 }
 
+/* The callback of the caller for the passphrase of a key. */
+struct asking {
+    const struct blobseal_kek_options *options;
+    const char *ref; /* of the key */
+};
+
+/* Get the passphrase from the caller, and check what the callback returned, so that providers need not. */
+static enum blobseal_status ask_passphrase(void *ctx, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
+{
+    static const uint32_t allowed = BS_MAY_RETURN(BLOBSEAL_E_CONFIG) | BS_MAY_RETURN(BLOBSEAL_E_INPUT) |
+                                    BS_MAY_RETURN(BLOBSEAL_E_NOMEM) | BS_MAY_RETURN(BLOBSEAL_E_CANCELED);
+    const struct asking *a = ctx;
+    enum blobseal_status st;
+
+    *len = 0;
+    bs_error_clear(err);
+    st = a->options->passphrase(a->options->passphrase_ctx, buf, cap, len, err);
+    st = bs_callback_status(st, allowed, err, "get the passphrase of the key %.100s", a->ref);
+    if (st == BLOBSEAL_OK && *len > cap)
+        st =
+            blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0,
+                          "get the passphrase of the key %.100s: the callback reported %zu bytes, but has room for %zu",
+                          a->ref, *len, cap);
+    if (st != BLOBSEAL_OK)
+        *len = 0;
+    return st;
+}
+
 enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry,
                                        const char *ref, const struct blobseal_kek_options *options,
                                        struct blobseal_error *err)
 {
-    struct blobseal_kek_options o = {.size = sizeof o};
+    struct blobseal_kek_options o = {.size = sizeof o}, for_provider;
+    const struct asking asking = {&o, ref};
     const struct blobseal_provider *provider;
     struct blobseal_kek_info info = {0};
     const char *rest = NULL;
@@ -164,8 +193,13 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
     provider = resolve(&rest, registry, ref, err);
     if (provider == NULL)
         return BLOBSEAL_E_CONFIG;
+    for_provider = o;
+    if (o.passphrase != NULL) {
+        for_provider.passphrase = ask_passphrase;
+        for_provider.passphrase_ctx = (void *)&asking;
+    }
     bs_error_clear(err);
-    st = provider->open(&state, &info, rest, &o, err);
+    st = provider->open(&state, &info, rest, &for_provider, err);
     if (st != BLOBSEAL_OK)
         return checked(st, provider, ref, err);
     st = blobseal_kek_new(kek, provider, state, &info, err);

@@ -23,6 +23,18 @@ void bs_error_clear(struct blobseal_error *err);
 enum blobseal_status bs_checked(enum blobseal_status st, struct blobseal_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Statuses of the library that a callback may return, as bits. It may also return OK and statuses of its own. */
+#define BS_MAY_RETURN(status) (UINT32_C(1) << (status))
+
+/*
+ * Check the status @st that a callback returned. Clear @err before the call. A status that the callback may return is
+ * returned unchanged, and @err gets a general message if the callback left none. Any other status becomes E_INTERNAL.
+ * @format says what was being done. Do not use this for callbacks inside the library.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_callback_status(enum blobseal_status st, uint32_t allowed,
+                                                          struct blobseal_error *err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* ---- struct.c ---------------------------------------------------------------------------------------------------- */
 
 /*

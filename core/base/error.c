@@ -15,6 +15,11 @@ const char *blobseal_version(void)
     return STRING(BLOBSEAL_VERSION_MAJOR) "." STRING(BLOBSEAL_VERSION_MINOR) "." STRING(BLOBSEAL_VERSION_PATCH);
 }
 
+static bool is_defined_by_callback(enum blobseal_status status)
+{
+    return (unsigned)status >= BLOBSEAL_STATUS_CALLBACK && (unsigned)status <= BLOBSEAL_STATUS_MAX;
+}
+
 const char *blobseal_status_code(enum blobseal_status status)
 {
     static const char *const codes[] = {
@@ -38,6 +43,8 @@ const char *blobseal_status_code(enum blobseal_status status)
         [BLOBSEAL_E_CANCELED] = "E-CANCELED",
     };
 
+    if (is_defined_by_callback(status))
+        return "E-CALLBACK";
     return (unsigned)status < BS_COUNT(codes) ? codes[status] : "E-UNKNOWN";
 }
 
@@ -54,6 +61,7 @@ set_text(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
     err->hint[0] = '\0';
     err->advice = BLOBSEAL_ADVICE_NONE;
     err->subject[0] = '\0';
+    memset(err->reserved, 0, sizeof err->reserved);
     if (vsnprintf(err->text, sizeof err->text, format, ap) < 0)
         err->text[0] = '\0';
     used = strlen(err->text);
@@ -89,6 +97,45 @@ enum blobseal_status bs_checked(enum blobseal_status st, struct blobseal_error *
     va_start(ap, format);
     (void)set_text(err, st, 0, format, ap);
     va_end(ap);
+    return st;
+}
+
+/* Make the strings that a callback wrote safe to show: they end, and are printable. */
+static void make_safe(struct blobseal_error *err)
+{
+    char *const strings[] = {err->text, err->hint, err->subject};
+    const size_t sizes[] = {sizeof err->text, sizeof err->hint, sizeof err->subject};
+
+    for (size_t i = 0; i < BS_COUNT(strings); i++) {
+        strings[i][sizes[i] - 1] = '\0';
+        blobseal_make_printable(strings[i]);
+    }
+    memset(err->reserved, 0, sizeof err->reserved);
+}
+
+enum blobseal_status bs_callback_status(enum blobseal_status st, uint32_t allowed, struct blobseal_error *err,
+                                        const char *format, ...)
+{
+    bool may = is_defined_by_callback(st) || ((unsigned)st < 32 && (allowed & BS_MAY_RETURN((unsigned)st)) != 0);
+    char doing[160];
+    va_list ap;
+
+    if (st == BLOBSEAL_OK)
+        return st;
+    if (err == NULL)
+        return may ? st : BLOBSEAL_E_INTERNAL;
+    va_start(ap, format);
+    if (vsnprintf(doing, sizeof doing, format, ap) < 0)
+        doing[0] = '\0';
+    va_end(ap);
+    if (!may)
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0,
+                             "%s: the callback returned a status that it may not return: %s", doing,
+                             blobseal_status_code(st));
+    if ((err->status != BLOBSEAL_OK && err->status != st) || err->text[0] == '\0')
+        return blobseal_fail(err, st, 0, "%s: the callback reported no cause", doing);
+    err->status = st;
+    make_safe(err);
     return st;
 }
 

@@ -239,9 +239,9 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                            "scrub: the size of the options or of the result is not set, or they are newer than the "
                            "library");
-    else if (source->pread == NULL && source->read == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "scrub: the source has no callback to read it");
-    else {
+    else
+        st = bs_check_source(source, "scrub", err);
+    if (st == BLOBSEAL_OK) {
         s->source = source;
         st = bs_context_ref(&context, s->options.context, err);
     }

@@ -402,16 +402,12 @@ static bool is_settled(const struct bs_scrub *s)
 static enum blobseal_status read_settled_head(struct bs_scrub *s, struct blobseal_error *err)
 {
     const struct timespec pause = {.tv_nsec = PAUSE_NS};
-    const struct blobseal_source *source = s->source;
-    bool locked = bs_seekable(source) && source->lock != NULL && bs_preamble_lock(source);
     enum blobseal_status st = read_head(s, err);
 
     for (int i = 1; i < TRIES && st == BLOBSEAL_OK && !is_settled(s); i++) {
         (void)nanosleep(&pause, NULL);
         st = read_head(s, err);
     }
-    if (locked)
-        (void)source->lock(source->ctx, false);
     return st;
 }
 

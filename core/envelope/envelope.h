@@ -137,8 +137,8 @@ struct bs_preamble {
 
 /*
  * Read frame, slots and core header. If @envelope is passed, it is borrowed, and the slots are ignored. Slots of a
- * seekable source that has a lock are read under its lock, and read again while they look like a change in progress,
- * which can take 90 ms. Release @f with bs_preamble_clear(), also after a failure. Errors: E_FORMAT, E_DAMAGED,
+ * seekable source are read again while no candidate or two were found, because another process may be changing them,
+ * which can take 50 ms. Release @f with bs_preamble_clear(), also after a failure. Errors: E_FORMAT, E_DAMAGED,
  * E_UNSUPPORTED, E_INPUT, E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in,
@@ -146,17 +146,16 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_read(struct bs_preamble *f, s
                                                         struct blobseal_error *err);
 void bs_preamble_clear(struct bs_preamble *f);
 
+/* Do the same for a caller that reports the notes: slots that differ are read again as well. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_preamble_inspect(struct bs_preamble *f, struct bs_input *in,
+                                                           const char *envelope, size_t envelope_len,
+                                                           struct blobseal_error *err);
+
 /*
  * Decode the slots in f->frame, and set candidates and notes: the valid slot with the highest generation is the
  * candidate, or both slots if they have the same generation but different bytes. Without a valid slot there is none.
  */
 void bs_preamble_choose(struct bs_preamble *f);
-
-/*
- * Take the shared lock of a source, which must have one, to exclude changes while slots are read. Return false if it
- * was not granted within 40 ms.
- */
-bool bs_preamble_lock(const struct blobseal_source *source);
 
 /*
  * Parse candidate @i and check what can be checked without a key: generation and blob id. Release @e with

@@ -234,7 +234,10 @@ enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct 
         return envelope != NULL
                    ? describe_envelope(info, envelope, envelope_len, err)
                    : blobseal_fail(err, BLOBSEAL_E_ARG, 0, "inspect: neither a blob nor an envelope was passed");
-    st = bs_preamble_read(&f, &in, envelope, envelope_len, err);
+    st = bs_check_source(source, "inspect", err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = bs_preamble_inspect(&f, &in, envelope, envelope_len, err);
     if (st == BLOBSEAL_OK)
         st = describe(info, &f, source, err);
     bs_preamble_clear(&f);

@@ -70,50 +70,30 @@ static enum blobseal_status read_slots(struct bs_preamble *f, struct bs_input *i
 
 /* ---- Slots that another process may be changing ------------------------------------------------------------------ */
 
-/* How often to read slots again or to ask for a lock, and the pause between two attempts. */
+/* How often to read slots again, and the pause before each further attempt. */
 #define TRIES    5
 #define PAUSE_NS 10000000L
 
-static void pause_briefly(void)
-{
-    const struct timespec t = {.tv_nsec = PAUSE_NS};
-
-    (void)nanosleep(&t, NULL);
-}
-
-/* A change holds its lock for a few writes and syncs. If that takes longer, the caller reads without the lock. */
-bool bs_preamble_lock(const struct blobseal_source *source)
-{
-    for (unsigned i = 0; i < TRIES; i++) {
-        if (i > 0)
-            pause_briefly();
-        if (source->lock(source->ctx, true))
-            return true;
-    }
-    return false;
-}
-
 /*
- * Read slots while another process may be changing them in place. The lock excludes only writers that use it. During a
- * change by any other writer, one slot is complete at every moment, but reading both takes longer than that: no valid
- * slot, or a tie, can result from reading the slots at two different moments. In that case they are read again. Without
- * the lock they are also read again if they differ, because a change in progress must not be reported as unfinished.
+ * Read slots while another process may be changing them in place. Readers take no lock, so that nobody who can read a
+ * blob can hinder a change. During a change one slot is complete at every moment, but reading both takes time: no valid
+ * slot, or a tie, can result from reading the slots at two different moments. In that case they are read again. A
+ * caller that reports whether the slots agree reads them again if they differ, because a change in progress must not be
+ * reported as one that did not finish.
  */
-static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_input *in, struct blobseal_error *err)
+static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_input *in, bool settled,
+                                              struct blobseal_error *err)
 {
-    const struct blobseal_source *source = in->source;
-    bool locked = bs_preamble_lock(source);
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     const struct bs_input start = *in;
     enum blobseal_status st = read_slots(f, in, false, err);
 
-    for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && (f->num_candidates != 1 || (!locked && f->notes != 0));
+    for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && (f->num_candidates != 1 || (settled && f->notes != 0));
          i++) {
-        pause_briefly();
+        (void)nanosleep(&pause, NULL);
         *in = start;
         st = read_slots(f, in, false, err);
     }
-    if (locked)
-        (void)source->lock(source->ctx, false);
     return st;
 }
 
@@ -132,13 +112,14 @@ static enum blobseal_status no_valid_slot(const struct bs_frame *frame, struct b
 }
 
 /*
- * Read a frame, of which the first @head.len bytes, at most 64, have been read already. If the caller @passed an
- * envelope, the slots do not have to be valid.
+ * Read a frame, of which the first @head.len bytes, at most 64, have been read already. If the caller passed an
+ * envelope, which is in f->candidates, the slots do not have to be valid.
  */
-static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *in, struct bs_slice head, bool passed,
+static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *in, struct bs_slice head, bool settled,
                                        struct blobseal_error *err)
 {
     struct bs_frame *frame = &f->header;
+    bool passed = f->num_candidates > 0;
     enum blobseal_status st = bs_frame_decode(frame, head.p, head.len, err);
 
     if (st != BLOBSEAL_OK)
@@ -149,8 +130,8 @@ static enum blobseal_status read_frame(struct bs_preamble *f, struct bs_input *i
     if (f->frame == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
     memcpy(f->frame, head.p, head.len);
-    if (!passed && frame->slots == 2 && bs_seekable(in->source) && in->source->lock != NULL)
-        st = read_shared_slots(f, in, err);
+    if (!passed && frame->slots == 2 && bs_seekable(in->source) && !bs_is_memory(in->source))
+        st = read_shared_slots(f, in, settled, err);
     else
         st = read_slots(f, in, passed, err);
     return st == BLOBSEAL_OK && f->num_candidates == 0 ? no_valid_slot(frame, err) : st;
@@ -175,24 +156,24 @@ static enum blobseal_status read_core(struct bs_preamble *f, struct bs_input *in
     return st;
 }
 
-enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in, const char *envelope,
-                                      size_t envelope_len, struct blobseal_error *err)
+static enum blobseal_status read_preamble(struct bs_preamble *f, struct bs_input *in, struct bs_slice envelope,
+                                          bool settled, struct blobseal_error *err)
 {
     uint8_t head[BS_CORE_HEADER_LEN];
     enum blobseal_status st;
     size_t n;
 
     *f = (struct bs_preamble){.layout = BLOBSEAL_LAYOUT_DETACHED};
-    if (envelope != NULL) {
-        f->candidates[0].text = envelope;
-        f->candidates[0].len = envelope_len;
+    if (envelope.p != NULL) {
+        f->candidates[0].text = (const char *)envelope.p;
+        f->candidates[0].len = envelope.len;
         f->num_candidates = 1;
     }
     st = bs_read(in, head, BS_FRAME_HEADER_LEN, &n, err);
     if (st != BLOBSEAL_OK)
         return st;
     if (bs_frame_magic(head, n)) {
-        st = read_frame(f, in, (struct bs_slice){head, n}, envelope != NULL, err);
+        st = read_frame(f, in, (struct bs_slice){head, n}, settled, err);
         n = 0;
     } else if (!bs_core_magic(head, n)) {
         (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0,
@@ -201,6 +182,18 @@ enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in
         return BLOBSEAL_E_FORMAT;
     }
     return st == BLOBSEAL_OK ? read_core(f, in, head, n, err) : st;
+}
+
+enum blobseal_status bs_preamble_read(struct bs_preamble *f, struct bs_input *in, const char *envelope,
+                                      size_t envelope_len, struct blobseal_error *err)
+{
+    return read_preamble(f, in, (struct bs_slice){(const uint8_t *)envelope, envelope_len}, false, err);
+}
+
+enum blobseal_status bs_preamble_inspect(struct bs_preamble *f, struct bs_input *in, const char *envelope,
+                                         size_t envelope_len, struct blobseal_error *err)
+{
+    return read_preamble(f, in, (struct bs_slice){(const uint8_t *)envelope, envelope_len}, true, err);
 }
 
 void bs_preamble_clear(struct bs_preamble *f)

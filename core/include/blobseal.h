@@ -24,7 +24,16 @@
  *
  * Structs. Options and results start with `size`, which the caller sets to sizeof. A newer library accepts an older
  * struct, and an older library accepts a newer one if the members that it does not know are zero. Otherwise, and if the
- * size is missing: E_ARG. Structs that only the library makes have no size and may grow.
+ * size is missing: E_ARG. Members named `reserved` must be zero, otherwise: E_ARG; a later version may give them a
+ * meaning in which zero is what this version does. Structs that only the library makes have no size and may grow.
+ *
+ * Enumerations may grow. Treat an unknown value as follows: a status as a failure, an advice as none, and in any other
+ * enumeration as something that this program does not know how to show.
+ *
+ * Callbacks. A callback may return a status of its own, from BLOBSEAL_STATUS_CALLBACK on, which the function that was
+ * called returns unchanged. Of the library's statuses it may return only those that its description lists. Any other
+ * status, and a callback that reports more bytes than it was asked for: E_INTERNAL. A callback that fails may fill in
+ * its @err, for example with blobseal_fail(); if it does not, the library writes a general message.
  *
  * Fork. After fork() the child makes objects of its own, and has a default context of its own. Using a reader, writer
  * or context of the parent fails with E_ARG; releasing it is allowed but not needed. Data keys and all memory from
@@ -42,7 +51,6 @@
 #ifndef BLOBSEAL_H
 #define BLOBSEAL_H
 
-#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -82,6 +90,9 @@ enum blobseal_status {
     BLOBSEAL_E_INPUT,       /* the input is missing, unreadable, or changed while it was read            */
     BLOBSEAL_E_OUTPUT,      /* the output cannot be written                                              */
     BLOBSEAL_E_CANCELED,    /* a callback asked to stop                                                  */
+
+    BLOBSEAL_STATUS_CALLBACK = 0x10000, /* from here on: statuses that a program defines for its callbacks */
+    BLOBSEAL_STATUS_MAX = 0x7fffffff,
 };
 
 /*
@@ -107,13 +118,17 @@ enum blobseal_advice {
 struct blobseal_error {
     enum blobseal_status status;
     enum blobseal_advice advice;
-    int sys_errno;     /* errno of the system call that failed, or 0                                          */
-    char text[320];    /* what was being done, to what, and what went wrong; one line, printable              */
-    char hint[200];    /* the next step in neutral words, or empty; one line, printable                       */
-    char subject[128]; /* what the advice is about: a key id or a number of bytes; may be truncated, or empty */
+    int sys_errno;        /* errno of the system call that failed, or 0                                          */
+    char text[320];       /* what was being done, to what, and what went wrong; one line, printable              */
+    char hint[200];       /* the next step in neutral words, or empty; one line, printable                       */
+    char subject[128];    /* what the advice is about: a key id or a number of bytes; may be truncated, or empty */
+    uint64_t reserved[8]; /* the library writes zeros                                                         */
 };
 
-/* Return a short name of a status for programs to match, such as "E-AUTH". Never NULL. */
+/*
+ * Return a short name of a status for programs to match, such as "E-AUTH". Never NULL: "E-CALLBACK" for a status that
+ * a callback defined, "E-UNKNOWN" for a number that is none.
+ */
 BLOBSEAL_API const char *blobseal_status_code(enum blobseal_status status);
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
@@ -128,8 +143,8 @@ struct blobseal_kek;      /* one KEK: it wraps, and with a private key it also u
  * @cap: size of @buf
  * @len: receives the length of the passphrase
  *
- * Called at most once for each key, and only if the key is encrypted. Return BLOBSEAL_OK, or an error that
- * blobseal_kek_open() passes on.
+ * Called at most once for each key, and only if the key is encrypted. Return BLOBSEAL_OK, E_CONFIG, E_INPUT, E_NOMEM,
+ * E_CANCELED, or a status of the program's own; blobseal_kek_open() passes it on.
  */
 typedef enum blobseal_status (*blobseal_passphrase_fn)(void *ctx, char *buf, size_t cap, size_t *len,
                                                        struct blobseal_error *err);
@@ -202,17 +217,16 @@ BLOBSEAL_API void blobseal_free(void *p);
 #define BLOBSEAL_SIZE_UNKNOWN UINT64_MAX
 
 /*
- * Where bytes come from. A source with `pread` is seekable: its `size` is known, and many threads may call `pread` at
- * once. A source without it is sequential: `read` is called by one thread at a time, in order. Both may return fewer
- * bytes than requested; 0 bytes mean the end.
+ * Where bytes come from. Initialise the struct to zero, so that members of later versions are zero. A source with
+ * `pread` is seekable: its `size` is known, and many threads may call `pread` at once. A source without it is
+ * sequential: `read` is called by one thread at a time, in order. Both may return fewer bytes than requested; 0 bytes
+ * mean the end. Both may return E_INPUT, E_NOMEM or E_CANCELED.
  *
  * `cancel` is optional. It is called at most once, from another thread, when the data is no longer needed. A `read`
  * that is blocked should then return soon, with any error.
  *
- * `lock` is for a seekable source whose envelope others may change in place at the same time; NULL: nobody does. It
- * takes (@on) or releases a shared lock without waiting, and returns false if somebody holds an exclusive one. If locks
- * are not supported, it returns true. The lock is held while the slots are read (section 5). With or without a lock,
- * slots that look like a change in progress are read up to 5 more times, 10 ms apart.
+ * Others may change the envelope of a seekable source in place while it is read. Readers take no lock: slots that look
+ * like a change in progress are read up to 5 more times, 10 ms apart (section 5).
  */
 struct blobseal_source {
     void *ctx;
@@ -222,33 +236,31 @@ struct blobseal_source {
     enum blobseal_status (*pread)(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
                                   struct blobseal_error *err);
     void (*cancel)(void *ctx);
-    bool (*lock)(void *ctx, bool on);
+    uintptr_t reserved[4];
 };
 
 /*
  * Where bytes go. A sink with `pwrite` is seekable: many threads may call it at once; each byte is written once, in any
  * order. A sink without it is sequential: `write` is called by one thread at a time, in order. Both write all @len
- * bytes or fail.
+ * bytes or fail, and may return E_OUTPUT, E_NOMEM or E_CANCELED.
  */
 struct blobseal_sink {
     void *ctx;
     const char *name; /* for messages; may be NULL */
     enum blobseal_status (*write)(void *ctx, const void *buf, size_t len, struct blobseal_error *err);
     enum blobseal_status (*pwrite)(void *ctx, const void *buf, size_t len, uint64_t off, struct blobseal_error *err);
+    uintptr_t reserved[4];
 };
 
-/* State of the sources and sinks below. It belongs to the caller and must outlive their use. */
+/* State of the sources and sinks below. It belongs to the caller, must outlive their use, and must not be copied. */
 struct blobseal_fd {
-    int fd;
-    int canceled;     /* private */
-    const char *name; /* private */
-    sem_t turns;      /* private */
+    uint64_t private_state[16];
 };
 
 struct blobseal_memory {
     uint8_t *data; /* read by a source; allocated by a sink: release it with blobseal_free() */
     size_t len;
-    size_t cap; /* private */
+    size_t private_state[4];
 };
 
 /*
@@ -258,9 +270,6 @@ struct blobseal_memory {
  * file that was not opened with O_APPEND becomes a seekable sink, written from offset 0 of the file. Everything else is
  * sequential. A sink whose `pwrite` the caller sets to NULL is sequential as well; it then uses and moves the file
  * offset of the descriptor.
- *
- * The lock of a seekable source belongs to the open file description (F_OFD_SETLK) and covers the whole file. A caller
- * that holds its own lock on the same description would lose it, and sets `lock` to NULL.
  *
  * Errors: E_INPUT or E_OUTPUT if the descriptor cannot be used.
  */
@@ -754,7 +763,7 @@ blobseal_change_envelope(struct blobseal_change_result **result, const struct bl
  * A blob that can be changed in place. `write` writes all @len bytes at @off or fails. `sync` makes what was written to
  * that range durable and, as far as possible, lets later reads return what is stored rather than what is cached. `lock`
  * takes (@on) or releases a lock that excludes other changes, and returns E_EXISTS if somebody else holds it; NULL: the
- * caller excludes them.
+ * caller excludes them. All three may return E_INPUT, E_OUTPUT, E_NOMEM or E_CANCELED.
  */
 struct blobseal_target {
     void *ctx;
@@ -762,6 +771,7 @@ struct blobseal_target {
     enum blobseal_status (*write)(void *ctx, const void *buf, size_t len, uint64_t off, struct blobseal_error *err);
     enum blobseal_status (*sync)(void *ctx, uint64_t off, uint64_t len, struct blobseal_error *err);
     enum blobseal_status (*lock)(void *ctx, bool on, struct blobseal_error *err);
+    uintptr_t reserved[4];
 };
 
 /*

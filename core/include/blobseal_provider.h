@@ -54,8 +54,8 @@ struct blobseal_provider {
     const char *scheme; /* "file": the text before the first ':' of a key reference       */
 
     /*
-     * Make the state of one key from the reference without its scheme. @options is never NULL and has every member of
-     * this version. Fill in @info.
+     * Make the state of one key from the reference without its scheme. @options is never NULL, has every member of
+     * this version, and is valid during this call only. Fill in @info.
      */
     enum blobseal_status (*open)(void **state, struct blobseal_kek_info *info, const char *ref,
                                  const struct blobseal_kek_options *options, struct blobseal_error *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sources and sinks on file descriptors: files, block devices, pipes and terminals. */
-#define _GNU_SOURCE /* F_SETPIPE_SZ, F_OFD_SETLK */
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -19,16 +19,21 @@
 #define MAX_WRITERS 2
 
 /* Initialise the state, including the semaphore for writers: a source and a sink on the same file may share a state. */
-static void fd_start(struct blobseal_fd *f, int fd, const char *name)
+static struct bs_fd *fd_start(struct blobseal_fd *state, int fd, const char *name)
 {
-    *f = (struct blobseal_fd){.fd = fd, .name = name};
+    struct bs_fd *f = (struct bs_fd *)state->private_state;
+
+    *state = (struct blobseal_fd){0};
+    f->fd = fd;
+    f->name = name;
     (void)sem_init(&f->turns, 0, MAX_WRITERS); /* cannot fail: the value is small and the semaphore is not shared */
+    return f;
 }
 
 static enum blobseal_status fd_pread(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
                                      struct blobseal_error *err)
 {
-    struct blobseal_fd *f = ctx;
+    struct bs_fd *f = ctx;
     ssize_t n;
 
     *nread = 0;
@@ -49,7 +54,7 @@ static enum blobseal_status fd_pread(void *ctx, void *buf, size_t len, uint64_t 
  */
 static enum blobseal_status fd_read(void *ctx, void *buf, size_t len, size_t *nread, struct blobseal_error *err)
 {
-    struct blobseal_fd *f = ctx;
+    struct bs_fd *f = ctx;
     struct pollfd wait = {.fd = f->fd, .events = POLLIN};
     ssize_t n;
 
@@ -73,41 +78,30 @@ static enum blobseal_status fd_read(void *ctx, void *buf, size_t len, size_t *nr
 
 static void fd_cancel(void *ctx)
 {
-    struct blobseal_fd *f = ctx;
+    struct bs_fd *f = ctx;
 
     __atomic_store_n(&f->canceled, 1, __ATOMIC_RELAXED);
-}
-
-/* Take or release a shared lock, the counterpart of the exclusive lock in target.c. Return false if another process
- * holds that one. On a file system without locks, return true: reading must work there too. */
-static bool fd_lock(void *ctx, bool on)
-{
-    const struct blobseal_fd *f = ctx;
-    struct flock whole = {.l_type = on ? F_RDLCK : F_UNLCK, .l_whence = SEEK_SET};
-
-    return fcntl(f->fd, F_OFD_SETLK, &whole) == 0 || (errno != EAGAIN && errno != EACCES);
 }
 
 enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct blobseal_fd *state, int fd,
                                         const char *name, struct blobseal_error *err)
 {
+    struct bs_fd *f = fd_start(state, fd, name != NULL ? name : "input");
     uint64_t size = 0;
     struct stat st;
 
-    fd_start(state, fd, name != NULL ? name : "input");
-    *source = (struct blobseal_source){.ctx = state, .size = BLOBSEAL_SIZE_UNKNOWN, .name = state->name};
+    *source = (struct blobseal_source){.ctx = f, .size = BLOBSEAL_SIZE_UNKNOWN, .name = f->name};
     if (fstat(fd, &st) != 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", state->name);
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", f->name);
     if (S_ISREG(st.st_mode))
         size = (uint64_t)st.st_size;
     else if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &size) != 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "find the size of %s", state->name);
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "find the size of %s", f->name);
     source->read = fd_read;
     source->cancel = fd_cancel;
     if (size > 0 && lseek(fd, 0, SEEK_CUR) == 0) {
         source->size = size;
         source->pread = fd_pread;
-        source->lock = fd_lock;
     } else if (S_ISREG(st.st_mode) && size == 0) {
         source->size = 0; /* only a hint: files in /proc have size 0 and content, so read until the end of the file */
     } else {
@@ -116,12 +110,12 @@ enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct b
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status write_failed(const struct blobseal_fd *f, struct blobseal_error *err)
+static enum blobseal_status write_failed(const struct bs_fd *f, struct blobseal_error *err)
 {
     return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "write %s", f->name);
 }
 
-static enum blobseal_status write_at(const struct blobseal_fd *f, const uint8_t *p, size_t len, uint64_t off,
+static enum blobseal_status write_at(const struct bs_fd *f, const uint8_t *p, size_t len, uint64_t off,
                                      struct blobseal_error *err)
 {
     while (len > 0) {
@@ -140,7 +134,7 @@ static enum blobseal_status write_at(const struct blobseal_fd *f, const uint8_t 
 
 static enum blobseal_status fd_pwrite(void *ctx, const void *buf, size_t len, uint64_t off, struct blobseal_error *err)
 {
-    struct blobseal_fd *f = ctx;
+    struct bs_fd *f = ctx;
     enum blobseal_status st;
 
     while (sem_wait(&f->turns) != 0) /* interrupted by a signal */
@@ -152,7 +146,7 @@ static enum blobseal_status fd_pwrite(void *ctx, const void *buf, size_t len, ui
 
 static enum blobseal_status fd_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
 {
-    struct blobseal_fd *f = ctx;
+    struct bs_fd *f = ctx;
     const uint8_t *p = buf;
 
     while (len > 0) {
@@ -177,13 +171,13 @@ static enum blobseal_status fd_write(void *ctx, const void *buf, size_t len, str
 enum blobseal_status blobseal_sink_fd(struct blobseal_sink *sink, struct blobseal_fd *state, int fd, const char *name,
                                       struct blobseal_error *err)
 {
+    struct bs_fd *f = fd_start(state, fd, name != NULL ? name : "output");
     struct stat st;
     int flags = fcntl(fd, F_GETFL);
 
-    fd_start(state, fd, name != NULL ? name : "output");
-    *sink = (struct blobseal_sink){.ctx = state, .name = state->name};
+    *sink = (struct blobseal_sink){.ctx = f, .name = f->name};
     if (flags < 0 || fstat(fd, &st) != 0)
-        return write_failed(state, err);
+        return write_failed(f, err);
     sink->write = fd_write;
     if (S_ISREG(st.st_mode) && (flags & O_APPEND) == 0)
         sink->pwrite = fd_pwrite;

@@ -6,11 +6,23 @@
 #ifndef BLOBSEAL_IO_H
 #define BLOBSEAL_IO_H
 
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "core/base/base.h"
 
 /* ---- io.c: loops over any source and sink ------------------------------------------------------------------------ */
+
+/*
+ * Check a struct of the caller: it has the callbacks that it needs, and its reserved members are zero. @doing is what
+ * the caller asked for, such as "open". Errors: E_ARG.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_check_source(const struct blobseal_source *source, const char *doing,
+                                                       struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_check_sink(const struct blobseal_sink *sink, const char *doing,
+                                                     struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_check_target(const struct blobseal_target *target, const char *doing,
+                                                       struct blobseal_error *err);
 
 /* A position in a source. A seekable source is read with pread(), any other with read(). */
 struct bs_input {
@@ -44,7 +56,30 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_pread(const struct blobseal_source *so
 BLOBSEAL_MUST_USE enum blobseal_status bs_write(const struct blobseal_sink *sink, const void *buf, size_t len,
                                                 uint64_t off, struct blobseal_error *err);
 
+/* Call the callbacks of a target. Errors: those of the target. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_target_write(const struct blobseal_target *target, const void *buf,
+                                                       size_t len, uint64_t off, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_target_sync(const struct blobseal_target *target, uint64_t off, uint64_t len,
+                                                      struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_target_lock(const struct blobseal_target *target, struct blobseal_error *err);
+
+/* ---- fd.c -------------------------------------------------------------------------------------------------------- */
+
+/* What struct blobseal_fd holds. */
+struct bs_fd {
+    int fd;
+    int canceled;
+    const char *name;
+    sem_t turns; /* of writers */
+} __attribute__((may_alias));
+
+_Static_assert(sizeof(struct bs_fd) <= sizeof(struct blobseal_fd), "struct blobseal_fd has room for its state");
+_Static_assert(_Alignof(struct bs_fd) <= _Alignof(struct blobseal_fd), "struct blobseal_fd is aligned for its state");
+
 /* ---- memory.c ---------------------------------------------------------------------------------------------------- */
+
+/* Return true if the source is memory, which nobody changes while it is read. */
+bool bs_is_memory(const struct blobseal_source *source);
 
 /*
  * Read like bs_pread(), but without copying if the source is memory. *@at receives a pointer to the bytes, either in

@@ -18,13 +18,18 @@ static enum blobseal_status memory_pread(void *ctx, void *buf, size_t len, uint6
     return BLOBSEAL_OK;
 }
 
+bool bs_is_memory(const struct blobseal_source *source)
+{
+    return source->pread == memory_pread;
+}
+
 enum blobseal_status bs_borrow(const struct blobseal_source *source, void *buf, size_t len, uint64_t off,
                                const uint8_t **at, struct blobseal_error *err)
 {
     const struct blobseal_memory *m = source->ctx;
 
     *at = buf;
-    if (source->pread != memory_pread || len == 0 || off > m->len || len > m->len - off)
+    if (!bs_is_memory(source) || len == 0 || off > m->len || len > m->len - off)
         return bs_pread(source, buf, len, off, err);
     *at = m->data + off;
     return BLOBSEAL_OK;
@@ -36,12 +41,18 @@ void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memo
     *source = (struct blobseal_source){.ctx = state, .size = len, .name = "memory", .pread = memory_pread};
 }
 
+/* The state of a sink: bytes allocated at m->data. */
+static size_t *capacity(struct blobseal_memory *m)
+{
+    return &m->private_state[0];
+}
+
 static enum blobseal_status memory_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
 {
     struct blobseal_memory *m = ctx;
 
-    if (len > m->cap - m->len) {
-        size_t cap = m->cap < 4096 ? 4096 : m->cap;
+    if (len > *capacity(m) - m->len) {
+        size_t cap = *capacity(m) < 4096 ? 4096 : *capacity(m);
         uint8_t *p;
 
         while (cap - m->len < len) {
@@ -53,7 +64,7 @@ static enum blobseal_status memory_write(void *ctx, const void *buf, size_t len,
         if (p == NULL)
             return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: no memory for %zu bytes", cap);
         m->data = p;
-        m->cap = cap;
+        *capacity(m) = cap;
     }
     if (len > 0)
         memcpy(m->data + m->len, buf, len);

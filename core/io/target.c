@@ -10,7 +10,7 @@
 
 static enum blobseal_status fd_sync(void *ctx, uint64_t off, uint64_t len, struct blobseal_error *err)
 {
-    const struct blobseal_fd *f = ctx;
+    const struct bs_fd *f = ctx;
 
     if (fdatasync(f->fd) != 0)
         return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "sync %s", f->name);
@@ -29,7 +29,7 @@ static enum blobseal_status fd_sync(void *ctx, uint64_t off, uint64_t len, struc
 static enum blobseal_status fd_lock(void *ctx, bool on, struct blobseal_error *err)
 {
     const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
-    const struct blobseal_fd *f = ctx;
+    const struct bs_fd *f = ctx;
     struct flock lock = {.l_type = on ? F_WRLCK : F_UNLCK, .l_whence = SEEK_SET};
 
     for (int i = 0; fcntl(f->fd, F_OFD_SETLK, &lock) != 0; i++) {
@@ -54,12 +54,12 @@ enum blobseal_status blobseal_target_fd(struct blobseal_target *target, struct b
     struct blobseal_sink sink;
     enum blobseal_status st = blobseal_sink_fd(&sink, state, fd, name, err);
 
-    *target = (struct blobseal_target){.ctx = state, .write = sink.pwrite, .sync = fd_sync, .lock = fd_lock};
+    *target =
+        (struct blobseal_target){.ctx = state->private_state, .write = sink.pwrite, .sync = fd_sync, .lock = fd_lock};
     if (st == BLOBSEAL_OK)
         st = blobseal_source_fd(&target->source, state, fd, name, err);
-    target->source.lock = NULL; /* a shared lock on the same file description would replace the exclusive lock */
     if (st == BLOBSEAL_OK && ((flags & O_ACCMODE) != O_RDWR || target->write == NULL || target->source.pread == NULL))
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change %s: it is not a regular file opened for reading and writing",
-                           state->name);
+                           name != NULL ? name : "the blob");
     return st;
 }

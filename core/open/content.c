@@ -53,29 +53,36 @@ struct decoding {
     struct bs_decoder *decoder;
     const struct bs_output *out;
     uint64_t plain_bytes;
+    enum blobseal_status status; /* the first failure of decode_write(), and its error */
+    struct blobseal_error error;
 };
 
-/* Decompress stored bytes as they arrive: the write callback of the sink that bs_stored_stream() writes to. */
+/*
+ * Decompress stored bytes as they arrive: the write callback of the sink that bs_stored_stream() writes to. A sink may
+ * not return the statuses of a decoder, so they are kept in @ctx.
+ */
 static enum blobseal_status decode_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
 {
     struct decoding *d = ctx;
     const struct bs_progress progress = d->out->progress;
+    struct blobseal_error *e = &d->error;
     const uint8_t *from = buf;
     enum blobseal_status st = BLOBSEAL_OK;
     struct bs_slice out;
 
     for (size_t n; len > 0 && st == BLOBSEAL_OK; from += n, len -= n) {
-        st = bs_decoder_feed(d->decoder, from, len, &n, &out, err);
+        st = bs_decoder_feed(d->decoder, from, len, &n, &out, e);
         if (st != BLOBSEAL_OK || out.len == 0)
             continue;
         bs_digests_add_plain(d->out->digests, out.p, out.len);
         if (d->out->sink != NULL)
-            st = bs_write(d->out->sink, out.p, out.len, d->plain_bytes, err);
+            st = bs_write(d->out->sink, out.p, out.len, d->plain_bytes, e);
         d->plain_bytes += out.len;
         if (st == BLOBSEAL_OK && progress.fn != NULL && !progress.fn(progress.ctx, d->plain_bytes))
-            st = blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "canceled");
+            st = blobseal_fail(e, BLOBSEAL_E_CANCELED, 0, "canceled");
     }
-    return st;
+    d->status = st;
+    return st == BLOBSEAL_OK ? st : blobseal_fail(err, BLOBSEAL_STATUS_CALLBACK, 0, "decompress");
 }
 
 static enum blobseal_status decode(struct bs_content *c, const struct bs_output *out, uint64_t *plain_bytes,
@@ -90,8 +97,13 @@ static enum blobseal_status decode(struct bs_content *c, const struct bs_output 
     if (d.decoder == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
     st = bs_stored_stream(&c->stored, &stored, &n, err);
-    if (st == BLOBSEAL_OK)
+    if (st == BLOBSEAL_OK) {
         st = bs_decoder_end(d.decoder, err);
+    } else if (d.status != BLOBSEAL_OK) {
+        st = d.status;
+        if (err != NULL)
+            *err = d.error;
+    }
     *plain_bytes = d.plain_bytes;
     bs_decoder_free(d.decoder);
     return st;

@@ -82,10 +82,10 @@ enum blobseal_status blobseal_reader_stream_range(struct blobseal_reader *r, con
     enum blobseal_status st = bs_reader_usable(r, err);
     uint64_t n = 0;
 
+    if (st == BLOBSEAL_OK)
+        st = bs_check_sink(sink, "open a range", err);
     if (st != BLOBSEAL_OK) {
         ; /* reported below */
-    } else if (sink->write == NULL && sink->pwrite == NULL) {
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open a range: the sink has no callback to write to it");
     } else if (!bs_seekable(&c->stored.source)) {
         st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "open a range of %s: the source is not seekable", name);
         blobseal_advise(err, BLOBSEAL_ADVICE_SEEKABLE, NULL, "a range needs a seekable source, such as a file");

@@ -98,9 +98,9 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     if (!blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "open: the size of the options is not set, or they are newer than the library");
-    if (source->pread == NULL && source->read == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open: the source has no callback to read it");
-    st = bs_digests_check(o.digests, err);
+    st = bs_check_source(source, "open", err);
+    if (st == BLOBSEAL_OK)
+        st = bs_digests_check(o.digests, err);
     if (st == BLOBSEAL_OK)
         st = bs_context_ref(&context, o.context, err);
     if (st != BLOBSEAL_OK)
@@ -196,7 +196,13 @@ static enum blobseal_status stream(struct blobseal_reader *r, const struct blobs
 enum blobseal_status blobseal_reader_stream(struct blobseal_reader *r, const struct blobseal_sink *sink,
                                             uint64_t *plain_bytes, struct blobseal_error *err)
 {
-    return stream(r, sink, plain_bytes, err);
+    enum blobseal_status st = bs_check_sink(sink, "open", err);
+
+    if (st == BLOBSEAL_OK)
+        return stream(r, sink, plain_bytes, err);
+    if (plain_bytes != NULL)
+        *plain_bytes = 0;
+    return st;
 }
 
 enum blobseal_status blobseal_reader_verify(struct blobseal_reader *r, uint64_t *plain_bytes,

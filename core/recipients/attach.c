@@ -109,10 +109,13 @@ enum blobseal_status blobseal_attach(const struct blobseal_sink *sink, const str
     if (!blobseal_struct_import(&o, sizeof o, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "attach: the size of the options is not set, or they are newer than the library");
-    if (o.layout > BLOBSEAL_LAYOUT_DETACHED || (sink->write == NULL && sink->pwrite == NULL) ||
-        (source->pread == NULL && source->read == NULL))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "attach: unknown layout, or a source or sink without callbacks");
-    st = bs_preamble_read(&a.preamble, &a.in, o.envelope, o.envelope_len, err);
+    if (o.layout > BLOBSEAL_LAYOUT_DETACHED)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "attach: unknown layout: %d", (int)o.layout);
+    st = bs_check_sink(sink, "attach", err);
+    if (st == BLOBSEAL_OK)
+        st = bs_check_source(source, "attach", err);
+    if (st == BLOBSEAL_OK)
+        st = bs_preamble_read(&a.preamble, &a.in, o.envelope, o.envelope_len, err);
     if (o.layout == BLOBSEAL_LAYOUT_AUTO)
         o.layout = a.preamble.layout;
     if (st == BLOBSEAL_OK && o.layout != BLOBSEAL_LAYOUT_DETACHED)

@@ -454,6 +454,8 @@ enum blobseal_status blobseal_change_envelope(struct blobseal_change_result **re
     if (st == BLOBSEAL_OK && source == NULL && rq.wanted.envelope == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: neither a blob nor an envelope was passed");
     if (st == BLOBSEAL_OK && source != NULL)
+        st = bs_check_source(source, "change recipients", err);
+    if (st == BLOBSEAL_OK && source != NULL)
         st = bs_preamble_read(&preamble, &in, rq.wanted.envelope, rq.wanted.envelope_len, err);
     if (st == BLOBSEAL_OK)
         st = bs_change_plan(&c, &rq, source != NULL ? &preamble : NULL,

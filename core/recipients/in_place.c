@@ -10,7 +10,6 @@
 /* One change of one blob. */
 struct in_place {
     const struct blobseal_target *target;
-    struct blobseal_source source; /* of the target, without its shared lock, which could replace the exclusive one */
     struct bs_change_request request;
     struct bs_preamble preamble;
     struct bs_change *change;
@@ -21,31 +20,15 @@ struct in_place {
     bool finished;   /* an earlier change was completed, or damage was repaired */
 };
 
-static enum blobseal_status sync_range(const struct blobseal_target *t, uint64_t off, uint64_t len,
-                                       struct blobseal_error *err)
-{
-    bs_error_clear(err);
-    return bs_checked(t->sync(t->ctx, off, len, err), err, "sync %s: the target reported no cause",
-                      bs_source_name(&t->source));
-}
-
-static enum blobseal_status lock(const struct blobseal_target *t, struct blobseal_error *err)
-{
-    bs_error_clear(err);
-    return bs_checked(t->lock(t->ctx, true, err), err, "lock %s: the target reported no cause",
-                      bs_source_name(&t->source));
-}
-
 /* Write @len bytes, at most a slot, sync them, and read them back to check that they were stored. */
 static enum blobseal_status store(const struct in_place *r, const uint8_t *p, size_t len, uint64_t off,
                                   struct blobseal_error *err)
 {
     const struct blobseal_target *t = r->target;
-    const struct blobseal_sink sink = {.ctx = t->ctx, .name = bs_source_name(&t->source), .pwrite = t->write};
-    enum blobseal_status st = bs_write(&sink, p, len, off, err);
+    enum blobseal_status st = bs_target_write(t, p, len, off, err);
 
     if (st == BLOBSEAL_OK)
-        st = sync_range(t, off, len, err);
+        st = bs_target_sync(t, off, len, err);
     if (st == BLOBSEAL_OK)
         st = bs_pread(&t->source, r->back, len, off, err);
     if (st == BLOBSEAL_OK && memcmp(p, r->back, len) != 0) {
@@ -123,7 +106,7 @@ static enum blobseal_status complete_other_slot(struct in_place *r, struct blobs
 /* Open the envelope of the preamble that was read with status @st, and plan the change. */
 static enum blobseal_status plan(struct in_place *r, enum blobseal_status st, struct blobseal_error *err)
 {
-    const char *name = bs_source_name(&r->source);
+    const char *name = bs_source_name(&r->target->source);
 
     if (st == BLOBSEAL_OK && r->preamble.layout != BLOBSEAL_LAYOUT_AB) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s cannot be changed in place: it does not have two slots",
@@ -142,7 +125,7 @@ static enum blobseal_status plan_checked(struct in_place *r, enum blobseal_statu
     st = plan(r, st, err);
     if (st == BLOBSEAL_OK)
         st = bs_core_decode(&core, r->plan.core_header, BS_CORE_HEADER_LEN, err);
-    return st == BLOBSEAL_OK ? bs_preamble_check_end(&r->preamble, &r->source, &core, r->plan.keys, err) : st;
+    return st == BLOBSEAL_OK ? bs_preamble_check_end(&r->preamble, &r->target->source, &core, r->plan.keys, err) : st;
 }
 
 static void discard_plan(struct in_place *r)
@@ -172,7 +155,7 @@ static enum blobseal_status plan_repair(struct in_place *r, struct blobseal_erro
     uint64_t after = 0;
 
     do {
-        struct bs_input in = {&r->source, 0};
+        struct bs_input in = {&r->target->source, 0};
 
         discard_plan(r);
         st = plan_checked(r, bs_preamble_salvage(&r->preamble, &in, after, &e), &e);
@@ -190,8 +173,8 @@ static enum blobseal_status plan_repair(struct in_place *r, struct blobseal_erro
 
 static enum blobseal_status read_and_plan(struct in_place *r, struct blobseal_error *err)
 {
-    const char *name = bs_source_name(&r->source);
-    struct bs_input in = {&r->source, 0};
+    const char *name = bs_source_name(&r->target->source);
+    struct bs_input in = {&r->target->source, 0};
     enum blobseal_status st = r->request.wanted.repair
                                   ? plan_repair(r, err)
                                   : plan(r, bs_preamble_read(&r->preamble, &in, NULL, 0, err), err);
@@ -238,19 +221,18 @@ enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **re
                                               size_t num_keks, const struct blobseal_change *change,
                                               struct blobseal_error *err)
 {
-    struct in_place r = {.target = target, .source = target->source};
+    struct in_place r = {.target = target};
     bool locked = false;
     enum blobseal_status st = bs_change_check(&r.request, change, (struct bs_keks){keks, num_keks}, err);
 
     *result = NULL;
-    r.source.lock = NULL;
     if (st == BLOBSEAL_OK && r.request.wanted.envelope != NULL)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                            "change recipients: a change in place uses the envelope of the blob, not another one");
-    if (st == BLOBSEAL_OK && (!bs_seekable(&target->source) || target->write == NULL || target->sync == NULL))
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: the target lacks pread, write or sync");
+    if (st == BLOBSEAL_OK)
+        st = bs_check_target(target, "change recipients", err);
     if (st == BLOBSEAL_OK && target->lock != NULL) {
-        st = lock(target, err);
+        st = bs_target_lock(target, err);
         locked = st == BLOBSEAL_OK;
     }
     if (st == BLOBSEAL_OK)

@@ -69,15 +69,12 @@ static enum blobseal_status write_preamble(struct bs_new_blob *b, const struct b
     return st;
 }
 
-static enum blobseal_status check_options(const struct blobseal_seal_options *o, const struct blobseal_sink *sink,
-                                          struct blobseal_error *err)
+static enum blobseal_status check_options(const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
     if (o->layout > BLOBSEAL_LAYOUT_DETACHED)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: unknown layout: %d", (int)o->layout);
     if (o->zstd && (o->zstd_level < BLOBSEAL_ZSTD_MIN_LEVEL || o->zstd_level > BLOBSEAL_ZSTD_MAX_LEVEL))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: zstd has no level %d", o->zstd_level);
-    if (sink->write == NULL && sink->pwrite == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the sink has no callback to write to it");
     return bs_digests_check(o->digests, err);
 }
 
@@ -91,7 +88,9 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     enum blobseal_status st;
 
     *b = (struct bs_new_blob){.layout = choose_layout(o->layout, size)};
-    st = check_options(o, sink, err);
+    st = check_options(o, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_check_sink(sink, "seal", err);
     if (st == BLOBSEAL_OK)
         st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
     if (st != BLOBSEAL_OK) {

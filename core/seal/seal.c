@@ -170,10 +170,9 @@ static enum blobseal_status check_end(const struct blobseal_source *source, stru
 
 static enum blobseal_status check_source(const struct blobseal_source *source, struct blobseal_error *err)
 {
-    if (bs_seekable(source) ? source->size > BS_MAX_PLAIN : source->read == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "seal: the source must be seekable with a size below 4 PiB, or sequential");
-    return BLOBSEAL_OK;
+    if (bs_seekable(source) && source->size > BS_MAX_PLAIN)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a seekable source needs a size below 4 PiB");
+    return bs_check_source(source, "seal", err);
 }
 
 static enum blobseal_status seal_blob(struct bs_sealing *s, struct bs_keks keks, struct blobseal_seal_result *result,

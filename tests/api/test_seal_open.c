@@ -409,7 +409,7 @@ static void seal_it(struct attempt *a)
 static void fail_at_every_call(bool of_source, bool silent)
 {
     for (unsigned how = 0; how < 24; how++) {
-        enum blobseal_status with = of_source ? BLOBSEAL_E_UNAVAILABLE : BLOBSEAL_E_EXISTS;
+        enum blobseal_status with = of_source ? BLOBSEAL_E_INPUT : BLOBSEAL_STATUS_CALLBACK + 1;
         uint64_t call = 0;
         struct attempt a;
 

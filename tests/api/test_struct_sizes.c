@@ -345,8 +345,7 @@ Test(struct_sizes, options_for_keys)
 
         cr_expect_eq(blobseal_kek_open(&opened, registry, "look:here", o, NULL), BLOBSEAL_E_DENIED);
         cr_expect_eq(seen.size, sizeof seen);
-        cr_expect_eq(seen.passphrase == ask, size > offsetof(struct blobseal_kek_options, passphrase));
-        cr_expect_eq(seen.passphrase_ctx == &seen, size > offsetof(struct blobseal_kek_options, passphrase_ctx));
+        cr_expect_eq(seen.passphrase != NULL, size > offsetof(struct blobseal_kek_options, passphrase));
         cr_expect_eq(seen.oaep == BLOBSEAL_OAEP_SHA1, size > offsetof(struct blobseal_kek_options, oaep));
         release(o);
     }

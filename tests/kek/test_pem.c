@@ -343,17 +343,35 @@ Test(pem, an_encrypted_key_asks_once)
 
 Test(pem, a_passphrase_is_bytes_of_a_limited_length)
 {
-    static char long_text[1024];
+    static char long_text[1025];
     struct asker binary = {.text = "a\0b\xFF", .len = 4}, cut = {.text = "a", .len = 1};
-    struct asker most = {.text = long_text, .len = 1023}, too_long = {.text = long_text, .len = 1024};
+    struct asker most = {.text = long_text, .len = 1024}, too_long = {.text = long_text, .len = 1025};
     EVP_PKEY *key = vec_rsa_key(2048);
     struct blobseal_error err;
 
     memset(long_text, 'x', sizeof long_text);
     cr_assert_eq(open_asking(encrypted_pkcs8(key, "a\0b\xFF", 4), &binary, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_eq(open_asking(encrypted_pkcs8(key, "a\0b\xFF", 4), &cut, &err), BLOBSEAL_E_CONFIG);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, long_text, 1023), &most, &err), BLOBSEAL_OK, "%s", err.text);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, long_text, 1024), &too_long, &err), BLOBSEAL_E_CONFIG);
+    cr_assert_eq(open_asking(encrypted_pkcs8(key, long_text, 1024), &most, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(open_asking(encrypted_pkcs8(key, long_text, 1024), &too_long, &err), BLOBSEAL_E_INTERNAL);
+    cr_assert_not_null(strstr(err.text, "the callback reported 1025 bytes"), "%s", err.text);
+    EVP_PKEY_free(key);
+}
+
+/* A callback may not claim what only the library finds out, but it may have statuses of its own. */
+Test(pem, the_status_of_the_passphrase_is_checked)
+{
+    EVP_PKEY *key = vec_rsa_key(2048);
+    struct blobseal_error err;
+
+    for (int i = 0; i < 3; i++) {
+        enum blobseal_status st = i == 0   ? BLOBSEAL_E_AUTH
+                                  : i == 1 ? BLOBSEAL_E_NOT_MINE
+                                           : BLOBSEAL_STATUS_CALLBACK + 3;
+        struct asker a = {.text = "x", .len = 1, .answer = st};
+
+        cr_assert_eq(open_asking(encrypted_pkcs8(key, "x", 1), &a, &err), i < 2 ? BLOBSEAL_E_INTERNAL : st);
+    }
     EVP_PKEY_free(key);
 }
 

@@ -214,7 +214,7 @@ static void faults(unsigned threads, uint64_t *random)
     for (unsigned kind = 0; kind < 16; kind++) {
         struct ends e = {0};
         bool sealing = kind / 4 % 2 == 0, of_source = kind / 8 == 0;
-        struct fault f = {.at_byte = 1 + random_below(random, LEN), .status = BLOBSEAL_E_UNAVAILABLE};
+        struct fault f = {.at_byte = 1 + random_below(random, LEN), .status = BLOBSEAL_E_CANCELED};
         enum blobseal_status st;
 
         *(of_source ? &e.from.fault : &e.to.fault) = f;

@@ -95,13 +95,6 @@ static enum blobseal_status read_sector(void *ctx, void *buf, size_t len, uint64
     return file->pread(file->ctx, buf, len < SECTOR ? len : SECTOR, off, nread, err);
 }
 
-static bool no_locks(void *ctx, bool on)
-{
-    (void)ctx;
-    (void)on;
-    return true;
-}
-
 static void *open_often(void *arg)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -111,7 +104,7 @@ static void *open_often(void *arg)
     (void)arg;
     if (blobseal_source_fd(&file, &state, fd, NULL, NULL) != BLOBSEAL_OK)
         abort();
-    source = (struct blobseal_source){.ctx = &file, .size = file.size, .pread = read_sector, .lock = no_locks};
+    source = (struct blobseal_source){.ctx = &file, .size = file.size, .pread = read_sector};
     for (unsigned i = 0; (i < 500 || finished < ROTATIONS) && failures == 0; i++)
         open_once(&source);
     (void)close(fd);

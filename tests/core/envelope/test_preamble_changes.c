@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the slots while another process changes them: under a lock, and repeatedly. Section 5. */
+/* Reading the slots while another process changes them: without a lock, and repeatedly. Section 5. */
 #define _GNU_SOURCE /* F_OFD_SETLK */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,10 +16,7 @@
 struct changing {
     const char *views; /* o: the old generation in both slots. n: new and old. x: no valid slot. t: a tie. c: a
                           truncated file. e: an error */
-    unsigned busy;     /* number of calls that find the lock taken */
-    /* The calls that were made. */
-    unsigned readings, locks, unlocks;
-    bool held, read_without; /* the lock is held; the slots were read without it */
+    unsigned readings; /* of the slots that were made */
 };
 
 static struct recipe recipe;
@@ -72,14 +69,13 @@ static enum blobseal_status changing_pread(void *ctx, void *buf, size_t n, uint6
     *nread = 0;
     if (off == BS_FRAME_HEADER_LEN) { /* the offset at which the slots are read */
         c->readings++;
-        c->read_without = c->read_without || !c->held;
     } else if (at > 0) {
         at--;
     }
     if (at >= strlen(c->views))
         at = strlen(c->views) - 1;
     if (c->views[at] == 'e')
-        return blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "the fault that was asked for");
+        return blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "the fault that was asked for");
     if (c->views[at] == 'c')
         end = 4096;
     if (off < end) {
@@ -101,27 +97,9 @@ static enum blobseal_status changing_read(void *ctx, void *buf, size_t n, size_t
     return BLOBSEAL_OK;
 }
 
-static bool changing_lock(void *ctx, bool on)
-{
-    struct changing *c = ctx;
-
-    if (!on) {
-        cr_assert(c->held);
-        c->unlocks++;
-    } else {
-        c->locks++;
-        cr_assert_not(c->held);
-        if (c->locks <= c->busy)
-            return false;
-    }
-    c->held = on;
-    return true;
-}
-
 static struct blobseal_source source_of(struct changing *c)
 {
-    return (struct blobseal_source){
-        .ctx = c, .size = len, .name = "changing", .pread = changing_pread, .lock = changing_lock};
+    return (struct blobseal_source){.ctx = c, .size = len, .name = "changing", .pread = changing_pread};
 }
 
 static enum blobseal_status read_it(struct changing *c, const struct blobseal_source *source, struct bs_preamble *f)
@@ -131,7 +109,6 @@ static enum blobseal_status read_it(struct changing *c, const struct blobseal_so
     enum blobseal_status st = bs_preamble_read(f, &in, NULL, 0, &err);
 
     cr_assert_eq(st, err.status, "%s: %s", c->views, err.text);
-    cr_assert_not(c->held, "%s: the lock is given back", c->views);
     if (st == BLOBSEAL_OK)
         cr_assert_eq(in.pos, len - core_len + BS_CORE_HEADER_LEN, "%s: the input stands at the payload", c->views);
     return st;
@@ -149,7 +126,6 @@ static void expect(const char *shown, enum blobseal_status want, unsigned readin
 
     cr_expect_eq(read_it(&c, &source, &f), want, "%s", shown);
     cr_expect_eq(c.readings, readings, "%s: %u readings", shown, c.readings);
-    cr_expect(c.locks == 1 && c.unlocks == 1 && !c.read_without, "%s: all of them under the lock", shown);
     if (want == BLOBSEAL_OK) {
         cr_expect_eq(f.notes, notes, "%s: notes %x", shown, f.notes);
         cr_expect_eq(f.num_candidates, (notes & BLOBSEAL_NOTE_TIE) != 0 ? 2 : 1, "%s", shown);
@@ -188,29 +164,13 @@ Test(preamble_changes, a_tie_is_looked_at_again_and_may_be_one)
 
 Test(preamble_changes, an_error_while_looking_again_counts)
 {
-    expect("xe", BLOBSEAL_E_UNAVAILABLE, 2, 0, 0);
+    expect("xe", BLOBSEAL_E_CANCELED, 2, 0, 0);
     expect("xc", BLOBSEAL_E_DAMAGED, 2, 0, 0);
-    expect("xxec", BLOBSEAL_E_UNAVAILABLE, 3, 0, 0);
+    expect("xxec", BLOBSEAL_E_CANCELED, 3, 0, 0);
 }
 
-Test(preamble_changes, a_lock_that_somebody_else_holds_is_waited_for_but_not_for_long)
-{
-    for (unsigned busy = 0; busy < 7; busy++) {
-        struct changing c = {.views = "xn", .busy = busy};
-        const struct blobseal_source source = source_of(&c);
-        struct bs_preamble f;
-
-        cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_OK);
-        cr_expect_eq(f.candidates[0].generation, 2);
-        cr_expect_eq(c.locks, busy < 5 ? busy + 1 : 5, "asked %u times", c.locks);
-        cr_expect_eq(c.unlocks, busy < 5 ? 1 : 0, "what is not held is not given back");
-        cr_expect_eq(c.read_without, busy >= 5);
-        bs_preamble_clear(&f);
-    }
-}
-
-/* While another process keeps the lock, slots that differ are not reported as an unfinished rotation. */
-Test(preamble_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
+/* Whoever reports the notes waits for the end of a change, so that it is not reported as one that did not finish. */
+Test(preamble_changes, a_change_in_progress_is_not_reported_as_unfinished)
 {
     static const struct {
         const char *views;
@@ -219,36 +179,35 @@ Test(preamble_changes, a_change_that_is_under_way_is_not_told_as_unfinished)
     } cases[] = {{"o", 1, 0}, {"nno", 3, 0}, {"nxtno", 5, 0}, {"n", 6, BLOBSEAL_NOTE_UNFINISHED}};
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct changing c = {.views = cases[i].views, .busy = 99};
+        struct changing c = {.views = cases[i].views};
         const struct blobseal_source source = source_of(&c);
-        struct bs_preamble f;
+        struct blobseal_info *info;
+        struct blobseal_error err;
 
-        cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_OK);
-        cr_expect_eq(f.notes, cases[i].notes, "%s: notes %x", c.views, f.notes);
+        cr_assert_eq(blobseal_inspect(&info, &source, NULL, 0, &err), BLOBSEAL_OK, "%s", err.text);
+        cr_expect_eq(info->notes & BLOBSEAL_NOTE_UNFINISHED, cases[i].notes, "%s: notes %x", c.views, info->notes);
         cr_expect_eq(c.readings, cases[i].readings, "%s: %u readings", c.views, c.readings);
-        bs_preamble_clear(&f);
+        blobseal_info_free(info);
     }
 }
 
-/* Without a lock function the source cannot change. A stream is read once, whatever its slots contain. */
+/* Memory does not change while it is read, and a stream is read once, whatever its slots contain. */
 Test(preamble_changes, what_nobody_changes_is_read_once)
 {
-    for (int sequential = 0; sequential <= 1; sequential++) {
-        struct changing c = {.views = "xn"};
-        struct blobseal_source source = source_of(&c);
-        struct bs_preamble f;
+    struct blobseal_memory memory;
+    struct blobseal_source source;
+    struct changing c = {.views = "xn"};
+    struct bs_preamble f;
 
-        if (sequential == 0) {
-            source.lock = NULL;
-        } else {
-            source.pread = NULL;
-            source.read = changing_read;
-        }
-        cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_E_DAMAGED);
-        cr_expect_eq(c.readings, 1);
-        cr_expect_eq(c.locks, 0);
-        bs_preamble_clear(&f);
-    }
+    source = source_of(&c);
+    source.pread = NULL;
+    source.read = changing_read;
+    cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_E_DAMAGED);
+    cr_expect_eq(c.readings, 1);
+    bs_preamble_clear(&f);
+    blobseal_source_memory(&source, &memory, views['x'], len);
+    cr_expect_eq(read_it(&c, &source, &f), BLOBSEAL_E_DAMAGED);
+    bs_preamble_clear(&f);
 }
 
 Test(preamble_changes, slots_that_do_not_count_are_read_once)
@@ -260,7 +219,7 @@ Test(preamble_changes, slots_that_do_not_count_are_read_once)
     struct bs_preamble f;
 
     cr_expect_eq(bs_preamble_read(&f, &in, old_text, strlen(old_text), &err), BLOBSEAL_OK, "an envelope was named");
-    cr_expect(c.readings == 1 && c.locks == 0);
+    cr_expect(c.readings == 1);
     bs_preamble_clear(&f);
 
     c = (struct changing){.views = "x"};
@@ -270,95 +229,59 @@ Test(preamble_changes, slots_that_do_not_count_are_read_once)
                               (struct slot_text){0}, core, core_len, &len);
     views['x'][300] ^= 1;
     cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_E_DAMAGED, "one slot is never changed in place");
-    cr_expect(c.readings == 1 && c.locks == 0);
+    cr_expect(c.readings == 1);
     bs_preamble_clear(&f);
 }
 
 /* ---- Locks of files ---------------------------------------------------------------------------------------------- */
 
-static bool lock_fd(int fd, short type)
+/* An exclusive lock on the whole file, held by whoever is allowed to take one, does not hinder readers. */
+Test(preamble_changes, a_file_is_read_whatever_is_locked)
 {
-    struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
-
-    return fcntl(fd, F_OFD_SETLK, &whole) == 0;
-}
-
-/* A file with a few bytes, opened three times. */
-static void open_file(int fds[3])
-{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct blobseal_source source;
+    struct blobseal_fd state;
+    struct blobseal_error err;
+    struct bs_preamble f;
+    struct bs_input in;
     char path[VEC_PATH];
+    int fds[2];
 
     vec_temp_file(path, views['o'], len, 0600);
     fds[0] = open(path, O_RDONLY | O_CLOEXEC);
     fds[1] = open(path, O_RDWR | O_CLOEXEC);
-    fds[2] = open(path, O_WRONLY | O_CLOEXEC);
-    (void)unlink(path);
-    cr_assert(fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0);
-}
-
-static void close_file(const int fds[3])
-{
-    for (unsigned i = 0; i < 3; i++)
-        (void)close(fds[i]);
-}
-
-Test(preamble_changes, a_file_is_locked_against_changes_only)
-{
-    struct blobseal_source source, other;
-    struct blobseal_fd state, other_state;
-    struct blobseal_error err;
-    int fds[3];
-
-    open_file(fds);
+    cr_assert(fds[0] >= 0 && fds[1] >= 0);
+    cr_assert_eq(fcntl(fds[1], F_OFD_SETLK, &whole), 0);
     cr_assert_eq(blobseal_source_fd(&source, &state, fds[0], NULL, &err), BLOBSEAL_OK);
-    cr_assert_eq(blobseal_source_fd(&other, &other_state, fds[1], NULL, &err), BLOBSEAL_OK);
-    cr_expect(source.lock(source.ctx, true));
-    cr_expect(other.lock(other.ctx, true), "readers do not exclude each other");
-    cr_expect(other.lock(other.ctx, false));
-    cr_expect_not(lock_fd(fds[1], F_WRLCK), "but a change");
-    cr_expect(source.lock(source.ctx, false));
-    cr_expect(lock_fd(fds[1], F_WRLCK));
-    cr_expect_not(source.lock(source.ctx, true));
-    cr_expect(lock_fd(fds[1], F_UNLCK));
-    cr_expect(source.lock(source.ctx, true));
-    close_file(fds);
+    in = (struct bs_input){&source, 0};
+    cr_expect_eq(bs_preamble_inspect(&f, &in, NULL, 0, &err), BLOBSEAL_OK, "%s", err.text);
+    bs_preamble_clear(&f);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    (void)unlink(path);
 }
 
-Test(preamble_changes, a_lock_that_does_not_work_is_none)
+/* A reader leaves no lock behind, so it cannot hinder a change either. */
+Test(preamble_changes, readers_take_no_lock)
 {
-    struct blobseal_source source;
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct blobseal_source file;
+    struct blobseal_reader *reader;
     struct blobseal_fd state;
     struct blobseal_error err;
-    int fds[3];
+    char path[VEC_PATH];
+    int fds[2];
 
-    open_file(fds);
-    cr_assert_eq(blobseal_source_fd(&source, &state, fds[2], NULL, &err), BLOBSEAL_OK);
-    cr_expect(source.lock(source.ctx, true), "a descriptor that cannot read cannot carry a shared lock: EBADF");
-    close_file(fds);
-    cr_expect(source.lock(source.ctx, true), "nor can one that is closed");
-}
-
-Test(preamble_changes, a_change_keeps_its_lock_while_it_reads)
-{
-    struct blobseal_target target;
-    struct blobseal_source source;
-    struct blobseal_fd state, source_state;
-    struct blobseal_error err;
-    struct bs_preamble f;
-    struct bs_input in;
-    int fds[3];
-
-    open_file(fds);
-    cr_assert_eq(blobseal_target_fd(&target, &state, fds[1], NULL, &err), BLOBSEAL_OK);
-    cr_assert_eq(blobseal_source_fd(&source, &source_state, fds[0], NULL, &err), BLOBSEAL_OK);
-    cr_assert_eq(target.lock(target.ctx, true, &err), BLOBSEAL_OK);
-    in = (struct bs_input){&target.source, 0};
-    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK);
-    bs_preamble_clear(&f);
-    cr_expect_not(source.lock(source.ctx, true), "it is exclusive still");
-    in = (struct bs_input){&source, 0};
-    cr_expect_eq(bs_preamble_read(&f, &in, NULL, 0, &err), BLOBSEAL_OK, "a reader goes on without one");
-    bs_preamble_clear(&f);
-    cr_expect_eq(target.lock(target.ctx, false, &err), BLOBSEAL_OK);
-    close_file(fds);
+    vec_temp_file(path, views['o'], len, 0600);
+    fds[0] = open(path, O_RDWR | O_CLOEXEC);
+    fds[1] = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert(fds[0] >= 0 && fds[1] >= 0);
+    cr_assert_eq(blobseal_source_fd(&file, &state, fds[0], NULL, &err), BLOBSEAL_OK);
+    cr_assert_eq(blobseal_reader_open(&reader, &file, &kek, 1, NULL, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect_eq(fcntl(fds[1], F_OFD_GETLK, &whole), 0);
+    cr_expect_eq(whole.l_type, F_UNLCK);
+    blobseal_reader_close(reader);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    (void)unlink(path);
 }

@@ -77,7 +77,7 @@ Test(io, an_error_of_the_source_is_reported_with_what_was_read)
             .data = bytes,
             .len = LEN,
             .max_piece = 1,
-            .fault = {.at_call = 8, .status = BLOBSEAL_E_UNAVAILABLE, .silent = silent == 1},
+            .fault = {.at_call = 8, .status = BLOBSEAL_E_INPUT, .silent = silent == 1},
         };
         struct blobseal_error err = {.text = "of an earlier call"};
         struct blobseal_source source;
@@ -86,8 +86,8 @@ Test(io, an_error_of_the_source_is_reported_with_what_was_read)
         size_t n;
 
         test_source_start(&source, &state);
-        cr_expect_eq(bs_read(&in, buf, sizeof buf, &n, &err), BLOBSEAL_E_UNAVAILABLE);
-        cr_expect_eq(err.status, BLOBSEAL_E_UNAVAILABLE);
+        cr_expect_eq(bs_read(&in, buf, sizeof buf, &n, &err), BLOBSEAL_E_INPUT);
+        cr_expect_eq(err.status, BLOBSEAL_E_INPUT);
         cr_expect(n == 7 && in.pos == 7);
         cr_expect_eq(strstr(err.text, "reported no cause") != NULL, silent == 1, "%s", err.text);
         test_source_end(&state);

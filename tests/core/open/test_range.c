@@ -269,7 +269,7 @@ static void fail_at_every_call(bool of_source)
 
         scene_open(&c, LEN, (struct blobseal_reader_options){.threads = how / 4 == 0 ? 1 : 3});
         do {
-            struct fault f = {.at_call = ++call, .status = BLOBSEAL_E_UNAVAILABLE, .silent = how / 2 % 2 == 1};
+            struct fault f = {.at_call = ++call, .status = BLOBSEAL_E_CANCELED, .silent = how / 2 % 2 == 1};
             struct test_sink to = {0};
 
             f.at_call += of_source ? c.from.calls : 0;

@@ -360,7 +360,7 @@ static void fail_at_every_call(bool of_source, bool silent)
         uint64_t call = 0;
 
         do {
-            struct fault f = {.at_call = ++call, .status = BLOBSEAL_E_UNAVAILABLE, .silent = silent};
+            struct fault f = {.at_call = ++call, .status = BLOBSEAL_E_CANCELED, .silent = silent};
             struct test_sink to = {.seekable = how / 2 % 2 == 0};
             struct blobseal_reader_options o = {.size = sizeof o, .threads = how / 4 == 0 ? 1 : 3};
             struct scene c = {.from = {.data = s.data, .len = s.len, .seekable = how % 2 == 0}};
