@@ -36,9 +36,13 @@ same_core() { # same_core: the core is unchanged since core_sum() set $payload
 kid() { # kid NAME: print the key id of that key
     if [ ! -e "$keys/$1.kid" ]; then
         echo x | "$blobseal" seal -k "$keys/$1.pub.pem" >"$keys/$1.sealed"
-        "$blobseal" recipients list "$keys/$1.sealed" | sed 's/.* //' >"$keys/$1.kid"
+        "$blobseal" recipients list --json "$keys/$1.sealed" | sed 's/.*"kid":"\([^"]*\)".*/\1/' >"$keys/$1.kid"
     fi
     cat "$keys/$1.kid"
+}
+
+short() { # short NAME: print the short form of the key id of that key
+    kid "$1" | sed -E 's/^urn:.*:(.{12}).*/\1/'
 }
 
 keys_of() { # keys_of FILE: print the wrapped keys of its envelope, one per line

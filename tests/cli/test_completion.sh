@@ -85,6 +85,20 @@ for verb in $verbs; do
     expect_completions ""
 done
 
+title="blobs in bash"
+mkdir folder
+: >one.sealed
+: >one.txt
+completions blobseal open on
+expect_completions one.sealed
+completions blobseal open one.t
+expect_completions ""
+completions blobseal verify -k key.pem ""
+expect_completions "folder one.sealed"
+completions blobseal seal on
+expect_completions ""
+rm -r one.sealed one.txt folder
+
 title="values in bash"
 completions blobseal seal --progress ""
 expect_completions "auto plain json none"
@@ -153,7 +167,8 @@ if part "$title" zsh python3; then
         'send:blobseal recipients rep\t' expect:'recipients repair' 'send:\x15' \
         'send:blobseal open -k let\t' expect:'open -k letter.pem' 'send:\x15' \
         'send:blobseal completion f\t' expect:'completion fish' 'send:\x15' \
-        'send:blobseal seal --no-\t' expect:'--no-checksums' 'send:\x15'
+        'send:blobseal seal --no-\t' expect:'--no-checksums' 'send:\x15' \
+        'send:blobseal verify \t' expect:'spaces.sealed' 'send:\x15'
     title="zsh finds the script as a file of its own"
     mkdir functions
     cp script.zsh functions/_blobseal
@@ -187,6 +202,8 @@ if part "$title" fish; then
     expect_completions "--progress=plain"
     fish_offers 'blobseal open -k let'
     expect_completions letter.pem
+    fish_offers 'blobseal verify '
+    check "blobs come first" grep -q '^a file with spaces.sealed ' "$out"
     fish_offers 'blobseal seal open --no-'
     expect_completions --no-checksums
     for verb in $verbs; do

@@ -219,6 +219,10 @@ for page in "$man"/*.1; do
         expect_same original.img other.img
         check "the folder is back" test "$(wc -c <photos/one.jpg)" = 70000
         ;;
+    blobseal-recipients.1)
+        expect_same original.img served.img
+        expect_same original.img served-too.img
+        ;;
     blobseal-seal.1)
         blobseal open -q -k kek.pem -o - disk.img.gz.sealed | gzip -d | cmp -s - disk.img
         check "the compressed blob holds the file" test $? = 0

@@ -55,9 +55,9 @@ for shape in ab compact detached; do
     run rewrap -n -k "$keys/new.pem" -k "$keys/other.pub.pem" --to "$keys/stranger.pub.pem" "$file"
     expect_ok
     expect_stdout "^$file: would be changed, generation 3: 1 added, 1 removed, 1 kept$"
-    expect_stdout "^  keep    RSA-OAEP-256  $(kid other)$"
-    expect_stdout "^  remove  RSA-OAEP-256  $(kid new)$"
-    expect_stdout "^  add     RSA-OAEP-256  $(kid stranger)$"
+    expect_stdout "^  keep    RSA-OAEP-256  $(short other)$"
+    expect_stdout "^  remove  RSA-OAEP-256  $(short new)$"
+    expect_stdout "^  add     RSA-OAEP-256  $(short stranger)$"
     run rewrap --json --dry-run -k "$keys/new.pem" -k "$keys/other.pub.pem" --to "$keys/stranger.pub.pem" "$file"
     expect_ok
     json_is "$out" 'd["schema"] == "blobseal.change/1"' "d['file'] == '$file'" 'd["changed"] and d["dry_run"]' \
@@ -138,8 +138,8 @@ for shape in ab compact detached; do
     run rewrap -k "$keys/new.pem" --to "$keys/old.pub.pem" --oaep sha1 --to "$keys/other.pub.pem" "$file"
     expect_code 0
     run recipients list "$file"
-    expect_stdout "^RSA-OAEP  +$(kid old)$"
-    expect_stdout "^RSA-OAEP-256  +$(kid other)$"
+    expect_stdout "^RSA-OAEP  +$(short old)$"
+    expect_stdout "^RSA-OAEP-256  +$(short other)$"
     opens_with old
     run rewrap -k "$keys/other.pem" -k "$keys/old.pub.pem" --to "$keys/new.pub.pem" "$file"
     expect_error 2 E-CONFIG "uses RSA-OAEP, but its key was opened for RSA-OAEP-256"
@@ -460,7 +460,7 @@ expect_code 0
 check "the core is as it was" test "$sum" = "$(tail -c +20481 blob | sha256sum)"
 check "the holes are holes" test "$(stat -c %b blob)" -lt 4096
 run recipients list blob
-expect_stdout "$(kid new)"
-check "the old recipient is gone" test -z "$(grep -F "$(kid old)" "$out")"
+expect_stdout "$(short new)"
+check "the old recipient is gone" test -z "$(grep -F "$(short old)" "$out")"
 
 finish

@@ -50,7 +50,7 @@ for size in 0 1 15 16 17 $((kib16 - 1)) $kib16 $((kib16 + 1)) $((2 * kib16)) \
     rm blob back
 
     # shellcheck disable=SC2002
-    cat f | pipe seal -k "$seal_key" -o blob -
+    cat f | pipe seal -q -k "$seal_key" -o blob -
     pipe_code "seal from a pipe to a file"
     expect_ok
     # shellcheck disable=SC2002
@@ -130,7 +130,7 @@ done
 run open -k "$keys/k4096.pem" -k "$keys/other.pem" -o back f.sealed
 expect_ok
 run inspect f.sealed
-check "inspect lists three" test "$(grep -c 'urn:ietf:params:oauth:jwk-thumbprint:sha-256:' "$out")" = 3
+check "inspect lists three" test "$(grep -cE 'RSA-OAEP-256  [A-Za-z0-9_-]{12}$' "$out")" = 3
 
 fresh "64 recipients"
 sample f 5000
@@ -160,7 +160,7 @@ END
     expect_ok
     expect_same f back
     run inspect blob
-    check "inspect lists 64" test "$(grep -c 'urn:ietf' "$out")" = 64
+    check "inspect lists 64" test "$(grep -c 'RSA-OAEP-256' "$out")" = 64
     run seal "${many[@]}" -o compact f
     expect_ok
     run verify -k "$keys/many63.pem" compact
@@ -189,7 +189,7 @@ for size in 0 100 $((mib1 * 2)) $((mib4 + 1)); do
     run inspect --envelope f.jwe f.sealed
     expect_code 0
     # shellcheck disable=SC2002
-    cat f | pipe seal -k "$seal_key" --detached e2.jwe >core2
+    cat f | pipe seal -q -k "$seal_key" --detached e2.jwe >core2
     pipe_code "seal detached to stdout"
     expect_ok
     run open -k "$open_key" --envelope e2.jwe -o back3 core2
@@ -417,10 +417,11 @@ for mode in 600 640 644 400 755 666; do
         fresh "an input of mode $mode, umask $mask"
         sample f 1000
         chmod $mode f
-        want=$(printf %o $((0$mode & 0666 & ~0$mask)))
+        want=$(printf %o $((0$mode & ~0$mask)))
+        plain=$(printf %o $((0$mode & 0666 & ~0$mask))) # an envelope is not executed
         (umask $mask && "$blobseal" seal -k "$seal_key" --detached e f && "$blobseal" open -k "$open_key" --envelope e -o g f.sealed)
         check "the blob should have mode $want, not $(bits f.sealed)" test "$(bits f.sealed)" = "$want"
-        check "the envelope should have mode $want, not $(bits e)" test "$(bits e)" = "$want"
+        check "the envelope should have mode $plain, not $(bits e)" test "$(bits e)" = "$plain"
         check "the opened file should have mode $want, not $(bits g)" test "$(bits g)" = "$want"
     done
 done
@@ -431,7 +432,7 @@ title="a set-user-id bit is not carried on"
 sample f 1000
 chmod 4755 f
 run seal -k "$seal_key" f
-check "the blob should have mode 644, not $(bits f.sealed)" test "$(bits f.sealed)" = 644
+check "the blob should have mode 755, not $(bits f.sealed)" test "$(bits f.sealed)" = 755
 
 # ---- Replacing ----
 

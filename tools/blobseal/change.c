@@ -10,11 +10,12 @@
 
 int change_remove(struct change_request *r, const char *kid)
 {
-    if (r->num_kids == COUNT(r->kids))
-        return usage_error(r->ui, "more than %zu key ids", r->num_kids);
-    if (access(kid, F_OK) ==
-        0) /* an unknown key id is not an error, so mistaking a file for one would silently keep the recipient */
-        return usage_error(r->ui, "%s is a file, not a key id: blobseal doctor -k %s prints the key id", kid, kid);
+    if (r->num_kids + r->kid_keys.num == COUNT(r->kids))
+        return usage_error(r->ui, "more than %zu key ids", COUNT(r->kids));
+    if (strncmp(kid, "file:", 5) == 0 || access(kid, F_OK) == 0) {
+        r->last = &r->kid_keys;
+        return keys_add(r->ui, &r->kid_keys, kid);
+    }
     r->kids[r->num_kids++] = kid;
     return EXIT_OK;
 }
@@ -117,7 +118,7 @@ static bool print_json(const char *name, const struct change_request *r, const s
 /* Print one line for people, and with --dry-run the plan. */
 static void print_text(const char *file, const struct change_request *r, const struct blobseal_change_result *result)
 {
-    char name[320];
+    char name[320], kid[SHORT_KID];
     size_t counts[3] = {0};
 
     for (size_t i = 0; i < result->num_steps; i++)
@@ -134,7 +135,7 @@ static void print_text(const char *file, const struct change_request *r, const s
                result->changed && result->finished ? "; an earlier change was finished" : "");
     for (size_t i = 0; i < result->num_steps && r->change.dry_run; i++)
         printf("  %-6s  %-12s  %s\n", action_name(result->steps[i].action), result->steps[i].recipient.alg,
-               result->steps[i].recipient.kid);
+               short_kid(kid, result->steps[i].recipient.kid));
 }
 
 /* Warn of key ids to remove that no recipient has: removed before, or mistyped. */
@@ -145,7 +146,7 @@ static void warn_of_unknown_kids(const char *name, const struct change_request *
         bool known = false;
 
         for (size_t i = 0; i < result->num_steps; i++)
-            known = known || strcmp(result->steps[i].recipient.kid, r->kids[k]) == 0;
+            known = known || kid_matches(result->steps[i].recipient.kid, r->kids[k]);
         if (!known)
             warn(r->ui, "%s: no recipient has the key id %s", name, r->kids[k]);
     }
@@ -185,6 +186,17 @@ static int change_file(void *ctx, const char *name)
     return ok ? EXIT_OK : report_error(r->ui, &err);
 }
 
+/* Open the keys that --kid names by their files, and add their ids to the recipients to remove. */
+static bool open_kid_keys(struct change_request *r, struct blobseal_error *err)
+{
+    if (!keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err))
+        return false;
+    for (size_t i = 0; i < r->kid_keys.num; i++)
+        r->kids[r->num_kids++] = blobseal_kek_kid(r->kid_keys.keks[i]);
+    r->change.num_remove = r->num_kids;
+    return true;
+}
+
 int change_files(struct change_request *r, char *const *paths, size_t num)
 {
     struct blobseal_error err = {0};
@@ -199,7 +211,8 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
     r->change.remove = r->kids;
     r->change.num_remove = r->num_kids;
     if (keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, &err) && keys_open(&r->to, BLOBSEAL_OAEP_SHA256, &err) &&
-        reads_add_keys(&r->reads, &r->keys, &err) && reads_add_keys(&r->reads, &r->to, &err))
+        open_kid_keys(r, &err) && reads_add_keys(&r->reads, &r->keys, &err) &&
+        reads_add_keys(&r->reads, &r->to, &err) && reads_add_keys(&r->reads, &r->kid_keys, &err))
         code = files_each(r->ui, paths, num, false, change_file, r);
     else
         code = report_error(r->ui, &err);
@@ -207,6 +220,7 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
         warn(r->ui, "whoever has an old copy of a blob, or has opened it before, still has access to its content");
     keys_close(&r->keys);
     keys_close(&r->to);
+    keys_close(&r->kid_keys);
     reads_free(&r->reads);
     return code;
 }

@@ -247,12 +247,57 @@ static bool is_only_subject(const struct subject *s, const struct change_request
     return false;
 }
 
-bool change_one_file(const struct change_request *r, const char *name, struct blobseal_change_result **result,
+/* ---- Short key ids ----------------------------------------------------------------------------------------------- */
+
+/* Replace the beginning of a thumbprint, *@given, by the key id of the only recipient that it fits. */
+static bool find_kid(const char **given, const struct blobseal_info *info, const char *name, struct blobseal_error *err)
+{
+    const char *found = NULL;
+
+    for (size_t i = 0; i < info->num_recipients; i++) {
+        const char *kid = info->recipients[i].kid;
+
+        if (!kid_matches(kid, *given))
+            continue;
+        if (found != NULL && strcmp(found, kid) != 0) {
+            (void)fail(err, BLOBSEAL_E_ARG, 0, "the key id %s fits several recipients of %s", *given, name);
+            blobseal_hint(err, "nothing was changed; use more characters of the key id, or the key file");
+            return false;
+        }
+        found = kid;
+    }
+    if (found != NULL)
+        *given = found;
+    return true;
+}
+
+/*
+ * Replace the short key ids in @r, with the list of recipients in the file. It is not authentic; but changing the
+ * envelope fails unless it is. An id that fits no recipient stays as it is. @info holds the text.
+ */
+static bool find_kids(struct change_request *r, const struct subject *s, struct blobseal_info **info,
+                      struct blobseal_error *err)
+{
+    struct blobseal_error ignored;
+
+    if (r->num_kids == 0 || blobseal_inspect(info, s->envelope != NULL ? NULL : &s->target.source, s->envelope,
+                                             s->envelope_len, &ignored) != BLOBSEAL_OK)
+        return true; /* the change reports what is wrong */
+    for (size_t i = 0; i < r->num_kids; i++)
+        if (!find_kid(&r->kids[i], *info, s->name, err))
+            return false;
+    return true;
+}
+
+bool change_one_file(const struct change_request *request, const char *name, struct blobseal_change_result **result,
                      struct blobseal_error *err)
 {
+    struct change_request own = *request, *r = &own;
+    struct blobseal_info *info = NULL;
     struct subject s;
-    bool ok = subject_take(&s, r, name, err) && is_only_subject(&s, r, err);
+    bool ok = subject_take(&s, r, name, err) && is_only_subject(&s, r, err) && find_kids(r, &s, &info, err);
 
+    own.change.remove = own.kids;
     if (ok && s.envelope == NULL && s.layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
         ok = change_in_place(&s, r, result, err);
     else if (ok)
@@ -261,6 +306,7 @@ bool change_one_file(const struct change_request *r, const char *name, struct bl
         add_hint(r, err);
         output_discard(&s.out, err);
     }
+    blobseal_info_free(info);
     subject_close(&s);
     return ok;
 }

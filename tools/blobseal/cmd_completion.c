@@ -56,6 +56,20 @@ static int letter_of(const struct option *o)
     return o->val > ' ' && o->val < 0x7F ? o->val : 0;
 }
 
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
+
+/* Return true if the files that the verb takes are blobs, whose names usually end in .sealed. */
+static bool takes_blobs(const struct verb *v)
+{
+    static const struct verb *const list[] = {&verb_open,  &verb_verify,     &verb_inspect,
+                                              &verb_scrub, &verb_recipients, &verb_rewrap};
+
+    for (size_t i = 0; i < COUNT(list); i++)
+        if (v == list[i])
+            return true;
+    return false;
+}
+
 /* ---- Descriptions of options, from the help texts ---------------------------------------------------------------- */
 
 /* Return the position of "--name" in the first column of a help line, "  -k, --kek KEY  ", or NULL. */
@@ -128,7 +142,8 @@ static void bash_verb(const struct verb *v)
             printf("-%c ", letter_of(o));
         printf("--%s ", o->name);
     }
-    printf("' words='%s'\n        case $previous in\n", v->words != NULL ? v->words : "");
+    printf("' words='%s' blobs='%s'\n        case $previous in\n", v->words != NULL ? v->words : "",
+           takes_blobs(v) ? "yes" : "");
     for (const struct option *o = v->options; o != NULL && o->name != NULL; o++) {
         if (o->has_arg != required_argument)
             continue;
@@ -148,7 +163,7 @@ static void bash_script(void)
            "_blobseal()\n"
            "{\n"
            "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} options='' words='' "
-           "values='' i\n"
+           "values='' blobs='' i\n"
            "    COMPREPLY=()\n"
            "    if ((COMP_CWORD == 1)); then\n"
            "        mapfile -t COMPREPLY < <(compgen -W '");
@@ -178,6 +193,12 @@ static void bash_script(void)
            "        values=$options\n"
            "    elif [[ -z $values ]] && ((COMP_CWORD == 2)); then\n"
            "        values=$words\n"
+           "    fi\n"
+           "    if [[ -z $values && -n $blobs ]]; then # without a reply bash completes any file\n"
+           "        compopt -o filenames 2>/dev/null\n"
+           "        mapfile -t COMPREPLY < <(compgen -f -X '!*.sealed' -- \"$current\")\n"
+           "        [[ ${#COMPREPLY[@]} = 0 ]] || mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- "
+           "\"$current\")\n"
            "    fi\n"
            "    [[ -n $values ]] || return\n"
            "    compopt +o default 2>/dev/null # no files in place of these words\n"
@@ -251,7 +272,7 @@ static void zsh_script(void)
             zsh_option(v, o);
         if (v->words != NULL)
             printf(" \\\n            '1:what:(%s)'", v->words);
-        printf(" \\\n            '*:file:_files'\n        ;;\n");
+        printf(" \\\n            '*:file:_files%s'\n        ;;\n", takes_blobs(v) ? " -g \"*.sealed(-.)\"" : "");
     }
     printf("    help)\n"
            "        _describe verb verbs\n"
@@ -304,6 +325,8 @@ static void fish_script(void)
         printf("'\ncomplete -c blobseal -n '__blobseal_verb help; and __blobseal_at 2' -f -a %s\n", v->name);
         for (const struct option *o = v->options; o != NULL && o->name != NULL; o++)
             fish_option(v, o);
+        if (takes_blobs(v))
+            printf("complete -c blobseal -n '__blobseal_verb %s' -k -a '(__fish_complete_suffix .sealed)'\n", v->name);
         if (v->words != NULL)
             printf("complete -c blobseal -n '__blobseal_verb %s; and __blobseal_at 2' -f -a '%s'\n", v->name, v->words);
     }

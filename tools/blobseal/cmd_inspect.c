@@ -3,8 +3,8 @@
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
-    "blobseal inspect [-k KEY]... [IN]\n"
-    "Show what the blob IN (default: standard input) claims about itself. Without a key none of it is verified.\n\n"
+    "blobseal inspect [-k KEY]... [IN]...\n"
+    "Show what each blob IN (default: standard input) claims about itself. Without a key none of it is verified.\n\n"
     "  -k, --kek KEY           open the envelope with this key: all that is shown is then authentic, and the\n"
     "                          sealed metadata is shown as well\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
@@ -124,7 +124,7 @@ static bool inspect(struct request *r, struct blobseal_error *err)
 {
     struct job *j = &r->job;
     struct blobseal_info *info = NULL;
-    bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err);
+    bool ok = job_open_input(j, err);
 
     if (ok && j->keys.num > 0)
         return job_open_reader(j, err) && print(r, blobseal_reader_info(j->reader), true, err);
@@ -132,6 +132,15 @@ static bool inspect(struct request *r, struct blobseal_error *err)
          print(r, info, false, err);
     blobseal_info_free(info);
     return ok;
+}
+
+static int inspect_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
+{
+    struct request r = *(const struct request *)ctx;
+    struct blobseal_error err = {0};
+
+    job_start(&r.job, ui, thread, path);
+    return job_finish(&r.job, inspect(&r, &err), &err);
 }
 
 static int set_option(void *ctx, int option, const char *arg)
@@ -153,14 +162,15 @@ static const struct option options[] = {KEY_OPTIONS,
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct request r = {.job = JOB_NONE(ui)};
-    struct blobseal_error err = {0};
+    const struct job_plan plan = {.in_order = true, .one = inspect_one, .ctx = &r};
     int code = job_parse(&r.job, argc, argv, set_option, &r);
 
     if (code == EXIT_OK && r.jwe && ui->json)
         code = usage_error(ui, "--jwe and --json exclude each other: the JWE is JSON already");
     if (code == EXIT_OK && r.job.min_generation != 0 && r.job.keys.num == 0)
         code = usage_error(ui, "--min-generation needs a key: without one the generation is not authentic");
-    return code != EXIT_OK ? code : job_finish(&r.job, inspect(&r, &err), &err);
+    r.job.progress.mode = PROGRESS_NONE;
+    return code != EXIT_OK ? code : job_run(&r.job, &plan);
 }
 
 const struct verb verb_inspect = {"inspect", "show what a blob claims about itself", usage, run, options, NULL};

@@ -5,13 +5,14 @@
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
-    "blobseal open -k KEY... [-o OUT] [IN]\n"
-    "Open the blob IN (default: standard input) with the first KEY that fits.\n\n"
+    "blobseal open -k KEY... [-o OUT] [IN]...\n"
+    "Open each blob IN (default: standard input) with the first KEY that fits.\n\n"
     "  -k, --kek KEY           a PEM file with an RSA private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "  -o, --output OUT        - is standard output; default: IN without .sealed, or standard output for standard\n"
-    "                          input\n"
+    "                          input; FOLDER/ collects the outputs of several inputs\n"
+    "  -c, --stdout            the same as -o -; the contents of several inputs follow each other\n"
     "  -f, --force             replace OUT if it exists\n"
     "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"
     "      --min-generation N  refuse an older envelope\n"
@@ -42,6 +43,7 @@ static bool report(const struct request *r, uint64_t plain_bytes, double seconds
     struct report result = report_of_reader("blobseal.open/1", j, plain_bytes, seconds);
     char size[32], ratio[32], rate[32], out[320];
 
+    j->shared->bytes += plain_bytes;
     if (r->is_range) {
         if (result.plain_bytes != BLOBSEAL_SIZE_UNKNOWN) /* it is unknown with --raw */
             result.plain_bytes = blobseal_reader_size(j->reader);
@@ -66,14 +68,12 @@ static bool default_output(struct job *j, struct blobseal_error *err)
 
     if (j->out_path != NULL || j->in.is_stdin)
         return true;
-    if (stem == 0 || strcmp(j->in_path + stem, suffix) != 0 || j->in_path[stem - 1] == '/' ||
-        stem >= sizeof j->default_out) {
+    if (stem == 0 || strcmp(j->in_path + stem, suffix) != 0 || j->in_path[stem - 1] == '/') {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s does not end in .sealed, so the output needs a name", j->in_path);
         blobseal_hint(err, "use -o FILE, or -o - for standard output");
         return false;
     }
-    (void)snprintf(j->default_out, sizeof j->default_out, "%.*s", (int)stem, j->in_path);
-    return true;
+    return job_default_output(j, stem, "", err);
 }
 
 /* Write all of the content, or the range. */
@@ -104,7 +104,7 @@ static bool open_blob(struct request *r, struct blobseal_error *err)
     struct sparse sparse;
     uint64_t plain_bytes = 0;
     double seconds;
-    bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err) && default_output(j, err) && job_open_output(j, err) &&
+    bool ok = job_open_input(j, err) && default_output(j, err) && job_open_output(j, err) &&
               output_sink(&j->out, &sink, err) && (!r->sparse || sparse_start(&sparse, &j->out, &sink, err)) &&
               job_open_reader(j, err);
 
@@ -116,6 +116,15 @@ static bool open_blob(struct request *r, struct blobseal_error *err)
     seconds = progress_end(&j->progress);
     ok = ok && (!r->sparse || sparse_end(&j->out, plain_bytes, err));
     return ok && output_commit(&j->out, err) && report(r, plain_bytes, seconds, err);
+}
+
+static int open_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
+{
+    struct request r = *(const struct request *)ctx;
+    struct blobseal_error err = {0};
+
+    job_start(&r.job, ui, thread, path);
+    return job_finish(&r.job, open_blob(&r, &err), &err);
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
@@ -135,7 +144,7 @@ static int set_option(void *ctx, int option, const char *arg)
     if (option == OPT_SPARSE)
         r->sparse = true;
     if (option == OPT_RANGE) {
-        r->is_range = true;
+        r->is_range = r->job.part = true;
         if (!parse_range(r, arg))
             return usage_error(r->job.ui, "--range takes bytes as OFF:LEN or OFF:, such as 0:512 or 1G:4K, not %s",
                                arg);
@@ -145,6 +154,8 @@ static int set_option(void *ctx, int option, const char *arg)
 
 static int check_range(const struct request *r)
 {
+    if (r->is_range && r->job.num > 1)
+        return usage_error(r->job.ui, "--range takes one input, not %zu", r->job.num);
     if (r->is_range && r->job.out_path == NULL && !is_stream(r->job.in_path))
         return usage_error(r->job.ui, "a part must not get the name of the whole: name the output of --range with -o");
     return EXIT_OK;
@@ -152,6 +163,7 @@ static int check_range(const struct request *r)
 
 static const struct option options[] = {KEY_OPTIONS,
                                         {"output", required_argument, NULL, 'o'},
+                                        {"stdout", no_argument, NULL, 'c'},
                                         {"force", no_argument, NULL, 'f'},
                                         {"envelope", required_argument, NULL, OPT_ENVELOPE},
                                         {"min-generation", required_argument, NULL, OPT_MIN_GENERATION},
@@ -166,7 +178,7 @@ static const struct option options[] = {KEY_OPTIONS,
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct request r = {.job = JOB_NONE(ui)};
-    struct blobseal_error err = {0};
+    struct job_plan plan = {.done = "opened", .one = open_one, .ctx = &r};
     int code;
 
     r.job.device_hint = "verify the blob first, then: blobseal open ... -o - | dd of=DEVICE";
@@ -174,10 +186,11 @@ static int run(struct ui *ui, int argc, char **argv)
     if (code == EXIT_OK)
         code = job_need_key(&r.job);
     if (code == EXIT_OK)
-        code = check_range(&r);
-    if (code == EXIT_OK)
         code = job_check_output(&r.job);
-    return code != EXIT_OK ? code : job_finish(&r.job, open_blob(&r, &err), &err);
+    if (code == EXIT_OK)
+        code = check_range(&r);
+    plan.in_order = r.job.out_path != NULL; /* the contents follow each other on standard output */
+    return code != EXIT_OK ? code : job_run(&r.job, &plan);
 }
 
 const struct verb verb_open = {"open", "decrypt a blob", usage, run, options, NULL};

@@ -20,7 +20,7 @@ static const char usage[] =
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY or NEW before it; by default a prompt asks for it\n"
     "      --to NEW            the key of a new recipient; repeatable\n"
-    "      --kid KID           the key id of a recipient to remove; repeatable\n"
+    "      --kid KID           the key id of a recipient to remove, its short form, or its key file; repeatable\n"
     "      --drop KID          remove also this recipient, because its public key is not available; repeatable\n"
     "      --oaep HASH         sha1 for the KEY or NEW before it, if its token does not support SHA-256\n"
     "      --min-generation N  refuse an older envelope\n"
@@ -105,7 +105,7 @@ static int list(const struct change_request *r, char *const *paths, size_t num)
 {
     struct listing l = {.ui = r->ui, .several = num > 1};
 
-    if (r->keys.num > 0 || r->to.num > 0 || r->num_kids > 0 || r->rewrite || r->change.dry_run ||
+    if (r->keys.num > 0 || r->to.num > 0 || r->num_kids + r->kid_keys.num > 0 || r->rewrite || r->change.dry_run ||
         r->change.min_generation > 0)
         return usage_error(r->ui, "recipients list takes no keys, and no options about a change");
     return files_each(r->ui, paths, num, false, list_file, &l);
@@ -122,7 +122,7 @@ static int add(struct change_request *r, char *const *paths, size_t num)
 
 static int remove_recipients(struct change_request *r, char *const *paths, size_t num)
 {
-    if (r->num_kids == 0)
+    if (r->num_kids + r->kid_keys.num == 0)
         return usage_error(r->ui, "recipients remove needs a key id: --kid KID (see: blobseal recipients list)");
     if (r->to.num > 0)
         return usage_error(r->ui, "recipients remove takes no --to: blobseal rewrap replaces a key");
@@ -131,7 +131,7 @@ static int remove_recipients(struct change_request *r, char *const *paths, size_
 
 static int repair(struct change_request *r, char *const *paths, size_t num)
 {
-    if (r->to.num > 0 || r->num_kids > 0 || r->rewrite)
+    if (r->to.num > 0 || r->num_kids + r->kid_keys.num > 0 || r->rewrite)
         return usage_error(r->ui, "recipients repair changes no recipients and writes no new file");
     r->change.repair = true;
     return change_files(r, paths, num);

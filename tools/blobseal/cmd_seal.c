@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal seal: encrypt a file or a stream for one or more keys. */
-#include <errno.h>
 #include <string.h>
 
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
-    "blobseal seal {-k KEY | -R FILE}... [-o OUT] [IN]\n"
-    "Seal IN (default: standard input) for each KEY.\n\n"
+    "blobseal seal {-k KEY | -R FILE}... [-o OUT] [IN]...\n"
+    "Seal each IN (default: standard input) for each KEY.\n\n"
     "  -k, --kek KEY           a recipient: a PEM file with an RSA public key, certificate or private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it, if that is an encrypted private key\n"
     "  -R, --recipients FILE   more recipients: a KEY in each line, or public keys in PEM; # starts a comment; paths "
     "are\n"
     "                          relative to the folder of FILE\n"
-    "  -o, --output OUT        default: IN.sealed, or standard output for standard input; - is standard output\n"
+    "  -o, --output OUT        default: IN.sealed, or standard output for standard input; - is standard output; "
+    "FOLDER/\n"
+    "                          collects the outputs of several inputs\n"
+    "  -c, --stdout            the same as -o -\n"
     "  -f, --force             replace OUT, and the envelope FILE, if they exist\n"
     "      --detached FILE     write the key envelope to FILE instead of into the blob\n"
     "      --zstd[=LEVEL]      compress first, at a level from -7 (fast) to 19 (small; default 3). The size of the\n"
@@ -76,6 +78,11 @@ static bool report(const struct request *r, const struct blobseal_seal_result *r
                                   .seconds = seconds};
     char size[32], ratio[32], rate[32], out[320];
 
+    j->shared->bytes += result->plain_bytes;
+    if (j->in.is_stdin && !S_ISREG(j->in.before.st_mode) && result->plain_bytes == 0 && !j->ui->quiet)
+        warn(j->ui,
+             "standard input was empty: if a command before the pipe failed, the blob is worthless; in bash, 'set "
+             "-o pipefail' shows such a failure");
     if (j->ui->json) {
         describe_recipients(recipients, r);
         return report_print(&sealed, err);
@@ -131,7 +138,8 @@ static bool one_file(const struct output *out, const struct output *envelope, st
 static bool open_envelope(const struct request *r, struct output *envelope, struct blobseal_error *err)
 {
     const struct job *j = &r->job;
-    const struct output_options o = {.ui = j->ui, .mode = output_mode(&j->in), .force = j->force, .reads = &j->reads};
+    const struct output_options o = {
+        .ui = j->ui, .mode = output_mode(&j->in) & 0666, .force = j->force, .reads = &j->shared->reads};
 
     return r->detached_path == NULL || output_open(envelope, r->detached_path, &o, err);
 }
@@ -140,18 +148,25 @@ static bool seal(struct request *r, struct blobseal_error *err)
 {
     struct job *j = &r->job;
     struct output envelope = OUTPUT_NONE;
-    bool ok = job_open_input(j, r->oaep, err);
+    bool ok = job_open_input(j, err);
 
     if (j->in.is_folder)
         blobseal_hint(err, "pack it first: tar -C %.120s -c . | blobseal seal ...", j->in.name);
-    if (ok && snprintf(j->default_out, sizeof j->default_out, "%s.sealed", j->in.name) >= (int)sizeof j->default_out)
-        ok = fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output for %.80s...", j->in.name);
-    ok = ok && job_open_output(j, err) && open_envelope(r, &envelope, err) && !one_file(&j->out, &envelope, err) &&
-         seal_to(r, &envelope, err);
+    ok = ok && job_default_output(j, strlen(j->in_path), ".sealed", err) && job_open_output(j, err) &&
+         open_envelope(r, &envelope, err) && !one_file(&j->out, &envelope, err) && seal_to(r, &envelope, err);
     if (!ok)
         output_discard(&envelope, err);
     output_close(&envelope);
     return ok;
+}
+
+static int seal_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
+{
+    struct request r = *(const struct request *)ctx;
+    struct blobseal_error err = {0};
+
+    job_start(&r.job, ui, thread, path);
+    return job_finish(&r.job, seal(&r, &err), &err);
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
@@ -207,12 +222,23 @@ static int check_detached(const struct request *r)
         return usage_error(r->job.ui, "--slot-size and --detached exclude each other: a detached envelope has no slot");
     if (is_stream(r->detached_path) || (r->job.out_path != NULL && strcmp(r->detached_path, r->job.out_path) == 0))
         return usage_error(r->job.ui, "--detached needs the name of another file");
+    if (r->job.num > 1)
+        return usage_error(r->job.ui, "--detached names one envelope, and there are %zu inputs", r->job.num);
+    return EXIT_OK;
+}
+
+/* Blobs are files of their own: what follows a blob in a file is damage. */
+static int check_streams(const struct request *r)
+{
+    if (r->job.num > 1 && r->job.out_path != NULL)
+        return usage_error(r->job.ui, "%zu blobs cannot share one output: name a folder with -o FOLDER/", r->job.num);
     return EXIT_OK;
 }
 
 static const struct option options[] = {KEY_OPTIONS,
                                         {"recipients", required_argument, NULL, 'R'},
                                         {"output", required_argument, NULL, 'o'},
+                                        {"stdout", no_argument, NULL, 'c'},
                                         {"force", no_argument, NULL, 'f'},
                                         {"detached", required_argument, NULL, OPT_DETACHED},
                                         {"zstd", optional_argument, NULL, OPT_ZSTD},
@@ -230,8 +256,8 @@ static const struct option options[] = {KEY_OPTIONS,
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct request r = {.job = JOB_NONE(ui), .options = {.size = sizeof r.options}};
-    struct blobseal_error err = {0};
     int code = job_parse(&r.job, argc, argv, set_option, &r);
+    struct job_plan plan = {.done = "sealed", .one = seal_one, .ctx = &r};
 
     if (code == EXIT_OK)
         code = job_need_key(&r.job);
@@ -240,7 +266,11 @@ static int run(struct ui *ui, int argc, char **argv)
     if (code == EXIT_OK)
         code = job_check_output(&r.job);
     if (code == EXIT_OK)
-        code = job_finish(&r.job, seal(&r, &err), &err);
+        code = check_streams(&r);
+    plan.oaep = r.oaep;
+    if (code == EXIT_OK)
+        code = job_run(&r.job, &plan);
+    keys_close(&r.job.keys);
     metadata_clear(&r.metadata);
     return code;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal verify: open and check all of a blob, and write nothing. */
 #include "tools/blobseal/verbs.h"
+#include "tools/common/signals.h"
 
 static const char usage[] =
-    "blobseal verify -k KEY... [IN]\n"
-    "Open and check all of the blob IN (default: standard input), without an output.\n\n"
+    "blobseal verify -k KEY... [IN]...\n"
+    "Open and check all of each blob IN (default: standard input), without an output.\n\n"
     "  -k, --kek KEY           a PEM file with an RSA private key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
@@ -24,8 +25,12 @@ static bool report(const struct job *j, uint64_t plain_bytes, double seconds, st
     const struct report result = report_of_reader("blobseal.verify/1", j, plain_bytes, seconds);
     char ratio[32];
 
+    j->shared->bytes += plain_bytes;
     if (j->ui->json)
         return report_print(&result, err);
+    flockfile(stderr);
+    signals_clear_line();
+    funlockfile(stderr);
     if (!j->ui->quiet)
         printf("%s: authentic, %llu bytes%s\n", j->in.printable, (unsigned long long)plain_bytes,
                report_ratio(ratio, &result));
@@ -36,7 +41,7 @@ static bool verify(struct job *j, struct blobseal_error *err)
 {
     uint64_t plain_bytes = 0;
     double seconds;
-    bool ok = job_open_input(j, BLOBSEAL_OAEP_SHA256, err) && job_open_reader(j, err);
+    bool ok = job_open_input(j, err) && job_open_reader(j, err);
 
     if (!ok)
         return false;
@@ -46,6 +51,15 @@ static bool verify(struct job *j, struct blobseal_error *err)
     ok = blobseal_reader_verify(j->reader, &plain_bytes, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);
     return ok && report(j, plain_bytes, seconds, err);
+}
+
+static int verify_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
+{
+    struct job j = *(const struct job *)ctx;
+    struct blobseal_error err = {0};
+
+    job_start(&j, ui, thread, path);
+    return job_finish(&j, verify(&j, &err), &err);
 }
 
 static const struct option options[] = {KEY_OPTIONS,
@@ -59,12 +73,12 @@ static const struct option options[] = {KEY_OPTIONS,
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct job j = JOB_NONE(ui);
-    struct blobseal_error err = {0};
+    const struct job_plan plan = {.done = "verified", .one = verify_one, .ctx = &j};
     int code = job_parse(&j, argc, argv, NULL, NULL);
 
     if (code == EXIT_OK)
         code = job_need_key(&j);
-    return code != EXIT_OK ? code : job_finish(&j, verify(&j, &err), &err);
+    return code != EXIT_OK ? code : job_run(&j, &plan);
 }
 
 const struct verb verb_verify = {"verify", "check a blob without writing anything", usage, run, options, NULL};

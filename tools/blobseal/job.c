@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the verbs that process one blob have in common: keys, one input, optionally an output, threads, progress. */
+/* What the verbs that process blobs have in common: keys, inputs, optionally outputs, threads, progress. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,9 @@ static int set_option(struct job *j, int option, const char *arg)
     switch (option) {
     case 'o':
         j->out_path = arg;
+        break;
+    case 'c':
+        j->out_path = "-";
         break;
     case OPT_RAW:
         j->raw = true;
@@ -34,6 +38,9 @@ static int set_option(struct job *j, int option, const char *arg)
     return EXIT_OK;
 }
 
+static char dash[] = "-";
+static char *const standard_input[] = {dash};
+
 int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx)
 {
     int c, code;
@@ -45,9 +52,11 @@ int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx
         if (code != EXIT_OK)
             return code;
     }
-    if (argc - optind > 1)
-        return usage_error(j->ui, "%s takes one input, not %d: %s", j->ui->verb, argc - optind, argv[optind + 1]);
-    j->in_path = optind < argc ? argv[optind] : "-";
+    j->num = optind < argc ? (size_t)(argc - optind) : 1;
+    j->paths = optind < argc ? argv + optind : standard_input;
+    j->in_path = j->paths[0];
+    if (j->num > 1 && j->envelope_path != NULL)
+        return usage_error(j->ui, "--envelope belongs to one blob, not to %zu inputs", j->num);
     return EXIT_OK;
 }
 
@@ -59,28 +68,106 @@ int job_need_key(struct job *j)
                : usage_error(j->ui, "%s needs a key: -k KEY, or the environment variable BLOBSEAL_KEK", j->ui->verb);
 }
 
-int job_check_output(const struct job *j)
-{
-    const char *out = j->out_path != NULL ? j->out_path : is_stream(j->in_path) ? "-" : j->in_path;
+/* ---- Where outputs go -------------------------------------------------------------------------------------------- */
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+static int by_base_name(const void *a, const void *b)
+{
+    return strcmp(base_name(*(const char *const *)a), base_name(*(const char *const *)b));
+}
+
+/* Refuse inputs from different folders with the same name, because their outputs go to one folder. */
+static int check_names(const struct job *j)
+{
+    const char **sorted = calloc(j->num, sizeof *sorted), *twice = NULL;
+    struct blobseal_error err;
+
+    if (sorted == NULL) {
+        (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "compare the names of the inputs: no memory");
+        return report_error(j->ui, &err);
+    }
+    for (size_t i = 0; i < j->num; i++)
+        sorted[i] = j->paths[i];
+    qsort(sorted, j->num, sizeof *sorted, by_base_name);
+    for (size_t i = 1; i < j->num && twice == NULL; i++)
+        if (by_base_name(&sorted[i - 1], &sorted[i]) == 0)
+            twice = base_name(sorted[i]);
+    free(sorted);
+    if (twice != NULL)
+        return usage_error(j->ui, "two inputs are named %s, and their outputs would be one file in %s", twice,
+                           j->out_folder);
+    return EXIT_OK;
+}
+
+/* Check that the outputs of several inputs are different files. */
+static int check_several(const struct job *j)
+{
+    if (j->out_path != NULL && !is_standard_output(j->out_path))
+        return usage_error(j->ui, "%zu inputs need a folder for their outputs: -o FOLDER/", j->num);
+    for (size_t i = 0; i < j->num && j->out_path == NULL; i++)
+        if (is_stream(j->paths[i]))
+            return usage_error(j->ui, "%s has no name for its output: it cannot be one of several inputs", j->paths[i]);
+    return j->out_folder != NULL ? check_names(j) : EXIT_OK;
+}
+
+/* Return true if -o names a folder: with a slash at its end or, for several inputs, by a folder that exists. */
+static bool names_folder(const struct job *j)
+{
+    size_t len = j->out_path != NULL ? strlen(j->out_path) : 0;
+    struct stat st;
+
+    return len > 0 &&
+           (j->out_path[len - 1] == '/' || (j->num > 1 && stat(j->out_path, &st) == 0 && S_ISDIR(st.st_mode)));
+}
+
+int job_check_output(struct job *j)
+{
+    const char *out;
+
+    if (names_folder(j)) {
+        j->out_folder = j->out_path;
+        j->out_path = NULL;
+        if (is_stream(j->in_path))
+            return usage_error(j->ui, "standard input has no name: name the output with -o FILE");
+    }
+    if (j->num > 1)
+        return check_several(j) != EXIT_OK ? EXIT_USAGE : EXIT_OK;
+    out = j->out_path != NULL ? j->out_path : is_stream(j->in_path) ? "-" : j->in_path;
     if (j->ui->json && is_standard_output(out))
         return usage_error(j->ui, "the data and --json cannot both go to standard output: name a file with -o");
     return EXIT_OK;
 }
 
-bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_error *err)
+bool job_default_output(struct job *j, size_t len, const char *suffix, struct blobseal_error *err)
 {
-    if (!keys_open(&j->keys, oaep, err))
-        return false;
+    const char *name = j->out_folder != NULL ? base_name(j->in_path) : j->in_path, *folder = j->out_folder;
+    const char *slash = folder != NULL && folder[strlen(folder) - 1] != '/' ? "/" : "";
+    int n = (int)(len - (size_t)(name - j->in_path));
+
+    if (snprintf(j->default_out, sizeof j->default_out, "%s%s%.*s%s", folder != NULL ? folder : "", slash, n, name,
+                 suffix) < (int)sizeof j->default_out)
+        return true;
+    return fail(err, BLOBSEAL_E_OUTPUT, ENAMETOOLONG, "create the output for %.80s...", j->in_path);
+}
+
+/* ---- Opening the parts ------------------------------------------------------------------------------------------- */
+
+bool job_open_input(struct job *j, struct blobseal_error *err)
+{
     if (!input_open(&j->in, j->in_path, err)) {
         if (j->in.is_folder)
             blobseal_hint(err, "name a blob in it; only blobseal scrub takes a folder");
         return false;
     }
-    j->ui->input = j->in.is_stdin ? NULL : j->in.name;
-    if (!reads_add_stat(&j->reads, &j->in.before, "the input", err) || !reads_add_keys(&j->reads, &j->keys, err) ||
-        !reads_add(&j->reads, j->envelope_path, "the envelope", err))
+    if (j->num == 1 && !reads_add_stat(&j->shared->reads, &j->in.before, "the input", err))
         return false;
+    j->threads = jobs_threads(j->threads, j->num, j->in.source.size);
     return j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err);
 }
 
@@ -90,8 +177,11 @@ bool job_open_output(struct job *j, struct blobseal_error *err)
                                      .mode = output_mode(&j->in),
                                      .force = j->force,
                                      .named = j->out_path != NULL,
-                                     .reads = &j->reads,
-                                     .device_hint = j->device_hint};
+                                     .reads = &j->shared->reads,
+                                     .device_hint = j->device_hint,
+                                     .place = &j->shared->places[j->thread],
+                                     .times = j->part ? NULL : &j->in.before,
+                                     .folders = j->num > 1 ? &j->shared->folders : NULL};
 
     if (j->out_path == NULL)
         j->out_path = j->in.is_stdin ? "-" : j->default_out;
@@ -128,7 +218,78 @@ int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
     output_close(&j->out);
     input_close(&j->in);
     free(j->envelope);
-    reads_free(&j->reads);
+    return code;
+}
+
+/* ---- All inputs -------------------------------------------------------------------------------------------------- */
+
+void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path)
+{
+    j->ui = ui;
+    j->thread = thread;
+    j->in_path = path;
+    if (j->num > 1)
+        j->progress = (struct progress){.mode = PROGRESS_NONE}; /* files are counted instead */
+}
+
+/* Open the keys, and collect the files that are read. With one input, job_open_input() adds that. */
+static bool open_shared(struct job *j, const struct job_plan *plan, struct blobseal_error *err)
+{
+    struct reads *reads = &j->shared->reads;
+    bool ok = keys_open(&j->keys, plan->oaep, err) && reads_add_keys(reads, &j->keys, err) &&
+              reads_add(reads, j->envelope_path, "the envelope", err);
+
+    for (size_t i = 0; ok && j->num > 1 && i < j->num; i++)
+        ok = reads_add(reads, j->paths[i], "an input", err);
+    return ok;
+}
+
+static void print_summary(const struct job *j, const struct job_plan *plan, const struct jobs_result *result)
+{
+    uint64_t bytes = j->shared->bytes;
+    char size[32], rate[32];
+
+    if (j->num == 1 || plan->done == NULL || !j->progress.summary)
+        return;
+    fprintf(stderr, "%s %zu of %zu files  %s  %.2f s  %s\n", plan->done, result->num - result->failed, result->num,
+            human_bytes(size, bytes), result->seconds, human_rate(rate, bytes, result->seconds));
+}
+
+static int run_all(struct job *j, const struct job_plan *plan)
+{
+    const struct jobs jobs = {.ui = j->ui,
+                              .threads = j->threads,
+                              .in_order = plan->in_order,
+                              .progress = &j->progress,
+                              .one = plan->one,
+                              .ctx = plan->ctx};
+    struct jobs_result result = jobs_run(&jobs, j->paths, j->num);
+    struct blobseal_error err = {0};
+
+    if (!folders_sync(&j->shared->folders, &err)) {
+        int code = report_error(j->ui, &err);
+
+        result.code = result.code == EXIT_OK ? code : result.code;
+    }
+    print_summary(j, plan, &result);
+    return result.code;
+}
+
+int job_run(struct job *j, const struct job_plan *plan)
+{
+    struct blobseal_error err = {0};
+    int code;
+
+    j->shared = calloc(1, sizeof *j->shared);
+    if (j->shared == NULL) {
+        (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "start: no memory");
+        return report_error(j->ui, &err);
+    }
+    j->shared->folders = FOLDERS_NONE;
+    code = open_shared(j, plan, &err) ? run_all(j, plan) : report_error(j->ui, &err);
+    reads_free(&j->shared->reads);
+    free(j->shared);
+    j->shared = NULL;
     keys_close(&j->keys);
     return code;
 }

@@ -75,7 +75,9 @@ void report_notes(const struct ui *ui, const char *name, uint32_t notes)
 
 void report_recipient(const struct blobseal_recipient *r, int width)
 {
-    printf("%-*s  %s%s\n", width, r->alg, r->kid, r->unknown ? "  (unknown algorithm)" : "");
+    char kid[SHORT_KID];
+
+    printf("%-*s  %s%s\n", width, r->alg, short_kid(kid, r->kid), r->unknown ? "  (unknown algorithm)" : "");
 }
 
 bool envelope_elsewhere(const char *name, struct blobseal_error *err)

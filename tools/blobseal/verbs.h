@@ -53,14 +53,29 @@ enum {
     OPT_FROM,
 };
 
-/* ---- job.c: keys, one input, optionally an output, threads, progress --------------------------------------------- */
+/* ---- job.c: keys, inputs, optionally outputs, threads, progress -------------------------------------------------- */
 
+/* What all inputs of a command share. */
+struct job_shared {
+    struct reads reads;                   /* the files that the command reads, which no output replaces */
+    struct folders folders;               /* to be synced at the end                                    */
+    struct output_place places[JOBS_MAX]; /* one for each thread                                        */
+    _Atomic uint64_t bytes;               /* of the content of all files, for the summary               */
+};
+
+/* The work on one input. A command makes a copy for each of its inputs, after the options have been parsed. */
 struct job {
     struct ui *ui;
+    char *const *paths; /* of all inputs */
+    size_t num;
+    struct job_shared *shared;
+    unsigned thread;
     /* What was requested. */
     struct keys keys;
     const char *in_path, *envelope_path;
-    const char *out_path; /* NULL: the default output */
+    const char *out_path;   /* NULL: the default output                                                  */
+    const char *out_folder; /* for outputs with their default names; NULL: each in the folder of its input */
+    bool part;              /* only a part of the content is written, so it is a new file                */
     char default_out[4096];
     const char *device_hint; /* see struct output_options */
     bool force;
@@ -69,7 +84,6 @@ struct job {
     uint64_t min_generation;
     struct progress progress;
     /* What is open. */
-    struct reads reads; /* which no output replaces */
     struct input in;
     struct output out;
     char *envelope;
@@ -84,20 +98,42 @@ struct job {
 typedef int (*job_option_fn)(void *ctx, int option, const char *arg);
 
 /*
- * Parse the command line: shared options, those of @own (NULL: none), and one input. Return EXIT_OK or a code to end
- * with.
+ * Parse the command line: shared options, those of @own (NULL: none), and inputs. Return EXIT_OK or a code to end with.
  */
 int job_parse(struct job *j, int argc, char **argv, job_option_fn own, void *ctx);
 /* Use the default key if none is named. If there is none, report a usage error. */
 int job_need_key(struct job *j);
-/* Refuse --json if the data goes to standard output. */
-int job_check_output(const struct job *j);
+/*
+ * Find out where outputs go. Refuse --json if the data goes to standard output, and outputs of several inputs that
+ * would be one file. Return EXIT_OK, or report a usage error and return its exit code.
+ */
+int job_check_output(struct job *j);
+
+/* Work on one input with a copy of the job: see job_start(). Return an exit code. */
+typedef int (*job_fn)(void *ctx, struct ui *ui, unsigned thread, const char *path);
+
+struct job_plan {
+    enum blobseal_oaep oaep;
+    bool in_order;    /* one input after another        */
+    const char *done; /* "sealed", for the summary of several inputs; NULL: no summary */
+    job_fn one;
+    void *ctx;
+};
 
 /*
- * Open one part of the job each: keys, input and envelope; the output (by default j->default_out); the reader of the
- * blob. job_finish() closes all of them.
+ * Open the keys, process all inputs, sync the folders of the outputs, and close what is shared. Return the exit code.
  */
-bool job_open_input(struct job *j, enum blobseal_oaep oaep, struct blobseal_error *err);
+int job_run(struct job *j, const struct job_plan *plan);
+/* Make @j, a copy of a job, that of the input @path. The other arguments are those of job_fn. */
+void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path);
+
+/*
+ * Open one part of the job each: input and envelope; the output (by default j->default_out); the reader of the blob.
+ * job_finish() closes all of them.
+ */
+bool job_open_input(struct job *j, struct blobseal_error *err);
+/* Set j->default_out: the first @len bytes of the input's name, with @suffix, in the right folder. */
+bool job_default_output(struct job *j, size_t len, const char *suffix, struct blobseal_error *err);
 bool job_open_output(struct job *j, struct blobseal_error *err);
 bool job_open_reader(struct job *j, struct blobseal_error *err);
 
@@ -134,7 +170,7 @@ const char *report_ratio(char buf[32], const struct report *r);
 /* Warn about an envelope on stderr. @notes: BLOBSEAL_NOTE_... */
 void report_notes(const struct ui *ui, const char *name, uint32_t notes);
 
-/* Print the rest of a line: algorithm (at least @width wide), key id, and whether the algorithm is unknown. */
+/* Print the rest of a line: algorithm (at least @width wide), short key id, and whether the algorithm is unknown. */
 void report_recipient(const struct blobseal_recipient *r, int width);
 
 /* Fill @err for a blob with a detached envelope, when a verb shows or changes the envelope. Return false. */
@@ -148,7 +184,8 @@ struct change_request {
     struct keys *last;    /* the list with the key that later options about a key apply to; NULL: no key yet */
     const char *kids[BLOBSEAL_MAX_RECIPIENTS]; /* to remove */
     size_t num_kids;
-    struct reads reads; /* which no change may write */
+    struct keys kid_keys; /* --kid FILE: keys whose ids are added to `kids` */
+    struct reads reads;   /* which no change may write */
     bool rewrite;
     bool access_removed; /* a recipient was removed from at least one file */
     uint32_t slot_capacity;
@@ -166,7 +203,7 @@ struct change_request {
 /* Take one of KEY_OPTIONS or CHANGE_OPTIONS. Return EXIT_OK, also for other options, or a code to end with. */
 int change_option(struct change_request *r, int option, const char *arg);
 
-/* Add @kid to the recipients to remove. */
+/* Add @kid to the recipients to remove: a key id, the beginning of a thumbprint, or a key file. */
 int change_remove(struct change_request *r, const char *kid);
 
 /* Open the keys, change all files, close the keys; return the exit code. */

@@ -179,11 +179,15 @@ static bool set_mode(const struct output *out, struct blobseal_error *err)
     return true;
 }
 
-/* Set the mode, and wait until the data is on the disk. */
+/* Set mode and time, and wait until the data is on the disk. Some file systems keep no times, which is no error. */
 static bool finish(struct output *out, struct blobseal_error *err)
 {
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, out->time};
+
     if (out->stream)
         return true;
+    if (out->keep_time && futimens(out->fd, times) != 0 && is_disk_error(errno))
+        return fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path);
     return set_mode(out, err) && (sync_fd(out->fd) || fail(err, BLOBSEAL_E_OUTPUT, errno, "finish %s", out->path));
 }
 
@@ -251,7 +255,8 @@ static bool publish(struct output *out, struct blobseal_error *err)
         return fail(err, BLOBSEAL_E_OUTPUT, errno, "give %s its name", out->path);
     }
     out->committed = true;
-    if (sync_folder(out, err) && (out->fd < 0 || close_fd(out, err)))
+    if (((out->folders != NULL && folders_add(out->folders, out)) || sync_folder(out, err)) &&
+        (out->fd < 0 || close_fd(out, err)))
         return true;
     withdraw(out);
     return false;
@@ -269,14 +274,17 @@ bool output_commit_both(struct output *first, struct output *second, struct blob
      */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &before);
+    signals_hold();
     if (!publish(first, err) || (second != NULL && !publish(second, err))) {
         withdraw(first);
+        signals_release();
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
         return false;
     }
     settle(first);
     if (second != NULL)
         settle(second);
+    signals_release();
     return true;
 }
 

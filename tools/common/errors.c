@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "tools/common/signals.h"
+
 static int exit_code(enum blobseal_status status)
 {
     switch (status) {
@@ -61,12 +63,15 @@ static void print_error(const struct ui *ui, const char *text, const char *code,
     char name[320];
     const char *file = ui->file != NULL ? printable(name, sizeof name, ui->file) : NULL;
 
+    flockfile(stderr); /* the two lines belong together, and other threads write as well */
+    signals_clear_line();
     if (file != NULL && !names_file(text, file))
         fprintf(stderr, "%s: error: %s: %s (%s)\n", ui->program, file, text, code);
     else
         fprintf(stderr, "%s: error: %s (%s)\n", ui->program, text, code);
     if (hint[0] != '\0')
         fprintf(stderr, "%s: hint: %s\n", ui->program, hint);
+    funlockfile(stderr);
 }
 
 static void print_json_error(const struct ui *ui, const struct blobseal_error *err, const char *code, int status,
@@ -147,7 +152,10 @@ void warn(const struct ui *ui, const char *format, ...)
     (void)vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
     blobseal_make_printable(text);
+    flockfile(stderr);
+    signals_clear_line();
     fprintf(stderr, "%s: warning: %s\n", ui->program, text);
+    funlockfile(stderr);
 }
 
 /* ---- Errors of the programs themselves --------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #ifndef BLOBSEAL_FILES_H
 #define BLOBSEAL_FILES_H
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "tools/common/common.h"
@@ -50,6 +51,39 @@ typedef int (*file_fn)(void *ctx, const char *path);
  */
 int files_each(struct ui *ui, char *const *paths, size_t num, bool folders, file_fn fn, void *ctx);
 
+/* ---- jobs.c: several files at the same time ---------------------------------------------------------------------- */
+
+#define JOBS_MAX 256
+
+struct jobs {
+    struct ui *ui;
+    unsigned threads; /* so many files at the same time; 0: one for each CPU */
+    bool in_order;    /* one after another, because they share an output     */
+    struct progress *progress;
+    /*
+     * Process one file, report what goes wrong, and return an exit code. Threads call it at the same time, each with a
+     * number of its own, below JOBS_MAX, and a copy of `ui`, in which `file` and `input` are set; `file` is NULL if
+     * there is only one file.
+     */
+    int (*one)(void *ctx, struct ui *ui, unsigned thread, const char *path);
+    void *ctx;
+};
+
+struct jobs_result {
+    size_t num, failed;
+    int code; /* EXIT_OK, the code of the only file, or EXIT_PARTLY */
+    double seconds;
+};
+
+/* Process all of @paths, also after failures. Progress is counted in files, if there are several. */
+struct jobs_result jobs_run(const struct jobs *jobs, char *const *paths, size_t num);
+
+/*
+ * Return the number of threads for a file of @size bytes, one of @num files, if @wanted threads were requested (0: one
+ * for each CPU, also in the result).
+ */
+unsigned jobs_threads(unsigned wanted, size_t num, uint64_t size);
+
 /* ---- descriptor.c: paths that name descriptors of this process --------------------------------------------------- */
 
 /*
@@ -90,6 +124,32 @@ bool reads_add_passphrase(struct reads *r, const struct key_arg *key, struct blo
 const char *reads_find(const struct reads *r, const struct stat *st);
 void reads_free(struct reads *r);
 
+/* ---- folders.c: folders that are synced once, when all files have their names ------------------------------------ */
+
+struct output;
+
+struct folder {
+    dev_t dev;
+    ino_t ino;
+    int fd;
+    char file[256]; /* that got its name there, for messages */
+};
+
+struct folders {
+    pthread_mutex_t lock;
+    struct folder list[64];
+    size_t num;
+    int sys_errno; /* of the first failure, and the file that it concerns */
+    char failed[256];
+};
+
+#define FOLDERS_NONE ((struct folders){.lock = PTHREAD_MUTEX_INITIALIZER})
+
+/* Let folders_sync() sync the folder of @out. Return false if the folder cannot be read, and so not be synced. */
+bool folders_add(struct folders *f, const struct output *out);
+/* Sync all folders. Call it also after failures. Errors: E_OUTPUT. */
+bool folders_sync(struct folders *f, struct blobseal_error *err);
+
 /* ---- output.c: files that appear when they are complete ---------------------------------------------------------- */
 
 /* What was found out about a file system, to be used again for the next output on it by the same thread. */
@@ -114,8 +174,11 @@ struct output {
     bool drop_old; /* the replaced file must be gone at once: no crash may leave it under another name */
     bool committed;
     bool replaced; /* temp is now the name of the file that was replaced         */
+    bool keep_time;
+    struct timespec time; /* of the last change of the input: that of the output with `keep_time` */
     mode_t mode;
-    char temp[256]; /* name to remove, or empty for O_TMPFILE                    */
+    char temp[256];          /* name to remove, or empty for O_TMPFILE                 */
+    struct folders *folders; /* which take over syncing the folder; NULL: sync it here */
     struct blobseal_fd state;
 };
 
@@ -130,6 +193,8 @@ struct output_options {
     const struct reads *reads;  /* the files that the command reads: never an output, even with force        */
     const char *device_hint;    /* hint if the output is a block device; NULL: a general hint                */
     struct output_place *place; /* NULL: find it out for each output                                        */
+    const struct stat *times;   /* of a file, whose time of the last change is kept; NULL: it is now         */
+    struct folders *folders;    /* NULL: sync the folder when the file gets its name                         */
 };
 
 /*

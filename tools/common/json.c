@@ -71,8 +71,10 @@ static void end(struct json *j, char bracket)
     j->first = false;
 }
 
+/* Lock stdout until json_end(): threads that report files at the same time each print a whole line. */
 void json_start(struct json *j, const char *schema)
 {
+    flockfile(stdout);
     start(j, '{');
     json_text(j, "schema", schema);
 }
@@ -101,9 +103,13 @@ void json_item_end(struct json *j)
 
 bool json_end(struct json *j, struct blobseal_error *err)
 {
+    bool ok;
+
     end(j, '}');
     putchar('\n');
-    return stdout_flush(err);
+    ok = stdout_flush(err);
+    funlockfile(stdout);
+    return ok;
 }
 
 /* ---- Members ----------------------------------------------------------------------------------------------------- */

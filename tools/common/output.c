@@ -20,7 +20,7 @@
 
 mode_t output_mode(const struct input *in)
 {
-    return (S_ISREG(in->before.st_mode) ? in->before.st_mode : (mode_t)0666) & 0666;
+    return S_ISREG(in->before.st_mode) ? in->before.st_mode & 0777 : 0666;
 }
 
 /* ---- Refusals ---------------------------------------------------------------------------------------------------- */
@@ -287,6 +287,10 @@ bool output_open(struct output *out, const char *path, const struct output_optio
     out->path = strcmp(path, "-") == 0 ? "standard output" : path;
     out->force = options->force;
     out->secret = options->secret;
+    out->folders = options->folders;
+    out->keep_time = options->times != NULL && S_ISREG(options->times->st_mode);
+    if (out->keep_time)
+        out->time = options->times->st_mtim;
     if (number >= 0)
         return open_descriptor(out, number, options, err) && refuse_terminal(out, options->named, err);
     if (!(is_in_system_folder(path) ? look_at_system(out, options, err) : look_at_existing(out, options, err)))

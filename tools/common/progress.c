@@ -64,8 +64,10 @@ static void show(struct progress *p, const char *line)
     if (p->mode == PROGRESS_PLAIN) {
         fprintf(stderr, "%s\n", line);
     } else {
+        flockfile(stderr);
         signals_line(true);
         fprintf(stderr, "\r%.*s\033[K", terminal_width(), line);
+        funlockfile(stderr);
         p->on_line = true;
     }
 }

@@ -7,17 +7,24 @@
 #include "tools/common/signals.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/common/common.h"
 
-/* Temporary files: a name in a folder. An entry is in use while its name is set. */
+/* Temporary files: a name in a folder. A thread that wants an entry takes it first, and sets the name last. */
 static struct {
+    atomic_bool taken;
     volatile int folder;
-    const char *volatile name;
-} temps[4];
+    const char *_Atomic name;
+} temps[1024];
+
+/* The number of threads in signals_hold(), and whether a signal has come. */
+static atomic_uint holding;
+static atomic_bool stopping;
 
 /* While a prompt is open: the terminal, and its settings from before. */
 static volatile int terminal = -1;
@@ -28,19 +35,40 @@ static volatile sig_atomic_t on_terminal, line_shown;
 
 void signals_remember(int folder, const char *name)
 {
-    for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i].name == NULL) {
-            temps[i].folder = folder;
-            temps[i].name = name;
-            return;
-        }
+    for (size_t i = 0; i < COUNT(temps); i++) {
+        bool taken = false;
+
+        if (!atomic_compare_exchange_strong(&temps[i].taken, &taken, true))
+            continue;
+        temps[i].folder = folder;
+        temps[i].name = name;
+        return;
+    }
 }
 
 void signals_forget(const char *name)
 {
     for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i].name == name)
+        if (temps[i].name == name) {
             temps[i].name = NULL;
+            temps[i].taken = false;
+            return;
+        }
+}
+
+void signals_hold(void)
+{
+    holding++;
+    if (!stopping)
+        return;
+    holding--;
+    for (;;)
+        (void)pause();
+}
+
+void signals_release(void)
+{
+    holding--;
 }
 
 bool signals_echo_off(int fd)
@@ -69,6 +97,13 @@ void signals_line(bool shown)
     line_shown = shown ? 1 : 0;
 }
 
+void signals_clear_line(void)
+{
+    if (line_shown != 0)
+        fputs("\r\033[K", stderr);
+    line_shown = 0;
+}
+
 /* Leave the cursor at the start of an empty line: the terminal has echoed ^C, and the shell will print its prompt. */
 static void clear_line(int sig)
 {
@@ -82,6 +117,11 @@ static void clear_line(int sig)
 
 static void on_signal(int sig)
 {
+    const struct timespec moment = {.tv_nsec = 1000000};
+
+    stopping = true;
+    for (unsigned i = 0; i < 2000 && holding > 0; i++) /* at most about two seconds, if such a thread waits itself */
+        (void)nanosleep(&moment, NULL);
     for (size_t i = 0; i < COUNT(temps); i++)
         if (temps[i].name != NULL)
             (void)unlinkat(temps[i].folder, temps[i].name, 0);

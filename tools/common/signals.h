@@ -8,12 +8,24 @@
 /* On a signal, remove temporary files, restore the terminal, and exit. Call once. */
 void signals_catch(void);
 
-/* Remove the file @name in @folder when a signal comes, until signals_forget(). @name is not copied. */
+/*
+ * Remove the file @name in @folder when a signal comes, until signals_forget(). @name is not copied. Many threads may
+ * call this at the same time.
+ */
 void signals_remember(int folder, const char *name);
 void signals_forget(const char *name);
 
+/*
+ * Make a signal that another thread receives wait, while this thread gives names to files; signals must be blocked in
+ * this thread. If a signal has come already, signals_hold() does not return, because the process is about to exit.
+ */
+void signals_hold(void);
+void signals_release(void);
+
 /* A line without an end is on the terminal of stderr, and a signal has to remove it; or it is no longer there. */
 void signals_line(bool shown);
+/* Remove that line, so that a message can be printed in its place. The lock of stderr must be held. */
+void signals_clear_line(void);
 
 /* Turn off the echo of the terminal @fd, and on again; a signal turns it on as well. */
 bool signals_echo_off(int fd);

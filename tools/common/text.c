@@ -105,6 +105,26 @@ void nearest_try_list(struct nearest *n, const char *list, char buf[32])
 
 /* ---- Ids, time, output ------------------------------------------------------------------------------------------- */
 
+static const char thumbprint[] = "urn:ietf:params:oauth:jwk-thumbprint:sha-256:";
+
+const char *short_kid(char buf[SHORT_KID], const char *kid)
+{
+    if (strncmp(kid, thumbprint, sizeof thumbprint - 1) != 0)
+        return kid;
+    (void)snprintf(buf, SHORT_KID, "%s", kid + sizeof thumbprint - 1);
+    return buf;
+}
+
+bool kid_matches(const char *kid, const char *given)
+{
+    size_t len = strlen(given);
+
+    if (strcmp(kid, given) == 0)
+        return true;
+    return len >= 8 && strncmp(kid, thumbprint, sizeof thumbprint - 1) == 0 &&
+           strncmp(kid + sizeof thumbprint - 1, given, len) == 0;
+}
+
 void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN])
 {
     for (size_t i = 0; i < BLOBSEAL_BLOB_ID_LEN; i++)
