@@ -8,11 +8,18 @@
 
 #include "core/io/io.h"
 
+/* Return true if the file system has no sync. Then nothing more can be done, and the change goes on. */
+static bool has_no_sync(int sys_errno)
+{
+    return sys_errno == EOPNOTSUPP || sys_errno == ENOSYS || sys_errno == EPERM || sys_errno == EBADF ||
+           sys_errno == EINVAL;
+}
+
 static enum blobseal_status fd_sync(void *ctx, uint64_t off, uint64_t len, struct blobseal_error *err)
 {
     const struct bs_fd *f = ctx;
 
-    if (fdatasync(f->fd) != 0)
+    if (fdatasync(f->fd) != 0 && !has_no_sync(errno))
         return blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "sync %s", f->name);
     /* The pages are clean now. Drop them, so that the next read comes from the disk. */
     (void)posix_fadvise(f->fd, (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);

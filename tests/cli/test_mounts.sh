@@ -11,7 +11,8 @@ make_key new
 seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 
-# works RULES: every kind of output works with these rules, also over an existing file
+# works RULES [OPTION]: every kind of output works with these rules, also over an existing file; a change in place with
+# the option
 works() {
     rm -rf work && mkdir work && cd work || exit 1
     sample f 300000
@@ -36,23 +37,35 @@ works() {
         expect_code 0
         expect_same f back
     done
+    run_failing "$1" seal -q -k "$seal_key" --slot-size 4096 -o ab f
+    expect_code 0
+    # shellcheck disable=SC2086
+    run_failing "$1" rewrap -q ${2-} -k "$open_key" --to "$keys/new.pub.pem" ab
+    expect_code 0
+    check "it has a new key" "$blobseal" verify -q -k "$keys/new.pem" ab
     run_failing "$1" keygen -q --rsa 2048 -o k.pem --pub p.pem
     expect_code 0
     check "the key has mode 600" test "$(stat -c %a k.pem)" = 600
-    no_leftovers f f.sealed back blob e k.pem p.pem
+    no_leftovers f f.sealed back blob e ab k.pem p.pem
     cd ..
 }
 
 fresh
-for error in EOPNOTSUPP ENOSYS EPERM EBADF EINVAL; do
-    title="no sync: $error"
-    works "fsync=$error"
+title="no sync"
+works "fsync=EOPNOTSUPP fdatasync=EOPNOTSUPP"
+for error in ENOSYS EPERM EBADF EINVAL; do
+    run_failing "fsync=$error fdatasync=$error" open -q -f -k "$keys/new.pem" -o work/back work/ab
+    expect_ok
+    run_failing "fsync=$error fdatasync=$error" recipients add -q -k "$keys/new.pem" --to "$seal_key" work/ab
+    expect_ok
 done
 title="no permissions" # of the files, which all have mode 600
 for error in EPERM EOPNOTSUPP; do works "fchmod=$error fchown=$error fsetxattr=$error fremovexattr=$error"; done
-for error in EPERM EXDEV ENOENT; do
-    title="links fail: $error"
-    works "linkat=$error"
+title="links fail"
+works linkat=EPERM
+for error in EXDEV ENOENT; do
+    run_failing "linkat=$error" open -q -f -k "$keys/new.pem" -o work/back work/ab
+    expect_ok
 done
 title="no unnamed files"
 works tmpfile=EOPNOTSUPP
@@ -60,7 +73,7 @@ title="nothing but rename"
 works "tmpfile=EOPNOTSUPP exchange=EINVAL noreplace=EINVAL linkat=EPERM"
 works "tmpfile=EOPNOTSUPP exchange=ENOSYS noreplace=ENOSYS linkat=ENOSYS fsync=ENOSYS fchmod=EPERM"
 title="writes in order"
-works "statfs=FUSE pwrite=ORDER"
+works "statfs=FUSE pwrite=ORDER" --rewrite
 
 # ---- Warnings and hints ----
 
@@ -100,11 +113,18 @@ expect_error 8 E-OUTPUT "sync the folder of back: Input/output error"
 expect_stderr "hint: back is complete; "
 expect_same f back
 
-title="a name that appears meanwhile" # the check is made after all other ways have failed
+title="a name that appears meanwhile" # it is looked for after all other ways have failed
+mkfifo in
 (
     export FAIL_CALLS="tmpfile=EOPNOTSUPP noreplace=EINVAL linkat=EPERM" LD_PRELOAD=$fail_calls
-    exec "$blobseal" seal -q -k "$seal_key" -o late
-) < <(cat f && echo late >late) >"$out" 2>"$err"
+    exec "$blobseal" seal -q -k "$seal_key" -o late <in >"$out" 2>"$err"
+) &
+exec 7>in
+wait_until compgen -G '.late.*.partial'
+echo late >late
+cat f >&7
+exec 7>&-
+wait $!
 code=$?
 last=" seal -o late"
 expect_error 6 E-EXISTS "late appeared meanwhile"
@@ -115,7 +135,11 @@ sample big 3000000
 run_failing pwrite=ESPIPE seal -q -k "$seal_key" -o new big
 expect_error 8 E-OUTPUT "write new: Illegal seek"
 expect_stderr "hint: no file was left behind; write in order, .* -o - > FILE"
-rm -f big late
+"$blobseal" seal -q -k "$seal_key" --slot-size 4096 -o ab f
+run_failing pwrite=ESPIPE rewrap -q -k "$open_key" --to "$keys/new.pub.pem" ab
+expect_error 8 E-OUTPUT "write ab: Illegal seek"
+expect_stderr "hint: this file system only writes in order: --rewrite makes a new file"
+rm -f big late ab in
 
 # ---- What is left ----
 

@@ -167,7 +167,9 @@ for case in "${cases[@]}"; do
     faults=0
     for error in $errors; do
         for call in pwrite64 fdatasync fsync linkat renameat fchmod fchown unlinkat; do
-            for ((n = 1; n <= 30; n++)); do
+            first=1
+            [ $call != linkat ] || first=2 # the first link only tests the file system
+            for ((n = first; n <= 30; n++)); do
                 restore
                 title="$shape, $verb, $error in $call $n"
                 inject "$call:error=$error:when=$n" "${command[@]}"
@@ -201,7 +203,7 @@ fresh "an owner that cannot be kept"
 prepare compact rewrap
 inject "fchown:error=EPERM:when=1+" "${command[@]}"
 expect_code 0
-expect_stderr "^blobseal: warning: blob: the owner or the group of the file could not be kept"
+expect_stderr "^blobseal: warning: blob: the owner or the group could not be kept"
 finish_it rewrap
 
 fresh "a slot that does not read back"

@@ -227,6 +227,8 @@ static void add_hint(const struct change_request *r, struct blobseal_error *err)
 
     if (err->status == BLOBSEAL_E_NO_KEY && key != NULL)
         blobseal_hint(err, "%.120s holds a public key: opening the envelope needs the private one", key);
+    else if (err->status == BLOBSEAL_E_OUTPUT && err->sys_errno == ESPIPE && !r->rewrite)
+        blobseal_hint(err, "this file system only writes in order: --rewrite makes a new file");
     else if (err->status == BLOBSEAL_E_OUTPUT && err->hint[0] == '\0')
         blobseal_hint(err,
                       "the file is whole, with the old or the new envelope; check space and permissions and run it "

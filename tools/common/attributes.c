@@ -92,7 +92,7 @@ static bool keep_owner(const struct keeping *k, struct blobseal_error *err)
         return true;
     if (!is_disk_error(errno) && fchown(k->to->fd, (uid_t)-1, old->st_gid) == 0 && old->st_uid == geteuid())
         return true;
-    return not_kept(k, "the owner or the group of the file", err);
+    return not_kept(k, "the owner or the group", err);
 }
 
 /* Read an attribute of the old file. Return its length and *@value, to be released, or -1. */
