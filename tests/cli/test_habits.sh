@@ -43,6 +43,36 @@ run -V
 expect_code 0
 expect_stdout '^blobseal [0-9]+\.[0-9]+\.[0-9]+ \(OpenSSL '
 
+# ---- What is this key? ----
+
+fresh "key show"
+run key show "$seal_key"
+expect_code 0
+expect_stderr ""
+expect_stdout "kek.pub.pem: RSA, 2048 bits, public: it seals$"
+sed -n '/BEGIN/,/END/p' "$out" >again.pem
+expect_same again.pem "$seal_key"
+run key show -q "$open_key"
+kid=$(cat "$out")
+check "the whole key id" grep -qxE 'urn:ietf:params:oauth:jwk-thumbprint:sha-256:[A-Za-z0-9_-]{43}' "$out"
+run key show "$open_key" "$seal_key" absent
+expect_code 9
+expect_stdout "kek.pem: RSA, 2048 bits, private: it seals and opens$"
+check "twice the same" test "$(grep -c "^key id   $kid$" "$out")" = 2
+check "with the short form" test "$(grep -c "^short id ${kid:45:12}$" "$out")" = 2
+run key show --json "$open_key"
+json_is "$out" "d['schema'] == 'blobseal.key/1'" "d['kid'] == '$kid'" "d['bits'] == 2048" "d['private']" \
+    "d['public'] == open('$seal_key').read()"
+(umask 077 && echo secret >passphrase)
+make_key encrypted --passphrase-file passphrase
+run key show -k "$keys/encrypted.pem" --passphrase-file passphrase
+expect_code 0
+sed -n '/BEGIN/,/END/p' "$out" >again.pem
+expect_same again.pem "$keys/encrypted.pub.pem"
+suggested show key shwo x
+run key
+expect_error 2 E-USAGE "key is followed by show"
+
 # ---- The key of the environment ----
 
 fresh "BLOBSEAL_KEK"
