@@ -260,7 +260,7 @@ json_is "$out" '[x["segment"] for x in d["damaged"]] == [1]' 'not d["repairable"
 title="no blobs"
 : >empty
 sample noise 5000
-for file in empty noise f d.jwe; do
+for file in empty noise f; do
     run scrub $file
     expect_error 3 E-FORMAT "$file is (empty: )?not a sealed blob"
 done
@@ -273,6 +273,9 @@ fresh "many files"
 sample f 3000
 "$blobseal" seal -q -k "$seal_key" f
 mkdir -p tree/b/c tree/a.sealed tree/empty
+echo text >tree/b/text
+head -c 5 f.sealed >tree/b/short
+: >tree/b/nothing
 for name in tree/z.sealed tree/b/y.sealed tree/b/c/x.sealed tree/a.sealed/w.sealed tree/b/other; do cp f.sealed $name; done
 ln -s ../b tree/empty/loop
 ln -s ../../f.sealed tree/b/link.sealed
@@ -281,15 +284,23 @@ mkfifo tree/pipe.sealed
 run scrub tree
 expect_ok
 check "the files of the folder, sorted" test \
-    "$(sed 's/: .*//' "$out" | tr '\n' ' ')" = \
-    "tree/a.sealed/w.sealed tree/b/c/x.sealed tree/b/link.sealed tree/b/y.sealed tree/z.sealed "
+    "$(sed 's/: .*//; $d' "$out" | tr '\n' ' ')" = \
+    "tree/a.sealed/w.sealed tree/b/c/x.sealed tree/b/link.sealed tree/b/other tree/b/y.sealed tree/z.sealed "
+expect_stdout "^6 files checked, [0-9.]+ KiB: 0 damaged, 0 with another error$"
 run scrub tree f.sealed tree/b/other
 expect_ok
-check "and those named" test "$(wc -l <"$out")" = 7
+check "and those named" test "$(wc -l <"$out")" = 9
+expect_stdout "^8 files checked"
+run scrub -q tree
+expect_ok
+check "quiet about a total" test ! -s "$out"
+run scrub f.sealed
+expect_ok
+check "no total of one file" test "$(wc -l <"$out")" = 1
 ln -s tree way
 run scrub way
 expect_ok
-check "a link that is named is followed" test "$(wc -l <"$out")" = 5
+check "a link that is named is followed" test "$(wc -l <"$out")" = 7
 
 title="a report that nobody can read"
 "$blobseal" scrub tree f.sealed tree >/dev/full 2>"$err"
@@ -303,10 +314,13 @@ title="some are damaged"
 poke tree/b/y.sealed 2000
 run scrub --json tree
 expect_code 9
-check "one object a file" test "$(wc -l <"$out")" = 5
+check "one object a file" test "$(wc -l <"$out")" = 6
 grep '/y.sealed' "$out" >one
 json_is one 'd["ok"] is False' 'd["file"] == "tree/b/y.sealed"'
-check "the others are well" test "$(grep -c '"ok":true' "$out")" = 4
+check "the others are well" test "$(grep -c '"ok":true' "$out")" = 5
+run scrub tree
+expect_code 9
+expect_stdout "^6 files checked, .*: 1 damaged, 0 with another error$"
 run scrub tree/b/y.sealed
 expect_code 3
 run scrub f.sealed tree/b/y.sealed
@@ -328,13 +342,67 @@ run scrub tree
 expect_code 9
 expect_stderr "open tree/dead.sealed: No such file"
 rm tree/dead.sealed
+ln -s nothing tree/dead
+run scrub tree
+expect_ok
 mkdir none
+echo text >none/text
 run scrub none
+expect_code 7
+expect_stderr "^blobseal: error: no blob was found \(E-INPUT\)$"
+expect_stderr "^blobseal: warning: none: no blob was found in this folder$"
+run scrub --json none
+expect_code 7
+json_is "$out" 'd["schema"] == "blobseal.error/1"' 'd["exit"] == 7'
+run scrub none f.sealed
 expect_code 0
-expect_stderr "^blobseal: warning: none: no file in this folder ends in .sealed$"
+expect_stderr "^blobseal: warning: none: no blob was found in this folder$"
 touch none/x.sealed
 run scrub none
 expect_code 3
+
+title="blobs without a name of their own"
+mkdir cores
+"$blobseal" seal -q -k "$seal_key" --detached cores/disk.jwe -o cores/disk.core f
+cp f.sealed cores/attached
+run scrub cores
+expect_ok
+expect_stdout "^cores/attached: no corruption found"
+expect_stdout "^cores/disk.core: no corruption found"
+expect_stdout "^cores/disk.jwe: a well-formed envelope"
+expect_stdout "^3 files checked"
+run scrub --json cores
+expect_ok
+sed -n 3p "$out" >one
+json_is one 'd["schema"] == "blobseal.scrub/1"' 'd["file"] == "cores/disk.jwe"' 'd["ok"]' 'd["envelope"]' 'd["generation"] == 1'
+poke cores/disk.core 1000
+run scrub cores
+expect_code 9
+expect_stdout "^cores/disk.core: segment 0, .* does not match its checksum"
+expect_stdout "^3 files checked, .*: 1 damaged, 0 with another error$"
+rm cores/attached cores/disk.jwe
+run scrub cores
+expect_code 3
+poke cores/disk.core 1
+run scrub -q cores
+expect_code 3
+expect_stdout "^cores/disk.core: bytes 1 to 1: byte 1 of the core header is wrong"
+head -c 500 f.sealed >cores/disk.jwe
+run scrub -q cores
+expect_code 9
+expect_stderr "cores/disk.jwe"
+
+title="files that are not blobs are not read, and special files are not opened"
+if [ $sanitized = no ] && { strace_works || part_lacks "a strace that may trace"; }; then
+    mkdir others
+    for i in 1 2 3 4 5 6 7 8; do head -c 100000 /dev/zero >others/$i; done
+    cp f.sealed others/blob
+    mkfifo others/pipe
+    try strace -f -qq -o "$tmp/trace" -e trace=openat,pread64,read "$blobseal" scrub -j 1 others
+    expect_ok
+    check "no pipe is opened" test -z "$(grep 'others/pipe' "$tmp/trace")"
+    check "8 bytes of each" test "$(grep -c 'pread64.* 8, 0) *= 8' "$tmp/trace")" -ge 9
+fi
 
 title="a folder that cannot be read"
 if have_user; then
@@ -342,8 +410,13 @@ if have_user; then
     run_as_user scrub tree
     expect_code 9
     expect_stderr "^blobseal: error: look into tree/b/c: Permission denied \(E-INPUT\)$"
-    check "the others are checked" test "$(grep -c 'no corruption found' "$out")" = 3
+    check "the others are checked" test "$(grep -c 'no corruption found' "$out")" = 4
     chmod 755 tree/b/c
+    chmod 000 tree/b/other
+    run_as_user scrub tree
+    expect_code 9
+    expect_stderr "^blobseal: error: look into tree/b/other: Permission denied \(E-INPUT\)$"
+    chmod 644 tree/b/other
 fi
 
 # ---- Options, and errors other than damage ----

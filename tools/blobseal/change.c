@@ -213,7 +213,7 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
     if (keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, &err) && keys_open(&r->to, BLOBSEAL_OAEP_SHA256, &err) &&
         open_kid_keys(r, &err) && reads_add_keys(&r->reads, &r->keys, &err) &&
         reads_add_keys(&r->reads, &r->to, &err) && reads_add_keys(&r->reads, &r->kid_keys, &err))
-        code = files_each(r->ui, paths, num, false, change_file, r);
+        code = files_each(r->ui, paths, num, NULL, change_file, r);
     else
         code = report_error(r->ui, &err);
     if (r->access_removed && !r->ui->quiet)

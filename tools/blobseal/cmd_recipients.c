@@ -108,7 +108,7 @@ static int list(const struct change_request *r, char *const *paths, size_t num)
     if (r->keys.num > 0 || r->to.num > 0 || r->num_kids + r->kid_keys.num > 0 || r->rewrite || r->change.dry_run ||
         r->change.min_generation > 0)
         return usage_error(r->ui, "recipients list takes no keys, and no options about a change");
-    return files_each(r->ui, paths, num, false, list_file, &l);
+    return files_each(r->ui, paths, num, NULL, list_file, &l);
 }
 
 /* ---- add, remove, repair ----------------------------------------------------------------------------------------- */

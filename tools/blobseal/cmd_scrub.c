@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal scrub: look for corruption in many blobs, without a key, and report where it is. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal scrub [IN]...\n"
     "Look for corruption in each blob IN (default: standard input), without a key: damaged bytes, truncation, sectors\n"
-    "that cannot be read. An IN that is a folder stands for all files below it whose names end in .sealed.\n\n"
+    "that cannot be read. An IN that is a folder stands for all blobs below it, whatever their names, and for "
+    "detached\n"
+    "envelopes whose names end in .jwe.\n\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
@@ -15,7 +18,7 @@ static const char usage[] =
     "  -q, --quiet             print only damage and errors\n"
     "  -h, --help              this text\n\n"
     "A blob without corruption need not be authentic: only verify checks that, with a key.\n"
-    "Exit code: 3 if the only blob is damaged, 9 if some of several are.\n\n"
+    "Exit code: 3 if the only blob is damaged, 9 if some of several are, 7 if there is no blob.\n\n"
     "Example:\n"
     "  blobseal scrub disk.img.sealed\n";
 
@@ -32,6 +35,9 @@ struct request {
     struct ui *ui;
     unsigned threads;
     struct progress progress;
+    /* Results of all files. */
+    size_t damaged;
+    uint64_t bytes;
 };
 
 /* One file, and what was found in it. Printed at the end, so that an error does not leave half of a report. */
@@ -177,6 +183,55 @@ static bool report(const struct subject *s, struct blobseal_error *err)
     return stdout_flush(err);
 }
 
+static bool is_envelope(const char *path)
+{
+    size_t len = strlen(path);
+
+    return len > 4 && strcmp(path + len - 4, ".jwe") == 0;
+}
+
+static bool report_envelope(const struct ui *ui, const char *path, const struct blobseal_info *info,
+                            struct blobseal_error *err)
+{
+    char id[2 * BLOBSEAL_BLOB_ID_LEN + 1], name[320];
+    struct json j;
+
+    if (ui->json) {
+        hex_id(id, info->blob_id);
+        json_start(&j, "blobseal.scrub/1");
+        json_text(&j, "file", path);
+        json_bool(&j, "ok", true);
+        json_bool(&j, "envelope", true);
+        json_text(&j, "blob_id", id);
+        json_number(&j, "generation", info->generation);
+        json_number(&j, "damages", 0);
+        json_list(&j, "damaged");
+        json_list_end(&j);
+        return json_end(&j, err);
+    }
+    if (!ui->quiet)
+        printf("%s: a well-formed envelope, which has no checksums: only verify checks it\n",
+               printable(name, sizeof name, path));
+    return stdout_flush(err);
+}
+
+/* Check what can be checked of a detached envelope without a key: that it is well-formed. */
+static int check_envelope(struct request *r, const char *path)
+{
+    struct blobseal_info *info = NULL;
+    struct blobseal_error err = {0};
+    char *text = NULL;
+    size_t len;
+    bool ok = read_envelope(path, &text, &len, &err) && blobseal_inspect(&info, NULL, text, len, &err) == BLOBSEAL_OK &&
+              report_envelope(r->ui, path, info, &err);
+
+    r->bytes += len;
+    r->damaged += !ok && (err.status == BLOBSEAL_E_FORMAT || err.status == BLOBSEAL_E_DAMAGED) ? 1 : 0;
+    blobseal_info_free(info);
+    free(text);
+    return ok ? EXIT_OK : report_error(r->ui, &err);
+}
+
 static int scrub_file(void *ctx, const char *path)
 {
     struct request *r = ctx;
@@ -184,13 +239,38 @@ static int scrub_file(void *ctx, const char *path)
     struct blobseal_error err = {0};
     int code;
 
+    if (is_envelope(path))
+        return check_envelope(r, path);
     if (!input_open(&s.in, path, &err) || !look(&s, r, &err) || !report(&s, &err))
         code = report_error(r->ui, &err);
     else
         code = s.result.ok ? EXIT_OK : damaged(&s);
+    r->bytes += s.result.bytes;
+    r->damaged += s.result.damaged > 0 ? 1 : 0;
     input_close(&s.in);
     free(s.items);
     return code;
+}
+
+/* Print the total, for several files or a folder. */
+static int finish(const struct request *r, const struct files_total *total, bool wanted, int code)
+{
+    char bytes[32];
+    int flushed;
+
+    if (!wanted || total->num == 0 || r->ui->quiet || r->ui->json || ferror(stdout) != 0)
+        return code;
+    printf("%zu file%s checked, %s: %zu damaged, %zu with another error\n", total->num, total->num == 1 ? "" : "s",
+           human_bytes(bytes, r->bytes), r->damaged, total->failed - r->damaged);
+    flushed = stdout_finish(r->ui);
+    return flushed != EXIT_OK ? flushed : code;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int set_option(struct request *r, int option, const char *arg)
@@ -207,6 +287,8 @@ static int run(struct ui *ui, int argc, char **argv)
     static char standard_input[] = "-";
     char *const by_default[] = {standard_input};
     struct request r = {.ui = ui};
+    struct files_total total;
+    bool several;
     int c, code;
 
     while ((c = next_option(ui, argc, argv)) != -1) {
@@ -215,8 +297,10 @@ static int run(struct ui *ui, int argc, char **argv)
             return code;
     }
     if (optind == argc)
-        return files_each(ui, by_default, 1, true, scrub_file, &r);
-    return files_each(ui, argv + optind, (size_t)(argc - optind), true, scrub_file, &r);
+        return files_each(ui, by_default, 1, &total, scrub_file, &r);
+    several = argc - optind > 1 || is_folder(argv[optind]);
+    code = files_each(ui, argv + optind, (size_t)(argc - optind), &total, scrub_file, &r);
+    return finish(&r, &total, several, code);
 }
 
 const struct verb verb_scrub = {"scrub", "look for corruption in blobs, without a key", usage, run, options, NULL};

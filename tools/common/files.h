@@ -43,13 +43,18 @@ bool read_envelope(const char *path, char **text, size_t *len, struct blobseal_e
 /* Process one file, report what goes wrong, and return an exit code. */
 typedef int (*file_fn)(void *ctx, const char *path);
 
+struct files_total {
+    size_t num, failed;
+};
+
 /*
- * Call @fn for each of @paths, also after failures, with ui->file and ui->input set. With @folders a path that is a
- * folder stands for all files below it whose names end in .sealed, sorted by name; a folder that cannot be read counts
- * as a file that failed. Return EXIT_OK if all succeeded; otherwise the code of the only file, or EXIT_PARTLY if there
- * were several.
+ * Call @fn for each of @paths, also after failures, with ui->file and ui->input set. Unless @folders is NULL, it
+ * receives the number of files, and a path that is a folder stands for all regular files below it that start with the
+ * magic of a blob or whose names end in .sealed or .jwe, sorted by name; what cannot be read counts as a file that
+ * failed. Return EXIT_OK if all succeeded; otherwise the code of the only file, or EXIT_PARTLY if there were several;
+ * EXIT_INPUT if there was none.
  */
-int files_each(struct ui *ui, char *const *paths, size_t num, bool folders, file_fn fn, void *ctx);
+int files_each(struct ui *ui, char *const *paths, size_t num, struct files_total *folders, file_fn fn, void *ctx);
 
 /* ---- jobs.c: several files at the same time ---------------------------------------------------------------------- */
 
