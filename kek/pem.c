@@ -22,6 +22,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "core/base/base.h"
 #include "kek/rsa.h"
 
 #define MAX_FILE       65536
@@ -217,11 +218,8 @@ static enum blobseal_status decode(EVP_PKEY **key, const struct block *b, const 
     const uint8_t *p = b->data;
 
     *key = NULL;
-    if (!rsa_is_available()) {
-        (void)bad_key(path, err, "no OpenSSL provider implements RSA");
-        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode, OpenSSL's FIPS provider must be loaded");
-        return BLOBSEAL_E_CONFIG;
-    }
+    if (!rsa_is_available())
+        return bs_no_provider("RSA", err);
     if (b->header[0] != '\0') {
         (void)bad_key(path, err, "it is encrypted in OpenSSL's legacy format (Proc-Type), which is unsafe");
         blobseal_hint(err, "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW");

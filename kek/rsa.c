@@ -16,6 +16,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "core/base/base.h"
 #include "kek/rsa.h"
 
 /* As recommended by OWASP for PBKDF2-HMAC-SHA-256 (Password Storage Cheat Sheet, 2023). OpenSSL's default is 2048. */
@@ -215,7 +216,9 @@ enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned
     key = private != NULL && public != NULL ? EVP_RSA_gen(bits) : NULL;
     if (key == NULL || !write_private(private, key, passphrase) || PEM_write_bio_PUBKEY(public, key) != 1 ||
         !bs_rsa_kid(pair->kid, key)) {
-        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "generate an RSA key: OpenSSL failed");
+        st = bs_algorithms_check(err);
+        if (st == BLOBSEAL_OK)
+            st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "generate an RSA key: OpenSSL failed");
         goto out;
     }
     pair->private_pem = copy_text(private, &pair->private_len, true);

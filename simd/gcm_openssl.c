@@ -17,9 +17,11 @@ static enum bs_gcm_status openssl_init(struct bs_gcm_key *key, const uint8_t raw
 
     (void)ERR_set_mark();
     gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    if (gcm == NULL)
+        gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL); /* memory may have been short for a moment */
     (void)ERR_pop_to_mark(); /* a missing cipher must leave no errors in the queue, which the host program shares */
     if (gcm == NULL)
-        st = BS_GCM_NO_CIPHER;
+        st = ctx != NULL ? BS_GCM_NO_CIPHER : BS_GCM_NO_MEMORY;
     else if (ctx == NULL || EVP_CipherInit_ex2(ctx, gcm, raw, NULL, 1, NULL) != 1 ||
              EVP_CIPHER_CTX_get_iv_length(ctx) != BS_GCM_NONCE_LEN)
         st = BS_GCM_NO_MEMORY;

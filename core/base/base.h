@@ -112,6 +112,31 @@ void bs_sha256_clear(struct bs_sha256 *h);
 /* Compute the SHA-256 of @len bytes at @p. Return false if there is no memory. */
 BLOBSEAL_MUST_USE bool bs_sha256(uint8_t out[BS_SHA256_LEN], const void *p, size_t len);
 
+/* ---- algorithms.c: what OpenSSL's configuration provides --------------------------------------------------------- */
+
+/* Return true if OpenSSL's default properties contain fips=yes. A program can change that at any time. */
+bool bs_fips_mode(void);
+
+/*
+ * The algorithms that this library needs. `provider` returns the provider from which OpenSSL takes the algorithm under
+ * the default properties, which is how this library fetches all algorithms; NULL if there is none, or no memory.
+ */
+#define BS_NUM_ALGORITHMS 6
+struct bs_algorithm {
+    const char *name;
+    const struct ossl_provider_st *(*provider)(void);
+};
+extern const struct bs_algorithm bs_algorithms[BS_NUM_ALGORITHMS];
+
+/* Check that there is a provider for each algorithm. Errors: E_CONFIG, E_NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_algorithms_check(struct blobseal_error *err);
+
+/* Report that no provider has @algorithm. Return E_CONFIG. */
+enum blobseal_status bs_no_provider(const char *algorithm, struct blobseal_error *err);
+
+/* Return true if memory is so short that it explains a failure inside OpenSSL, which does not report its causes. */
+bool bs_memory_is_exhausted(void);
+
 /* ---- base64url.c ------------------------------------------------------------------------------------------------- */
 
 /* Append @len bytes at @p in base64url. */

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,9 +16,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/kdf.h>
 #include <openssl/provider.h>
-#include <openssl/rand.h>
 
 #include "core/check/check.h"
 
@@ -147,6 +146,45 @@ static void check_locked_memory(const struct diagnosis *d)
                (unsigned long long)limit.rlim_cur / 1024);
 }
 
+/* Store a secret, and report how much memory for secrets is locked and what could not be. */
+static void check_secrets(const struct diagnosis *d)
+{
+    void *secret = blobseal_secret_alloc(32);
+    struct bs_secret_counters n = bs_secret_counters();
+
+    blobseal_secret_free(secret);
+    if (secret == NULL)
+        report(d, "secrets", BLOBSEAL_LEVEL_FAILURE, "", "no memory for secrets");
+    else if (n.unlocked_secrets > 0)
+        report(d, "secrets", BLOBSEAL_LEVEL_WARNING, "they may be written to swap space: raise the limit (ulimit -l)",
+               "%llu stored in memory that could not be locked", (unsigned long long)n.unlocked_secrets);
+    else
+        report(d, "secrets", BLOBSEAL_LEVEL_OK, "", "all in locked memory, now %llu KiB",
+               (unsigned long long)n.locked_bytes / 1024);
+}
+
+#define FEW_MAPPINGS 10000 /* thousands of open blobs need about 1000, a program with many libraries as many again */
+
+static void check_mappings(const struct diagnosis *d)
+{
+    FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+    char line[32] = "";
+    unsigned long long max;
+
+    if (f != NULL && fgets(line, sizeof line, f) == NULL)
+        line[0] = '\0';
+    if (f != NULL)
+        (void)fclose(f);
+    max = strtoull(line, NULL, 10);
+    if (max == 0)
+        report(d, "mappings", BLOBSEAL_LEVEL_OK, "", "unknown limit");
+    else if (max < FEW_MAPPINGS)
+        report(d, "mappings", BLOBSEAL_LEVEL_WARNING,
+               "a program with many open blobs needs more: raise vm.max_map_count", "up to %llu", max);
+    else
+        report(d, "mappings", BLOBSEAL_LEVEL_OK, "", "up to %llu (vm.max_map_count)", max);
+}
+
 static void check_core_files(const struct diagnosis *d)
 {
     struct rlimit limit;
@@ -158,54 +196,17 @@ static void check_core_files(const struct diagnosis *d)
                "they would contain OpenSSL's copies of keys: set RLIMIT_CORE to 0", "possible");
 }
 
-/* ---- FIPS mode --------------------------------------------------------------------------------------------------- */
+/* ---- Providers and FIPS mode ------------------------------------------------------------------------------------- */
 
-/*
- * Return the provider from which OpenSSL takes an algorithm under the default properties, which is how this library
- * fetches all algorithms. NULL if no provider offers it.
- */
-static const OSSL_PROVIDER *cipher_provider(void)
+/* Check that OpenSSL has all algorithms. If it has not, the configuration is at fault, not the machine. */
+static void check_algorithms(const struct diagnosis *d)
 {
-    EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    const OSSL_PROVIDER *by = gcm != NULL ? EVP_CIPHER_get0_provider(gcm) : NULL;
+    struct blobseal_error err = {0};
 
-    EVP_CIPHER_free(gcm);
-    return by;
-}
-
-static const OSSL_PROVIDER *digest_provider(void)
-{
-    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
-    const OSSL_PROVIDER *by = md != NULL ? EVP_MD_get0_provider(md) : NULL;
-
-    EVP_MD_free(md);
-    return by;
-}
-
-static const OSSL_PROVIDER *kdf_provider(void)
-{
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    const OSSL_PROVIDER *by = kdf != NULL ? EVP_KDF_get0_provider(kdf) : NULL;
-
-    EVP_KDF_free(kdf);
-    return by;
-}
-
-static const OSSL_PROVIDER *rsa_provider(void)
-{
-    EVP_ASYM_CIPHER *rsa = EVP_ASYM_CIPHER_fetch(NULL, "RSA", NULL);
-    const OSSL_PROVIDER *by = rsa != NULL ? EVP_ASYM_CIPHER_get0_provider(rsa) : NULL;
-
-    EVP_ASYM_CIPHER_free(rsa);
-    return by;
-}
-
-/* Return the provider of the generator in use. It is not the FIPS provider if it was made before FIPS mode was on. */
-static const OSSL_PROVIDER *random_provider(void)
-{
-    EVP_RAND_CTX *ctx = RAND_get0_private(NULL);
-
-    return ctx != NULL ? EVP_RAND_get0_provider(EVP_RAND_CTX_get0_rand(ctx)) : NULL;
+    if (bs_algorithms_check(&err) == BLOBSEAL_OK)
+        report(d, "providers", BLOBSEAL_LEVEL_OK, "", "all algorithms are available");
+    else
+        report(d, "providers", BLOBSEAL_LEVEL_FAILURE, err.hint, "%s", err.text);
 }
 
 /*
@@ -229,32 +230,24 @@ static void describe_provider(char *buf, size_t cap, const OSSL_PROVIDER *provid
 /* Check that in FIPS mode the same provider supplies all algorithms. */
 static void check_fips(const struct diagnosis *d)
 {
-    static const struct {
-        const char *what;
-        const OSSL_PROVIDER *(*provider)(void);
-    } uses[] = {{"AES-256-GCM", cipher_provider},
-                {"SHA-256", digest_provider},
-                {"HKDF", kdf_provider},
-                {"RSA", rsa_provider},
-                {"random numbers", random_provider}};
     const OSSL_PROVIDER *first = NULL;
     enum blobseal_level level = BLOBSEAL_LEVEL_OK;
     char list[200] = "", module[100];
     size_t used = 0;
 
-    if (EVP_default_properties_is_fips_enabled(NULL) != 1) {
+    if (!bs_fips_mode()) {
         report(d, "fips", BLOBSEAL_LEVEL_OK, "", "off");
         return;
     }
-    for (size_t i = 0; i < BS_COUNT(uses); i++) {
-        const OSSL_PROVIDER *by = uses[i].provider();
+    for (size_t i = 0; i < BS_NUM_ALGORITHMS; i++) {
+        const OSSL_PROVIDER *by = bs_algorithms[i].provider();
 
         first = i == 0 ? by : first;
         if (by == NULL || by != first)
             level = BLOBSEAL_LEVEL_FAILURE;
         if (used < sizeof list)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s by %s", i > 0 ? ", " : "", uses[i].what,
-                                     by != NULL ? OSSL_PROVIDER_get0_name(by) : "none");
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s by %s", i > 0 ? ", " : "",
+                                     bs_algorithms[i].name, by != NULL ? OSSL_PROVIDER_get0_name(by) : "none");
     }
     describe_provider(module, sizeof module, first);
     report(d, "fips", level,
@@ -266,43 +259,44 @@ static void check_fips(const struct diagnosis *d)
 
 /* ---- Self-tests -------------------------------------------------------------------------------------------------- */
 
-/* Test the AES-GCM kernel. A cipher that OpenSSL does not offer is reported as missing, not as a failed self-test. */
-static void check_gcm(const struct diagnosis *d)
+static bool is_available(const char *algorithm)
+{
+    for (size_t i = 0; i < BS_NUM_ALGORITHMS; i++)
+        if (strcmp(bs_algorithms[i].name, algorithm) == 0)
+            return bs_algorithms[i].provider() != NULL;
+    return false;
+}
+
+/* Report that a self-test was not run, because OpenSSL lacks the algorithm. The providers were reported before. */
+static void report_missing(const struct diagnosis *d, const char *name, const char *value)
+{
+    report(d, name, BLOBSEAL_LEVEL_FAILURE, "the configuration of OpenSSL is at fault, not this machine",
+           "%s: not tested, because no active provider has it", value);
+}
+
+static void check_kernel(const struct diagnosis *d)
 {
     enum bs_gcm_status st = bs_gcm_selftest(d->parts->gcm);
 
     if (st == BS_GCM_NO_CIPHER)
-        report(d, "aes-256-gcm", BLOBSEAL_LEVEL_FAILURE,
-               "load a provider that offers AES-256-GCM under OpenSSL's default properties",
-               "%s: no provider offers it", d->parts->gcm->name);
+        report_missing(d, "aes-256-gcm", d->parts->gcm->name);
     else
         report_test(d, "aes-256-gcm", st == BS_GCM_OK, d->parts->gcm->name);
 }
 
-static bool sha256_works(void)
+/* Run the known answers of what OpenSSL computes. */
+static void check_answers(const struct diagnosis *d)
 {
-    static const uint8_t want[4] = {0xBA, 0x78, 0x16, 0xBF}; /* start of the digest of "abc": FIPS 180-4 */
-    struct bs_sha256 h = bs_sha256_start();
-    uint8_t got[BS_SHA256_LEN];
+    for (size_t i = 0; i < BS_NUM_KNOWN_ANSWERS; i++) {
+        const struct bs_known_answer *a = &bs_known_answers[i];
+        char value[80];
 
-    bs_sha256_add(&h, "abc", 3);
-    return bs_sha256_end(&h, got) && memcmp(got, want, sizeof want) == 0 && got[BS_SHA256_LEN - 1] == 0xAD;
-}
-
-/* Test HKDF-Expand (RFC 5869) with a DEK and a context of bytes 0, 1, ... 31 and a salt of bytes 0, 1, ... 23. */
-static bool derivation_works(void)
-{
-    static const uint8_t first[8] = {0x78, 0x0D, 0x52, 0x21, 0xAF, 0x9E, 0x83, 0x52};
-    static const uint8_t last[8] = {0x07, 0x85, 0x79, 0x69, 0x2E, 0xF0, 0xE7, 0x63};
-    struct blobseal_secret32 dek;
-    struct bs_chunked_keys keys;
-    bool ok;
-
-    for (unsigned i = 0; i < sizeof dek.b; i++)
-        dek.b[i] = (uint8_t)i;
-    ok = bs_chunked_derive(&keys, &dek, dek.b, dek.b, sizeof dek.b);
-    return ok && memcmp(keys.key, first, sizeof first) == 0 &&
-           memcmp(keys.commitment + BS_COMMITMENT_LEN - sizeof last, last, sizeof last) == 0;
+        (void)snprintf(value, sizeof value, "openssl, %s", a->algorithm);
+        if (is_available(a->needs))
+            report_test(d, a->name, a->run() == BLOBSEAL_OK, value);
+        else
+            report_missing(d, a->name, value);
+    }
 }
 
 /*
@@ -334,14 +328,19 @@ void bs_diagnose(const struct bs_selftest_parts *parts, blobseal_finding_fn fn, 
     check_cpu(&d, features);
     check_cpus(&d);
     check_openssl_cpu(&d, features);
+    check_algorithms(&d);
     check_fips(&d);
     check_locked_memory(&d);
+    check_secrets(&d);
+    check_mappings(&d);
     check_core_files(&d);
-    report_test(&d, "random", random_works(&d), "OpenSSL's generator");
-    check_gcm(&d);
+    if (is_available("random numbers"))
+        report_test(&d, "random", random_works(&d), "OpenSSL's generator");
+    else
+        report_missing(&d, "random", "OpenSSL's generator");
+    check_kernel(&d);
+    check_answers(&d);
     report_test(&d, "xxh3", bs_xxh3_selftest(parts->xxh3), "libxxhash");
-    report_test(&d, "sha-256", sha256_works(), "openssl");
-    report_test(&d, "key derivation", derivation_works(), "openssl");
     (void)ERR_pop_to_mark(); /* failures have been reported as findings */
 }
 

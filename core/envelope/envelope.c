@@ -145,10 +145,13 @@ enum blobseal_status bs_envelope_unlock(struct bs_unlocked **out, const struct b
                                         struct blobseal_error *err)
 {
     size_t len = e->jwe.ciphertext.len;
-    struct bs_unlocked *u = blobseal_secret_alloc(sizeof *u + 2 * len);
-    enum blobseal_status st;
+    struct bs_unlocked *u;
+    enum blobseal_status st = bs_selftest_once(err);
 
     *out = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
+    u = blobseal_secret_alloc(sizeof *u + 2 * len);
     if (u == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
     u->content = (struct bs_slice){u->text, len};
@@ -225,7 +228,10 @@ enum blobseal_status bs_envelope_encode(struct bs_builder *out, const struct bs_
     uint8_t rcpt[BS_SHA256_LEN];
     char header[512];
     size_t len;
+    enum blobseal_status st = bs_selftest_once(err);
 
+    if (st != BLOBSEAL_OK)
+        return st;
     if (!bs_jwe_recipients_digest(rcpt, &e->jwe))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
     len = write_header(header, sizeof header, e->blob_id, e->generation, rcpt);

@@ -115,6 +115,28 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_builder *out,
 /* Report a key that was passed twice. Return E_ARG. */
 enum blobseal_status bs_duplicate_key(const char *kid, struct blobseal_error *err);
 
+/* ---- selftest.c: known answers for what OpenSSL computes --------------------------------------------------------- */
+
+/*
+ * A computation of OpenSSL that envelopes depend on. `run` compares its result with a known answer. Errors: E_NOMEM;
+ * E_INTERNAL if the result is wrong or cannot be computed.
+ */
+#define BS_NUM_KNOWN_ANSWERS 3
+struct bs_known_answer {
+    const char *name;      /* as in a report               */
+    const char *algorithm; /* how OpenSSL is used for it   */
+    const char *needs;     /* the name in bs_algorithms    */
+    enum blobseal_status (*run)(void);
+};
+extern const struct bs_known_answer bs_known_answers[BS_NUM_KNOWN_ANSWERS];
+
+/*
+ * Check that OpenSSL has all algorithms, and run all self-tests, unless this was done in this process. Must be called
+ * before an envelope is opened or written, and costs nothing after the first time. Errors: E_CONFIG, E_INTERNAL,
+ * E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_selftest_once(struct blobseal_error *err);
+
 /* ---- preamble.c: frame, slots and core header, and the choice of the current envelope (sections 1 and 5) --------- */
 
 struct bs_preamble {

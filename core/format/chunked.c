@@ -56,9 +56,7 @@ static enum blobseal_status report_no_kernel(enum bs_gcm_status why, const char 
                         "the CPU, its microcode or a library produces wrong results");
         return st;
     case BS_GCM_NO_CIPHER:
-        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "prepare AES-256-GCM: no OpenSSL provider implements it");
-        blobseal_advise(err, BLOBSEAL_ADVICE_SELFTEST, NULL, "in FIPS mode, OpenSSL's FIPS provider must be loaded");
-        return st;
+        return bs_no_provider("AES-256-GCM", err);
     default:
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "prepare AES-256-GCM: no memory");
     }

@@ -44,7 +44,8 @@
  * Cryptography. OpenSSL's default library context is used, with its default properties. In FIPS mode (the properties
  * contain fips=yes) the provider that has this property does everything, AES-GCM included. A program that wants FIPS
  * mode loads the providers "fips" and "base" and calls EVP_default_properties_enable_fips(NULL, 1) before it calls this
- * library. An implementation of AES-GCM passes a self-test before its first use in a process; otherwise: E_INTERNAL.
+ * library. Before its first use in a process, whatever computes AES-GCM, HKDF or SHA-256 must give known answers;
+ * otherwise: E_INTERNAL. If OpenSSL's configuration activates no provider that has an algorithm: E_CONFIG.
  *
  * Units. Sizes and offsets are in bytes. Text is UTF-8 and ends in a zero byte.
  */
@@ -917,12 +918,23 @@ struct blobseal_finding {
 typedef void (*blobseal_finding_fn)(void *ctx, const struct blobseal_finding *finding);
 
 /**
+ * blobseal_selftest - check that OpenSSL has the algorithms that this library needs, and computes them correctly
+ *
+ * Sealing, opening and changing a blob do that when they need it. A program that calls this function when it starts
+ * finds out before it has any work. The result is remembered if it is good.
+ * Cost: some hundred microseconds, and nothing after the first time. Errors: E_CONFIG if OpenSSL's configuration
+ * activates no provider that has an algorithm; E_INTERNAL if a result is wrong; E_NOMEM.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_selftest(struct blobseal_error *err);
+
+/**
  * blobseal_diagnose - examine this machine, this process and the libraries
  * @fn: receives each finding, on the caller's thread
  *
- * Reports CPU features and which of them OpenSSL uses, the number of CPUs, FIPS mode and the provider that serves it,
- * locked memory and core files. Runs self-tests of the random generator, of the AES-GCM implementation in use (known
- * answers, and forgeries that must be refused), XXH3, SHA-256 and key derivation.
+ * Reports CPU features and which of them OpenSSL uses, the number of CPUs, whether OpenSSL has all algorithms, FIPS
+ * mode and the provider that serves it, locked memory, mappings and core files. Runs self-tests of the random
+ * generator, of the AES-GCM implementations of payload and envelope (known answers, and forgeries that must be
+ * refused), XXH3, SHA-256 and key derivation.
  * Cost: a few milliseconds.
  */
 BLOBSEAL_API void blobseal_diagnose(blobseal_finding_fn fn, void *ctx);

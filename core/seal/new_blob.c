@@ -92,6 +92,8 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     if (st == BLOBSEAL_OK)
         st = bs_check_sink(sink, "seal", err);
     if (st == BLOBSEAL_OK)
+        st = bs_selftest_once(err);
+    if (st == BLOBSEAL_OK)
         st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
     if (st != BLOBSEAL_OK) {
         blobseal_wipe(metadata_buf, sizeof metadata_buf);

@@ -14,7 +14,7 @@ fresh "a machine"
 run doctor
 expect_code 0
 expect_stderr ""
-for name in blobseal openssl cpu cpus "locked memory" "core files" random aes-256-gcm xxh3 sha-256 "key derivation"; do
+for name in blobseal openssl cpu cpus "locked memory" "core files" random aes-256-gcm providers secrets mappings "envelope cipher" xxh3 sha-256 "key derivation"; do
     check "a line about $name" grep -qE "^(ok|warn)  *$name  *." "$out"
 done
 check "no core files" grep -qE "^ok +core files +none" "$out"

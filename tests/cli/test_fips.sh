@@ -67,6 +67,35 @@ try "${without[@]}" "BLOBSEAL_FIPS=maybe" "$blobseal" inspect --json f.sealed
 expect_code 2
 json_is "$out" 'd["code"] == "E-USAGE"'
 
+# A configuration of OpenSSL that is wrong, without --fips: every verb fails in the same way, before it reads anything.
+title="a configuration of OpenSSL without the algorithms"
+printf '%s\n' 'openssl_conf = init' '[init]' 'alg_section = algorithms' '[algorithms]' 'default_properties = fips=yes' >fips.cnf
+printf '%s\n' 'openssl_conf = init' '[init]' 'providers = providers' '[providers]' 'base = on' '[on]' 'activate = 1' >lost.cnf
+before=$(sha256sum f f.sealed)
+for config in fips.cnf lost.cnf; do
+    for arguments in "keygen -o new.pem --pub new.pub.pem" "seal -k nosuch -o x f" "open -k nosuch -o x f.sealed" \
+        "inspect f.sealed" "inspect nosuch" "verify -k $keys/kek.pem f.sealed" "scrub f.sealed" "scrub nosuch" \
+        "rewrap -k $keys/kek.pem --to $keys/kek.pub.pem f.sealed" "recipients list f.sealed" \
+        "recipients add -k $keys/kek.pem --to $keys/kek.pub.pem f.sealed" "recipients repair -k $keys/kek.pem f.sealed"; do
+        # shellcheck disable=SC2086
+        try env "OPENSSL_CONF=$config" "$blobseal" $arguments
+        expect_error 2 E-CONFIG "OpenSSL's configuration activates no provider that has AES-256-GCM"
+        expect_stderr "hint: .*openssl.cnf"
+        check "FIPS is mentioned where it matters" test "$(grep -c FIPS "$err")" = "$([ $config = fips.cnf ] && echo 1 || echo 0)"
+    done
+    try env "OPENSSL_CONF=$config" "$blobseal" doctor
+    expect_code 2
+    expect_stdout "^fail +providers +OpenSSL's configuration activates no provider that has AES-256-GCM"
+    expect_stdout "^fail +sha-256 +.*not tested, because no active provider has it"
+    expect_stderr "^blobseal: error: OpenSSL's configuration activates no provider"
+    check "the CPU is not blamed" test -z "$(grep -iE 'cpu,|microcode|do not seal' "$out" "$err")"
+    try env "OPENSSL_CONF=$config" "$blobseal" completion bash
+    expect_ok
+done
+rm fips.cnf lost.cnf
+no_leftovers f f.sealed
+check "nothing was changed" test "$(sha256sum f f.sealed)" = "$before"
+
 title="off"
 run doctor
 expect_stdout "^ok +fips +off$"
@@ -79,7 +108,7 @@ works() { # works WHO: a pattern for the provider's name in the report of doctor
     local one other
     run_in_fips doctor
     expect_code 0
-    expect_stdout "^ok +fips +on: AES-256-GCM by fips, SHA-256 by fips, HKDF by fips, RSA by fips, random numbers by fips \($1"
+    expect_stdout "^ok +fips +on: AES-256-GCM by fips, SHA-256 by fips, SHA-512 by fips, HKDF by fips, RSA by fips, random numbers by fips \($1"
     expect_stdout "^ok +aes-256-gcm +openssl$"
     run_in_fips keygen -o kek.pem --pub kek.pub.pem
     expect_code 0
@@ -137,9 +166,33 @@ if [ -e "$stand_in/fips.so" ]; then
     expect_stdout "^ok +fips +on: .*random numbers by fips \(stand-in"
     expect_stdout "^ok +aes-256-gcm +openssl$"
     try env "OPENSSL_MODULES=$tmp/empty" "OPENSSL_CONF=openssl.cnf" "$blobseal" open -k kek.pem -o x f.sealed
-    check "a configuration without its module opens nothing" test "$code" != 0 -a ! -e x
+    check "a configuration without its module opens nothing" test "$code" = 2 -a ! -e x
 else
     fail "no module in $stand_in: build it (target fips_stand_in), or name its folder with FIPS_STAND_IN"
+fi
+
+# A provider that computes wrongly, but in the same way each time.
+if [ -e "$stand_in/fips.so" ]; then
+    fresh "a provider that computes wrongly"
+    fips=(env "OPENSSL_MODULES=$stand_in" OPENSSL_CONF=/dev/null BLOBSEAL_FIPS=1)
+    sample f 100000
+    "$blobseal" seal -k "$keys/kek.pub.pem" f
+    while read -r breaks finding algorithm; do
+        for arguments in "seal -f -k $keys/kek.pub.pem f" "open -k $keys/kek.pem -o x f.sealed" \
+            "verify -k $keys/kek.pem f.sealed" "rewrap -k $keys/kek.pem --to $keys/kek.pub.pem f.sealed"; do
+            # shellcheck disable=SC2086
+            STAND_IN_BREAKS=$breaks run_in_fips $arguments
+            expect_error 1 E-INTERNAL "the self-test of OpenSSL's $algorithm.* failed"
+            expect_stderr "^blobseal: hint: blobseal doctor shows what is wrong with this machine$"
+        done
+        STAND_IN_BREAKS=$breaks run_in_fips doctor
+        expect_code 1
+        expect_stdout "^fail +${finding/_/ } +openssl, $algorithm.*: the self-test failed$"
+        check "nothing else fails" test "$(grep -c '^fail' "$out")" = 1
+    done <<<'gcm envelope_cipher AES-256-GCM with additional data
+sha256 sha-256 SHA-256
+hkdf key_derivation HKDF'
+    no_leftovers f f.sealed
 fi
 
 fresh "blobseal-bench"

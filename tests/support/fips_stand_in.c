@@ -18,6 +18,96 @@
 #include <openssl/provider.h>
 
 #define MAX_OPERATIONS 32
+#define MAX_FUNCTIONS  64
+
+/* ---- Wrong results ----------------------------------------------------------------------------------------------- */
+
+/*
+ * With STAND_IN_BREAKS=gcm, sha256 or hkdf in the environment, this algorithm computes wrongly, but in the same way
+ * each time, so that what it encrypted can be decrypted. AES-256-GCM is wrong only if there is additional data.
+ */
+static OSSL_FUNC_cipher_update_fn *real_update;
+static OSSL_FUNC_digest_final_fn *real_final;
+static OSSL_FUNC_kdf_derive_fn *real_derive;
+
+static int wrong_update(void *ctx, unsigned char *out, size_t *outl, size_t cap, const unsigned char *in, size_t len)
+{
+    unsigned char *copy;
+    int ok;
+
+    if (out != NULL || len == 0)
+        return real_update(ctx, out, outl, cap, in, len);
+    copy = malloc(len);
+    if (copy == NULL)
+        return 0;
+    memcpy(copy, in, len);
+    copy[len / 2] ^= 1;
+    ok = real_update(ctx, out, outl, cap, copy, len);
+    free(copy);
+    return ok;
+}
+
+static int wrong_final(void *ctx, unsigned char *out, size_t *outl, size_t cap)
+{
+    int ok = real_final(ctx, out, outl, cap);
+
+    if (ok == 1)
+        out[31] ^= 1;
+    return ok;
+}
+
+static int wrong_derive(void *ctx, unsigned char *key, size_t len, const OSSL_PARAM params[])
+{
+    int ok = real_derive(ctx, key, len, params);
+
+    if (ok == 1)
+        key[len - 1] ^= 1;
+    return ok;
+}
+
+static const struct {
+    const char *name, *prefix;
+    int operation, function;
+    void (*wrong)(void);
+} breakable[] = {
+    {"gcm", "AES-256-GCM", OSSL_OP_CIPHER, OSSL_FUNC_CIPHER_UPDATE, (void (*)(void))wrong_update},
+    {"sha256", "SHA2-256", OSSL_OP_DIGEST, OSSL_FUNC_DIGEST_FINAL, (void (*)(void))wrong_final},
+    {"hkdf", "HKDF", OSSL_OP_KDF, OSSL_FUNC_KDF_DERIVE, (void (*)(void))wrong_derive},
+};
+
+/* Return a copy of the functions @from in which the one of row @i computes wrongly. */
+static const OSSL_DISPATCH *spoil(size_t i, const OSSL_DISPATCH *from)
+{
+    static OSSL_DISPATCH to[MAX_FUNCTIONS];
+    size_t n = 0;
+
+    for (; n + 1 < MAX_FUNCTIONS && from[n].function_id != 0; n++) {
+        to[n] = from[n];
+        if (from[n].function_id != breakable[i].function)
+            continue;
+        to[n].function = breakable[i].wrong;
+        if (i == 0)
+            real_update = OSSL_FUNC_cipher_update(&from[n]);
+        else if (i == 1)
+            real_final = OSSL_FUNC_digest_final(&from[n]);
+        else
+            real_derive = OSSL_FUNC_kdf_derive(&from[n]);
+    }
+    to[n] = (OSSL_DISPATCH){0, NULL};
+    return to;
+}
+
+static void spoil_if_wanted(int operation, OSSL_ALGORITHM *a)
+{
+    const char *wanted = getenv("STAND_IN_BREAKS");
+
+    for (size_t i = 0; wanted != NULL && i < sizeof breakable / sizeof breakable[0]; i++)
+        if (strcmp(wanted, breakable[i].name) == 0 && operation == breakable[i].operation &&
+            strncmp(a->algorithm_names, breakable[i].prefix, strlen(breakable[i].prefix)) == 0)
+            a->implementation = spoil(i, a->implementation);
+}
+
+/* ---- The provider ------------------------------------------------------------------------------------------------ */
 
 static OSSL_LIB_CTX *context;
 static OSSL_PROVIDER *real;
@@ -33,9 +123,11 @@ static int is_offered(const char *names)
     return 1;
 }
 
-/* Return a copy of the list @from with the property fips=yes. It is not released, because OpenSSL refers to it. */
-static const OSSL_ALGORITHM *copy(OSSL_ALGORITHM **list, const OSSL_ALGORITHM *from)
+/* Return a copy of the list @from of an operation with the property fips=yes. It is not released, because OpenSSL
+ * refers to it. */
+static const OSSL_ALGORITHM *copy(int operation, const OSSL_ALGORITHM *from)
 {
+    OSSL_ALGORITHM **list = &lists[operation];
     size_t n = 0, kept = 0;
 
     while (from[n].algorithm_names != NULL)
@@ -44,6 +136,7 @@ static const OSSL_ALGORITHM *copy(OSSL_ALGORITHM **list, const OSSL_ALGORITHM *f
     for (size_t i = 0; *list != NULL && i < n; i++)
         if (is_offered(from[i].algorithm_names)) {
             (*list)[kept] = from[i];
+            spoil_if_wanted(operation, &(*list)[kept]);
             (*list)[kept++].property_definition = "provider=fips,fips=yes";
         }
     return *list;
@@ -59,7 +152,7 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
         return NULL;
     from = OSSL_PROVIDER_query_operation(real, operation, no_cache);
     *no_cache = 0;
-    return from == NULL || lists[operation] != NULL ? lists[operation] : copy(&lists[operation], from);
+    return from == NULL || lists[operation] != NULL ? lists[operation] : copy(operation, from);
 }
 
 static int get_params(void *provctx, OSSL_PARAM params[])

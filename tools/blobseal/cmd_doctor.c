@@ -4,8 +4,8 @@
 
 static const char usage[] =
     "blobseal doctor [-k KEY]...\n"
-    "Check what blobseal depends on: CPU, OpenSSL, limits of the process; test ciphers and checksums with known\n"
-    "answers; wrap and unwrap random bytes with each KEY.\n\n"
+    "Check what blobseal depends on: CPU, OpenSSL, limits of the process; test ciphers, digests, key derivation and\n"
+    "checksums with known answers; wrap and unwrap random bytes with each KEY.\n\n"
     "  -k, --kek KEY           a PEM file with an RSA key to test; a public one can only wrap; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
@@ -13,7 +13,8 @@ static const char usage[] =
     "      --json              report as JSON (blobseal.doctor/1)\n"
     "  -q, --quiet             print only warnings and failures\n"
     "  -h, --help              this text\n\n"
-    "Exit code: 0, also with warnings; 1 if a self-test failed; that of the error if a key does not work.\n\n"
+    "Exit code: 0, also with warnings; 1 if a self-test failed; 2 if OpenSSL's configuration lacks an algorithm;\n"
+    "that of the error if a key does not work.\n\n"
     "Example:\n"
     "  blobseal doctor -k kek.pem\n";
 
@@ -68,6 +69,8 @@ static int verdict(const struct checkup *c, bool keys_work, struct blobseal_erro
         return report_error_text(c->ui, err);
     if (c->failures == 0)
         return EXIT_OK;
+    if (blobseal_selftest(err) == BLOBSEAL_E_CONFIG)
+        return report_error_text(c->ui, err);
     (void)fail(err, BLOBSEAL_E_INTERNAL, 0, "%u self-test%s failed", c->failures, c->failures == 1 ? "" : "s");
     blobseal_hint(err, "do not seal on this machine until the cause is known");
     return report_error_text(c->ui, err);

@@ -109,5 +109,6 @@ int main(int argc, char **argv)
     ui.verb = v->name;
     ui.usage = v->usage;
     ui.options = v->options;
+    ui.any_openssl = v == &verb_doctor || v == &verb_completion; /* one reports it, one computes nothing */
     return v->run(&ui, argc - 1, argv + 1);
 }

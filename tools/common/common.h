@@ -21,6 +21,7 @@ struct ui {
     const char *verb;             /* or NULL before it is known                                              */
     const char *usage;            /* the help text of the verb after "Usage: "                               */
     const struct option *options; /* of the verb; or NULL                                                    */
+    bool any_openssl;             /* run the verb also if OpenSSL lacks algorithms or computes wrongly       */
     bool json, quiet, fips;       /* set by next_option()                                                    */
     const char *file;             /* the current one of several files, for messages; otherwise NULL */
     const char *input;            /* the path of the current input, for hints; NULL if it is not a file path */

@@ -89,7 +89,10 @@ static int fips_from_environment(struct ui *ui)
     return usage_error(ui, "the environment variable BLOBSEAL_FIPS is yes or no, not %s", value);
 }
 
-/* All options are known: turn on FIPS mode now if it is requested, before anything else uses OpenSSL. */
+/*
+ * All options are known: turn on FIPS mode now if it is requested, before anything else uses OpenSSL, and check that
+ * OpenSSL has what any verb may need, before anything is read.
+ */
 static void options_end(struct ui *ui)
 {
     struct blobseal_error err;
@@ -98,6 +101,8 @@ static void options_end(struct ui *ui)
     if (code != EXIT_OK)
         exit(code);
     if (ui->fips && !fips_start(&err))
+        exit(report_error(ui, &err));
+    if (!ui->any_openssl && blobseal_selftest(&err) != BLOBSEAL_OK)
         exit(report_error(ui, &err));
 }
 

@@ -53,8 +53,9 @@ static void expect_failure(const char *name)
 
 Test(diagnose, everything_is_told_once_and_nothing_fails)
 {
-    const char *const names[] = {"blobseal",   "openssl", "cpu",         "cpus", "fips",    "locked memory",
-                                 "core files", "random",  "aes-256-gcm", "xxh3", "sha-256", "key derivation"};
+    const char *const names[] = {"blobseal",        "openssl", "cpu",      "cpus",          "providers", "fips",
+                                 "locked memory",   "secrets", "mappings", "core files",    "random",    "aes-256-gcm",
+                                 "envelope cipher", "xxh3",    "sha-256",  "key derivation"};
 
     got.num = 0;
     blobseal_diagnose(note, &got);

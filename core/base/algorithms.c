@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether OpenSSL has the algorithms that this library needs. Its configuration decides which providers are active, and
+ * its default properties which of their algorithms may be used.
+ */
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/rand.h>
+
+#include "core/base/base.h"
+
+bool bs_fips_mode(void)
+{
+    return EVP_default_properties_is_fips_enabled(NULL) == 1;
+}
+
+static const OSSL_PROVIDER *cipher_provider(void)
+{
+    EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    const OSSL_PROVIDER *by = gcm != NULL ? EVP_CIPHER_get0_provider(gcm) : NULL;
+
+    EVP_CIPHER_free(gcm);
+    return by;
+}
+
+static const OSSL_PROVIDER *fetch_digest(const char *name)
+{
+    EVP_MD *md = EVP_MD_fetch(NULL, name, NULL);
+    const OSSL_PROVIDER *by = md != NULL ? EVP_MD_get0_provider(md) : NULL;
+
+    EVP_MD_free(md);
+    return by;
+}
+
+static const OSSL_PROVIDER *sha256_provider(void)
+{
+    return fetch_digest("SHA256");
+}
+
+static const OSSL_PROVIDER *sha512_provider(void)
+{
+    return fetch_digest("SHA512");
+}
+
+static const OSSL_PROVIDER *kdf_provider(void)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    const OSSL_PROVIDER *by = kdf != NULL ? EVP_KDF_get0_provider(kdf) : NULL;
+
+    EVP_KDF_free(kdf);
+    return by;
+}
+
+static const OSSL_PROVIDER *rsa_provider(void)
+{
+    EVP_ASYM_CIPHER *rsa = EVP_ASYM_CIPHER_fetch(NULL, "RSA", NULL);
+    const OSSL_PROVIDER *by = rsa != NULL ? EVP_ASYM_CIPHER_get0_provider(rsa) : NULL;
+
+    EVP_ASYM_CIPHER_free(rsa);
+    return by;
+}
+
+/* Return the provider of the generator in use. It is not the FIPS provider if it was made before FIPS mode was on. */
+static const OSSL_PROVIDER *random_provider(void)
+{
+    EVP_RAND_CTX *ctx = RAND_get0_private(NULL);
+
+    return ctx != NULL ? EVP_RAND_get0_provider(EVP_RAND_CTX_get0_rand(ctx)) : NULL;
+}
+
+const struct bs_algorithm bs_algorithms[BS_NUM_ALGORITHMS] = {
+    {"AES-256-GCM", cipher_provider}, {"SHA-256", sha256_provider}, {"SHA-512", sha512_provider},
+    {"HKDF", kdf_provider},           {"RSA", rsa_provider},        {"random numbers", random_provider},
+};
+
+bool bs_memory_is_exhausted(void)
+{
+    void *p = malloc(65536);
+
+    free(p);
+    return p == NULL;
+}
+
+enum blobseal_status bs_algorithms_check(struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    (void)ERR_set_mark();
+    for (size_t i = 0; i < BS_NUM_ALGORITHMS && st == BLOBSEAL_OK; i++) {
+        const struct bs_algorithm *a = &bs_algorithms[i];
+
+        if (a->provider() != NULL || a->provider() != NULL) /* a second try, because memory may have been short */
+            continue;
+        st = bs_memory_is_exhausted() ? blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "look for %s: no memory", a->name)
+                                      : bs_no_provider(a->name, err);
+    }
+    (void)ERR_pop_to_mark(); /* the host program shares this queue */
+    return st;
+}
+
+enum blobseal_status bs_no_provider(const char *algorithm, struct blobseal_error *err)
+{
+    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "OpenSSL's configuration activates no provider that has %s%s",
+                        algorithm, bs_fips_mode() ? " with the property fips=yes" : "");
+    blobseal_hint(err, "%s",
+                  bs_fips_mode() ? "load OpenSSL's FIPS provider in openssl.cnf: see fips_module(7)"
+                                 : "activate the default provider in openssl.cnf: see OPENSSL_CONF and "
+                                   "config(5)");
+    return BLOBSEAL_E_CONFIG;
+}
