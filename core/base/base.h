@@ -54,6 +54,10 @@ BLOBSEAL_MUST_USE bool bs_struct_export(void *theirs, const void *own, size_t ow
 void *bs_map(size_t len);
 void bs_unmap(void *p, size_t len);
 
+/* Name the limit that the process has reached in the hint of @err, if it is a limit for mappings or for the address
+ * space. blobseal_fail() calls this for E_NOMEM. */
+void bs_hint_memory(struct blobseal_error *err);
+
 /* ---- secret.c: what blobseal_secret_alloc() has, for struct blobseal_counters ------------------------------------ */
 
 struct bs_secret_counters {

@@ -68,6 +68,8 @@ set_text(struct blobseal_error *err, enum blobseal_status status, int sys_errno,
     if (sys_errno != 0)
         (void)snprintf(err->text + used, sizeof err->text - used, ": %s", strerror_r(sys_errno, reason, sizeof reason));
     blobseal_make_printable(err->text);
+    if (status == BLOBSEAL_E_NOMEM)
+        bs_hint_memory(err);
     return status;
 }
 

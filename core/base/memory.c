@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory for plaintext, wiping, comparison in constant time, and random bytes. */
+/* Memory for plaintext, why there is none, wiping, comparison in constant time, and random bytes. */
 #define _DEFAULT_SOURCE /* MADV_DONTDUMP, MAP_ANONYMOUS */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -40,6 +43,40 @@ void bs_unmap(void *p, size_t len)
     } else {
         (void)munmap(p, len);
     }
+}
+
+/* ---- Why there is no memory -------------------------------------------------------------------------------------- */
+
+/* Count the lines of @path, or if @number is set, read the number in it. Needs no memory. Return 0 if that fails. */
+static unsigned long read_proc(const char *path, bool number)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    unsigned long n = 0;
+    char buf[1024];
+    ssize_t len;
+
+    while (fd >= 0 && (len = read(fd, buf, sizeof buf)) > 0)
+        for (ssize_t i = 0; i < len; i++)
+            if (!number)
+                n += buf[i] == '\n' ? 1 : 0;
+            else if (buf[i] >= '0' && buf[i] <= '9')
+                n = n * 10 + (unsigned long)(buf[i] - '0');
+    if (fd >= 0)
+        (void)close(fd);
+    return n;
+}
+
+void bs_hint_memory(struct blobseal_error *err)
+{
+    unsigned long most = read_proc("/proc/sys/vm/max_map_count", true), now = read_proc("/proc/self/maps", false);
+    struct rlimit limit;
+
+    if (now > 0 && now + 10 >= most)
+        blobseal_hint(err, "the process has %lu mappings, and the kernel allows %lu: raise vm.max_map_count", now,
+                      most);
+    else if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        blobseal_hint(err, "the process is limited to %llu MiB of address space (RLIMIT_AS)",
+                      (unsigned long long)limit.rlim_cur >> 20);
 }
 
 void blobseal_wipe(void *p, size_t len)

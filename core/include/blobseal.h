@@ -579,6 +579,8 @@ struct blobseal_reader_options {
  *
  * Unwraps the DEK and checks the commitment. If the source is seekable, the last chunk is opened as well, which makes
  * the size authentic, and of zstd content the seek table is read. A sequential source is read up to the payload.
+ * Cost: one unwrap. The reader takes at most 128 bytes of locked memory and about 1 KiB more than its envelope; it has
+ * no buffers before it is read from.
  * Threads: many threads may call blobseal_reader_pread(), blobseal_reader_size() and blobseal_reader_info() at once;
  * other functions may be called by one thread at a time.
  * Errors: E_FORMAT, E_DAMAGED, E_UNSUPPORTED, E_NO_KEY, E_AUTH, E_UNAVAILABLE, E_DENIED, E_INPUT; E_CONFIG if a
@@ -612,8 +614,10 @@ BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobs
  * Cost: opens the chunks of 16 KiB that the range touches, so a 1-byte read reads 16,400 bytes and opens one chunk.
  * Zstd content: decompresses the frames of 1 MiB that the range touches; the last one is kept, so that sequential reads
  * decompress each frame once. Memory: 0.5 MiB, with zstd content 2.7 MiB, for each call that runs at the same time. It
- * is kept for later calls, so nothing is allocated until more calls run at the same time than ever before.
- * Threads: many calls at once. They wait for each other only while memory is taken from and returned to a pool.
+ * belongs to the context, which keeps it for later calls up to its limit, together with the key and the last frame of
+ * the reader that used it. It is wiped before another reader uses it, and when the reader is closed. A reader that is
+ * used often allocates nothing.
+ * Threads: many calls at once; they do not wait for each other.
  * Errors: E_AUTH (a chunk that was read is not authentic), E_DAMAGED, E_INPUT, E_FORMAT (malformed zstd content), E_ARG
  * (sequential source, or @off is beyond the size). All of @dst is then zero, and the reader stays usable.
  * Source: section 3.

@@ -97,8 +97,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_stored_open(const struct bs_stored *s,
                                                       struct blobseal_error *err);
 
 /*
- * Copy @range to @dst through the buffers of @worker, which is from the pool, so that @dst never receives unverified
- * bytes. Errors: E_AUTH, E_INPUT.
+ * Copy @range to @dst through the buffers of @worker, which is from bs_stored_take(), so that @dst never receives
+ * unverified bytes. Errors: E_AUTH, E_INPUT.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_stored_pread(const struct bs_stored *s, struct bs_worker *worker,
                                                        struct bs_range range, uint8_t *dst, struct blobseal_error *err);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Memory does not grow with the data: the peak is at most 64 MiB for 256 MiB of data (3 GiB in the tier `all`), from
-# files and through pipes.
+# files and through pipes. The stack may be small.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 need python3
@@ -105,5 +105,22 @@ sample s 100000
 run seal -k "$seal_key" -o b s
 peak /dev/null /dev/null open -k "$open_key" -o back b
 small
+
+title="a stack of 64 KiB"
+sample s 3000000
+(
+    set -e
+    ulimit -s 64
+    "$blobseal" seal -q -f -k "$seal_key" -o b s
+    "$blobseal" open -q -f -k "$open_key" -o back b
+    cmp s back
+    "$blobseal" seal -q --zstd -k "$seal_key" <s >b
+    "$blobseal" open -q -k "$open_key" <b | cmp s -
+    "$blobseal" verify -q -k "$open_key" b
+    "$blobseal" scrub -q b
+    "$blobseal" doctor -k "$open_key"
+) >"$out" 2>"$err"
+code=$?
+expect_code 0
 
 finish

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory for plaintext, wiping, comparing in constant time, and random bytes. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/suite.h"
@@ -115,4 +119,58 @@ Test(memory, random_fills_all_and_differs)
     for (size_t k = 0; k < sizeof any; k++)
         cr_assert_neq(any[k], 0, "byte %zu", k);
     cr_assert(blobseal_random(a[0], 0, true));
+}
+
+/* ---- Limits ------------------------------------------------------------------------------------------------------ */
+
+/* Reach vm.max_map_count: every second page has other permissions, so that the kernel cannot merge them. */
+static bool use_up_mappings(void)
+{
+    for (int i = 0; i < 1 << 20; i++)
+        if (mmap(NULL, 4096, i % 2 == 0 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+            return true;
+    return false;
+}
+
+static bool limit_address_space(void)
+{
+    const struct rlimit limit = {64 << 20, 64 << 20};
+
+    return setrlimit(RLIMIT_AS, &limit) == 0;
+}
+
+/* Make @limit true in a child, and return true if a lack of memory then names @what in the hint. */
+static bool hint_names(bool (*limit)(void), const char *what)
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        struct blobseal_error err;
+
+        _exit(limit() && bs_map((size_t)100 << 20) == NULL &&
+                      blobseal_fail(&err, BLOBSEAL_E_NOMEM, 0, "no memory") == BLOBSEAL_E_NOMEM &&
+                      strstr(err.hint, what) != NULL
+                  ? 0
+                  : 1);
+    }
+    return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool no_limit(void)
+{
+    return true;
+}
+
+Test(memory, an_error_names_the_limit)
+{
+    struct blobseal_error err;
+
+    cr_expect(hint_names(use_up_mappings, "vm.max_map_count"));
+#ifndef __SANITIZE_ADDRESS__
+    cr_expect(hint_names(limit_address_space, "RLIMIT_AS"));
+#endif
+    cr_expect_not(hint_names(no_limit, "e"));
+    (void)blobseal_fail(&err, BLOBSEAL_E_NOMEM, 0, "no memory");
+    cr_expect_str_empty(err.hint);
 }
