@@ -58,6 +58,9 @@ void bs_unmap(void *p, size_t len);
  * space. blobseal_fail() calls this for E_NOMEM. */
 void bs_hint_memory(struct blobseal_error *err);
 
+/* Return false if OpenSSL has released its global state, as it does when the process exits. */
+bool bs_openssl_is_usable(void);
+
 /* ---- secret.c: what blobseal_secret_alloc() has, for struct blobseal_counters ------------------------------------ */
 
 struct bs_secret_counters {

@@ -90,6 +90,11 @@ bool blobseal_equal(const void *a, const void *b, size_t len)
     return CRYPTO_memcmp(a, b, len) == 0;
 }
 
+bool bs_openssl_is_usable(void)
+{
+    return OPENSSL_init_crypto(0, NULL) == 1;
+}
+
 bool blobseal_random(void *p, size_t len, bool secret)
 {
     return (secret ? RAND_priv_bytes_ex(NULL, p, len, 0) : RAND_bytes_ex(NULL, p, len, 0)) == 1;

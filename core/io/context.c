@@ -136,7 +136,14 @@ enum blobseal_status blobseal_context_counters(struct blobseal_context *context,
  */
 __attribute__((destructor)) static void release_all(void)
 {
-    if (atomic_load(&shared.process) == bs_process_id())
+    bool ours = atomic_load(&shared.process) == bs_process_id(); /* not the parent's */
+    struct bs_secret_counters left;
+
+    if (ours && bs_openssl_is_usable()) /* keys may belong to OpenSSL, which ends first when the process exits */
         bs_scratch_trim(&shared);
     bs_secret_trim();
+    left = bs_secret_counters();
+    /* Without a secret there is no reader, so no thread is looking at the list. */
+    if (ours && left.locked_bytes + left.unlocked_bytes == 0)
+        bs_scratch_abandon(&shared);
 }

@@ -47,6 +47,26 @@ static size_t *capacity(struct blobseal_memory *m)
     return &m->private_state[0];
 }
 
+/* What is larger is usually a mapping of its own, which realloc() moves without copying. */
+#define COPIED ((size_t)128 << 10)
+
+/* Enlarge the memory of a sink to @cap bytes. Blocks of the heap are copied here, because realloc() would leave the old
+ * bytes, which may be plaintext, in freed memory. Return NULL if there is no memory. */
+static uint8_t *enlarge(struct blobseal_memory *m, size_t cap)
+{
+    uint8_t *p;
+
+    if (m->len == 0 || *capacity(m) >= COPIED)
+        return realloc(m->data, cap);
+    p = malloc(cap);
+    if (p == NULL)
+        return NULL;
+    memcpy(p, m->data, m->len);
+    blobseal_wipe(m->data, m->len);
+    free(m->data);
+    return p;
+}
+
 static enum blobseal_status memory_write(void *ctx, const void *buf, size_t len, struct blobseal_error *err)
 {
     struct blobseal_memory *m = ctx;
@@ -60,7 +80,7 @@ static enum blobseal_status memory_write(void *ctx, const void *buf, size_t len,
                 return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: the output is too large");
             cap *= 2;
         }
-        p = realloc(m->data, cap);
+        p = enlarge(m, cap);
         if (p == NULL)
             return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write to memory: no memory for %zu bytes", cap);
         m->data = p;

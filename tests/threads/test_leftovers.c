@@ -205,6 +205,27 @@ static struct blobseal_reader *open_sealed(struct blobseal_memory *state, size_t
     return r;
 }
 
+/* Open to memory that grows, which the program wipes before it releases it. */
+static void open_to_memory(void)
+{
+    struct blobseal_memory state, out;
+    struct blobseal_reader *r;
+    struct blobseal_sink sink;
+    uint8_t byte;
+    size_t at, n;
+
+    r = open_sealed(&state, &at, true);
+    blobseal_sink_memory(&sink, &out);
+    do {
+        must(blobseal_reader_read(r, &byte, 1, &n, NULL), "read");
+        must(sink.write(sink.ctx, &byte, n, NULL), "write to memory");
+    } while (n > 0 && out.len < 70000);
+    blobseal_reader_close(r);
+    blobseal_wipe(out.data, out.len);
+    blobseal_free(out.data);
+    search("opening to memory", false);
+}
+
 static void read_ahead(struct blobseal_reader *r, size_t len)
 {
     size_t n;
@@ -263,6 +284,7 @@ int main(void)
             seal(sizes[i], zstd != 0, i == 0);
             for (int way = 0; way < 4; way++)
                 use_reader((way & 1) != 0, (way & 2) != 0);
+            open_to_memory();
             sealed_clear(&sealed);
             push(sizes[i], zstd != 0);
         }
