@@ -111,7 +111,7 @@ static int check_several(const struct job *j)
     if (j->out_path != NULL && !is_standard_output(j->out_path))
         return usage_error(j->ui, "%zu inputs need a folder for their outputs: -o FOLDER/", j->num);
     for (size_t i = 0; i < j->num && j->out_path == NULL; i++)
-        if (is_stream(j->paths[i]))
+        if (strcmp(j->paths[i], "-") == 0 || (j->paths[i][0] == '/' && is_stream(j->paths[i])))
             return usage_error(j->ui, "%s has no name for its output: it cannot be one of several inputs", j->paths[i]);
     return j->out_folder != NULL ? check_names(j) : EXIT_OK;
 }
@@ -160,13 +160,14 @@ bool job_default_output(struct job *j, size_t len, const char *suffix, struct bl
 
 bool job_open_input(struct job *j, struct blobseal_error *err)
 {
-    if (!input_open(&j->in, j->in_path, err)) {
+    if (!input_open_next(&j->in, j->in_path, j->shared->in_folders[j->thread], err)) {
         if (j->in.is_folder)
             blobseal_hint(err, "name a blob in it; only blobseal scrub takes a folder");
         return false;
     }
     if (j->num == 1 && !reads_add_stat(&j->shared->reads, &j->in.before, "the input", err))
         return false;
+    j->ui->input = j->in.is_stdin ? NULL : j->in.name;
     j->threads = jobs_threads(j->threads, j->num, j->in.source.size);
     return j->envelope_path == NULL || read_envelope(j->envelope_path, &j->envelope, &j->envelope_len, err);
 }
@@ -183,6 +184,9 @@ bool job_open_output(struct job *j, struct blobseal_error *err)
                                      .times = j->part ? NULL : &j->in.before,
                                      .folders = j->num > 1 ? &j->shared->folders : NULL};
 
+    if (j->num > 1 && j->out_path == NULL && j->in.is_stdin)
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "%s has no name for its output: it cannot be one of several inputs",
+                    j->in.name);
     if (j->out_path == NULL)
         j->out_path = j->in.is_stdin ? "-" : j->default_out;
     return output_open(&j->out, j->out_path, &o, err);
@@ -288,6 +292,8 @@ int job_run(struct job *j, const struct job_plan *plan)
     j->shared->folders = FOLDERS_NONE;
     code = open_shared(j, plan, &err) ? run_all(j, plan) : report_error(j->ui, &err);
     reads_free(&j->shared->reads);
+    for (size_t i = 0; i < COUNT(j->shared->places); i++)
+        output_place_clear(&j->shared->places[i]);
     free(j->shared);
     j->shared = NULL;
     keys_close(&j->keys);

@@ -60,6 +60,7 @@ struct job_shared {
     struct reads reads;                   /* the files that the command reads, which no output replaces */
     struct folders folders;               /* to be synced at the end                                    */
     struct output_place places[JOBS_MAX]; /* one for each thread                                        */
+    char in_folders[JOBS_MAX][256];       /* see input_open_next()                                      */
     _Atomic uint64_t bytes;               /* of the content of all files, for the summary               */
 };
 

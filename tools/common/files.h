@@ -28,6 +28,11 @@ struct input {
  * E_CONFIG for a folder, with in->is_folder set.
  */
 bool input_open(struct input *in, const char *path, struct blobseal_error *err);
+/*
+ * Do the same for @path whose folder is likely that of the last call: @folder holds it, empty at first, and saves the
+ * search for symbolic links that lead to descriptors.
+ */
+bool input_open_next(struct input *in, const char *path, char folder[256], struct blobseal_error *err);
 /* Check that a regular file has not changed since it was opened. Errors: E_INPUT. */
 bool input_unchanged(const struct input *in, struct blobseal_error *err);
 void input_close(struct input *in);
@@ -67,8 +72,8 @@ struct jobs {
     struct progress *progress;
     /*
      * Process one file, report what goes wrong, and return an exit code. Threads call it at the same time, each with a
-     * number of its own, below JOBS_MAX, and a copy of `ui`, in which `file` and `input` are set; `file` is NULL if
-     * there is only one file.
+     * number of its own, below JOBS_MAX, and a copy of `ui`, in which `file` is set; it is NULL if there is only
+     * one file.
      */
     int (*one)(void *ctx, struct ui *ui, unsigned thread, const char *path);
     void *ctx;
@@ -163,7 +168,14 @@ struct output_place {
     dev_t dev;
     bool unnamed;  /* a file can be made without a name, and get one later */
     bool in_order; /* write from the start to the end only                 */
+    /* The last folder of an output, with the slash: */
+    char folder[256];
+    int fd;         /* 0: none */
+    mode_t allowed; /* permission bits that a new file can have there */
 };
+
+/* Close what @place keeps open. */
+void output_place_clear(struct output_place *place);
 
 struct output {
     struct ui *ui;

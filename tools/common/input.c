@@ -8,10 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-bool input_open(struct input *in, const char *path, struct blobseal_error *err)
+/* Open @path, or if @number is not negative, that descriptor. */
+static bool open_input(struct input *in, const char *path, int number, struct blobseal_error *err)
 {
-    int number = path == NULL || strcmp(path, "-") == 0 ? STDIN_FILENO : own_descriptor(path);
-
     *in = (struct input){.name = path == NULL || strcmp(path, "-") == 0 ? "standard input" : path,
                          .is_stdin = number >= 0};
     in->fd = number < 0 ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : inherited_descriptor(number);
@@ -25,6 +24,33 @@ bool input_open(struct input *in, const char *path, struct blobseal_error *err)
         return false;
     }
     return blobseal_source_fd(&in->source, &in->state, in->fd, in->name, err) == BLOBSEAL_OK;
+}
+
+bool input_open(struct input *in, const char *path, struct blobseal_error *err)
+{
+    int number = path == NULL || strcmp(path, "-") == 0 ? STDIN_FILENO : own_descriptor(path);
+
+    return open_input(in, path, number, err);
+}
+
+bool input_open_next(struct input *in, const char *path, char folder[256], struct blobseal_error *err)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? path : "./";
+    size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 2;
+    char *real;
+
+    if (strcmp(path, "-") == 0 || len >= 256)
+        return input_open(in, path, err);
+    if (strlen(folder) == len && memcmp(folder, name, len) == 0)
+        return open_input(in, path, -1, err);
+    real = folder_of(path);
+    folder[0] = '\0';
+    if (real != NULL && !is_system_folder(real)) {
+        memcpy(folder, name, len);
+        folder[len] = '\0';
+    }
+    free(real);
+    return input_open(in, path, err);
 }
 
 static bool same_time(struct timespec a, struct timespec b)

@@ -57,7 +57,6 @@ static int run_one(const struct crew *c, unsigned thread, const char *path)
     int code;
 
     ui.file = c->num == 1 ? NULL : strcmp(path, "-") == 0 ? "standard input" : path;
-    ui.input = is_stream(path) ? NULL : path;
     (void)pthread_sigmask(SIG_SETMASK, NULL, &before);
     code = c->jobs->one(c->jobs->ctx, &ui, thread, path);
     if (c->num > 1)

@@ -66,6 +66,8 @@ static int unknown_option(struct ui *ui, char **argv)
         n.best = best;
         n.distance = one.distance;
     }
+    if (n.best != NULL && n.distance == 0)
+        return usage_error(ui, "%s: option %s takes no argument", ui->verb, n.best);
     (void)snprintf(typed, sizeof typed, "%s: unknown option", ui->verb);
     return unknown_word(ui, typed, name, n.best);
 }

@@ -170,13 +170,56 @@ static bool is_in_system_folder(const char *path)
     return is;
 }
 
+/* Return the length of the folder in @path, with the slash. */
+static size_t folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* Return true if @path is in the last folder of @place, which is then not looked at again. */
+static bool is_known(const struct output_place *place, const char *path)
+{
+    size_t len = folder_length(path);
+
+    return place != NULL && place->fd > 0 && strlen(place->folder) == len && memcmp(place->folder, path, len) == 0;
+}
+
+/* Keep the folder of @out for the next output. */
+static void keep_folder(struct output_place *place, const struct output *out, mode_t allowed)
+{
+    size_t len = folder_length(out->path);
+
+    if (place == NULL || len >= sizeof place->folder)
+        return;
+    output_place_clear(place);
+    place->fd = fcntl(out->folder, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (place->fd < 0)
+        place->fd = 0;
+    memcpy(place->folder, out->path, len);
+    place->folder[len] = '\0';
+    place->allowed = allowed;
+}
+
+void output_place_clear(struct output_place *place)
+{
+    if (place->fd > 0)
+        (void)close(place->fd);
+    place->fd = 0;
+}
+
 /* Open the folder of out->path, so that all later names are short, whatever the length of the path. */
-static bool open_folder(struct output *out, struct blobseal_error *err)
+static bool open_folder(struct output *out, const struct output_place *place, struct blobseal_error *err)
 {
     const char *slash = strrchr(out->path, '/');
     char *folder;
 
     out->name = slash != NULL ? slash + 1 : out->path;
+    if (is_known(place, out->path) && out->name[0] != '\0') {
+        out->folder = fcntl(place->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        return out->folder >= 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "create %s", out->path);
+    }
     folder = slash == NULL ? strdup(".") : strndup(out->path, slash == out->path ? 1 : (size_t)(slash - out->path));
     if (folder == NULL)
         return fail(err, BLOBSEAL_E_NOMEM, 0, "create %s: no memory", out->path);
@@ -265,11 +308,12 @@ static bool open_file(struct output *out, struct output_place *place, struct blo
 {
     struct output_place own = {0};
 
-    if (!open_folder(out, err))
-        return false;
     if (place == NULL)
         place = &own;
-    look_at_place(out, place);
+    if (!open_folder(out, place, err))
+        return false;
+    if (!is_known(place, out->path))
+        look_at_place(out, place);
     out->in_order = place->in_order;
     if (place->unnamed)
         out->fd = open_unnamed(out);
@@ -281,6 +325,8 @@ static bool open_file(struct output *out, struct output_place *place, struct blo
 bool output_open(struct output *out, const char *path, const struct output_options *options, struct blobseal_error *err)
 {
     int number = strcmp(path, "-") == 0 ? STDOUT_FILENO : options->named ? own_descriptor(path) : -1;
+    bool known = is_known(options->place, path);
+    mode_t allowed;
 
     *out = OUTPUT_NONE;
     out->ui = options->ui;
@@ -293,13 +339,17 @@ bool output_open(struct output *out, const char *path, const struct output_optio
         out->time = options->times->st_mtim;
     if (number >= 0)
         return open_descriptor(out, number, options, err) && refuse_terminal(out, options->named, err);
-    if (!(is_in_system_folder(path) ? look_at_system(out, options, err) : look_at_existing(out, options, err)))
+    if (!(!known && is_in_system_folder(path) ? look_at_system(out, options, err)
+                                              : look_at_existing(out, options, err)))
         return false;
     if (out->stream)
         return refuse_terminal(out, false, err);
     if (!open_file(out, options->place, err))
         return false;
-    out->mode = options->secret ? options->mode : new_file_mode(out->folder, options->mode, out->ui->umask);
+    allowed = known ? options->place->allowed : new_file_mode(out->folder, 07777, out->ui->umask);
+    out->mode = options->secret ? options->mode : options->mode & allowed;
+    if (!known)
+        keep_folder(options->place, out, allowed);
     return true;
 }
 

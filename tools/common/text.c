@@ -76,7 +76,7 @@ void nearest_try(struct nearest *n, const char *known)
     if (len < 2 || len > MAX_WORD || strlen(known) > MAX_WORD)
         return;
     d = distance(n->typed, known);
-    if (strncmp(known, n->typed, len) == 0) /* the beginning of a known word */
+    if (d > 1 && strncmp(known, n->typed, len) == 0) /* the beginning of a known word */
         d = 1;
     if (d > (len < 5 ? 1U : 2U) && (len < 9 || d > 3))
         return;
