@@ -157,6 +157,20 @@ done
 run_failing "$again write=ENOSPC@*k.pem*" keygen -q --rsa 2048 -o k.pem
 expect_error 8 E-OUTPUT "write k.pem: No space left"
 no_leftovers f f.sealed
+title="a signal, where closing uploads a file"
+mkfifo in
+env --default-signal=TERM FAIL_CALLS="$again" LD_PRELOAD="$fail_calls" "$blobseal" seal -q -k "$seal_key" -o new <in &
+pid=$!
+exec 7>in
+wait_until compgen -G '.new.*.partial'
+kill -TERM $pid
+wait $pid 2>/dev/null
+code=$?
+exec 7>&-
+expect_code 143
+rm in
+no_leftovers f f.sealed
+title="closing uploads a file"
 run_failing "tmpfile=EOPNOTSUPP close=EIO@*.partial" open -q -k "$open_key" -o new f.sealed
 expect_error 8 E-OUTPUT "finish new: Input/output error"
 no_leftovers f f.sealed

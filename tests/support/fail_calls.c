@@ -262,3 +262,15 @@ int close(int fd)
         return failed(error);
     return rc;
 }
+
+/* The end of the process closes all descriptors. */
+void _exit(int status)
+{
+    char path[PATH_MAX];
+
+    for (int fd = STDERR_FILENO + 1; fd < 100; fd++)
+        if (rule_for("close", path_of(fd, path)) == AGAIN)
+            make_again(path);
+    NEXT(_exit)(status);
+    __builtin_unreachable();
+}

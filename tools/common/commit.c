@@ -121,7 +121,7 @@ static bool give_name(struct output *out, struct blobseal_error *err)
             out->temp[0] = '\0';
             return false;
         }
-        signals_remember(out->folder, out->temp);
+        signals_remember(out->folder, -1, out->temp);
     }
     if (!place_temp(out))
         return false;

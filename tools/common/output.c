@@ -251,7 +251,7 @@ static bool can_name_unnamed(struct output *out)
     if (fd < 0)
         return false;
     if (output_temp_name(out, &ignored)) {
-        signals_remember(out->folder, out->temp);
+        signals_remember(out->folder, -1, out->temp);
         ok = output_link(out->folder, fd, out->temp);
         if (ok && unlinkat(out->folder, out->temp, 0) != 0)
             warn(out->ui, "%s: the empty file %s was made next to it, and cannot be removed", out->path, out->temp);
@@ -283,7 +283,7 @@ static bool open_temp(struct output *out, struct blobseal_error *err)
         return false;
     out->fd = openat(out->folder, out->temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (out->fd >= 0) {
-        signals_remember(out->folder, out->temp);
+        signals_remember(out->folder, out->fd, out->temp);
         return true;
     }
     e = errno;

@@ -18,7 +18,7 @@
 /* Temporary files: a name in a folder. A thread that wants an entry takes it first, and sets the name last. */
 static struct {
     atomic_bool taken;
-    volatile int folder;
+    volatile int folder, fd;
     const char *_Atomic name;
 } temps[1024];
 
@@ -33,7 +33,7 @@ static struct termios terminal_before;
 /* Stderr is a terminal; and it shows a line without an end. */
 static volatile sig_atomic_t on_terminal, line_shown;
 
-void signals_remember(int folder, const char *name)
+void signals_remember(int folder, int fd, const char *name)
 {
     for (size_t i = 0; i < COUNT(temps); i++) {
         bool taken = false;
@@ -41,6 +41,7 @@ void signals_remember(int folder, const char *name)
         if (!atomic_compare_exchange_strong(&temps[i].taken, &taken, true))
             continue;
         temps[i].folder = folder;
+        temps[i].fd = fd;
         temps[i].name = name;
         return;
     }
@@ -123,8 +124,11 @@ static void on_signal(int sig)
     for (unsigned i = 0; i < 2000 && holding > 0; i++) /* at most about two seconds, if such a thread waits itself */
         (void)nanosleep(&moment, NULL);
     for (size_t i = 0; i < COUNT(temps); i++)
-        if (temps[i].name != NULL)
+        if (temps[i].name != NULL) {
+            if (temps[i].fd >= 0)
+                (void)close(temps[i].fd); /* first, because some remote file systems make the file when it is closed */
             (void)unlinkat(temps[i].folder, temps[i].name, 0);
+        }
     signals_echo_on();
     clear_line(sig);
     _exit(EXIT_SIGNAL + sig);

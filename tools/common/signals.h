@@ -9,10 +9,10 @@
 void signals_catch(void);
 
 /*
- * Remove the file @name in @folder when a signal comes, until signals_forget(). @name is not copied. Many threads may
- * call this at the same time.
+ * When a signal comes, until signals_forget(), close @fd (-1: none) and remove the file @name in @folder. @name is not
+ * copied. Many threads may call this at the same time.
  */
-void signals_remember(int folder, const char *name);
+void signals_remember(int folder, int fd, const char *name);
 void signals_forget(const char *name);
 
 /*
