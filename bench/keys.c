@@ -94,7 +94,7 @@ static struct blobseal_kek *make_kek(void)
 {
     char path[] = "/tmp/blobseal-bench.XXXXXX";
     struct blobseal_kek *kek = NULL;
-    struct blobseal_keypair pair;
+    struct blobseal_keypair pair = {.size = sizeof pair};
     bool ok = blobseal_keygen_rsa(&pair, KEK_BITS, NULL, NULL) == BLOBSEAL_OK;
     int fd = ok ? mkostemp(path, 0) : -1;
 

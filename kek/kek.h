@@ -10,24 +10,68 @@
 /* The built-in providers, with NULL after the last. Defined in core/providers.c. */
 extern const struct blobseal_provider *const bs_builtin_providers[];
 
-/* The KEKs to unwrap with, or to wrap for. The list and the KEKs belong to the caller. */
+/* Return true if @text is 1 to @max characters from '!' to '~', as key ids and algorithms are. */
+bool bs_is_token(const char *text, size_t max);
+
+/* Check the table of a provider. Errors: E_ARG. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_provider_check(const struct blobseal_provider *p, struct blobseal_error *err);
+
+/* ---- kek.c: KEK objects ------------------------------------------------------------------------------------------ */
+
+/* The KEKs to unwrap with, or to wrap for, and the limits of the operation. All of it belongs to the caller. */
 struct bs_keks {
     struct blobseal_kek *const *list;
     size_t num;
+    const struct blobseal_call *call; /* NULL: no limits */
 };
 
-/* Return the description of a KEK, which is valid until the KEK is closed. */
+/* Start the time that an operation may spend in providers. @cancel may be NULL. */
+struct blobseal_call bs_call_start(uint32_t timeout_ms, const int *cancel);
+
+/* Clear @err, and check before a call of a provider that it may be made. Errors: E_CANCELED, E_UNAVAILABLE. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blobseal_error *err);
+
+/*
+ * Check what a function of @provider returned for the key @key: return @st, and fill @err if the provider did not.
+ * Return E_INTERNAL instead of a status that it may not return; bs_kek_unwrap() allows two more.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_provider_status(enum blobseal_status st,
+                                                          const struct blobseal_provider *provider, const char *key,
+                                                          struct blobseal_error *err);
+
+/* Take another reference to a KEK. Each one is released with blobseal_kek_close(). */
+struct blobseal_kek *bs_kek_ref(struct blobseal_kek *kek);
+
+/* Return what is known about a KEK now, which is valid until the KEK is closed. */
 const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek);
 
-/* Wrap @secret into @out, which has room for bs_kek_info()->wrapped_len bytes. Errors: those of the provider. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, uint8_t *out,
-                                                   const struct blobseal_secret32 *secret, struct blobseal_error *err);
+/* Find out the key id and the algorithm of a KEK if they are not known yet. Errors: those of the provider. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_describe(struct blobseal_kek *kek, const struct blobseal_call *call,
+                                                       struct blobseal_error *err);
 
-/* Unwrap @wrapped into @secret, which is zero after a failure. Errors: those of the provider; E_NOT_MINE also if the
- * KEK cannot unwrap. */
+/* Return true if the KEK wrapped what a recipient with @alg and @kid holds, in any version of the key. */
+bool bs_kek_owns(const struct blobseal_kek *kek, const char *alg, const char *kid);
+
+/* Wrap @secret into @out, which is all zero after a failure. Algorithm, key id and length have been checked. Errors:
+ * those of the provider. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapping *out,
+                                                   const struct blobseal_secret32 *secret,
+                                                   const struct blobseal_call *call, struct blobseal_error *err);
+
+/* Unwrap @wrapped into @secret, which is zero after a failure. @lease may be NULL. Errors: those of the provider;
+ * E_NOT_MINE also if the KEK cannot unwrap, or does not own the key id. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
                                                      const struct blobseal_wrapped *wrapped,
+                                                     struct blobseal_lease *lease, const struct blobseal_call *call,
                                                      struct blobseal_error *err);
+
+/* Return true if secrets that this KEK unwrapped can have a lease. */
+bool bs_kek_can_revoke(const struct blobseal_kek *kek);
+
+/* Extend @lease if the key may still be used. Does nothing if the key cannot be revoked. Errors: those of the provider.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_renew(struct blobseal_kek *kek, struct blobseal_lease *lease,
+                                                    const struct blobseal_call *call, struct blobseal_error *err);
 
 /* ---- algorithms.c ------------------------------------------------------------------------------------------------ */
 

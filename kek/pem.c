@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -251,6 +252,11 @@ static enum blobseal_status check_mode(const char *path, mode_t mode, struct blo
 
 /* ---- The provider ------------------------------------------------------------------------------------------------ */
 
+static const char *algorithm(enum blobseal_oaep oaep)
+{
+    return oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256";
+}
+
 static void pem_close(void *state)
 {
     struct pem_key *k = state;
@@ -262,7 +268,8 @@ static void pem_close(void *state)
 }
 
 static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *info, const char *path,
-                                     const struct blobseal_kek_options *options, struct blobseal_error *err)
+                                     const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                     struct blobseal_error *err)
 {
     struct pem_key *k = calloc(1, sizeof *k);
     struct block b = {0};
@@ -271,6 +278,7 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
     mode_t mode = 0;
     size_t len;
 
+    (void)call; /* reading a file does not wait */
     *state = NULL;
     if (k == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
@@ -288,8 +296,9 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
     if (st == BLOBSEAL_OK) {
         k->oaep = options->oaep;
         *info = (struct blobseal_kek_info){
+            .size = sizeof *info,
             .kid = k->kid,
-            .alg = k->oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256",
+            .alg = algorithm(k->oaep),
             .wrapped_len = (size_t)EVP_PKEY_get_size(k->key),
             .can_unwrap = is_private(&b),
         };
@@ -303,26 +312,36 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
     return st;
 }
 
-static enum blobseal_status pem_wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
-                                     struct blobseal_error *err)
+static bool pem_owns(void *state, const char *alg, const char *kid)
 {
     const struct pem_key *k = state;
-    size_t len;
 
-    if (!bs_rsa_oaep_wrap(k->key, k->oaep, out, &len, (struct bs_slice){secret->b, sizeof secret->b}))
+    return strcmp(kid, k->kid) == 0 && (strcmp(alg, "RSA-OAEP-256") == 0 || strcmp(alg, "RSA-OAEP") == 0);
+}
+
+static enum blobseal_status pem_wrap(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
+                                     const struct blobseal_call *call, struct blobseal_error *err)
+{
+    const struct pem_key *k = state;
+
+    (void)call;
+    memcpy(out->kid, k->kid, sizeof k->kid);
+    (void)snprintf(out->alg, sizeof out->alg, "%s", algorithm(k->oaep));
+    if (!bs_rsa_oaep_wrap(k->key, k->oaep, out->key, &out->key_len, (struct bs_slice){secret->b, sizeof secret->b}))
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "wrap for the key %s: OpenSSL failed", k->kid);
     return BLOBSEAL_OK;
 }
 
 static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *secret,
-                                       const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
+                                       const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                       const struct blobseal_call *call, struct blobseal_error *err)
 {
     const struct pem_key *k = state;
     enum blobseal_oaep oaep = strcmp(wrapped->alg, "RSA-OAEP") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
     size_t len;
 
-    if (wrapped->kid != NULL && strcmp(wrapped->kid, k->kid) != 0)
-        return BLOBSEAL_E_NOT_MINE;
+    (void)lease; /* nobody can revoke a file */
+    (void)call;
     if (!bs_rsa_oaep_unwrap(k->key, oaep, secret->b, sizeof secret->b, &len,
                             (struct bs_slice){wrapped->key, wrapped->key_len}) ||
         len != sizeof secret->b)
@@ -334,6 +353,7 @@ const struct blobseal_provider bs_pem_provider = {
     .abi = BLOBSEAL_PROVIDER_ABI,
     .scheme = "file",
     .open = pem_open,
+    .owns = pem_owns,
     .wrap = pem_wrap,
     .unwrap = pem_unwrap,
     .close = pem_close,

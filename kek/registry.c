@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry, which finds the provider for a key reference, and the KEK objects that core uses. */
+/* The registry, which finds the provider for a key reference. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,12 +15,6 @@ static const char *const reserved[] = {"pkcs11", "https", "http", "set"};
 struct blobseal_registry {
     size_t num;
     const struct blobseal_provider *providers[MAX_PROVIDERS + 1]; /* NULL after the last */
-};
-
-struct blobseal_kek {
-    const struct blobseal_provider *provider;
-    void *state;
-    struct blobseal_kek_info info;
 };
 
 /* ---- Registry ---------------------------------------------------------------------------------------------------- */
@@ -50,10 +44,10 @@ static bool scheme_is_valid(const char *s)
     return len >= 1 && len <= MAX_SCHEME && s[len] == '\0' && s[0] >= 'a' && s[0] <= 'z';
 }
 
-static enum blobseal_status check_provider(const struct blobseal_provider *p, struct blobseal_error *err)
+enum blobseal_status bs_provider_check(const struct blobseal_provider *p, struct blobseal_error *err)
 {
-    if (p == NULL || p->abi != BLOBSEAL_PROVIDER_ABI || p->scheme == NULL || p->open == NULL || p->wrap == NULL ||
-        p->unwrap == NULL || !scheme_is_valid(p->scheme))
+    if (p == NULL || p->abi != BLOBSEAL_PROVIDER_ABI || p->scheme == NULL || p->open == NULL || p->owns == NULL ||
+        p->wrap == NULL || p->unwrap == NULL || !scheme_is_valid(p->scheme))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a provider lacks a function, or its abi or scheme is not valid");
     return BLOBSEAL_OK;
 }
@@ -61,7 +55,7 @@ static enum blobseal_status check_provider(const struct blobseal_provider *p, st
 enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry, const struct blobseal_provider *provider,
                                            struct blobseal_error *err)
 {
-    enum blobseal_status st = check_provider(provider, err);
+    enum blobseal_status st = bs_provider_check(provider, err);
     size_t i = 0;
 
     if (st != BLOBSEAL_OK)
@@ -75,38 +69,8 @@ enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry, c
     return BLOBSEAL_OK;
 }
 
-/* Make sure that @err is filled if a provider failed without filling it. Return @st. */
-static enum blobseal_status checked(enum blobseal_status st, const struct blobseal_provider *provider, const char *key,
-                                    struct blobseal_error *err)
-{
-    return bs_checked(st, err, "use the key %.160s: its provider %s reported no cause", key, provider->scheme);
-}
-
-/* ---- KEKs -------------------------------------------------------------------------------------------------------- */
-
-enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct blobseal_provider *provider, void *state,
-                                      const struct blobseal_kek_info *info, struct blobseal_error *err)
-{
-    enum blobseal_status st = check_provider(provider, err);
-    size_t kid_len = info->kid != NULL ? strlen(info->kid) : 0;
-    const struct bs_key_algorithm *alg = info->alg != NULL ? bs_key_algorithm(info->alg, strlen(info->alg)) : NULL;
-
-    *kek = NULL;
-    if (st != BLOBSEAL_OK)
-        return st;
-    for (size_t i = 0; i < kid_len; i++)
-        if (info->kid[i] < '!' || info->kid[i] > '~')
-            kid_len = 0;
-    if (kid_len == 0 || kid_len > BLOBSEAL_MAX_KID || alg == NULL || !bs_key_algorithm_wraps_to(alg, info->wrapped_len))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "provider %s returned a key id, an algorithm or a length that no envelope can contain",
-                             provider->scheme);
-    *kek = malloc(sizeof **kek);
-    if (*kek == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open a key: no memory");
-    **kek = (struct blobseal_kek){provider, state, *info};
-    return BLOBSEAL_OK;
-}
+/* ---- Opening by reference -----------------------------------------------------------------------------------------
+ */
 
 /* Return the length of @scheme if it is the scheme of @ref, otherwise 0. */
 static size_t scheme_len(const char *ref, const char *scheme)
@@ -179,9 +143,10 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
                                        struct blobseal_error *err)
 {
     struct blobseal_kek_options o = {.size = sizeof o}, for_provider;
+    struct blobseal_kek_info info = {.size = sizeof info};
     const struct asking asking = {&o, ref};
     const struct blobseal_provider *provider;
-    struct blobseal_kek_info info = {0};
+    struct blobseal_call call;
     const char *rest = NULL;
     enum blobseal_status st;
     void *state = NULL;
@@ -198,56 +163,15 @@ enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct b
         for_provider.passphrase = ask_passphrase;
         for_provider.passphrase_ctx = (void *)&asking;
     }
-    bs_error_clear(err);
-    st = provider->open(&state, &info, rest, &for_provider, err);
+    call = bs_call_start(o.timeout_ms, o.cancel);
+    st = bs_call_check(&call, err);
     if (st != BLOBSEAL_OK)
-        return checked(st, provider, ref, err);
+        return st;
+    st = bs_provider_status(provider->open(&state, &info, rest, &for_provider, &call, err), provider, ref, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     st = blobseal_kek_new(kek, provider, state, &info, err);
     if (st != BLOBSEAL_OK && provider->close != NULL)
         provider->close(state);
     return st;
-}
-
-void blobseal_kek_close(struct blobseal_kek *kek)
-{
-    if (kek == NULL)
-        return;
-    if (kek->provider->close != NULL)
-        kek->provider->close(kek->state);
-    free(kek);
-}
-
-const char *blobseal_kek_kid(const struct blobseal_kek *kek)
-{
-    return kek->info.kid;
-}
-
-bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek)
-{
-    return kek->info.can_unwrap;
-}
-
-const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek)
-{
-    return &kek->info;
-}
-
-enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, uint8_t *out, const struct blobseal_secret32 *secret,
-                                 struct blobseal_error *err)
-{
-    bs_error_clear(err);
-    return checked(kek->provider->wrap(kek->state, out, secret, err), kek->provider, kek->info.kid, err);
-}
-
-enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
-                                   const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
-{
-    enum blobseal_status st = BLOBSEAL_E_NOT_MINE;
-
-    bs_error_clear(err);
-    if (kek->info.can_unwrap)
-        st = kek->provider->unwrap(kek->state, secret, wrapped, err);
-    if (st != BLOBSEAL_OK)
-        blobseal_wipe(secret, sizeof *secret);
-    return checked(st, kek->provider, kek->info.kid, err);
 }

@@ -22,6 +22,8 @@
 /* As recommended by OWASP for PBKDF2-HMAC-SHA-256 (Password Storage Cheat Sheet, 2023). OpenSSL's default is 2048. */
 #define PBKDF2_ITERATIONS 600000
 
+#define MAX_MODULUS 512 /* bytes: RSA-4096 */
+
 static bool size_is_accepted(int bits)
 {
     return bits == 2048 || bits == 3072 || bits == 4096;
@@ -143,7 +145,7 @@ bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, si
                         struct bs_slice in)
 {
     EVP_PKEY_CTX *ctx = start_oaep(key, oaep, false);
-    uint8_t block[BLOBSEAL_MAX_WRAPPED];
+    uint8_t block[MAX_MODULUS];
     size_t n = sizeof block;
     bool ok = ctx != NULL && in.len == (size_t)EVP_PKEY_get_size(key) &&
               EVP_PKEY_decrypt(ctx, block, &n, in.p, in.len) == 1 && n <= cap;
@@ -205,29 +207,33 @@ enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned
                                          struct blobseal_error *err)
 {
     BIO *private = BIO_new(BIO_s_secmem()), *public = BIO_new(BIO_s_mem());
-    EVP_PKEY *key = NULL;
+    struct blobseal_keypair made = {.size = sizeof made};
     enum blobseal_status st = BLOBSEAL_OK;
+    EVP_PKEY *key = NULL;
 
-    *pair = (struct blobseal_keypair){0};
+    if (!bs_struct_export(pair, &made, sizeof made)) {
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "generate an RSA key: the size of the key pair is not set");
+        goto out;
+    }
     if (!size_is_accepted((int)bits)) {
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "RSA keys have 2048, 3072 or 4096 bits, not %u", bits);
         goto out;
     }
     key = private != NULL && public != NULL ? EVP_RSA_gen(bits) : NULL;
     if (key == NULL || !write_private(private, key, passphrase) || PEM_write_bio_PUBKEY(public, key) != 1 ||
-        !bs_rsa_kid(pair->kid, key)) {
+        !bs_rsa_kid(made.kid, key)) {
         st = bs_algorithms_check(err);
         if (st == BLOBSEAL_OK)
             st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "generate an RSA key: OpenSSL failed");
         goto out;
     }
-    pair->private_pem = copy_text(private, &pair->private_len, true);
-    pair->public_pem = copy_text(public, &pair->public_len, false);
-    if (pair->private_pem == NULL || pair->public_pem == NULL)
+    made.private_pem = copy_text(private, &made.private_len, true);
+    made.public_pem = copy_text(public, &made.public_len, false);
+    if (made.private_pem == NULL || made.public_pem == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "generate an RSA key: no memory");
 out:
-    if (st != BLOBSEAL_OK)
-        blobseal_keypair_clear(pair);
+    if (st != BLOBSEAL_OK || !bs_struct_export(pair, &made, sizeof made))
+        blobseal_keypair_clear(&made);
     EVP_PKEY_free(key);
     BIO_free(private);
     BIO_free(public);
@@ -239,5 +245,5 @@ void blobseal_keypair_clear(struct blobseal_keypair *pair)
 {
     blobseal_secret_free(pair->private_pem);
     free(pair->public_pem);
-    *pair = (struct blobseal_keypair){0};
+    *pair = (struct blobseal_keypair){.size = pair->size};
 }

@@ -316,7 +316,7 @@ void blob_rotate(struct store *s, size_t blob)
 /* Generate a KEK, whose file exists only while it is opened. */
 static enum blobseal_status make_kek(struct blobseal_kek **kek, const char *folder, struct blobseal_error *err)
 {
-    struct blobseal_keypair pair = {0};
+    struct blobseal_keypair pair = {.size = sizeof pair};
     char path[MAX_PATH];
     enum blobseal_status st = blobseal_keygen_rsa(&pair, KEK_BITS, NULL, err);
     int fd;

@@ -353,39 +353,48 @@ void blobseal_diagnose(blobseal_finding_fn fn, void *ctx)
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
-/* Wrap a random @secret[0] and, if the key can unwrap, unwrap it to @secret[1]. */
-static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_secret32 secret[2],
-                                    struct blobseal_error *err)
+/* Wrap a random @secret[0] into @w and, if the key can unwrap, unwrap it to @secret[1]. */
+static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_wrapping *w,
+                                    struct blobseal_secret32 secret[2], struct blobseal_error *err)
 {
-    const struct blobseal_kek_info *info = bs_kek_info(kek);
-    uint8_t key[BLOBSEAL_MAX_WRAPPED];
-    const struct blobseal_wrapped wrapped = {
-        .alg = info->alg, .kid = info->kid, .key = key, .key_len = info->wrapped_len};
+    struct blobseal_wrapped wrapped;
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (!blobseal_random(&secret[0], sizeof secret[0], true))
-        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "try key %s: the random number generator failed", info->kid);
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "try a key: the random number generator failed");
     if (st == BLOBSEAL_OK)
-        st = bs_kek_wrap(kek, key, &secret[0], err);
-    if (st == BLOBSEAL_OK && info->can_unwrap)
-        st = bs_kek_unwrap(kek, &secret[1], &wrapped, err);
+        st = bs_kek_wrap(kek, w, &secret[0], NULL, err);
+    if (st == BLOBSEAL_OK && blobseal_kek_can_unwrap(kek)) {
+        wrapped = (struct blobseal_wrapped){.alg = w->alg, .kid = w->kid, .key = w->key, .key_len = w->key_len};
+        st = bs_kek_unwrap(kek, &secret[1], &wrapped, NULL, NULL, err);
+        if (st == BLOBSEAL_E_NOT_MINE)
+            st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the key does not own what it wrapped");
+    }
     return st;
 }
 
 enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx,
                                            struct blobseal_error *err)
 {
-    const struct blobseal_kek_info *info = bs_kek_info(kek);
     const struct diagnosis d = {NULL, fn, ctx};
-    struct blobseal_secret32 *secret = blobseal_secret_alloc(2 * sizeof *secret);
-    enum blobseal_status st;
+    const struct blobseal_kek_info *info;
+    struct blobseal_wrapping *wrapped = NULL;
+    struct blobseal_secret32 *secret;
+    enum blobseal_status st = bs_kek_describe(kek, NULL, err);
 
-    if (secret == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "try key %s: no memory", info->kid);
+    if (st != BLOBSEAL_OK)
+        return st;
+    info = bs_kek_info(kek);
+    secret = blobseal_secret_alloc(2 * sizeof *secret);
+    wrapped = malloc(sizeof *wrapped);
+    if (secret == NULL || wrapped == NULL) {
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "try key %s: no memory", info->kid);
+        goto out;
+    }
     report(&d, "key", BLOBSEAL_LEVEL_OK, "", "%s", info->kid);
     report(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
            info->can_unwrap ? "private" : "public");
-    st = try_kek(kek, secret, err);
+    st = try_kek(kek, wrapped, secret, err);
     if (st == BLOBSEAL_OK && !info->can_unwrap)
         report(&d, "key works", BLOBSEAL_LEVEL_OK, "", "wraps; a public key cannot unwrap");
     else if (st == BLOBSEAL_OK)
@@ -393,6 +402,8 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_fi
     else
         report(&d, "key works", BLOBSEAL_LEVEL_FAILURE, "", "no: %s",
                err != NULL ? err->text : blobseal_status_code(st));
+out:
+    free(wrapped);
     blobseal_secret_free(secret);
     return st;
 }

@@ -191,16 +191,15 @@ enum blobseal_status bs_duplicate_key(const char *kid, struct blobseal_error *er
     return BLOBSEAL_E_ARG;
 }
 
-/* Wrap @cek with @kek, and add a recipient to @jwe for it. */
-static enum blobseal_status wrap_one(struct bs_jwe *jwe, struct blobseal_kek *kek, const struct blobseal_secret32 *cek,
-                                     struct blobseal_error *err)
+enum blobseal_status bs_jwe_add_wrapped(struct bs_jwe *jwe, const struct blobseal_wrapping *w,
+                                        struct blobseal_error *err)
 {
-    const struct blobseal_kek_info *info = bs_kek_info(kek);
-    uint8_t key[BLOBSEAL_MAX_WRAPPED];
-    const struct bs_jwe_recipient r = {info->alg, info->kid, key, info->wrapped_len};
-    enum blobseal_status st = bs_kek_wrap(kek, key, cek, err);
+    const struct bs_jwe_recipient r = {.alg = w->alg, .kid = w->kid, .key = w->key, .key_len = w->key_len};
 
-    return st == BLOBSEAL_OK ? bs_jwe_add(jwe, &r, err) : st;
+    for (size_t i = 0; i < jwe->num; i++)
+        if (strcmp(w->kid, jwe->recipients[i].kid) == 0)
+            return bs_duplicate_key(w->kid, err);
+    return bs_jwe_add(jwe, &r, err);
 }
 
 /* Wrap @cek with each KEK, and add a recipient to @jwe for each. */
@@ -208,13 +207,11 @@ static enum blobseal_status wrap_all(struct bs_jwe *jwe, struct bs_keks keks, co
                                      struct blobseal_error *err)
 {
     for (size_t i = 0; i < keks.num; i++) {
-        const struct blobseal_kek_info *info = bs_kek_info(keks.list[i]);
-        enum blobseal_status st;
+        struct blobseal_wrapping w;
+        enum blobseal_status st = bs_kek_wrap(keks.list[i], &w, cek, keks.call, err);
 
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(info->kid, jwe->recipients[k].kid) == 0)
-                return bs_duplicate_key(info->kid, err);
-        st = wrap_one(jwe, keks.list[i], cek, err);
+        if (st == BLOBSEAL_OK)
+            st = bs_jwe_add_wrapped(jwe, &w, err);
         if (st != BLOBSEAL_OK)
             return st;
     }

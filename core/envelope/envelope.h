@@ -112,6 +112,10 @@ struct bs_envelope_plan {
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan,
                                                          struct bs_keks keks, struct blobseal_error *err);
 
+/* Add the recipient that a wrapped key is for. Errors: those of bs_jwe_add(); E_ARG if its key id is there already. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_jwe_add_wrapped(struct bs_jwe *jwe, const struct blobseal_wrapping *w,
+                                                          struct blobseal_error *err);
+
 /* Report a key that was passed twice. Return E_ARG. */
 enum blobseal_status bs_duplicate_key(const char *kid, struct blobseal_error *err);
 

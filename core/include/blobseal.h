@@ -161,6 +161,8 @@ struct blobseal_kek_options {
     blobseal_passphrase_fn passphrase; /* NULL: an encrypted key is an error */
     void *passphrase_ctx;
     enum blobseal_oaep oaep;
+    uint32_t timeout_ms; /* as for sealing */
+    const int *cancel;
 };
 
 /**
@@ -178,16 +180,20 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry, const char *ref,
                   const struct blobseal_kek_options *options, struct blobseal_error *err);
 
-/* Release @kek and wipe its secrets. NULL is allowed. */
+/* Release @kek. Its secrets are wiped when nothing uses it any more. NULL is allowed. */
 BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);
 
-/* Return the key id (kid) that recipients of this KEK carry (section 4.2). Borrowed from @kek. */
+/*
+ * Return the key id (kid) that recipients of this KEK carry (section 4.2). Borrowed from @kek. NULL only for a key of a
+ * provider that names its keys late, as long as nothing had to know the name.
+ */
 BLOBSEAL_API const char *blobseal_kek_kid(const struct blobseal_kek *kek);
 
 /* Return true if this KEK can unwrap, that is, if it holds or can reach a private key. */
 BLOBSEAL_API bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek);
 
 struct blobseal_keypair {
+    size_t size;       /* set by the caller */
     char *private_pem; /* PKCS#8, in secret memory, zero-terminated */
     size_t private_len;
     char *public_pem; /* SPKI, zero-terminated */
@@ -473,6 +479,13 @@ struct blobseal_seal_options {
     int zstd_level;   /* 0: level 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                    */
     uint32_t digests; /* BLOBSEAL_DIGEST_: computed by one thread at a time, which bounds the speed of the whole      */
     struct blobseal_context *context; /* NULL: the default context */
+    /*
+     * For keys that are reached over a network or in a token. All calls of providers in this operation together take at
+     * most @timeout_ms milliseconds (E_UNAVAILABLE); 0: the limits of the providers. They stop with E_CANCELED when
+     * another thread sets *@cancel atomically to a value other than 0; it may be NULL.
+     */
+    uint32_t timeout_ms;
+    const int *cancel;
 };
 
 #define BLOBSEAL_ZSTD_MIN_LEVEL (-7)
@@ -568,6 +581,8 @@ struct blobseal_reader_options {
     uint32_t max_frames;     /* zstd content: refuse more frames (E_POLICY), each takes 16 bytes of memory; 0: 2^20 */
     uint32_t digests;        /* BLOBSEAL_DIGEST_: see blobseal_reader_digests()                                     */
     struct blobseal_context *context; /* NULL: the default context */
+    uint32_t timeout_ms; /* for providers, as for sealing                                                       */
+    const int *cancel;
 };
 
 /**
@@ -721,6 +736,8 @@ struct blobseal_change {
     uint64_t min_generation; /* refuse an older envelope (E_POLICY)                                                */
     const char *envelope;    /* blobseal_change_envelope() only: the detached envelope; NULL: that of the source   */
     size_t envelope_len;
+    uint32_t timeout_ms; /* for providers, as for sealing */
+    const int *cancel;
 };
 
 enum blobseal_action { BLOBSEAL_ACTION_KEEP, BLOBSEAL_ACTION_ADD, BLOBSEAL_ACTION_REMOVE };

@@ -18,13 +18,25 @@
 extern "C" {
 #endif
 
-#define BLOBSEAL_PROVIDER_ABI 1
+#define BLOBSEAL_PROVIDER_ABI 2
 #define BLOBSEAL_SECRET_LEN   32
-#define BLOBSEAL_MAX_WRAPPED  512 /* RSA-4096 */
+#define BLOBSEAL_MAX_ALG      64
+#define BLOBSEAL_MAX_WRAPPED  4096
 
-/* The 32-byte secret that a provider wraps: the content encryption key (CEK) of an envelope. */
+/* The 32-byte secret that a provider wraps, such as the content encryption key (CEK) of an envelope. */
 struct blobseal_secret32 {
     uint8_t b[BLOBSEAL_SECRET_LEN];
+};
+
+/*
+ * The limits of one call, from the options of the operation that makes it. The library checks them before each call. A
+ * provider that waits, for a network or a token, checks them while it waits: after the deadline it returns
+ * E_UNAVAILABLE, and when *cancel is not 0 (read it atomically, another thread writes it) E_CANCELED.
+ */
+struct blobseal_call {
+    size_t size;
+    uint64_t deadline_ms; /* of CLOCK_MONOTONIC; 0: none, the provider's own limits apply */
+    const int *cancel;    /* never NULL                                                   */
 };
 
 /* A wrapped secret and the name of its key (FORMAT.md 4.2). Nothing of it is authentic: compare it, never act on it. */
@@ -35,19 +47,56 @@ struct blobseal_wrapped {
     size_t key_len;
 };
 
-/* What the library needs to know about a key. Filled in by open(), valid until close(). */
+/* What wrap() makes. The key id is that of the key which was really used: a key with versions has many. */
+struct blobseal_wrapping {
+    size_t size;
+    char alg[BLOBSEAL_MAX_ALG + 1]; /* "RSA-OAEP-256" or "RSA-OAEP"                */
+    char kid[BLOBSEAL_MAX_KID + 1]; /* 1 or more characters from '!' to '~'        */
+    uint8_t key[BLOBSEAL_MAX_WRAPPED];
+    size_t key_len;
+};
+
+/*
+ * Until when an unwrapped secret may be used, for keys that their owner can revoke. The lease ends when either clock
+ * says so. All zero: there is no limit.
+ */
+struct blobseal_lease {
+    size_t size;
+    uint64_t valid_until_boottime_ms; /* CLOCK_BOOTTIME */
+    uint64_t valid_until_unix_ms;     /* CLOCK_REALTIME */
+};
+
+/* What the library needs to know about a key. The strings are valid until close(). */
 struct blobseal_kek_info {
-    const char *kid;    /* 1 to BLOBSEAL_MAX_KID characters from '!' to '~'          */
-    const char *alg;    /* the algorithm of wrap(): "RSA-OAEP-256" or "RSA-OAEP"     */
-    size_t wrapped_len; /* length of what wrap() writes, at most BLOBSEAL_MAX_WRAPPED */
+    size_t size;
+    const char *kid;    /* the key id that wrap() would use now; NULL: not known yet, describe() finds it out */
+    const char *alg;    /* the algorithm of wrap(); NULL: not known yet                                       */
+    size_t wrapped_len; /* length of what wrap() makes; 0: not known yet                                      */
     bool can_unwrap;
 };
 
 /*
- * The functions of a provider. All but `close` are required.
+ * Receives one of several keys: takes over @state, also if it fails. Fill @info as open() does. Any error ends
+ * open_all(), which returns it.
+ */
+struct blobseal_kek_list {
+    void *ctx;
+    enum blobseal_status (*add)(void *ctx, void *state, const struct blobseal_kek_info *info,
+                                struct blobseal_error *err);
+};
+
+/* Receives a key that list() found: a reference that open() accepts, and what is known of it. Return false to stop. */
+typedef bool (*blobseal_found_key_fn)(void *ctx, const char *ref, const struct blobseal_kek_info *info);
+
+/*
+ * The functions of a provider. open, owns, wrap and unwrap are required, the others may be NULL.
  *
- * Threads: wrap() and unwrap() may be called by many threads at once with one state; a provider that cannot handle this
- * takes a lock. Both may block, within limits that the provider enforces.
+ * Threads: all functions may be called by many threads at once with one state; a provider that cannot handle this takes
+ * a lock. They may block within the limits of @call, which is never NULL.
+ *
+ * Statuses: any function may return E_CONFIG, E_UNAVAILABLE, E_DENIED, E_POLICY, E_INPUT, E_NOMEM, E_INTERNAL,
+ * E_CANCELED and E_UNSUPPORTED; unwrap() also E_NOT_MINE and E_AUTH. A status of the provider's own, from
+ * BLOBSEAL_STATUS_CALLBACK on, is passed through to the caller. Any other status becomes E_INTERNAL.
  */
 struct blobseal_provider {
     uint32_t abi;       /* BLOBSEAL_PROVIDER_ABI                                          */
@@ -55,22 +104,52 @@ struct blobseal_provider {
 
     /*
      * Make the state of one key from the reference without its scheme. @options is never NULL, has every member of
-     * this version, and is valid during this call only. Fill in @info.
+     * this version, and is valid during this call only. Fill in @info, whose size is set; leave out what would take a
+     * request that may not be needed.
      */
     enum blobseal_status (*open)(void **state, struct blobseal_kek_info *info, const char *ref,
-                                 const struct blobseal_kek_options *options, struct blobseal_error *err);
-
-    /* Wrap @secret into @out, which has room for info->wrapped_len bytes. */
-    enum blobseal_status (*wrap)(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
+                                 const struct blobseal_kek_options *options, const struct blobseal_call *call,
                                  struct blobseal_error *err);
 
+    /* Open all keys that the reference names, in their order. NULL: a reference names one key. */
+    enum blobseal_status (*open_all)(const struct blobseal_kek_list *list, const char *ref,
+                                     const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                     struct blobseal_error *err);
+
+    /* Fill in all of @info. Called only if open() left something out and somebody needs it. */
+    enum blobseal_status (*describe)(void *state, struct blobseal_kek_info *info, const struct blobseal_call *call,
+                                     struct blobseal_error *err);
+
+    /* Return true if this key wrapped what a recipient with @alg and @kid holds, in any of its versions. No input or
+     * output: both names come from untrusted data. */
+    bool (*owns)(void *state, const char *alg, const char *kid);
+
+    /* Wrap @secret. Fill in @out, whose size is set and whose other members are zero. */
+    enum blobseal_status (*wrap)(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
+                                 const struct blobseal_call *call, struct blobseal_error *err);
+
     /*
-     * Unwrap. Compare the kid first, and do nothing if it is not this key's: return E_NOT_MINE, and the next KEK is
-     * tried. Return E_AUTH if the secret does not decrypt, or not to 32 bytes, without any detail. E_UNAVAILABLE and
-     * E_DENIED are remembered while other KEKs are tried. Any other error ends the opening.
+     * Unwrap. Called if owns() returned true, or without a kid. Return E_NOT_MINE to let the next key try. Return
+     * E_AUTH if the secret does not decrypt, or not to 32 bytes, without any detail, and only then: a failure of memory
+     * or of a library is another error. E_UNAVAILABLE and E_DENIED are remembered while other keys are tried. Any other
+     * error ends the opening. Fill in @lease, which is all zero except for its size, if the key can be revoked.
      */
     enum blobseal_status (*unwrap)(void *state, struct blobseal_secret32 *secret,
-                                   const struct blobseal_wrapped *wrapped, struct blobseal_error *err);
+                                   const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                   const struct blobseal_call *call, struct blobseal_error *err);
+
+    /* Ask whether the key may still be used, and extend @lease. Errors: E_DENIED, E_UNAVAILABLE, ... NULL: keys of this
+     * provider cannot be revoked. */
+    enum blobseal_status (*renew)(void *state, struct blobseal_lease *lease, const struct blobseal_call *call,
+                                  struct blobseal_error *err);
+
+    /* Report the keys in the place that @ref names, such as a token or a vault. */
+    enum blobseal_status (*list)(const char *ref, const struct blobseal_kek_options *options, blobseal_found_key_fn fn,
+                                 void *fn_ctx, const struct blobseal_call *call, struct blobseal_error *err);
+
+    /* Generate an RSA key of @bits, which open() then opens by the same reference. */
+    enum blobseal_status (*generate)(const char *ref, const struct blobseal_kek_options *options, unsigned bits,
+                                     const struct blobseal_call *call, struct blobseal_error *err);
 
     /* Wipe and release the state. */
     void (*close)(void *state);
@@ -92,7 +171,7 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_registry_add(struct
 
 /*
  * Make a KEK from a provider and a state that the caller made, without a reference. If this succeeds, the KEK owns
- * @state and closes it; otherwise the caller still owns it.
+ * @state and closes it; otherwise the caller still owns it. @info must name the key unless the provider has describe().
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek,
                                                                      const struct blobseal_provider *provider,

@@ -64,9 +64,11 @@ enum blobseal_status bs_malformed(struct blobseal_error *err, const char *what);
 
 /* ---- jwe_open.c -------------------------------------------------------------------------------------------------- */
 
-/* The index of the recipient that opened a JWE, and the content encryption key (CEK). To be stored in secret memory. */
+/* What opened a JWE, and the content encryption key (CEK). To be stored in secret memory. */
 struct bs_jwe_opener {
-    size_t recipient;
+    size_t recipient;            /* its index                         */
+    size_t kek;                  /* the index of the KEK in the list  */
+    struct blobseal_lease lease; /* until when the CEK may be used    */
     struct blobseal_secret32 cek;
 };
 

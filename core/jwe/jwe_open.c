@@ -19,6 +19,8 @@ struct search {
     bool bare;
     uint8_t *content;
     struct blobseal_secret32 *cek; /* [0]: the unwrapped CEK; [1]: a random CEK that replaces it after a failure */
+    const struct blobseal_call *call;
+    struct bs_jwe_opener by; /* without the CEK */
     unsigned attempts;
 };
 
@@ -26,7 +28,7 @@ struct search {
  * Unwrap the CEK of one recipient with one KEK, and decrypt the content. If unwrapping fails, decrypt with a random
  * CEK, so that the failure cannot be distinguished from a wrong CEK (RFC 7516 section 11.5).
  */
-static enum blobseal_status attempt(const struct search *s, const struct bs_jwe_recipient *r, struct blobseal_kek *kek,
+static enum blobseal_status attempt(struct search *s, const struct bs_jwe_recipient *r, struct blobseal_kek *kek,
                                     struct blobseal_error *err)
 {
     const struct blobseal_wrapped wrapped = {r->alg, s->bare ? NULL : r->kid, r->key, r->key_len};
@@ -36,7 +38,7 @@ static enum blobseal_status attempt(const struct search *s, const struct bs_jwe_
 
     if (!blobseal_random(&s->cek[1], sizeof s->cek[1], true))
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
-    st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, err);
+    st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, &s->by.lease, s->call, err);
     if (st == BLOBSEAL_E_AUTH)
         gcm.cek = &s->cek[1];
     else if (st != BLOBSEAL_OK)
@@ -102,18 +104,20 @@ static enum blobseal_status report_no_key(const struct bs_jwe *jwe, struct blobs
 
 /*
  * Try each recipient with each key until one combination opens the JWE, an error ends the search, or MAX_ATTEMPTS is
- * reached. After success, *@recipient is the index of the recipient, and s->cek[0] its CEK.
+ * reached. After success, s->by says which, and s->cek[0] is the CEK.
  */
-static enum blobseal_status search(struct search *s, struct bs_keks keks, size_t *recipient, struct blobseal_error *err)
+static enum blobseal_status search(struct search *s, struct bs_keks keks, struct blobseal_error *err)
 {
     struct blobseal_error unavailable = {0}; /* the first E_UNAVAILABLE or E_DENIED that a provider returned */
 
-    for (*recipient = 0; *recipient < s->jwe->num; ++*recipient) {
-        bool known = bs_jwe_knows(&s->jwe->recipients[*recipient]);
+    for (size_t i = 0; i < s->jwe->num; i++) {
+        bool known = bs_jwe_knows(&s->jwe->recipients[i]);
 
         for (size_t k = 0; k < keks.num && known && s->attempts < MAX_ATTEMPTS; k++) {
-            enum blobseal_status st = attempt(s, &s->jwe->recipients[*recipient], keks.list[k], err);
+            enum blobseal_status st = attempt(s, &s->jwe->recipients[i], keks.list[k], err);
 
+            s->by.recipient = i;
+            s->by.kek = k;
             if (st == BLOBSEAL_E_NOT_MINE)
                 continue;
             s->attempts++;
@@ -132,17 +136,18 @@ static enum blobseal_status search(struct search *s, struct bs_keks keks, size_t
 enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct bs_keks keks, uint8_t *content,
                                  struct bs_jwe_opener *by, struct blobseal_error *err)
 {
-    struct search s = {.jwe = jwe, .bare = bare, .content = content};
+    struct search s = {.jwe = jwe, .bare = bare, .content = content, .call = keks.call};
     struct blobseal_error e = {0};
     enum blobseal_status st;
-    size_t recipient;
 
     s.cek = blobseal_secret_alloc(2 * sizeof *s.cek);
     if (s.cek == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
-    st = search(&s, keks, &recipient, &e);
-    if (st == BLOBSEAL_OK && by != NULL)
-        *by = (struct bs_jwe_opener){.recipient = recipient, .cek = s.cek[0]};
+    st = search(&s, keks, &e);
+    if (st == BLOBSEAL_OK && by != NULL) {
+        *by = s.by;
+        by->cek = s.cek[0];
+    }
     blobseal_secret_free(s.cek);
     if (st != BLOBSEAL_OK && err != NULL)
         *err = e;

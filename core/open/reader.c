@@ -92,6 +92,7 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     struct blobseal_reader_options o = {.size = sizeof o};
     struct blobseal_context *context;
     struct blobseal_reader *r;
+    struct blobseal_call call;
     enum blobseal_status st;
 
     *reader = NULL;
@@ -108,7 +109,8 @@ enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const
     r = new_reader(source, &o, context);
     if (r == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
-    st = open_blob(r, (struct bs_keks){keks, num_keks}, &o, err);
+    call = bs_call_start(o.timeout_ms, o.cancel);
+    st = open_blob(r, (struct bs_keks){keks, num_keks, &call}, &o, err);
     (void)bs_context_count(context, BS_COUNTED_OPEN, st);
     if (st == BLOBSEAL_OK)
         *reader = r;

@@ -12,6 +12,7 @@ struct bs_change {
     struct blobseal_change wanted;
     struct blobseal_kek *keks[2 * BLOBSEAL_MAX_RECIPIENTS]; /* the caller's keys, then the keys to add */
     size_t num_keks;
+    const struct blobseal_call *call;
     /* The current envelope. */
     struct bs_opened_envelope opened; /* not unlocked if nothing has to be done and no key opens it */
     struct bs_slice jwe;
@@ -23,6 +24,7 @@ struct bs_change {
     size_t num_steps;
     bool changed, fresh; /* fresh: it gets a new CEK */
     uint64_t generation;
+    struct bs_envelope made;   /* its recipients */
     struct bs_builder new_jwe; /* empty until it is written */
 };
 
@@ -32,6 +34,7 @@ enum blobseal_status bs_change_check(struct bs_change_request *rq, const struct 
     struct blobseal_change *w = &rq->wanted;
 
     *rq = (struct bs_change_request){.wanted = {.size = sizeof rq->wanted}, .keks = keks};
+    rq->call = bs_call_start(0, NULL);
     if (wanted == NULL || !blobseal_struct_import(w, sizeof *w, wanted))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "change recipients: the size of the change is not set, or it is newer than the library");
@@ -44,6 +47,7 @@ enum blobseal_status bs_change_check(struct bs_change_request *rq, const struct 
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: no key to replace");
     if (w->repair && (w->num_add > 0 || w->num_remove > 0 || w->replace || w->only))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "change recipients: a repair cannot also change recipients");
+    rq->call = bs_call_start(w->timeout_ms, w->cancel);
     return BLOBSEAL_OK;
 }
 
@@ -54,6 +58,7 @@ static struct bs_change *new_change(const struct bs_change_request *rq)
     if (c == NULL)
         return NULL;
     c->wanted = rq->wanted;
+    c->call = &rq->call;
     for (size_t i = 0; i < rq->keks.num; i++)
         c->keks[c->num_keks++] = rq->keks.list[i];
     for (size_t i = 0; i < c->wanted.num_add; i++)
@@ -66,17 +71,39 @@ void bs_change_free(struct bs_change *c)
     if (c == NULL)
         return;
     free(c->new_jwe.p);
+    bs_envelope_clear(&c->made);
     bs_opened_envelope_clear(&c->opened);
     free(c);
 }
 
 /* ---- The current envelope ---------------------------------------------------------------------------------------- */
 
-static struct blobseal_kek *find_kek(struct blobseal_kek *const *keks, size_t num, const char *kid)
+/* Return true if @kek would wrap under the key id @kid. A key with versions owns more ids than this one. */
+static bool has_kid(const struct blobseal_kek *kek, const char *kid)
 {
-    for (size_t i = 0; i < num; i++)
-        if (strcmp(bs_kek_info(keks[i])->kid, kid) == 0)
-            return keks[i];
+    const char *own = bs_kek_info(kek)->kid;
+
+    return own != NULL && strcmp(own, kid) == 0;
+}
+
+/* Return true if recipient @kid is one of those to add. */
+static bool is_added(const struct bs_change *c, const char *kid)
+{
+    for (size_t i = 0; i < c->wanted.num_add; i++)
+        if (has_kid(c->wanted.add[i], kid))
+            return true;
+    return false;
+}
+
+/* Find the key of recipient @r: the one that has its id now, or else one that owns the id. */
+static struct blobseal_kek *find_kek(const struct bs_change *c, const struct bs_jwe_recipient *r)
+{
+    for (size_t i = 0; i < c->num_keks; i++)
+        if (has_kid(c->keks[i], r->kid))
+            return c->keks[i];
+    for (size_t i = 0; i < c->num_keks; i++)
+        if (bs_kek_owns(c->keks[i], r->alg, r->kid))
+            return c->keks[i];
     return NULL;
 }
 
@@ -111,6 +138,16 @@ static bool has_all_added(const struct bs_change *c)
     return true;
 }
 
+/* Find out the ids of all keys to add. */
+static enum blobseal_status describe_added(struct bs_change *c, struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    for (size_t i = 0; i < c->wanted.num_add && st == BLOBSEAL_OK; i++)
+        st = bs_kek_describe(c->wanted.add[i], c->call, err);
+    return st;
+}
+
 /* Return true if the caller asked to remove the recipient @kid. */
 static bool is_listed_for_removal(const struct bs_change *c, const char *kid)
 {
@@ -124,7 +161,7 @@ static bool is_listed_for_removal(const struct bs_change *c, const char *kid)
 static enum blobseal_status unlock(struct bs_change *c, size_t num, const struct bs_preamble *f, const char *name,
                                    struct blobseal_error *err)
 {
-    const struct bs_keks keks = {c->keks, num};
+    const struct bs_keks keks = {c->keks, num, c->call};
     struct bs_opened_envelope *o = &c->opened;
     enum blobseal_status st;
 
@@ -141,8 +178,7 @@ static bool removes_another(const struct bs_change *c)
     for (size_t i = 0; i < c->opened.envelope.jwe.num; i++) {
         const char *kid = c->opened.envelope.jwe.recipients[i].kid;
 
-        if (find_kek(c->wanted.add, c->wanted.num_add, kid) == NULL &&
-            (c->wanted.only || is_listed_for_removal(c, kid)))
+        if (!is_added(c, kid) && (c->wanted.only || is_listed_for_removal(c, kid)))
             return true;
     }
     return false;
@@ -152,8 +188,9 @@ static bool removes_another(const struct bs_change *c)
 static bool may_have_removed_key(const struct bs_change *c)
 {
     for (size_t i = 0; i < c->num_keks; i++)
-        if (is_listed_for_removal(c, bs_kek_info(c->keks[i])->kid))
-            return true;
+        for (size_t k = 0; k < c->wanted.num_remove; k++)
+            if (has_kid(c->keks[i], c->wanted.remove[k]))
+                return true;
     return c->wanted.replace;
 }
 
@@ -187,7 +224,7 @@ static bool is_removed(const struct bs_change *c, size_t i)
 {
     const char *kid = c->opened.envelope.jwe.recipients[i].kid;
 
-    if (find_kek(c->wanted.add, c->wanted.num_add, kid) != NULL)
+    if (is_added(c, kid))
         return false;
     if (c->wanted.only || (c->wanted.replace && c->opened.unlocked->by.recipient == i))
         return true;
@@ -224,7 +261,7 @@ static enum blobseal_status check_existing(const struct bs_jwe *jwe, const char 
 static enum blobseal_status add_recipient(struct bs_change *c, struct blobseal_kek *kek, struct blobseal_error *err)
 {
     const struct blobseal_kek_info *info = bs_kek_info(kek);
-    const struct bs_jwe_recipient r = {.alg = info->alg, .kid = info->kid, .key_len = info->wrapped_len};
+    const struct bs_jwe_recipient r = {.alg = info->alg, .kid = info->kid};
 
     if (is_recipient(&c->opened.envelope.jwe, info->kid))
         return check_existing(&c->opened.envelope.jwe, info->kid, err);
@@ -272,13 +309,12 @@ static enum blobseal_status wrap_for_all(struct bs_change *c, struct blobseal_er
         if (!bs_jwe_knows(r))
             return unknown_algorithm(r, "no new key can be wrapped for it", err);
         if (c->wrap[i] == NULL)
-            c->wrap[i] = find_kek(c->keks, c->num_keks, r->kid);
+            c->wrap[i] = find_kek(c, r);
         if (c->wrap[i] == NULL)
             return missing_public_key(r->kid, err);
         info = bs_kek_info(c->wrap[i]);
-        if (strcmp(info->alg, r->alg) != 0)
+        if (info->alg != NULL && strcmp(info->alg, r->alg) != 0)
             return wrong_algorithm(r, info->alg, err);
-        r->key_len = info->wrapped_len;
     }
     return BLOBSEAL_OK;
 }
@@ -317,7 +353,9 @@ enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_c
     *out = (struct bs_change_plan){0};
     if (c == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change recipients: no memory");
-    st = open_envelope(c, f, name, err);
+    st = describe_added(c, err);
+    if (st == BLOBSEAL_OK)
+        st = open_envelope(c, f, name, err);
     if (st != BLOBSEAL_OK)
         return st;
     c->jwe = (struct bs_slice){(const uint8_t *)c->wanted.envelope, c->wanted.envelope_len};
@@ -336,32 +374,54 @@ enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_c
 
 /* ---- The new envelope -------------------------------------------------------------------------------------------- */
 
-/* Add recipient @i to @jwe, with a wrapped key of its own unless it keeps the one that it has. */
-static enum blobseal_status add_new(const struct bs_change *c, size_t i, struct bs_jwe *jwe,
-                                    const struct blobseal_secret32 *cek, struct blobseal_error *err)
+/* Correct the steps after recipient @kid has become @r, the newest version of the same key. */
+static void rename_step(struct bs_change *c, const char *kid, const struct bs_jwe_recipient *r)
 {
-    struct bs_jwe_recipient r = c->recipients[i];
-    uint8_t key[BLOBSEAL_MAX_WRAPPED];
-    enum blobseal_status st = BLOBSEAL_OK;
+    struct blobseal_change_step *step = c->steps;
 
-    if (c->wrap[i] != NULL) {
-        st = bs_kek_wrap(c->wrap[i], key, cek, err);
-        r.key = key;
+    while (strcmp(step->recipient.kid, kid) != 0)
+        step++;
+    if (step->action == BLOBSEAL_ACTION_ADD) {
+        step->recipient = (struct blobseal_recipient){.alg = r->alg, .kid = r->kid};
+        return;
     }
-    return st == BLOBSEAL_OK ? bs_jwe_add(jwe, &r, err) : st;
+    step->action = BLOBSEAL_ACTION_REMOVE;
+    add_step(c, BLOBSEAL_ACTION_ADD, r);
+}
+
+/*
+ * Add recipient @i to the new envelope, with a wrapped key of its own unless it keeps the one that it has. Its key may
+ * have a newer version than planned, whose id the recipient then gets.
+ */
+static enum blobseal_status add_new(struct bs_change *c, size_t i, const struct blobseal_secret32 *cek,
+                                    struct blobseal_error *err)
+{
+    const struct bs_jwe_recipient *r = &c->recipients[i];
+    struct bs_jwe *jwe = &c->made.jwe;
+    struct blobseal_wrapping w;
+    enum blobseal_status st;
+
+    if (c->wrap[i] == NULL)
+        return bs_jwe_add(jwe, r, err);
+    st = bs_kek_wrap(c->wrap[i], &w, cek, c->call, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_jwe_add_wrapped(jwe, &w, err);
+    if (st == BLOBSEAL_OK && strcmp(r->kid, w.kid) != 0)
+        rename_step(c, r->kid, &jwe->recipients[jwe->num - 1]);
+    return st;
 }
 
 static enum blobseal_status encode(struct bs_change *c, const struct blobseal_secret32 *cek, struct blobseal_error *err)
 {
-    struct bs_envelope e = {.generation = c->generation};
-    enum blobseal_status st = bs_jwe_new(&e.jwe, err);
+    struct bs_envelope *e = &c->made;
+    enum blobseal_status st = bs_jwe_new(&e->jwe, err);
 
-    memcpy(e.blob_id, c->opened.envelope.blob_id, sizeof e.blob_id);
+    e->generation = c->generation;
+    memcpy(e->blob_id, c->opened.envelope.blob_id, sizeof e->blob_id);
     for (size_t i = 0; i < c->num && st == BLOBSEAL_OK; i++)
-        st = add_new(c, i, &e.jwe, cek, err);
+        st = add_new(c, i, cek, err);
     if (st == BLOBSEAL_OK)
-        st = bs_envelope_encode(&c->new_jwe, &e, cek, c->opened.unlocked->content, err);
-    bs_envelope_clear(&e);
+        st = bs_envelope_encode(&c->new_jwe, e, cek, c->opened.unlocked->content, err);
     return st;
 }
 
@@ -447,7 +507,7 @@ enum blobseal_status blobseal_change_envelope(struct blobseal_change_result **re
     struct bs_change_plan plan;
     struct bs_change *c = NULL;
     struct bs_slice jwe;
-    enum blobseal_status st = bs_change_check(&rq, change, (struct bs_keks){keks, num_keks}, err);
+    enum blobseal_status st = bs_change_check(&rq, change, (struct bs_keks){keks, num_keks, NULL}, err);
     bool tie = false;
 
     *result = NULL;

@@ -223,7 +223,7 @@ enum blobseal_status blobseal_change_in_place(struct blobseal_change_result **re
 {
     struct in_place r = {.target = target};
     bool locked = false;
-    enum blobseal_status st = bs_change_check(&r.request, change, (struct bs_keks){keks, num_keks}, err);
+    enum blobseal_status st = bs_change_check(&r.request, change, (struct bs_keks){keks, num_keks, NULL}, err);
 
     *result = NULL;
     if (st == BLOBSEAL_OK && r.request.wanted.envelope != NULL)

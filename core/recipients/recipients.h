@@ -14,6 +14,7 @@
 struct bs_change_request {
     struct blobseal_change wanted; /* all members of this version */
     struct bs_keks keks;
+    struct blobseal_call call; /* the limits that the caller set */
 };
 
 /* Check @wanted and @keks, and store them in @request. Errors: E_ARG. */

@@ -206,6 +206,7 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     struct blobseal_seal_result none = {.size = sizeof none};
     struct bs_sealing s = {.source = source, .sink = sink, .options = &o, .input = {source, 0}};
     struct blobseal_context *context;
+    struct blobseal_call call;
     enum blobseal_status st;
 
     if (!bs_struct_export(result, &none, sizeof none) || !blobseal_struct_import(&o, sizeof o, options))
@@ -216,7 +217,9 @@ enum blobseal_status blobseal_seal(const struct blobseal_sink *sink, const struc
     if (st != BLOBSEAL_OK)
         return st;
     s.threads = bs_context_threads(context, o.threads);
-    st = bs_context_count(context, BS_COUNTED_SEAL, seal_blob(&s, (struct bs_keks){keks, num_keks}, result, err));
+    call = bs_call_start(o.timeout_ms, o.cancel);
+    st =
+        bs_context_count(context, BS_COUNTED_SEAL, seal_blob(&s, (struct bs_keks){keks, num_keks, &call}, result, err));
     bs_context_unref(context);
     return st;
 }

@@ -48,6 +48,7 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
     struct blobseal_seal_options o = {.size = sizeof o};
     struct blobseal_context *context;
     struct blobseal_writer *w;
+    struct blobseal_call call;
     enum blobseal_status st;
 
     *writer = NULL;
@@ -63,7 +64,8 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     }
     *w = (struct blobseal_writer){.sink = *sink, .context = context, .process = bs_process_id()};
-    st = bs_new_blob_start(&w->blob, &w->sink, BLOBSEAL_SIZE_UNKNOWN, (struct bs_keks){keks, num_keks}, &o, err);
+    call = bs_call_start(o.timeout_ms, o.cancel);
+    st = bs_new_blob_start(&w->blob, &w->sink, BLOBSEAL_SIZE_UNKNOWN, (struct bs_keks){keks, num_keks, &call}, &o, err);
     if (st == BLOBSEAL_OK)
         st = bs_payload_start(&w->payload, &w->blob, &w->sink, err);
     if (st == BLOBSEAL_OK && o.zstd && (w->zstd = bs_zstd_writer_new(o.zstd_level)) == NULL)

@@ -122,7 +122,7 @@ static void expect_opens(const struct sealed *s, struct blobseal_kek *kek)
  */
 Test(fips, a_provider_serves_everything_and_the_format_is_the_same)
 {
-    struct blobseal_keypair pair;
+    struct blobseal_keypair pair = {.size = sizeof pair};
     struct blobseal_error err = {0};
     struct blobseal_kek *kek, *plain_kek;
     struct sealed in_fips, outside;
@@ -155,7 +155,7 @@ Test(fips, without_a_provider_keys_and_blobs_fail_with_a_message)
 {
     struct fake_kek fake = {.kid = "a"};
     struct blobseal_kek *kek = NULL, *other;
-    struct blobseal_keypair pair;
+    struct blobseal_keypair pair = {.size = sizeof pair};
     struct blobseal_error err = {0};
     struct vec_bytes pem = vec_read("format/kek1.pem");
     struct sealed s;

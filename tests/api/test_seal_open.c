@@ -146,7 +146,7 @@ static void data_key_of(const struct sealed *s, char out[43])
 
     cr_assert_eq(bs_envelope_parse(&e, s->result.envelope, s->result.envelope_len, &err), BLOBSEAL_OK);
     content = must_alloc(e.jwe.ciphertext.len + 1);
-    cr_assert_eq(bs_jwe_open(&e.jwe, false, (struct bs_keks){&kek, 1}, content, NULL, &err), BLOBSEAL_OK, "%s",
+    cr_assert_eq(bs_jwe_open(&e.jwe, false, (struct bs_keks){&kek, 1, NULL}, content, NULL, &err), BLOBSEAL_OK, "%s",
                  err.text);
     content[e.jwe.ciphertext.len] = '\0';
     at = strstr((const char *)content, "\"k\":\"");

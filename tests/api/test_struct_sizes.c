@@ -292,30 +292,44 @@ Test(struct_sizes, options_for_opening)
 static struct blobseal_kek_options seen;
 
 static enum blobseal_status look(void **state, struct blobseal_kek_info *info, const char *ref,
-                                 const struct blobseal_kek_options *options, struct blobseal_error *err)
+                                 const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                 struct blobseal_error *err)
 {
     (void)info;
     (void)ref;
+    (void)call;
     *state = NULL;
     seen = *options;
     return blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "only looking");
 }
 
-static enum blobseal_status no_wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
-                                    struct blobseal_error *err)
+static bool no_owner(void *state, const char *alg, const char *kid)
+{
+    (void)state;
+    (void)alg;
+    (void)kid;
+    return false;
+}
+
+static enum blobseal_status no_wrap(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
+                                    const struct blobseal_call *call, struct blobseal_error *err)
 {
     (void)state;
     (void)out;
     (void)secret;
+    (void)call;
     return blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "only looking");
 }
 
 static enum blobseal_status no_unwrap(void *state, struct blobseal_secret32 *secret,
-                                      const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
+                                      const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                      const struct blobseal_call *call, struct blobseal_error *err)
 {
     (void)state;
     (void)secret;
     (void)wrapped;
+    (void)lease;
+    (void)call;
     return blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "only looking");
 }
 
@@ -332,7 +346,13 @@ static enum blobseal_status ask(void *ctx, char *buf, size_t cap, size_t *len, s
 Test(struct_sizes, options_for_keys)
 {
     static const struct blobseal_provider provider = {
-        .abi = BLOBSEAL_PROVIDER_ABI, .scheme = "look", .open = look, .wrap = no_wrap, .unwrap = no_unwrap};
+        .abi = BLOBSEAL_PROVIDER_ABI,
+        .scheme = "look",
+        .open = look,
+        .owns = no_owner,
+        .wrap = no_wrap,
+        .unwrap = no_unwrap,
+    };
     const struct blobseal_kek_options want = {.passphrase = ask, .passphrase_ctx = &seen, .oaep = BLOBSEAL_OAEP_SHA1};
     struct blobseal_registry *registry;
     struct blobseal_kek *opened;

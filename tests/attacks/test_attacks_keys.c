@@ -201,7 +201,7 @@ Test(attacks_keys, two_recipients_with_different_content_keys)
         len = bs_jwk_write(content, sizeof content, &r.core, &r.dek, (struct bs_slice){0});
         for (unsigned i = 0; i <= 1; i++) {
             fill_random(ceks[i].b, sizeof ceks[i].b, 10 + i);
-            cr_assert_eq(bs_kek_wrap(keys[i], wrapped[i], &ceks[i], NULL), BLOBSEAL_OK);
+            wrap_with(keys[i], wrapped[i], &ceks[i]);
             jwe.recipients[i] = (struct bs_jwe_recipient){"RSA-OAEP-256", fakes[i].kid, wrapped[i], 256};
         }
         cr_assert_eq(

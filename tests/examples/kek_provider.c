@@ -6,10 +6,11 @@
  * vault; real ones would send requests. This vault is in memory, has one RSA key for each name, and can be unavailable
  * or deny requests. The provider returns to the library:
  *
- *   NOT_MINE       the recipient is for another key; checked first, so that no request to the vault is wasted
+ *   NOT_MINE       the message names no key. Recipients for other keys never come here, because owns() is asked first
  *   UNAVAILABLE    the vault is down: trying again later may help
  *   DENIED         the vault refuses: trying again does not help
- *   AUTH           unwrapping failed, and no reason is given
+ *   INTERNAL       the vault itself failed
+ *   AUTH           the wrapped key does not decrypt, and no reason is given
  */
 #include <blobseal_provider.h>
 #include <openssl/evp.h>
@@ -20,7 +21,7 @@
 
 /* ---- The vault --------------------------------------------------------------------------------------------------- */
 
-enum answer { DONE, DOWN, FORBIDDEN, WRONG };
+enum answer { DONE, DOWN, FORBIDDEN, BROKEN, WRONG };
 
 struct vault {
     enum answer (*wrap)(struct vault *vault, const char *name, unsigned char *out, const unsigned char *in, size_t len);
@@ -34,13 +35,17 @@ static enum answer use_key(struct vault *v, const char *name, int wrap, unsigned
                            const unsigned char *in, size_t len)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(v->keys[strcmp(name, "team-a") != 0], NULL);
-    int ok = ctx != NULL && (wrap ? EVP_PKEY_encrypt_init(ctx) : EVP_PKEY_decrypt_init(ctx)) > 0 &&
-             EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) > 0 &&
-             EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) > 0 &&
-             (wrap ? EVP_PKEY_encrypt(ctx, out, &cap, in, len) : EVP_PKEY_decrypt(ctx, out, &cap, in, len)) > 0;
+    int ready = ctx != NULL && (wrap ? EVP_PKEY_encrypt_init(ctx) : EVP_PKEY_decrypt_init(ctx)) > 0 &&
+                EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) > 0 &&
+                EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) > 0;
+    int ok = ready &&
+             (wrap ? EVP_PKEY_encrypt(ctx, out, &cap, in, len) : EVP_PKEY_decrypt(ctx, out, &cap, in, len)) > 0 &&
+             cap == (wrap ? 256 : BLOBSEAL_SECRET_LEN);
 
     EVP_PKEY_CTX_free(ctx);
-    return ok && cap == (wrap ? 256 : BLOBSEAL_SECRET_LEN) ? DONE : WRONG;
+    if (!ready || (wrap && !ok))
+        return BROKEN;
+    return ok ? DONE : WRONG;
 }
 
 static enum answer vault_wrap(struct vault *v, const char *name, unsigned char *out, const unsigned char *in,
@@ -86,17 +91,21 @@ static enum blobseal_status explain(const struct key *k, enum answer a, struct b
         (void)blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "key %s: the vault does not let us use it", k->kid);
         blobseal_hint(err, "ask the owner of the key for the right to use it");
         return BLOBSEAL_E_DENIED;
+    case BROKEN:
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "key %s: the vault failed", k->kid);
     default:
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "it does not unwrap");
     }
 }
 
 static enum blobseal_status key_open(void **state, struct blobseal_kek_info *info, const char *ref,
-                                     const struct blobseal_kek_options *options, struct blobseal_error *err)
+                                     const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                     struct blobseal_error *err)
 {
     struct key *k;
 
     (void)options;
+    (void)call;
     if (strcmp(ref, "team-a") != 0 && strcmp(ref, "team-b") != 0)
         return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the vault has no key %s", ref);
     k = calloc(1, sizeof *k);
@@ -104,28 +113,43 @@ static enum blobseal_status key_open(void **state, struct blobseal_kek_info *inf
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open key %s: no memory", ref);
     (void)snprintf(k->name, sizeof k->name, "%s", ref);
     (void)snprintf(k->kid, sizeof k->kid, "vault:%s", ref);
-    *info = (struct blobseal_kek_info){.kid = k->kid, .alg = "RSA-OAEP-256", .wrapped_len = 256, .can_unwrap = true};
+    info->kid = k->kid;
+    info->alg = "RSA-OAEP-256";
+    info->wrapped_len = 256;
+    info->can_unwrap = true;
     *state = k;
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status key_wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
-                                     struct blobseal_error *err)
+static bool key_owns(void *state, const char *alg, const char *kid)
 {
     const struct key *k = state;
 
-    return explain(k, vault.wrap(&vault, k->name, out, secret->b, sizeof secret->b), err);
+    return strcmp(alg, "RSA-OAEP-256") == 0 && strcmp(kid, k->kid) == 0;
+}
+
+static enum blobseal_status key_wrap(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
+                                     const struct blobseal_call *call, struct blobseal_error *err)
+{
+    const struct key *k = state;
+
+    (void)call; /* a real vault would wait no longer than call->deadline_ms, and stop when *call->cancel is set */
+    (void)snprintf(out->alg, sizeof out->alg, "RSA-OAEP-256");
+    (void)snprintf(out->kid, sizeof out->kid, "%s", k->kid);
+    out->key_len = 256;
+    return explain(k, vault.wrap(&vault, k->name, out->key, secret->b, sizeof secret->b), err);
 }
 
 static enum blobseal_status key_unwrap(void *state, struct blobseal_secret32 *secret,
-                                       const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
+                                       const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                       const struct blobseal_call *call, struct blobseal_error *err)
 {
     const struct key *k = state;
 
-    if (wrapped->kid == NULL || strcmp(wrapped->kid, k->kid) != 0)
+    (void)lease; /* keys of this vault cannot be revoked */
+    (void)call;
+    if (wrapped->kid == NULL)
         return BLOBSEAL_E_NOT_MINE;
-    if (strcmp(wrapped->alg, "RSA-OAEP-256") != 0)
-        return explain(k, WRONG, err);
     return explain(k, vault.unwrap(&vault, k->name, secret->b, wrapped->key, wrapped->key_len), err);
 }
 
@@ -138,6 +162,7 @@ static const struct blobseal_provider provider = {
     .abi = BLOBSEAL_PROVIDER_ABI,
     .scheme = "vault",
     .open = key_open,
+    .owns = key_owns,
     .wrap = key_wrap,
     .unwrap = key_unwrap,
     .close = key_close,

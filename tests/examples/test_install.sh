@@ -67,7 +67,7 @@ cat >user.c <<'END'
 #include <blobseal_provider.h>
 int main(void)
 {
-    struct blobseal_keypair pair;
+    struct blobseal_keypair pair = {.size = sizeof pair};
     struct blobseal_error err;
     enum blobseal_status st = blobseal_keygen_rsa(&pair, 2048, NULL, &err);
 

@@ -5,13 +5,14 @@
  * envelope.
  */
 #include "tests/support/blobs.c" /* a fuzz target is a single file */
+#include "tests/support/keks.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void require(bool cond)
 {
     if (!cond)
-        give_up("the fuzz target found something");
+        test_support_failed("the fuzz target found something");
 }
 
 static bool is_refusal(enum blobseal_status st)

@@ -17,6 +17,7 @@
 #include "tests/fuzz/known.h"
 #include "tests/support/blobs.c" /* a fuzz target is a single file */
 #include "tests/support/envelopes.c"
+#include "tests/support/keks.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -29,7 +30,7 @@ static struct blobseal_kek *kek;
 static void require(bool cond)
 {
     if (!cond)
-        give_up("the fuzz target found something");
+        test_support_failed("the fuzz target found something");
 }
 
 static void start(void)

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static const struct blobseal_secret32 secret = {{1, 2, 3}};
     struct blobseal_kek_options o = {.size = sizeof o, .passphrase = no_passphrase};
-    uint8_t wrapped[BLOBSEAL_MAX_WRAPPED];
+    struct blobseal_wrapping wrapped;
     struct blobseal_kek *kek;
     struct blobseal_error err;
     enum blobseal_status st;
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
         require(info->wrapped_len == 256 || info->wrapped_len == 384 || info->wrapped_len == 512);
         require(strlen(info->kid) == strlen("urn:ietf:params:oauth:jwk-thumbprint:sha-256:") + 43);
-        st = bs_kek_wrap(kek, wrapped, &secret, &err); /* can fail if the modulus is not a product of primes */
+        st = bs_kek_wrap(kek, &wrapped, &secret, NULL, &err); /* can fail if the modulus is not a product of primes */
         require(st == BLOBSEAL_OK || st == BLOBSEAL_E_INTERNAL);
     } else {
         require(err.status == st && err.text[0] != '\0');

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "tests/support/blobs.c" /* a fuzz target is a single file */
+#include "tests/support/keks.c"
 #include "tests/support/stored.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -19,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static void require(bool cond)
 {
     if (!cond)
-        give_up("the fuzz target found something");
+        test_support_failed("the fuzz target found something");
 }
 
 /*

@@ -4,7 +4,8 @@
  * FOLDER/TARGET/seed-*. It is not part of the build. To compile it with the library in build/dev:
  *
  *   cc -std=c17 -D_POSIX_C_SOURCE=200809L -Icore/include -Icore -Ikek -Isimd -Itests/support tests/fuzz/make_corpus.c \
- *      tests/support/blobs.c build/dev/libblobseal.a -lcrypto -lxxhash -lpthread -o /tmp/make_corpus
+ *      tests/support/blobs.c tests/support/keks.c build/dev/libblobseal.a -lcrypto -lxxhash -lpthread -o
+ * /tmp/make_corpus
  */
 #include <errno.h>
 #include <openssl/evp.h>
@@ -200,7 +201,7 @@ static void contents(const struct known *k, unsigned index)
 
 static void keys(void)
 {
-    struct blobseal_keypair plain, sealed;
+    struct blobseal_keypair plain = {.size = sizeof plain}, sealed = {.size = sizeof sealed};
 
     if (blobseal_keygen_rsa(&plain, 2048, NULL, NULL) != BLOBSEAL_OK ||
         blobseal_keygen_rsa(&sealed, 2048, "passphrase", NULL) != BLOBSEAL_OK)

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
         st = bs_jwe_parse(&jwe, text, len, &bare, &err);
     if (st == BLOBSEAL_OK) {
         content = malloc(jwe.ciphertext.len + 1);
-        st = content != NULL ? bs_jwe_open(&jwe, true, (struct bs_keks){&kek, 1}, content, NULL, &err)
+        st = content != NULL ? bs_jwe_open(&jwe, true, (struct bs_keks){&kek, 1, NULL}, content, NULL, &err)
                              : BLOBSEAL_E_NOMEM;
     }
     if (st == BLOBSEAL_OK)

@@ -47,7 +47,7 @@ static struct blobseal_kek *open_pem(const char *pem, unsigned mode, const char 
 static void check_pair(const struct blobseal_keypair *pair, unsigned bits, const char *passphrase)
 {
     struct blobseal_kek *private, *public;
-    uint8_t wrapped[512];
+    struct blobseal_wrapping wrapped;
     const struct blobseal_secret32 secret = {{4, 2}};
     struct blobseal_secret32 back;
 
@@ -60,11 +60,11 @@ static void check_pair(const struct blobseal_keypair *pair, unsigned bits, const
     cr_assert_str_eq(blobseal_kek_kid(private), pair->kid);
     cr_assert_str_eq(blobseal_kek_kid(public), pair->kid);
     cr_assert_eq(bs_kek_info(public)->wrapped_len, bits / 8);
-    cr_assert_eq(bs_kek_wrap(public, wrapped, &secret, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_kek_wrap(public, &wrapped, &secret, NULL, NULL), BLOBSEAL_OK);
 
-    const struct blobseal_wrapped w = {"RSA-OAEP-256", pair->kid, wrapped, bits / 8};
+    const struct blobseal_wrapped w = {"RSA-OAEP-256", pair->kid, wrapped.key, bits / 8};
 
-    cr_assert_eq(bs_kek_unwrap(private, &back, &w, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_kek_unwrap(private, &back, &w, NULL, NULL, NULL), BLOBSEAL_OK);
     cr_assert_arr_eq(back.b, secret.b, sizeof back.b);
     blobseal_kek_close(private);
     blobseal_kek_close(public);
@@ -72,7 +72,7 @@ static void check_pair(const struct blobseal_keypair *pair, unsigned bits, const
 
 static bool is_clear(const struct blobseal_keypair *pair)
 {
-    static const struct blobseal_keypair zero;
+    static const struct blobseal_keypair zero = {.size = sizeof zero};
 
     return memcmp(pair, &zero, sizeof zero) == 0;
 }
@@ -86,6 +86,7 @@ Test(keygen, makes_keys_that_open_and_differ)
     for (size_t i = 0; i < n; i++) {
         struct blobseal_error err = {0};
 
+        pairs[i] = (struct blobseal_keypair){.size = sizeof pairs[i]};
         cr_assert_eq(blobseal_keygen_rsa(&pairs[i], sizes[i], NULL, &err), BLOBSEAL_OK, "%s", err.text);
         cr_assert_eq(strncmp(pairs[i].private_pem, "-----BEGIN PRIVATE KEY-----\n", 28), 0);
         cr_assert_eq(strncmp(pairs[i].public_pem, "-----BEGIN PUBLIC KEY-----\n", 27), 0);
@@ -133,7 +134,7 @@ static void check_encryption(const char *pem)
 
 Test(keygen, a_passphrase_encrypts_the_private_key)
 {
-    struct blobseal_keypair pair;
+    struct blobseal_keypair pair = {.size = sizeof pair};
 
     cr_assert_eq(blobseal_keygen_rsa(&pair, 2048, "correct horse", NULL), BLOBSEAL_OK);
     cr_assert_eq(strncmp(pair.private_pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----\n", 38), 0);
@@ -146,7 +147,7 @@ Test(keygen, a_passphrase_encrypts_the_private_key)
 
 Test(keygen, an_empty_passphrase_is_one)
 {
-    struct blobseal_keypair pair;
+    struct blobseal_keypair pair = {.size = sizeof pair};
 
     cr_assert_eq(blobseal_keygen_rsa(&pair, 2048, "", NULL), BLOBSEAL_OK);
     cr_assert_eq(strncmp(pair.private_pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----\n", 38), 0);
@@ -162,9 +163,10 @@ Test(keygen, other_sizes_are_refused)
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct blobseal_error err = {0};
-        struct blobseal_keypair pair;
+        struct blobseal_keypair pair = {.size = sizeof pair};
 
         memset(&pair, 0xA5, sizeof pair);
+        pair.size = sizeof pair;
         cr_assert_eq(blobseal_keygen_rsa(&pair, sizes[i], NULL, &err), BLOBSEAL_E_ARG, "%u", sizes[i]);
         cr_assert_eq(err.status, BLOBSEAL_E_ARG);
         cr_assert(is_clear(&pair));

@@ -111,18 +111,21 @@ static const struct blobseal_secret32 secret = {{'s', 'e', 'c', 'r', 'e', 't'}};
 /* Return the result of unwrapping with @from what @by has wrapped, with the algorithm of @by. */
 static enum blobseal_status carry(struct blobseal_kek *by, struct blobseal_kek *from)
 {
-    struct vec_bytes wrapped = vec_copy(NULL, bs_kek_info(by)->wrapped_len);
-    struct blobseal_wrapped w = {bs_kek_info(by)->alg, blobseal_kek_kid(by), wrapped.p, wrapped.len};
+    struct blobseal_wrapping wrapping;
+    struct blobseal_wrapped w;
     struct blobseal_secret32 back = {{0}};
     enum blobseal_status st;
 
-    cr_assert_eq(bs_kek_wrap(by, wrapped.p, &secret, NULL), BLOBSEAL_OK);
-    st = bs_kek_unwrap(from, &back, &w, NULL);
+    cr_assert_eq(bs_kek_wrap(by, &wrapping, &secret, NULL, NULL), BLOBSEAL_OK);
+    cr_assert_str_eq(wrapping.kid, blobseal_kek_kid(by));
+    cr_assert_str_eq(wrapping.alg, bs_kek_info(by)->alg);
+    cr_assert_eq(wrapping.key_len, bs_kek_info(by)->wrapped_len);
+    w = (struct blobseal_wrapped){wrapping.alg, wrapping.kid, wrapping.key, wrapping.key_len};
+    st = bs_kek_unwrap(from, &back, &w, NULL, NULL, NULL);
     if (st == BLOBSEAL_OK)
         cr_assert_arr_eq(back.b, secret.b, sizeof back.b);
     else
         cr_assert_arr_eq(back.b, (const uint8_t[32]){0}, sizeof back.b);
-    free(wrapped.p);
     return st;
 }
 
@@ -190,9 +193,11 @@ struct pair {
 static struct pair pair_start(void)
 {
     struct pair p = {.key = vec_rsa_key(2048)};
+    struct blobseal_wrapping wrapping;
 
     p.kek = open_good(vec_private_pem(p.key), 0600, BLOBSEAL_OAEP_SHA256);
-    cr_assert_eq(bs_kek_wrap(p.kek, p.wrapped, &secret, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_kek_wrap(p.kek, &wrapping, &secret, NULL, NULL), BLOBSEAL_OK);
+    memcpy(p.wrapped, wrapping.key, sizeof p.wrapped);
     return p;
 }
 
@@ -208,7 +213,7 @@ static enum blobseal_status unwrap(struct pair *p, const char *alg, const char *
     struct vec_bytes key = vec_copy(p->wrapped, len < sizeof p->wrapped ? len : sizeof p->wrapped);
     struct blobseal_wrapped w = {alg, kid, key.p, key.len};
     struct blobseal_secret32 out = {{7}};
-    enum blobseal_status st = bs_kek_unwrap(p->kek, &out, &w, err);
+    enum blobseal_status st = bs_kek_unwrap(p->kek, &out, &w, NULL, NULL, err);
 
     if (st == BLOBSEAL_OK)
         cr_assert_arr_eq(out.b, secret.b, sizeof out.b);

@@ -16,8 +16,10 @@ static struct {
     unsigned opened, closed, wrapped, unwrapped;
     char ref[128];
     struct blobseal_kek_options options;
+    struct blobseal_call call; /* of the last call */
     void *closed_state;
-    enum blobseal_status open_answer, wrap_answer;
+    enum blobseal_status open_answer, wrap_answer, unwrap_answer;
+    struct blobseal_wrapping wrapping;
     bool silent; /* fails without filling the error */
     struct blobseal_kek_info info;
 } diary;
@@ -25,35 +27,53 @@ static struct {
 static char the_state;
 
 static enum blobseal_status diary_open(void **state, struct blobseal_kek_info *info, const char *ref,
-                                       const struct blobseal_kek_options *options, struct blobseal_error *err)
+                                       const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                       struct blobseal_error *err)
 {
     diary.opened++;
+    diary.call = *call;
     (void)snprintf(diary.ref, sizeof diary.ref, "%s", ref);
     diary.options = *options;
     if (diary.open_answer != BLOBSEAL_OK)
         return diary.silent ? diary.open_answer : blobseal_fail(err, diary.open_answer, 0, "not today");
     *state = &the_state;
+    cr_assert_eq(info->size, sizeof *info);
     *info = diary.info;
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status diary_wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
+static bool diary_owns(void *state, const char *alg, const char *kid)
+{
+    cr_assert_eq(state, &the_state);
+    return strcmp(alg, "RSA-OAEP-256") == 0 && strncmp(kid, "a-key", 5) == 0;
+}
+
+static enum blobseal_status diary_wrap(void *state, struct blobseal_wrapping *out,
+                                       const struct blobseal_secret32 *secret, const struct blobseal_call *call,
                                        struct blobseal_error *err)
 {
-    (void)out, (void)secret, (void)err;
+    (void)secret, (void)err;
     cr_assert_eq(state, &the_state);
+    cr_assert_eq(out->size, sizeof *out);
+    cr_assert(out->alg[0] == '\0' && out->kid[0] == '\0' && out->key_len == 0);
     diary.wrapped++;
+    diary.call = *call;
+    *out = diary.wrapping;
     return diary.wrap_answer;
 }
 
 static enum blobseal_status diary_unwrap(void *state, struct blobseal_secret32 *secret,
-                                         const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
+                                         const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                         const struct blobseal_call *call, struct blobseal_error *err)
 {
     (void)wrapped, (void)err;
     cr_assert_eq(state, &the_state);
+    cr_assert(lease->size == sizeof *lease && lease->valid_until_unix_ms == 0);
     diary.unwrapped++;
+    diary.call = *call;
+    lease->valid_until_unix_ms = 12345;
     memset(secret, 7, sizeof *secret);
-    return BLOBSEAL_OK;
+    return diary.unwrap_answer;
 }
 
 static void diary_close(void *state)
@@ -62,13 +82,25 @@ static void diary_close(void *state)
     diary.closed_state = state;
 }
 
-static const struct blobseal_kek_info good_info = {"a-key", "RSA-OAEP-256", 256, true};
+static const struct blobseal_kek_info good_info = {sizeof good_info, "a-key", "RSA-OAEP-256", 256, true};
+
+static const struct blobseal_wrapping good_wrapping = {
+    .size = sizeof good_wrapping, .alg = "RSA-OAEP-256", .kid = "a-key", .key_len = 256};
 
 static struct blobseal_provider provider(const char *scheme)
 {
     memset(&diary, 0, sizeof diary);
     diary.info = good_info;
-    return (struct blobseal_provider){BLOBSEAL_PROVIDER_ABI, scheme, diary_open, diary_wrap, diary_unwrap, diary_close};
+    diary.wrapping = good_wrapping;
+    return (struct blobseal_provider){
+        .abi = BLOBSEAL_PROVIDER_ABI,
+        .scheme = scheme,
+        .open = diary_open,
+        .owns = diary_owns,
+        .wrap = diary_wrap,
+        .unwrap = diary_unwrap,
+        .close = diary_close,
+    };
 }
 
 static struct blobseal_registry *registry_with(const struct blobseal_provider *p)
@@ -223,6 +255,9 @@ Test(registry, incomplete_providers_are_refused)
     p.open = NULL;
     check_refused(p);
     p = provider("diary");
+    p.owns = NULL;
+    check_refused(p);
+    p = provider("diary");
     p.wrap = NULL;
     check_refused(p);
     p = provider("diary");
@@ -335,45 +370,48 @@ Test(registry, so_has_a_failed_wrap_without_a_word)
     struct blobseal_error err = {.status = BLOBSEAL_E_FORMAT, .text = "from before", .hint = "from before"};
     const struct blobseal_secret32 secret = {{1}};
     struct blobseal_kek *kek;
-    uint8_t out[256];
+    struct blobseal_wrapping out;
 
     cr_assert_eq(blobseal_kek_new(&kek, &p, &the_state, &good_info, NULL), BLOBSEAL_OK);
     diary.wrap_answer = BLOBSEAL_E_UNAVAILABLE;
-    cr_assert_eq(bs_kek_wrap(kek, out, &secret, &err), BLOBSEAL_E_UNAVAILABLE);
+    cr_assert_eq(bs_kek_wrap(kek, &out, &secret, NULL, &err), BLOBSEAL_E_UNAVAILABLE);
     cr_assert_eq(err.status, BLOBSEAL_E_UNAVAILABLE);
     cr_assert_str_neq(err.text, "from before");
     cr_assert_str_empty(err.hint);
     blobseal_kek_close(kek);
 }
 
+#define SIZE sizeof(struct blobseal_kek_info)
+
 /* Such a key could not be named in an envelope, or would make the writer overrun its buffer. */
 Test(registry, impossible_keys_are_refused)
 {
     static char longest[BLOBSEAL_MAX_KID + 1], too_long[BLOBSEAL_MAX_KID + 2];
     const struct blobseal_kek_info bad[] = {
-        {NULL, "RSA-OAEP-256", 256, true},
-        {"", "RSA-OAEP-256", 256, true},
-        {"a b", "RSA-OAEP-256", 256, true},
-        {" ", "RSA-OAEP-256", 256, true},
-        {"a\n", "RSA-OAEP-256", 256, true},
-        {"a\x7F", "RSA-OAEP-256", 256, true},
-        {"\xC3\xA9", "RSA-OAEP", 256, true},
-        {"k", NULL, 256, true},
-        {"k", "", 256, true},
-        {"k", "RSA1_5", 256, true},
-        {"k", "RSA-OAEP-512", 256, true},
-        {"k", "rsa-oaep", 256, true},
-        {"k", "RSA-OAEP-256", 0, true},
-        {"k", "RSA-OAEP-256", 255, true},
-        {"k", "RSA-OAEP-256", 257, true},
-        {"k", "RSA-OAEP-256", 320, true},
-        {"k", "RSA-OAEP-256", 513, true},
-        {"k", "RSA-OAEP-256", 1024, true},
-        {"k", "RSA-OAEP-256", SIZE_MAX, true},
-        {too_long, "RSA-OAEP-256", 256, true},
+        {SIZE, NULL, "RSA-OAEP-256", 256, true},
+        {SIZE, "", "RSA-OAEP-256", 256, true},
+        {SIZE, "a b", "RSA-OAEP-256", 256, true},
+        {SIZE, " ", "RSA-OAEP-256", 256, true},
+        {SIZE, "a\n", "RSA-OAEP-256", 256, true},
+        {SIZE, "a\x7F", "RSA-OAEP-256", 256, true},
+        {SIZE, "\xC3\xA9", "RSA-OAEP", 256, true},
+        {SIZE, "k", NULL, 256, true},
+        {SIZE, "k", "", 256, true},
+        {SIZE, "k", "RSA1_5", 256, true},
+        {SIZE, "k", "RSA-OAEP-512", 256, true},
+        {SIZE, "k", "rsa-oaep", 256, true},
+        {SIZE, "k", "RSA-OAEP-256", 0, true},
+        {SIZE, "k", "RSA-OAEP-256", 255, true},
+        {SIZE, "k", "RSA-OAEP-256", 257, true},
+        {SIZE, "k", "RSA-OAEP-256", 320, true},
+        {SIZE, "k", "RSA-OAEP-256", 513, true},
+        {SIZE, "k", "RSA-OAEP-256", 1024, true},
+        {SIZE, "k", "RSA-OAEP-256", SIZE_MAX, true},
+        {SIZE, too_long, "RSA-OAEP-256", 256, true},
     };
-    const struct blobseal_kek_info good[] = {
-        {"k", "RSA-OAEP-256", 256, true}, {"!~", "RSA-OAEP", 384, false}, {longest, "RSA-OAEP-256", 512, true}};
+    const struct blobseal_kek_info good[] = {{SIZE, "k", "RSA-OAEP-256", 256, true},
+                                             {SIZE, "!~", "RSA-OAEP", 384, false},
+                                             {SIZE, longest, "RSA-OAEP-256", 512, true}};
     const struct blobseal_provider p = provider("diary");
     struct blobseal_registry *r = registry_with(&p);
     struct blobseal_kek *kek;
@@ -405,14 +443,14 @@ Test(registry, a_kek_that_cannot_unwrap_never_asks_its_provider)
     const struct blobseal_provider p = provider("diary");
     struct blobseal_kek_info info = good_info;
     struct blobseal_kek *kek;
-    uint8_t out[256];
+    struct blobseal_wrapping out;
 
     info.can_unwrap = false;
     cr_assert_eq(blobseal_kek_new(&kek, &p, &the_state, &info, NULL), BLOBSEAL_OK);
-    cr_assert_eq(bs_kek_unwrap(kek, &secret, &w, NULL), BLOBSEAL_E_NOT_MINE);
+    cr_assert_eq(bs_kek_unwrap(kek, &secret, &w, NULL, NULL, NULL), BLOBSEAL_E_NOT_MINE);
     cr_assert_eq(secret.b[0], 0);
     cr_assert_eq(diary.unwrapped, 0);
-    cr_assert_eq(bs_kek_wrap(kek, out, &secret, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_kek_wrap(kek, &out, &secret, NULL, NULL), BLOBSEAL_OK);
     cr_assert_eq(diary.wrapped, 1);
     blobseal_kek_close(kek);
 }
@@ -427,7 +465,8 @@ static enum blobseal_status no_passphrase(void *ctx, char *buf, size_t cap, size
 
 Test(registry, a_provider_always_gets_whole_options)
 {
-    const struct blobseal_kek_options all = {sizeof all, no_passphrase, &the_state, BLOBSEAL_OAEP_SHA1};
+    const struct blobseal_kek_options all = {
+        .size = sizeof all, .passphrase = no_passphrase, .passphrase_ctx = &the_state, .oaep = BLOBSEAL_OAEP_SHA1};
     const struct blobseal_provider p = provider("diary");
     struct blobseal_registry *r = registry_with(&p);
     struct blobseal_kek_options part = all;

@@ -5,7 +5,7 @@
 
 #include "tests/support/blobs.h"
 
-static _Noreturn void give_up(const char *what)
+_Noreturn void test_support_failed(const char *what)
 {
     (void)fprintf(stderr, "test support: %s\n", what);
     abort();
@@ -68,7 +68,7 @@ void *must_alloc(size_t len)
     void *p = malloc(len > 0 ? len : 1);
 
     if (p == NULL)
-        give_up("no memory");
+        test_support_failed("no memory");
     return p;
 }
 
@@ -83,98 +83,18 @@ void *must_copy(const void *p, size_t len)
 
 /* ---- Faults ------------------------------------------------------------------------------------------------------ */
 
-/* Return true if call number @call, which accesses bytes up to @end, must fail. */
-static bool strikes(const struct fault *f, uint64_t call, uint64_t end)
+bool fault_strikes(const struct fault *f, uint64_t call, uint64_t end)
 {
     if (f->at_call != 0 && (f->once ? call == f->at_call : call >= f->at_call))
         return true;
     return f->at_byte != 0 && end > f->at_byte;
 }
 
-static enum blobseal_status fail_with(const struct fault *f, const char *what, struct blobseal_error *err)
+enum blobseal_status fault_fails(const struct fault *f, const char *what, struct blobseal_error *err)
 {
     if (!f->silent)
         (void)blobseal_fail(err, f->status, 0, "%s: the fault that was asked for", what);
     return f->status;
-}
-
-/* ---- KEKs -------------------------------------------------------------------------------------------------------- */
-
-static uint8_t pad_byte(size_t i)
-{
-    return (uint8_t)(0x5A + 7 * i);
-}
-
-/* Unwrapping does not check the padding, so only the envelope can detect changes to it. */
-void fake_wrap(uint8_t *out, size_t len, const struct blobseal_secret32 *secret)
-{
-    for (size_t i = 0; i < len; i++)
-        out[i] = pad_byte(i) ^ (i < sizeof secret->b ? secret->b[i] : 0);
-}
-
-static enum blobseal_status fake_open(void **state, struct blobseal_kek_info *info, const char *ref,
-                                      const struct blobseal_kek_options *options, struct blobseal_error *err)
-{
-    (void)info;
-    (void)ref;
-    (void)options;
-    *state = NULL;
-    return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "fake keys have no reference");
-}
-
-static enum blobseal_status fake_wrap_call(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
-                                           struct blobseal_error *err)
-{
-    struct fake_kek *k = state;
-
-    if (strikes(&k->wrap, ++k->wraps, 0))
-        return fail_with(&k->wrap, "wrap", err);
-    fake_wrap(out, k->wrapped_len, secret);
-    for (size_t i = 0; i < k->wrapped_len; i++)
-        out[i] ^= k->twist;
-    return BLOBSEAL_OK;
-}
-
-static enum blobseal_status fake_unwrap(void *state, struct blobseal_secret32 *secret,
-                                        const struct blobseal_wrapped *wrapped, struct blobseal_error *err)
-{
-    struct fake_kek *k = state;
-
-    if (wrapped->kid != NULL && strcmp(wrapped->kid, k->kid) != 0 && !k->takes_any_kid)
-        return BLOBSEAL_E_NOT_MINE;
-    if (strikes(&k->unwrap, ++k->unwraps, 0))
-        return fail_with(&k->unwrap, "unwrap", err);
-    if (wrapped->key_len != k->wrapped_len || strcmp(wrapped->alg, k->alg) != 0)
-        return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "it does not unwrap");
-    for (size_t i = 0; i < sizeof secret->b; i++)
-        secret->b[i] = wrapped->key[i] ^ pad_byte(i) ^ k->twist;
-    return BLOBSEAL_OK;
-}
-
-static void fake_close(void *state)
-{
-    ((struct fake_kek *)state)->closes++;
-}
-
-struct blobseal_kek *fake_kek_open(struct fake_kek *state)
-{
-    static const struct blobseal_provider provider = {
-        .abi = BLOBSEAL_PROVIDER_ABI,
-        .scheme = "fake",
-        .open = fake_open,
-        .wrap = fake_wrap_call,
-        .unwrap = fake_unwrap,
-        .close = fake_close,
-    };
-    struct blobseal_kek_info info;
-    struct blobseal_kek *kek;
-
-    state->alg = state->alg != NULL ? state->alg : "RSA-OAEP-256";
-    state->wrapped_len = state->wrapped_len != 0 ? state->wrapped_len : 256;
-    info = (struct blobseal_kek_info){state->kid, state->alg, state->wrapped_len, !state->public_only};
-    if (blobseal_kek_new(&kek, &provider, state, &info, NULL) != BLOBSEAL_OK)
-        give_up("blobseal_kek_new() failed");
-    return kek;
 }
 
 /* ---- Sources ----------------------------------------------------------------------------------------------------- */
@@ -199,8 +119,8 @@ static enum blobseal_status source_at(struct test_source *s, void *buf, size_t l
     *nread = 0;
     s->asked += len;
     len = piece(s, len < left ? len : left);
-    if (strikes(&s->fault, ++s->calls, off + len))
-        return fail_with(&s->fault, "read", err);
+    if (fault_strikes(&s->fault, ++s->calls, off + len))
+        return fault_fails(&s->fault, "read", err);
     if (len > 0)
         memcpy(buf, s->data + off, len);
     *nread = len;
@@ -280,8 +200,8 @@ void test_source_end(struct test_source *state)
 static enum blobseal_status sink_at(struct test_sink *s, const void *buf, size_t len, uint64_t off,
                                     struct blobseal_error *err)
 {
-    if (strikes(&s->fault, ++s->calls, off + len))
-        return fail_with(&s->fault, "write", err);
+    if (fault_strikes(&s->fault, ++s->calls, off + len))
+        return fault_fails(&s->fault, "write", err);
     if (off > s->cap || len > s->cap - off) {
         s->misused = true;
         return blobseal_fail(err, BLOBSEAL_E_OUTPUT, 0, "write: beyond the end");
@@ -428,7 +348,7 @@ enum blobseal_status open_bytes(struct opened *out, const void *blob, size_t len
     out->data = to.data;
     out->len = to.len;
     if (from.misused)
-        give_up("a source was read by two threads at once");
+        test_support_failed("a source was read by two threads at once");
     test_source_end(&from);
     return st;
 }
@@ -447,7 +367,7 @@ void recipe_derive(struct recipe *r)
 
     bs_core_context(&r->core, context);
     if (!bs_chunked_derive(&r->keys, &r->dek, r->core.salt, context, sizeof context))
-        give_up("key derivation failed");
+        test_support_failed("key derivation failed");
     memcpy(r->core.commitment, r->keys.commitment, sizeof r->core.commitment);
     bs_core_encode(&r->core);
 }
@@ -473,14 +393,14 @@ uint8_t *recipe_core(const struct recipe *r, const void *plain, size_t len, size
     memcpy(core, r->core.raw, BS_CORE_HEADER_LEN);
     out = core + BS_CORE_HEADER_LEN;
     if (bs_chunked_init(&c, &r->keys, NULL) != BLOBSEAL_OK)
-        give_up("no memory for a cipher");
+        test_support_failed("no memory for a cipher");
     for (uint64_t segment = 0; out < core + *core_len; segment++) {
         size_t n = len < BS_SEGMENT_LEN ? len : BS_SEGMENT_LEN;
         bool last = n < BS_SEGMENT_LEN;
         size_t sealed_len = last ? bs_sealed_tail_len(n) : BS_SEALED_SEGMENT_LEN;
 
         if (!bs_chunked_seal(&c, segment * BS_SEGMENT_CHUNKS, last, out, (struct bs_slice){p, n}))
-            give_up("sealing failed");
+            test_support_failed("sealing failed");
         if (r->core.segments == BS_SEGMENTS_CHECKSUMMED)
             bs_store64(out + sealed_len, bs_xxh3(bs_load64(r->core.blob_id) ^ segment, out, sealed_len));
         out += sealed_len + (r->core.segments == BS_SEGMENTS_CHECKSUMMED ? BS_CHECKSUM_LEN : 0);
@@ -496,8 +416,8 @@ char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobse
     struct bs_builder w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
 
     if (bs_envelope_write(&w, &(const struct bs_envelope_plan){&r->core, generation, &r->dek, (struct bs_slice){0}},
-                          (struct bs_keks){keks, num_keks}, NULL) != BLOBSEAL_OK)
-        give_up("writing an envelope failed");
+                          (struct bs_keks){keks, num_keks, NULL}, NULL) != BLOBSEAL_OK)
+        test_support_failed("writing an envelope failed");
     w.p[w.len] = '\0';
     return (char *)w.p;
 }
@@ -514,7 +434,7 @@ static void put_slot(uint8_t *slot, size_t capacity, struct slot_text t)
     if (t.text == NULL)
         return;
     if (len > capacity - BS_SLOT_HEADER_LEN)
-        give_up("an envelope does not fit its slot");
+        test_support_failed("an envelope does not fit its slot");
     memcpy(slot, "BSKS", 4);
     bs_store32(slot + 4, (uint32_t)len);
     bs_store64(slot + 8, t.generation);
@@ -534,7 +454,7 @@ uint8_t *put_in_frame(const struct bs_core_header *core, enum blobseal_layout la
         longest = strlen(b.text);
     capacity = (uint32_t)((longest + BS_SLOT_HEADER_LEN + 4095) / 4096 * 4096);
     if (bs_frame_plan(&f, layout, capacity, longest, core->blob_id, NULL) != BLOBSEAL_OK)
-        give_up("an envelope does not fit its frame");
+        test_support_failed("an envelope does not fit its frame");
     *len = f.frame_len + core_len;
     blob = must_alloc(*len);
     bs_frame_encode(&f, blob, "", 0, 1);

@@ -38,6 +38,9 @@ bool has_pattern(const uint8_t *p, size_t len);
 void *must_alloc(size_t len);
 void *must_copy(const void *p, size_t len);
 
+/* Report @what and abort. */
+_Noreturn void test_support_failed(const char *what);
+
 /* ---- Faults ------------------------------------------------------------------------------------------------------ */
 
 struct fault {
@@ -47,6 +50,12 @@ struct fault {
     bool silent; /* does not fill the struct blobseal_error, as a careless callback */
     bool once;   /* calls after at_call succeed again                               */
 };
+
+/* Return true if call number @call, which accesses bytes up to @end, must fail. */
+bool fault_strikes(const struct fault *f, uint64_t call, uint64_t end);
+
+/* Fail as @f wants it, in the step @what. */
+enum blobseal_status fault_fails(const struct fault *f, const char *what, struct blobseal_error *err);
 
 /* ---- A KEK that costs nothing: XOR with a constant, padded to 256 bytes ------------------------------------------ */
 
@@ -63,6 +72,9 @@ struct fake_kek {
 
 /* Open a key. The caller keeps @state. Close with blobseal_kek_close(). */
 struct blobseal_kek *fake_kek_open(struct fake_kek *state);
+
+/* Wrap @secret into @out, which has room for what the key makes. */
+void wrap_with(struct blobseal_kek *kek, uint8_t *out, const struct blobseal_secret32 *secret);
 
 /* Write what wrap() makes of @secret. */
 void fake_wrap(uint8_t *out, size_t len, const struct blobseal_secret32 *secret);

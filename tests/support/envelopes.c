@@ -10,7 +10,7 @@ enum blobseal_status open_envelope(const struct bs_envelope *e, const struct bs_
                                    struct blobseal_error *err)
 {
     struct bs_unlocked *u;
-    enum blobseal_status st = bs_envelope_unlock(&u, e, core, (struct bs_keks){keks, num_keks}, err);
+    enum blobseal_status st = bs_envelope_unlock(&u, e, core, (struct bs_keks){keks, num_keks, NULL}, err);
 
     if (st == BLOBSEAL_OK)
         *keys = u->keys;

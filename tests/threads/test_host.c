@@ -34,7 +34,7 @@ static char key_file[] = "/tmp/blobseal-host.XXXXXX";
 
 static void write_key(void)
 {
-    struct blobseal_keypair pair;
+    struct blobseal_keypair pair = {.size = sizeof pair};
     int fd = mkstemp(key_file);
 
     if (fd < 0 || blobseal_keygen_rsa(&pair, 2048, NULL, NULL) != BLOBSEAL_OK)

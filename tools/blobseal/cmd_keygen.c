@@ -117,7 +117,7 @@ static bool report(const struct request *r, const char *kid, struct blobseal_err
 
 static bool keygen(const struct request *r, struct blobseal_error *err)
 {
-    struct blobseal_keypair p = {0};
+    struct blobseal_keypair p = {.size = sizeof p};
     bool ok = write_pair(&p, r, err) && report(r, p.kid, err);
 
     blobseal_keypair_clear(&p);

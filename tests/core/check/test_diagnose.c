@@ -195,8 +195,11 @@ Test(diagnose, keys_that_fail)
 
 /* Unwrap successfully, but return a secret other than the wrapped one. */
 static enum blobseal_status lie(void *state, struct blobseal_secret32 *secret, const struct blobseal_wrapped *wrapped,
+                                struct blobseal_lease *lease, const struct blobseal_call *call,
                                 struct blobseal_error *err)
 {
+    (void)lease;
+    (void)call;
     (void)state;
     (void)wrapped;
     (void)err;
@@ -204,22 +207,36 @@ static enum blobseal_status lie(void *state, struct blobseal_secret32 *secret, c
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status wrap(void *state, uint8_t *out, const struct blobseal_secret32 *secret,
-                                 struct blobseal_error *err)
+static bool own(void *state, const char *alg, const char *kid)
 {
     (void)state;
+    (void)alg;
+    (void)kid;
+    return true;
+}
+
+static enum blobseal_status wrap(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
+                                 const struct blobseal_call *call, struct blobseal_error *err)
+{
+    (void)state;
+    (void)call;
     (void)err;
-    fake_wrap(out, 256, secret);
+    (void)snprintf(out->alg, sizeof out->alg, "RSA-OAEP-256");
+    (void)snprintf(out->kid, sizeof out->kid, "liar");
+    out->key_len = 256;
+    fake_wrap(out->key, 256, secret);
     return BLOBSEAL_OK;
 }
 
 static enum blobseal_status open_nothing(void **state, struct blobseal_kek_info *info, const char *ref,
-                                         const struct blobseal_kek_options *options, struct blobseal_error *err)
+                                         const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                         struct blobseal_error *err)
 {
     (void)state;
     (void)info;
     (void)ref;
     (void)options;
+    (void)call;
     return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "never called");
 }
 
@@ -230,8 +247,16 @@ static void close_nothing(void *state)
 
 Test(diagnose, a_key_that_lies_is_a_failure)
 {
-    static const struct blobseal_provider liar = {BLOBSEAL_PROVIDER_ABI, "lie", open_nothing, wrap, lie, close_nothing};
-    const struct blobseal_kek_info info = {"liar", "RSA-OAEP-256", 256, true};
+    static const struct blobseal_provider liar = {
+        .abi = BLOBSEAL_PROVIDER_ABI,
+        .scheme = "lie",
+        .open = open_nothing,
+        .owns = own,
+        .wrap = wrap,
+        .unwrap = lie,
+        .close = close_nothing,
+    };
+    const struct blobseal_kek_info info = {sizeof info, "liar", "RSA-OAEP-256", 256, true};
     struct blobseal_kek *kek;
 
     cr_assert_eq(blobseal_kek_new(&kek, &liar, NULL, &info, NULL), BLOBSEAL_OK);

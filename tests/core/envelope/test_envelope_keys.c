@@ -268,7 +268,7 @@ static enum blobseal_status write_for(struct blobseal_kek *const *keks, size_t n
 
     memset(err, 0x55, sizeof *err);
     st = bs_envelope_write(&w, &(const struct bs_envelope_plan){&recipe.core, 1, &recipe.dek, (struct bs_slice){0}},
-                           (struct bs_keks){keks, num}, err);
+                           (struct bs_keks){keks, num, NULL}, err);
     free(w.p);
     if (st != BLOBSEAL_OK)
         cr_expect_eq(err->status, st, "%s, but the error says %s", blobseal_status_code(st),

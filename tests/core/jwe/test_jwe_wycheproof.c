@@ -89,7 +89,7 @@ static enum blobseal_status open_case(const json_t *test, struct blobseal_kek *k
         uint8_t *content = blobseal_secret_alloc(jwe.ciphertext.len);
         struct vec_bytes expected;
 
-        st = bs_jwe_open(&jwe, true, (struct bs_keks){&kek, 1}, content, NULL, NULL);
+        st = bs_jwe_open(&jwe, true, (struct bs_keks){&kek, 1, NULL}, content, NULL, NULL);
         if (st == BLOBSEAL_OK) {
             expected = vec_member(test, "pt");
             cr_assert_eq(jwe.ciphertext.len, expected.len);

@@ -27,7 +27,7 @@ static void look(struct look *l, const struct kept *k, struct blobseal_kek *kek)
     const char *text = kept_envelope(k, &len);
 
     cr_assert_eq(bs_envelope_parse(&l->e, text, len, NULL), BLOBSEAL_OK);
-    cr_assert_eq(bs_envelope_unlock(&l->u, &l->e, NULL, (struct bs_keks){&kek, 1}, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_envelope_unlock(&l->u, &l->e, NULL, (struct bs_keks){&kek, 1, NULL}, NULL), BLOBSEAL_OK);
 }
 
 static void look_away(struct look *l)
@@ -341,7 +341,7 @@ Test(change, the_content_stays_as_another_writer_made_it)
                    "{\"meta\":%s,\n \"hdr\" : \"%s\",\"kty\":\"oct\",\"kid\":\"%s\",\"k\":\"%s\"}\n", metadata, hdr,
                    kid, k64);
     for (unsigned i = 0; i < 2; i++) {
-        cr_assert_eq(bs_kek_wrap(keys[i], wrapped[i], &r.cek, NULL), BLOBSEAL_OK);
+        wrap_with(keys[i], wrapped[i], &r.cek);
         jwe.recipients[i] = (struct bs_jwe_recipient){"RSA-OAEP-256", fakes[i].kid, wrapped[i], 256};
     }
     w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
@@ -393,7 +393,7 @@ Test(change, a_wrapped_key_that_is_rubbish)
 
     recipe_make(&rec, 10, 1);
     fill_random(wrapped[0], 256, 1);
-    cr_assert_eq(bs_kek_wrap(keys[1], wrapped[1], &rec.cek, NULL), BLOBSEAL_OK);
+    wrap_with(keys[1], wrapped[1], &rec.cek);
     for (unsigned i = 0; i < 2; i++)
         jwe.recipients[i] = (struct bs_jwe_recipient){"RSA-OAEP-256", fakes[i].kid, wrapped[i], 256};
     len = bs_jwk_write(content, sizeof content, &rec.core, &rec.dek, (struct bs_slice){0});

@@ -21,7 +21,7 @@ static enum blobseal_status make(struct scene *s, uint64_t size, const struct bl
     s->to.cap = ROOM;
     s->to.seekable = true;
     test_sink_start(&s->sink, &s->to);
-    return bs_new_blob_start(&s->b, &s->sink, size, (struct bs_keks){&kek, 1}, o, &s->err);
+    return bs_new_blob_start(&s->b, &s->sink, size, (struct bs_keks){&kek, 1, NULL}, o, &s->err);
 }
 
 static void clear(struct scene *s)
@@ -50,7 +50,8 @@ static void expect_keys(const struct scene *s)
     cr_expect_eq(f.layout, s->b.layout);
     cr_expect_eq(f.core_offset, s->b.core_offset);
     cr_expect_arr_eq(f.core.raw, s->b.core.raw, sizeof f.core.raw);
-    cr_assert_eq(bs_preamble_unlock(&f, "blob", (struct bs_keks){&kek, 1}, &opened, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(bs_preamble_unlock(&f, "blob", (struct bs_keks){&kek, 1, NULL}, &opened, &err), BLOBSEAL_OK, "%s",
+                 err.text);
     cr_expect_eq(memcmp(&opened.unlocked->keys, s->b.keys, sizeof *s->b.keys), 0);
     cr_expect_eq(opened.envelope.generation, 1);
     cr_expect_arr_eq(s->b.core.commitment, s->b.keys->commitment, BS_COMMITMENT_LEN);
@@ -147,10 +148,10 @@ Test(new_blob, a_sink_needs_a_function_and_a_blob_a_key)
     struct test_sink to = {.cap = ROOM};
     struct bs_new_blob b;
 
-    cr_expect_eq(bs_new_blob_start(&b, &none, 1, (struct bs_keks){&kek, 1}, &o, NULL), BLOBSEAL_E_ARG);
+    cr_expect_eq(bs_new_blob_start(&b, &none, 1, (struct bs_keks){&kek, 1, NULL}, &o, NULL), BLOBSEAL_E_ARG);
     bs_new_blob_clear(&b);
     test_sink_start(&none, &to);
-    cr_expect_eq(bs_new_blob_start(&b, &none, 1, (struct bs_keks){&kek, 0}, &o, NULL), BLOBSEAL_E_ARG);
+    cr_expect_eq(bs_new_blob_start(&b, &none, 1, (struct bs_keks){&kek, 0, NULL}, &o, NULL), BLOBSEAL_E_ARG);
     cr_expect_eq(to.calls, 0);
     bs_new_blob_clear(&b);
     test_sink_end(&to);

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The KEK objects that core uses: calls of a provider with their limits, and checks of what it returns. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/base.h"
+#include "kek/kek.h"
+
+struct blobseal_kek {
+    const struct blobseal_provider *provider;
+    void *state;
+    struct blobseal_kek_info info[2]; /* from open(), and from describe() */
+    _Atomic unsigned described;       /* the index of the one that counts */
+    _Atomic unsigned references;
+    pthread_mutex_t describing;
+};
+
+/* ---- Limits of a call -------------------------------------------------------------------------------------------- */
+
+static const int never_canceled;
+static const struct blobseal_call unlimited = {.size = sizeof unlimited, .cancel = &never_canceled};
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct blobseal_call bs_call_start(uint32_t timeout_ms, const int *cancel)
+{
+    return (struct blobseal_call){
+        .size = sizeof(struct blobseal_call),
+        .deadline_ms = timeout_ms != 0 ? now_ms() + timeout_ms : 0,
+        .cancel = cancel != NULL ? cancel : &never_canceled,
+    };
+}
+
+enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blobseal_error *err)
+{
+    bs_error_clear(err);
+    if (__atomic_load_n(call->cancel, __ATOMIC_RELAXED) != 0)
+        return blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "use a key: the program asked to stop");
+    if (call->deadline_ms != 0 && now_ms() >= call->deadline_ms) {
+        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "use a key: the time limit of this operation has passed");
+        blobseal_hint(err, "try again later, or with a longer limit");
+        return BLOBSEAL_E_UNAVAILABLE;
+    }
+    return BLOBSEAL_OK;
+}
+
+/* ---- Checks of what a provider returns --------------------------------------------------------------------------- */
+
+bool bs_is_token(const char *text, size_t max)
+{
+    size_t len = 0;
+
+    for (; text[len] != '\0'; len++)
+        if (len == max || text[len] < '!' || text[len] > '~')
+            return false;
+    return len > 0;
+}
+
+/* What any function of a provider may return. */
+#define ALLOWED                                                                                                        \
+    (BS_MAY_RETURN(BLOBSEAL_E_CONFIG) | BS_MAY_RETURN(BLOBSEAL_E_UNAVAILABLE) | BS_MAY_RETURN(BLOBSEAL_E_DENIED) |     \
+     BS_MAY_RETURN(BLOBSEAL_E_POLICY) | BS_MAY_RETURN(BLOBSEAL_E_INPUT) | BS_MAY_RETURN(BLOBSEAL_E_NOMEM) |            \
+     BS_MAY_RETURN(BLOBSEAL_E_INTERNAL) | BS_MAY_RETURN(BLOBSEAL_E_CANCELED) | BS_MAY_RETURN(BLOBSEAL_E_UNSUPPORTED))
+
+enum blobseal_status bs_provider_status(enum blobseal_status st, const struct blobseal_provider *provider,
+                                        const char *key, struct blobseal_error *err)
+{
+    return bs_callback_status(st, ALLOWED, err, "use the key %.160s with its provider %s", key, provider->scheme);
+}
+
+/* Like bs_provider_status(), for a KEK whose name may not be known. */
+static enum blobseal_status checked(enum blobseal_status st, const struct blobseal_kek *kek, struct blobseal_error *err)
+{
+    const char *kid = bs_kek_info(kek)->kid;
+
+    return bs_provider_status(st, kek->provider, kid != NULL ? kid : "(not named)", err);
+}
+
+/* Check the description of a key. What is not known yet may be missing unless it must be @complete. */
+static bool info_is_valid(const struct blobseal_kek_info *info, bool complete)
+{
+    const struct bs_key_algorithm *alg = NULL;
+
+    if (info->alg != NULL)
+        alg = bs_key_algorithm(info->alg, strlen(info->alg));
+    if (complete && (info->kid == NULL || info->alg == NULL || info->wrapped_len == 0))
+        return false;
+    if (info->kid != NULL && !bs_is_token(info->kid, BLOBSEAL_MAX_KID))
+        return false;
+    if (info->alg != NULL && alg == NULL)
+        return false;
+    return info->wrapped_len == 0 || (alg != NULL && bs_key_algorithm_wraps_to(alg, info->wrapped_len));
+}
+
+/* ---- KEKs -------------------------------------------------------------------------------------------------------- */
+
+enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek, const struct blobseal_provider *provider, void *state,
+                                      const struct blobseal_kek_info *info, struct blobseal_error *err)
+{
+    struct blobseal_kek_info own = {.size = sizeof own};
+    enum blobseal_status st = bs_provider_check(provider, err);
+    struct blobseal_kek *k;
+
+    *kek = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (info == NULL || !blobseal_struct_import(&own, sizeof own, info))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "provider %s described a key without its size, or as a newer version does",
+                             provider->scheme);
+    if (!info_is_valid(&own, provider->describe == NULL))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "provider %s returned a key id, an algorithm or a length that no envelope can contain",
+                             provider->scheme);
+    k = calloc(1, sizeof *k);
+    if (k == NULL || pthread_mutex_init(&k->describing, NULL) != 0) {
+        free(k);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open a key: no memory");
+    }
+    k->provider = provider;
+    k->state = state;
+    k->info[0] = own;
+    k->references = 1;
+    *kek = k;
+    return BLOBSEAL_OK;
+}
+
+struct blobseal_kek *bs_kek_ref(struct blobseal_kek *kek)
+{
+    atomic_fetch_add(&kek->references, 1);
+    return kek;
+}
+
+void blobseal_kek_close(struct blobseal_kek *kek)
+{
+    if (kek == NULL || atomic_fetch_sub(&kek->references, 1) != 1)
+        return;
+    if (kek->provider->close != NULL)
+        kek->provider->close(kek->state);
+    (void)pthread_mutex_destroy(&kek->describing);
+    free(kek);
+}
+
+const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek)
+{
+    return &kek->info[atomic_load(&kek->described)];
+}
+
+const char *blobseal_kek_kid(const struct blobseal_kek *kek)
+{
+    return bs_kek_info(kek)->kid;
+}
+
+bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek)
+{
+    return bs_kek_info(kek)->can_unwrap;
+}
+
+/* Ask the provider what open() left out. */
+static enum blobseal_status describe(struct blobseal_kek *kek, const struct blobseal_call *call,
+                                     struct blobseal_error *err)
+{
+    struct blobseal_kek_info info = {.size = sizeof info, .can_unwrap = kek->info[0].can_unwrap};
+    enum blobseal_status st = bs_call_check(call, err);
+
+    if (st == BLOBSEAL_OK)
+        st = checked(kek->provider->describe(kek->state, &info, call, err), kek, err);
+    if (st == BLOBSEAL_OK && !info_is_valid(&info, true))
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0,
+                           "provider %s described a key with an id, an algorithm or a length that no envelope can "
+                           "contain",
+                           kek->provider->scheme);
+    if (st == BLOBSEAL_OK) {
+        kek->info[1] = info;
+        atomic_store(&kek->described, 1);
+    }
+    return st;
+}
+
+enum blobseal_status bs_kek_describe(struct blobseal_kek *kek, const struct blobseal_call *call,
+                                     struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (info_is_valid(bs_kek_info(kek), true))
+        return BLOBSEAL_OK;
+    (void)pthread_mutex_lock(&kek->describing);
+    if (!info_is_valid(bs_kek_info(kek), true))
+        st = describe(kek, call != NULL ? call : &unlimited, err);
+    (void)pthread_mutex_unlock(&kek->describing);
+    return st;
+}
+
+/* ---- Use --------------------------------------------------------------------------------------------------------- */
+
+bool bs_kek_owns(const struct blobseal_kek *kek, const char *alg, const char *kid)
+{
+    return kek->provider->owns(kek->state, alg, kid);
+}
+
+/* Return true if an envelope can contain what a provider wrapped. */
+static bool wrapping_is_valid(const struct blobseal_wrapping *w)
+{
+    const struct bs_key_algorithm *alg = NULL;
+
+    if (memchr(w->alg, 0, sizeof w->alg) != NULL)
+        alg = bs_key_algorithm(w->alg, strlen(w->alg));
+    return alg != NULL && memchr(w->kid, 0, sizeof w->kid) != NULL && bs_is_token(w->kid, BLOBSEAL_MAX_KID) &&
+           bs_key_algorithm_wraps_to(alg, w->key_len);
+}
+
+enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapping *out,
+                                 const struct blobseal_secret32 *secret, const struct blobseal_call *call,
+                                 struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    memset(out, 0, sizeof *out);
+    out->size = sizeof *out;
+    call = call != NULL ? call : &unlimited;
+    st = bs_call_check(call, err);
+    if (st == BLOBSEAL_OK)
+        st = checked(kek->provider->wrap(kek->state, out, secret, call, err), kek, err);
+    if (st == BLOBSEAL_OK && !wrapping_is_valid(out))
+        st =
+            blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0,
+                          "provider %s wrapped a key with an id, an algorithm or a length that no envelope can contain",
+                          kek->provider->scheme);
+    if (st != BLOBSEAL_OK)
+        memset(out, 0, sizeof *out);
+    return st;
+}
+
+enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
+                                   const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                   const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct blobseal_lease own = {.size = sizeof own};
+    enum blobseal_status st = BLOBSEAL_E_NOT_MINE;
+
+    call = call != NULL ? call : &unlimited;
+    bs_error_clear(err);
+    if (bs_kek_info(kek)->can_unwrap && (wrapped->kid == NULL || bs_kek_owns(kek, wrapped->alg, wrapped->kid))) {
+        st = bs_call_check(call, err);
+        if (st == BLOBSEAL_OK)
+            st = kek->provider->unwrap(kek->state, secret, wrapped, &own, call, err);
+    }
+    if (st != BLOBSEAL_OK)
+        blobseal_wipe(secret, sizeof *secret);
+    if (lease != NULL)
+        *lease = st == BLOBSEAL_OK ? own : (struct blobseal_lease){.size = sizeof *lease};
+    if (st == BLOBSEAL_E_NOT_MINE || st == BLOBSEAL_E_AUTH)
+        return bs_checked(st, err, "unwrapping failed");
+    return checked(st, kek, err);
+}
+
+bool bs_kek_can_revoke(const struct blobseal_kek *kek)
+{
+    return kek->provider->renew != NULL;
+}
+
+enum blobseal_status bs_kek_renew(struct blobseal_kek *kek, struct blobseal_lease *lease,
+                                  const struct blobseal_call *call, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    if (!bs_kek_can_revoke(kek))
+        return BLOBSEAL_OK;
+    call = call != NULL ? call : &unlimited;
+    st = bs_call_check(call, err);
+    return st == BLOBSEAL_OK ? checked(kek->provider->renew(kek->state, lease, call, err), kek, err) : st;
+}
