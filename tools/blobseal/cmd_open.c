@@ -20,6 +20,8 @@ static const char usage[] =
     "                          units K, M, G and T are powers of 1024\n"
     "      --sparse            leave holes in OUT where blocks of 4 KiB are zero\n"
     "      --raw               write the zstd file itself, if the blob was sealed with --zstd\n"
+    "      --digest[=LIST]     also report the SHA-256 of the core, which is the one to sign; LIST: core, output (the\n"
+    "                          whole blob) and plain (the content: it confirms guesses), separated by commas\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
@@ -57,6 +59,8 @@ static bool report(const struct request *r, uint64_t plain_bytes, double seconds
         fprintf(stderr, "opened %s  %s%s  %.2f s  %s  -> %s\n", j->in.printable, human_bytes(size, plain_bytes),
                 report_ratio(ratio, &result), seconds, human_rate(rate, plain_bytes, seconds),
                 printable(out, sizeof out, j->out.path));
+    if (!j->ui->quiet)
+        digest_print(stderr, &result.digests, j->in.name);
     return true;
 }
 
@@ -156,6 +160,8 @@ static int check_range(const struct request *r)
 {
     if (r->is_range && r->job.num > 1)
         return usage_error(r->job.ui, "--range takes one input, not %zu", r->job.num);
+    if (r->is_range && r->job.digests != 0)
+        return usage_error(r->job.ui, "--digest needs all of a blob, so it excludes --range");
     if (r->is_range && r->job.out_path == NULL && !is_stream(r->job.in_path))
         return usage_error(r->job.ui, "a part must not get the name of the whole: name the output of --range with -o");
     return EXIT_OK;
@@ -170,6 +176,7 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"range", required_argument, NULL, OPT_RANGE},
                                         {"raw", no_argument, NULL, OPT_RAW},
                                         {"sparse", no_argument, NULL, OPT_SPARSE},
+                                        {"digest", optional_argument, NULL, OPT_DIGEST},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PROGRESS_OPTION,
                                         COMMON_OPTIONS,

@@ -31,6 +31,8 @@ static const char usage[] =
     "      --annotation NAME=VALUE\n"
     "                          seal a note; repeatable. Name, type and notes are visible only with a key\n"
     "      --oaep HASH         sha256 (default), or sha1 for tokens that support nothing else\n"
+    "      --digest[=LIST]     also report the SHA-256 of the core, which is the one to sign; LIST: core, output (the\n"
+    "                          whole blob) and plain (the content: it confirms guesses), separated by commas\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
@@ -75,6 +77,7 @@ static bool report(const struct request *r, const struct blobseal_seal_result *r
                                   .generation = result->generation,
                                   .recipients = recipients,
                                   .num_recipients = j->keys.num,
+                                  .digests = result->digests,
                                   .seconds = seconds};
     char size[32], ratio[32], rate[32], out[320];
 
@@ -92,6 +95,8 @@ static bool report(const struct request *r, const struct blobseal_seal_result *r
                 human_bytes(size, result->plain_bytes), report_ratio(ratio, &sealed), j->keys.num,
                 j->keys.num == 1 ? "" : "s", seconds, human_rate(rate, result->plain_bytes, seconds),
                 printable(out, sizeof out, j->out.path));
+    if (!j->ui->quiet)
+        digest_print(stderr, &sealed.digests, j->out.path);
     return true;
 }
 
@@ -116,6 +121,7 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
     progress_start(&j->progress, j->ui, j->in.printable, j->in.source.size);
     r->options.metadata = r->metadata.metadata.size > 0 ? &r->metadata.metadata : NULL;
     r->options.threads = j->threads;
+    r->options.digests = j->digests;
     r->options.progress = progress_step;
     r->options.progress_ctx = &j->progress;
     ok = ok && blobseal_seal(&sink, &j->in.source, j->keys.keks, j->keys.num, &r->options, &result, err) == BLOBSEAL_OK;
@@ -248,6 +254,7 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"name", required_argument, NULL, OPT_NAME},
                                         {"type", required_argument, NULL, OPT_TYPE},
                                         {"annotation", required_argument, NULL, OPT_ANNOTATION},
+                                        {"digest", optional_argument, NULL, OPT_DIGEST},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PROGRESS_OPTION,
                                         COMMON_OPTIONS,

@@ -11,6 +11,8 @@ static const char usage[] =
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"
     "      --min-generation N  refuse an older envelope\n"
+    "      --digest[=LIST]     also report the SHA-256 of the core, which is the one to sign; LIST: core, output (the\n"
+    "                          whole blob) and plain (the content: it confirms guesses), separated by commas\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
@@ -34,6 +36,8 @@ static bool report(const struct job *j, uint64_t plain_bytes, double seconds, st
     if (!j->ui->quiet)
         printf("%s: authentic, %llu bytes%s\n", j->in.printable, (unsigned long long)plain_bytes,
                report_ratio(ratio, &result));
+    if (!j->ui->quiet)
+        digest_print(stdout, &result.digests, j->in.name);
     return stdout_flush(err);
 }
 
@@ -65,6 +69,7 @@ static int verify_one(void *ctx, struct ui *ui, unsigned thread, const char *pat
 static const struct option options[] = {KEY_OPTIONS,
                                         {"envelope", required_argument, NULL, OPT_ENVELOPE},
                                         {"min-generation", required_argument, NULL, OPT_MIN_GENERATION},
+                                        {"digest", optional_argument, NULL, OPT_DIGEST},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PROGRESS_OPTION,
                                         COMMON_OPTIONS,

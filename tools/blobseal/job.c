@@ -32,6 +32,8 @@ static int set_option(struct job *j, int option, const char *arg)
         return jobs_option(j->ui, arg, &j->threads);
     case OPT_MIN_GENERATION:
         return min_generation_option(j->ui, arg, &j->min_generation);
+    case OPT_DIGEST:
+        return digest_option(j->ui, arg, &j->digests);
     case OPT_PROGRESS:
         return progress_option(j->ui, &j->progress, arg);
     }
@@ -201,7 +203,8 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
                                               .progress = progress_step,
                                               .progress_ctx = &j->progress,
                                               .min_generation = j->min_generation,
-                                              .raw = j->raw};
+                                              .raw = j->raw,
+                                              .digests = j->digests};
 
     if (blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num, &o, err) == BLOBSEAL_OK)
         return true;

@@ -7,21 +7,26 @@ struct report report_of_reader(const char *schema, const struct job *j, uint64_t
     const struct blobseal_info *info = blobseal_reader_info(j->reader);
     bool zstd = info->content == BLOBSEAL_CONTENT_ZSTD;
 
-    return (struct report){.schema = schema,
-                           .in = j->in.name,
-                           .out = j->out.path,
-                           .plain_bytes = zstd && j->raw ? BLOBSEAL_SIZE_UNKNOWN : plain_bytes,
-                           .sealed_bytes = info->sealed_bytes,
-                           .zstd = zstd,
-                           .stored_bytes = zstd && j->raw && info->stored_bytes == BLOBSEAL_SIZE_UNKNOWN
-                                               ? plain_bytes
-                                               : info->stored_bytes,
-                           .blob_id = info->blob_id,
-                           .generation = info->generation,
-                           .recipients = info->recipients,
-                           .num_recipients = info->num_recipients,
-                           .metadata = info->metadata,
-                           .seconds = seconds};
+    struct report r = {.schema = schema,
+                       .in = j->in.name,
+                       .out = j->out.path,
+                       .plain_bytes = zstd && j->raw ? BLOBSEAL_SIZE_UNKNOWN : plain_bytes,
+                       .sealed_bytes = info->sealed_bytes,
+                       .zstd = zstd,
+                       .stored_bytes = zstd && j->raw && info->stored_bytes == BLOBSEAL_SIZE_UNKNOWN
+                                           ? plain_bytes
+                                           : info->stored_bytes,
+                       .blob_id = info->blob_id,
+                       .generation = info->generation,
+                       .recipients = info->recipients,
+                       .num_recipients = info->num_recipients,
+                       .metadata = info->metadata,
+                       .seconds = seconds};
+
+    r.digests.size = sizeof r.digests;
+    if (blobseal_reader_digests(j->reader, &r.digests, NULL) != BLOBSEAL_OK)
+        r.digests.computed = 0;
+    return r;
 }
 
 const char *report_ratio(char buf[32], const struct report *r)
@@ -53,6 +58,7 @@ bool report_print(const struct report *r, struct blobseal_error *err)
     json_number(&j, "generation", r->generation);
     json_recipients(&j, r->recipients, r->num_recipients);
     json_meta(&j, r->metadata);
+    digest_json(&j, &r->digests);
     json_seconds(&j, "seconds", r->seconds);
     return json_end(&j, err);
 }

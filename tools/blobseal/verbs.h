@@ -51,6 +51,7 @@ enum {
     OPT_JSON_OUT,
     OPT_COMPARE,
     OPT_FROM,
+    OPT_DIGEST,
 };
 
 /* ---- job.c: keys, inputs, optionally outputs, threads, progress -------------------------------------------------- */
@@ -79,6 +80,7 @@ struct job {
     bool part;              /* only a part of the content is written, so it is a new file                */
     char default_out[4096];
     const char *device_hint; /* see struct output_options */
+    uint32_t digests;        /* BLOBSEAL_DIGEST_: to compute */
     bool force;
     bool raw; /* return zstd content as it is stored */
     unsigned threads;
@@ -141,6 +143,15 @@ bool job_open_reader(struct job *j, struct blobseal_error *err);
 /* Report @err unless @ok, close everything, and return the exit code. */
 int job_finish(struct job *j, bool ok, const struct blobseal_error *err);
 
+/* ---- digest.c: the option --digest ------------------------------------------------------------------------------- */
+
+/* Parse the argument of --digest (NULL: none) into bits BLOBSEAL_DIGEST_. Return EXIT_OK, or a code to end with. */
+int digest_option(const struct ui *ui, const char *arg, uint32_t *wanted);
+
+/* Add a member for each digest that was computed, or print a line for each of those of the file @name. */
+void digest_json(struct json *j, const struct blobseal_digests *d);
+void digest_print(FILE *to, const struct blobseal_digests *d, const char *name);
+
 /* ---- report.c: what verbs print about a blob --------------------------------------------------------------------- */
 
 /* The report of seal, open and verify. */
@@ -158,6 +169,7 @@ struct report {
     double seconds;
     bool is_range; /* a part of the content only */
     uint64_t range_off, range_len;
+    struct blobseal_digests digests; /* members for those that were computed */
 };
 
 /* Return the report of a job that read a blob. */
