@@ -81,8 +81,7 @@ static bool open_key(struct shown *s, struct blobseal_error *err)
     const struct blobseal_kek_options o = {.size = sizeof o, .passphrase = keep_passphrase, .passphrase_ctx = s};
 
     if (blobseal_kek_open(&s->kek, NULL, s->arg->ref, &o, err) != BLOBSEAL_OK) {
-        if (err->status == BLOBSEAL_E_CONFIG)
-            explain_passphrase(s->arg, err);
+        passphrase_failed(s->arg, err);
         return false;
     }
     s->key = read_key(s);

@@ -38,8 +38,10 @@ static bool new_passphrase(const struct request *r, char *buf, size_t cap, struc
 
     if (r->ask)
         return ask_new_passphrase(buf, cap, &len, err);
-    if (get_passphrase(&key, buf, cap, &len, err) != BLOBSEAL_OK)
+    if (get_passphrase(&key, buf, cap, &len, err) != BLOBSEAL_OK) {
+        passphrase_failed(&key, err);
         return false;
+    }
     if (key.odd == NULL)
         return true;
     (void)fail(err, BLOBSEAL_E_CONFIG, 0, "encrypt the new key: its passphrase %s", key.odd);

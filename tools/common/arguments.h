@@ -58,6 +58,8 @@ bool ask_new_passphrase(char *buf, size_t cap, size_t *len, struct blobseal_erro
 
 /* Set a hint if something odd in the file of @key's passphrase explains why the passphrase does not fit. */
 void explain_passphrase(const struct key_arg *key, struct blobseal_error *err);
+/* Complete @err after get_passphrase(), or a function that called it, has failed. */
+void passphrase_failed(const struct key_arg *key, struct blobseal_error *err);
 
 /* ---- recipients_file.c: -R --------------------------------------------------------------------------------------- */
 

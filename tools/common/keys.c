@@ -57,6 +57,9 @@ void keys_default(struct keys *keys)
         keys->args[keys->num++] = (struct key_arg){.ref = ref, .passphrase_fd = -1};
 }
 
+/* A callback of the library may not return E_POLICY, but may have a status of its own. */
+#define PASSPHRASE_REFUSED BLOBSEAL_STATUS_CALLBACK
+
 #define ASK_TRIES 3 /* for a passphrase that is typed */
 
 /* Open one key. Ask again for a passphrase that was typed and does not fit. */
@@ -71,8 +74,7 @@ static bool open_key(struct blobseal_kek **kek, struct key_arg *arg, const struc
             break;
         tell_terminal("That did not work. Try again.\n");
     }
-    if (err->status == BLOBSEAL_E_CONFIG)
-        explain_passphrase(arg, err);
+    passphrase_failed(arg, err);
     return false;
 }
 
@@ -254,6 +256,14 @@ void explain_passphrase(const struct key_arg *key, struct blobseal_error *err)
                   key->passphrase_file != NULL ? key->passphrase_file : "the descriptor", key->odd);
 }
 
+void passphrase_failed(const struct key_arg *key, struct blobseal_error *err)
+{
+    if (err->status == PASSPHRASE_REFUSED)
+        err->status = BLOBSEAL_E_POLICY;
+    else if (err->status == BLOBSEAL_E_CONFIG)
+        explain_passphrase(key, err);
+}
+
 enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
     struct key_arg *k = key_arg;
@@ -270,5 +280,7 @@ enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t
         ok = from_terminal(k->ref, buf, cap, len, err);
     if (ok && !k->asked)
         k->odd = find_odd(buf, *len);
+    if (!ok && err->status == BLOBSEAL_E_POLICY)
+        err->status = PASSPHRASE_REFUSED;
     return ok ? BLOBSEAL_OK : err->status;
 }
