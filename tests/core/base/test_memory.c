@@ -132,12 +132,14 @@ static bool use_up_mappings(void)
     return false;
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* which takes terabytes of address space */
 static bool limit_address_space(void)
 {
     const struct rlimit limit = {64 << 20, 64 << 20};
 
     return setrlimit(RLIMIT_AS, &limit) == 0;
 }
+#endif
 
 /* Make @limit true in a child, and return true if a lack of memory then names @what in the hint. */
 static bool hint_names(bool (*limit)(void), const char *what)
