@@ -184,6 +184,9 @@ bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len);
 /* Read a decimal integer from 0 to 2^53 - 1, without sign, fraction, exponent or leading zeros. */
 bool bs_json_uint(struct bs_json *j, uint64_t *out);
 
+/* Skip the next value, whatever it is. */
+bool bs_json_skip(struct bs_json *j);
+
 /* Return true if the whole text was parsed without an error. */
 BLOBSEAL_MUST_USE bool bs_json_end(struct bs_json *j);
 

@@ -219,6 +219,36 @@ bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len)
     return blobseal_base64url_decode(out, len, &n, (const char *)s.p, s.len) && n == len;
 }
 
+static bool skip_scalar(struct bs_json *j)
+{
+    struct bs_slice s;
+    uint64_t n;
+
+    skip_space(j);
+    return j->p < j->end && *j->p == '"' ? bs_json_string(j, &s) : bs_json_uint(j, &n);
+}
+
+bool bs_json_skip(struct bs_json *j)
+{
+    bool is_object[MAX_DEPTH + 1] = {false}; /* of the container at each depth */
+    const unsigned start = j->depth;
+    struct bs_slice name;
+
+    do {
+        skip_space(j);
+        if (j->p < j->end && *j->p == '{' && bs_json_object(j))
+            is_object[j->depth] = true;
+        else if (j->ok && j->p < j->end && *j->p == '[' && bs_json_array(j))
+            is_object[j->depth] = false;
+        else if (j->ok)
+            skip_scalar(j);
+        /* Leave every container that ends here. */
+        while (j->ok && j->depth > start && !(is_object[j->depth] ? bs_json_member(j, &name) : bs_json_element(j)))
+            continue;
+    } while (j->ok && j->depth > start);
+    return j->ok;
+}
+
 bool bs_json_end(struct bs_json *j)
 {
     skip_space(j);

@@ -37,12 +37,10 @@ static enum blobseal_status read_bs_member(struct bs_envelope *e, struct bs_slic
 
     if (bs_slice_is(name, "v") && mark_seen(e, SEEN_V)) {
         if (bs_json_uint(j, &n) && n != 1)
-            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope version %llu is not supported",
-                                 (unsigned long long)n);
+            return bs_other_envelope_version(err, n);
     } else if (bs_slice_is(name, "layer") && mark_seen(e, SEEN_LAYER)) {
         if (bs_json_uint(j, &n) && n != 1)
-            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope layer %llu is not supported",
-                                 (unsigned long long)n);
+            return bs_other_envelope_layer(err, n);
     } else if (bs_slice_is(name, "gen") && mark_seen(e, SEEN_GEN)) {
         if (bs_json_uint(j, &e->generation) && e->generation == 0)
             return bs_malformed(err, "generation 0");
@@ -89,6 +87,12 @@ enum blobseal_status bs_envelope_parse(struct bs_envelope *e, const char *text, 
     st = bs_jwe_parse(&e->jwe, text, len, &profile, err);
     if (st == BLOBSEAL_OK && e->seen != SEEN_ALL)
         st = bs_malformed(err, "the protected header lacks a member");
+    if (st == BLOBSEAL_OK && e->jwe.ciphertext.len > BS_JWE_MAX_CONTENT)
+        st = bs_malformed(err, "its content is longer than 8192 bytes");
+    if (st == BLOBSEAL_E_FORMAT)
+        st = bs_envelope_check_version(text, len, err);
+    if (st != BLOBSEAL_OK)
+        bs_jwe_clear(&e->jwe);
     return st;
 }
 
@@ -109,11 +113,28 @@ static enum blobseal_status decode_header_copy(struct bs_core_header *core, cons
     return BLOBSEAL_OK;
 }
 
-/* Check that the JWK belongs to this blob and that the core header commits to its DEK, and derive the keys. */
+/* Parse the metadata of the JWK, and derive the keys that the DEK, the core header and the metadata lead to. */
+static enum blobseal_status derive(struct bs_unlocked *u, const struct bs_core_header *core, struct blobseal_error *err)
+{
+    uint8_t hash[BS_SHA256_LEN], context[BS_MAX_CONTEXT_LEN];
+    const struct bs_slice metadata = u->jwk.metadata_text;
+    size_t len;
+
+    if (u->jwk.has_metadata && !bs_metadata_hash(hash, metadata))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
+    if (u->jwk.has_metadata && !bs_metadata_read(&u->jwk.metadata, (uint8_t *)metadata.p, metadata.len))
+        return bs_malformed(err, "its metadata breaks a rule of the format");
+    len = bs_core_context(core, u->jwk.has_metadata ? hash : NULL, context);
+    if (!bs_chunked_derive(&u->keys, &u->jwk.k, core->salt, context, len))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: OpenSSL failed");
+    return BLOBSEAL_OK;
+}
+
+/* Check that the JWK belongs to this blob and that the core header commits to its DEK and metadata. */
 static enum blobseal_status check_binding(const struct bs_envelope *e, const struct bs_core_header *core,
                                           struct bs_unlocked *u, struct blobseal_error *err)
 {
-    uint8_t rcpt[BS_SHA256_LEN], context[BS_CONTEXT_LEN];
+    uint8_t rcpt[BS_SHA256_LEN];
     struct bs_core_header copy;
     enum blobseal_status st;
 
@@ -131,9 +152,9 @@ static enum blobseal_status check_binding(const struct bs_envelope *e, const str
             return st;
         core = &copy;
     }
-    bs_core_context(core, context);
-    if (!bs_chunked_derive(&u->keys, &u->jwk.k, core->salt, context, sizeof context))
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: OpenSSL failed");
+    st = derive(u, core, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     if (!blobseal_equal(u->jwk.hdr, core->raw, sizeof u->jwk.hdr) ||
         !blobseal_equal(u->keys.commitment, core->commitment, sizeof u->keys.commitment))
         return bs_not_authentic(err);
@@ -238,7 +259,7 @@ enum blobseal_status bs_envelope_encode(struct bs_builder *out, const struct bs_
 /* The secrets of an envelope while it is written, in one allocation. */
 struct secrets {
     struct blobseal_secret32 cek;
-    uint8_t content[1024 + BLOBSEAL_MAX_METADATA];
+    uint8_t content[1024 + BLOBSEAL_BASE64URL_LEN(BLOBSEAL_MAX_METADATA)];
 };
 
 enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan, struct bs_keks keks,

@@ -28,10 +28,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_metadata_write(struct bs_slice *text, 
                                                          struct blobseal_error *err);
 
 /*
- * Read the next value of @j, which must be a metadata object. The strings of @m point into the text of @j. Return false
- * if the object breaks a rule of section 4.4.
+ * Read the metadata object in @text in place. The strings of @m point into @text. Return false if the object breaks a
+ * rule of section 4.4.
  */
-BLOBSEAL_MUST_USE bool bs_metadata_read(struct bs_metadata *m, struct bs_json *j);
+BLOBSEAL_MUST_USE bool bs_metadata_read(struct bs_metadata *m, uint8_t *text, size_t len);
+
+/* Compute the hash that binds the metadata @text to the core header (section 2). Return false if there is no memory. */
+BLOBSEAL_MUST_USE bool bs_metadata_hash(uint8_t out[BS_SHA256_LEN], struct bs_slice text);
 
 /* ---- jwk.c: the content of an envelope (section 4.4) ------------------------------------------------------------- */
 
@@ -40,18 +43,35 @@ struct bs_jwk {
     uint8_t kid[BLOBSEAL_BLOB_ID_LEN];
     uint8_t hdr[BS_CORE_HEADER_LEN];
     bool has_metadata;
-    struct bs_metadata metadata; /* points into the text that was parsed */
+    struct bs_slice metadata_text; /* of 1 to 4096 bytes, decoded into the text that was parsed */
+    struct bs_metadata metadata;   /* filled by bs_metadata_read() */
 };
 
-/* Parse @text in place. Return false if it breaks a rule of section 4.4. @jwk and @text are in secret memory. */
+/*
+ * Parse @text in place, without the metadata in it, which must be hashed before it is parsed. Return false if the text
+ * breaks a rule of section 4.4. @jwk and @text are in secret memory.
+ */
 BLOBSEAL_MUST_USE bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len);
 
 /*
- * Write a JWK into @out, which is secret memory. The JSON text @metadata (empty: none) is copied into it unchanged.
- * Return the length, or 0 if @cap is too small.
+ * Write a JWK into @out, which is secret memory, with the JSON text @metadata (empty: none) in base64url. Return the
+ * length, or 0 if @cap is too small.
  */
 size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek,
                     struct bs_slice metadata);
+
+/* ---- version.c: envelopes of later versions, which must not be taken for malformed ones (section 4.3) ------------ */
+
+/*
+ * Return E_FORMAT, with which @err was filled for a malformed envelope, or E_UNSUPPORTED if the envelope is of another
+ * version or layer. Errors: also E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_check_version(const char *text, size_t len,
+                                                                 struct blobseal_error *err);
+
+/* Fill @err for an envelope with an unsupported `v` or `layer`. Return E_UNSUPPORTED. */
+enum blobseal_status bs_other_envelope_version(struct blobseal_error *err, uint64_t version);
+enum blobseal_status bs_other_envelope_layer(struct blobseal_error *err, uint64_t layer);
 
 /* ---- envelope.c: what a JWE must contain to be the envelope of a blob (sections 4.3 to 4.6) ---------------------- */
 

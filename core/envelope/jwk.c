@@ -3,6 +3,17 @@
  */
 #include "core/envelope/envelope.h"
 
+/* Read the member `meta`, and decode it in place. */
+static bool read_metadata_text(struct bs_jwk *jwk, struct bs_json *j)
+{
+    struct bs_slice *text = &jwk->metadata_text;
+
+    return bs_json_string(j, text) &&
+           blobseal_base64url_decode((uint8_t *)text->p, BLOBSEAL_MAX_METADATA, &text->len, (const char *)text->p,
+                                     text->len) &&
+           text->len > 0;
+}
+
 bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len)
 {
     struct bs_json j = bs_json_start(text, len);
@@ -21,7 +32,7 @@ bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len)
         else if (bs_slice_is(name, "hdr") && !hdr)
             ok = hdr = bs_json_fixed(&j, jwk->hdr, sizeof jwk->hdr);
         else if (bs_slice_is(name, "meta") && !jwk->has_metadata)
-            ok = jwk->has_metadata = bs_metadata_read(&jwk->metadata, &j);
+            ok = jwk->has_metadata = read_metadata_text(jwk, &j);
         else
             ok = false;
     }
@@ -39,8 +50,10 @@ size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core,
     bs_put_base64url(&w, core->blob_id, sizeof core->blob_id);
     bs_put_text(&w, "\",\"hdr\":\"");
     bs_put_base64url(&w, core->raw, sizeof core->raw);
-    bs_put_text(&w, metadata.len > 0 ? "\",\"meta\":" : "\"");
-    bs_put(&w, metadata.p, metadata.len);
-    bs_put8(&w, '}');
+    if (metadata.len > 0) {
+        bs_put_text(&w, "\",\"meta\":\"");
+        bs_put_base64url(&w, metadata.p, metadata.len);
+    }
+    bs_put_text(&w, "\"}");
     return w.ok ? w.len : 0;
 }

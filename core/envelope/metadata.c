@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metadata that is sealed with a blob: name, media type, annotations. Checks them, writes them as the JSON object that
- * becomes a member of the JWK, and reads that object. FORMAT.md section 4.4.
+ * Metadata that is sealed with a blob: name, media type, annotations. Checks them, writes them as a JSON object, which
+ * becomes a member of the JWK and is bound to the core header, and reads that object. FORMAT.md section 4.4.
  */
 #include "core/envelope/envelope.h"
 
@@ -127,15 +127,10 @@ enum blobseal_status bs_metadata_write(struct bs_slice *text, uint8_t buf[BLOBSE
 
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
-/* Make a C string in place. U+0000, which a JSON string can contain, becomes `?`. */
-static const char *c_string(struct bs_slice s)
+/* Return true if @s has no U+0000, which JSON can escape. A zero byte follows @s, so that it is then a C string. */
+static bool is_c_string(struct bs_slice s)
 {
-    uint8_t *p = (uint8_t *)s.p; /* writable: it is in the text that was parsed in place */
-
-    for (size_t i = 0; i < s.len; i++)
-        if (p[i] == '\0')
-            p[i] = '?';
-    return (const char *)p;
+    return memchr(s.p, '\0', s.len) == NULL;
 }
 
 /* Read the object `ann`, whose members are strings. Their names must differ. */
@@ -149,13 +144,14 @@ static bool read_annotations(struct bs_metadata *m, struct bs_json *j)
         for (size_t i = 0; i < n; i++)
             if (names[i].len == names[n].len && memcmp(names[i].p, names[n].p, names[n].len) == 0)
                 return false;
-        bs_json_string(j, &values[n]);
+        if (!bs_json_string(j, &values[n]) || !is_c_string(names[n]) || !is_c_string(values[n]))
+            return false;
         n++;
     }
     if (n == BLOBSEAL_MAX_ANNOTATIONS && bs_json_member(j, &more))
         return false;
     for (size_t i = 0; i < n && j->ok; i++)
-        m->annotations[i] = (struct blobseal_annotation){c_string(names[i]), c_string(values[i])};
+        m->annotations[i] = (struct blobseal_annotation){(const char *)names[i].p, (const char *)values[i].p};
     m->shown.num_annotations = n;
     return j->ok;
 }
@@ -164,30 +160,41 @@ static bool read_string(const char **out, struct bs_json *j)
 {
     struct bs_slice value;
 
-    if (*out != NULL || !bs_json_string(j, &value))
+    if (*out != NULL || !bs_json_string(j, &value) || !is_c_string(value))
         return false;
-    *out = c_string(value);
+    *out = (const char *)value.p;
     return true;
 }
 
-bool bs_metadata_read(struct bs_metadata *m, struct bs_json *j)
+bool bs_metadata_read(struct bs_metadata *m, uint8_t *text, size_t len)
 {
+    struct bs_json j = bs_json_start(text, len);
     bool annotations = false, ok = true;
     struct bs_slice name;
-    const uint8_t *start;
 
     *m = (struct bs_metadata){.shown = {.size = sizeof m->shown, .annotations = m->annotations}};
-    bs_json_object(j);
-    start = j->p - 1; /* the opening brace: white space before it does not count towards the limit */
-    while (ok && bs_json_member(j, &name)) {
+    bs_json_object(&j);
+    while (ok && bs_json_member(&j, &name)) {
         if (bs_slice_is(name, "name"))
-            ok = read_string(&m->shown.name, j);
+            ok = read_string(&m->shown.name, &j);
         else if (bs_slice_is(name, "type"))
-            ok = read_string(&m->shown.type, j);
+            ok = read_string(&m->shown.type, &j);
         else if (bs_slice_is(name, "ann") && !annotations)
-            ok = annotations = read_annotations(m, j);
+            ok = annotations = read_annotations(m, &j);
         else
             ok = false;
     }
-    return ok && j->p - start <= BLOBSEAL_MAX_METADATA;
+    return ok && bs_json_end(&j);
+}
+
+/* ---- Binding ----------------------------------------------------------------------------------------------------- */
+
+bool bs_metadata_hash(uint8_t out[BS_SHA256_LEN], struct bs_slice text)
+{
+    static const char label[] = "blobseal/v1 meta"; /* hashed with its zero byte */
+    struct bs_sha256 h = bs_sha256_start();
+
+    bs_sha256_add(&h, label, sizeof label);
+    bs_sha256_add(&h, text.p, text.len);
+    return bs_sha256_end(&h, out);
 }

@@ -22,11 +22,14 @@ static void put_context(struct bs_builder *w, const struct bs_core_header *h)
     bs_put(w, h->blob_id, sizeof h->blob_id);
 }
 
-void bs_core_context(const struct bs_core_header *h, uint8_t out[BS_CONTEXT_LEN])
+size_t bs_core_context(const struct bs_core_header *h, const uint8_t *metadata_hash, uint8_t out[BS_MAX_CONTEXT_LEN])
 {
-    struct bs_builder w = bs_builder_start(out, BS_CONTEXT_LEN);
+    struct bs_builder w = bs_builder_start(out, BS_MAX_CONTEXT_LEN);
 
     put_context(&w, h);
+    if (metadata_hash != NULL)
+        bs_put(&w, metadata_hash, BS_SHA256_LEN);
+    return w.len;
 }
 
 void bs_core_encode(struct bs_core_header *h)
@@ -39,16 +42,33 @@ void bs_core_encode(struct bs_core_header *h)
     bs_put64(&w, bs_xxh3(0, h->raw, CHECKSUM_OFFSET));
 }
 
+/* Check the values that a later version may define, which are therefore never reported as damage. */
+static enum blobseal_status check_supported(const struct bs_core_header *h, struct blobseal_error *err)
+{
+    if (h->suite != BS_SUITE_COBBLESTONE_256)
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "cipher suite %u is not supported%s", h->suite,
+                             h->suite == 2 ? " (double encryption)" : "");
+    if (h->content > BLOBSEAL_CONTENT_ZSTD)
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "content kind %u is not supported", h->content);
+    if (h->segments > BS_SEGMENTS_CHECKSUMMED)
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "segment kind %u is not supported", h->segments);
+    return BLOBSEAL_OK;
+}
+
 enum blobseal_status bs_core_decode(struct bs_core_header *h, const uint8_t *p, size_t len, struct blobseal_error *err)
 {
     struct bs_parser c = bs_parser_start(p, len);
+    enum blobseal_status st;
     bool zero;
 
     *h = (struct bs_core_header){0};
+    if (len >= sizeof core_magic && !bs_core_magic(p, len))
+        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "not a sealed blob: no core header at the expected position");
+    if (len > sizeof core_magic && p[sizeof core_magic] != 1)
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "blob format version %u is not supported",
+                             p[sizeof core_magic]);
     if (len < BS_CORE_HEADER_LEN)
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its core header");
-    if (!bs_core_magic(p, len))
-        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "not a sealed blob: no core header at the expected position");
     (void)bs_take(&c, sizeof core_magic);
     h->version = bs_take8(&c);
     h->suite = bs_take8(&c);
@@ -60,20 +80,12 @@ enum blobseal_status bs_core_decode(struct bs_core_header *h, const uint8_t *p, 
     bs_take_copy(&c, h->commitment, sizeof h->commitment);
     memcpy(h->raw, p, sizeof h->raw);
 
-    if (h->version != 1)
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "blob format version %u is not supported", h->version);
     if (bs_take64(&c) != bs_xxh3(0, p, CHECKSUM_OFFSET))
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the core header is damaged: its checksum does not match");
-    if (!zero)
-        return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed core header: reserved bytes are not zero");
-    if (h->suite != BS_SUITE_COBBLESTONE_256)
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "cipher suite %u is not supported%s", h->suite,
-                             h->suite == 2 ? " (double encryption)" : "");
-    if (h->content > BLOBSEAL_CONTENT_ZSTD)
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "content kind %u is not supported", h->content);
-    if (h->segments > BS_SEGMENTS_CHECKSUMMED)
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "segment kind %u is not supported", h->segments);
-    return BLOBSEAL_OK;
+    st = check_supported(h, err);
+    if (st == BLOBSEAL_OK && !zero)
+        st = blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed core header: reserved bytes are not zero");
+    return st;
 }
 
 uint64_t bs_segment_seed(const struct bs_core_header *h, uint64_t index)

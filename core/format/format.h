@@ -12,7 +12,8 @@
 /* ---- core_header.c: the core header, and lengths and offsets of segments (sections 2 and 3) ---------------------- */
 
 #define BS_CORE_HEADER_LEN    96
-#define BS_CONTEXT_LEN        32
+#define BS_CONTEXT_LEN        32 /* of a blob without metadata */
+#define BS_MAX_CONTEXT_LEN    (BS_CONTEXT_LEN + BS_SHA256_LEN)
 #define BS_SALT_LEN           24
 #define BS_COMMITMENT_LEN     32
 #define BS_CHUNK_LEN          ((size_t)16384)
@@ -38,9 +39,11 @@ struct bs_core_header {
 /* Return true if the @len bytes at @p start with the magic of a core header. */
 bool bs_core_magic(const uint8_t *p, size_t len);
 
-/* Write bytes 0 to 31 of the core header, the context that the commitment binds. All members of @h except salt,
- * commitment and raw must be set. */
-void bs_core_context(const struct bs_core_header *h, uint8_t out[BS_CONTEXT_LEN]);
+/*
+ * Write the context that the commitment binds: bytes 0 to 31 of the core header, and after them @metadata_hash unless
+ * it is NULL. All members of @h except salt, commitment and raw must be set. Return the length. Source: section 2.
+ */
+size_t bs_core_context(const struct bs_core_header *h, const uint8_t *metadata_hash, uint8_t out[BS_MAX_CONTEXT_LEN]);
 
 /* Encode the other members of @h into h->raw. */
 void bs_core_encode(struct bs_core_header *h);
@@ -159,7 +162,8 @@ BLOBSEAL_MUST_USE bool bs_chunked_open(struct bs_chunked *c, uint64_t first, boo
 #define BS_FRAME_HEADER_LEN      64
 #define BS_SLOT_HEADER_LEN       24
 #define BS_AB_SLOT_OFFSET        4096u
-#define BS_DEFAULT_SLOT_CAPACITY 8192u
+#define BS_DEFAULT_SLOT_CAPACITY 16384u
+#define BS_DEFAULT_SLOT_FREE     4096u /* for later recipients */
 #define BS_MAX_SLOT_CAPACITY     65536u
 #define BS_MAX_GENERATION        (((uint64_t)1 << 53) - 1)
 
@@ -180,8 +184,8 @@ bool bs_frame_magic(const uint8_t *p, size_t len);
 
 /*
  * Compute the layout of a frame for a JWE of @jwe_len bytes: compact, or A/B with slots of @capacity bytes (0: the
- * default size, or more if the JWE needs it). Errors: E_ARG if a slot cannot have @capacity bytes; E_POLICY if the JWE
- * does not fit.
+ * default size, or more if less than 4096 bytes would be free). Errors: E_ARG if a slot cannot have @capacity bytes;
+ * E_POLICY if the JWE does not fit.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layout, uint32_t capacity,
                                                      size_t jwe_len, const uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN],
@@ -317,9 +321,12 @@ void bs_seek_clear(struct bs_seek_table *t);
 uint64_t bs_seek_stored(const struct bs_seek_table *t);
 uint64_t bs_seek_plain(const struct bs_seek_table *t);
 
-/* Return the number of the frame that contains offset @plain of the original content, which must be less than
- * bs_seek_plain(). */
-size_t bs_seek_find(const struct bs_seek_table *t, uint64_t plain);
+/* Return the number of the frame that contains offset @plain of the original content. Every frame but the last is full.
+ */
+static inline uint64_t bs_seek_find(uint64_t plain)
+{
+    return plain / BS_ZFRAME_PLAIN_LEN;
+}
 
 /* Check that there are at most @limit frames. Errors: E_POLICY. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_seek_limit(uint64_t num, uint32_t limit, struct blobseal_error *err);

@@ -19,12 +19,14 @@ static bool capacity_is_valid(unsigned slots, uint32_t capacity)
     return capacity >= 4096 && capacity <= BS_MAX_SLOT_CAPACITY && capacity % 4096 == 0;
 }
 
-/* Return the default slot capacity, or the next multiple of 4096 bytes that holds the envelope if that is larger. */
+/* Return the default slot capacity, or the next multiple of 4096 bytes that leaves room for later recipients. */
 static uint32_t default_capacity(size_t jwe_len)
 {
-    uint32_t needed = ((uint32_t)jwe_len + BS_SLOT_HEADER_LEN + 4095) / 4096 * 4096;
+    uint32_t wanted = ((uint32_t)jwe_len + BS_SLOT_HEADER_LEN + BS_DEFAULT_SLOT_FREE + 4095) / 4096 * 4096;
 
-    return needed > BS_DEFAULT_SLOT_CAPACITY ? needed : BS_DEFAULT_SLOT_CAPACITY;
+    if (wanted > BS_MAX_SLOT_CAPACITY)
+        return BS_MAX_SLOT_CAPACITY;
+    return wanted > BS_DEFAULT_SLOT_CAPACITY ? wanted : BS_DEFAULT_SLOT_CAPACITY;
 }
 
 enum blobseal_status bs_frame_plan(struct bs_frame *f, enum blobseal_layout layout, uint32_t capacity, size_t jwe_len,
@@ -96,14 +98,16 @@ void bs_frame_encode(const struct bs_frame *f, uint8_t *out, const char *jwe, si
 enum blobseal_status bs_frame_decode(struct bs_frame *f, const uint8_t *p, size_t len, struct blobseal_error *err)
 {
     struct bs_parser c = bs_parser_start(p, len);
-    unsigned version, layer;
+    unsigned layer;
     bool zero;
 
     *f = (struct bs_frame){0};
+    if (len > sizeof frame_magic && p[sizeof frame_magic] != 1)
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope frame version %u is not supported",
+                             p[sizeof frame_magic]);
     if (len < BS_FRAME_HEADER_LEN)
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the blob ends inside its frame header");
-    (void)bs_take(&c, sizeof frame_magic);
-    version = bs_take8(&c);
+    (void)bs_take(&c, sizeof frame_magic + 1);
     layer = bs_take8(&c);
     f->slots = bs_take8(&c);
     zero = bs_take8(&c) == 0;
@@ -113,13 +117,12 @@ enum blobseal_status bs_frame_decode(struct bs_frame *f, const uint8_t *p, size_
     bs_take_copy(&c, f->blob_id, sizeof f->blob_id);
     zero = bs_take_zeros(&c, 16) && zero;
 
-    if (version != 1)
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "envelope frame version %u is not supported", version);
     if (bs_take64(&c) != bs_xxh3(0, p, CHECKSUM_OFFSET))
         return blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "the frame header is damaged: its checksum does not match");
-    if (layer == 2)
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "layer 2 (double encryption) is not supported");
-    if (layer != 1 || !zero || (f->slots != 1 && f->slots != 2) || !capacity_is_valid(f->slots, f->slot_capacity) ||
+    if (layer != 1)
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "layer %u is not supported%s", layer,
+                             layer == 2 ? " (double encryption)" : "");
+    if (!zero || (f->slots != 1 && f->slots != 2) || !capacity_is_valid(f->slots, f->slot_capacity) ||
         f->slot_offset != (f->slots == 2 ? BS_AB_SLOT_OFFSET : BS_FRAME_HEADER_LEN) ||
         f->frame_len != f->slot_offset + f->slots * f->slot_capacity)
         return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "malformed frame header: impossible values");

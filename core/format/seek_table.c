@@ -58,21 +58,6 @@ void bs_seek_clear(struct bs_seek_table *t)
     *t = (struct bs_seek_table){0};
 }
 
-size_t bs_seek_find(const struct bs_seek_table *t, uint64_t plain)
-{
-    size_t low = 0, high = t->num;
-
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-
-        if (t->points[middle].plain <= plain)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* ---- Encoding and decoding --------------------------------------------------------------------------------------- */
 
 size_t bs_seek_encoded_len(size_t num)
@@ -139,6 +124,8 @@ enum blobseal_status bs_seek_decode(struct bs_seek_table *t, size_t num, const u
 
         if (frame == 0 || frame > BS_ZFRAME_MAX_LEN || plain == 0 || plain > BS_ZFRAME_PLAIN_LEN)
             return bs_bad_table(err, "an entry of its seek table is empty or too large");
+        if (i + 1 < num && plain != BS_ZFRAME_PLAIN_LEN)
+            return bs_bad_table(err, "a frame before the last one does not hold 1 MiB");
         if (!bs_seek_add(t, frame, plain))
             return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the seek table: no memory");
     }

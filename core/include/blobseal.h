@@ -362,8 +362,7 @@ struct blobseal_info {
     size_t jwe_len;
     /*
      * Only set by a reader, and only if the blob has metadata; otherwise NULL. The strings are UTF-8, and otherwise
-     * whatever the sealer wrote: the type may not be a media type, control characters may appear anywhere. U+0000 is
-     * shown as `?`.
+     * whatever the sealer wrote: the type may not be a media type, control characters may appear anywhere.
      */
     const struct blobseal_metadata *metadata;
     uint64_t stored_bytes; /* what was sealed: plain_bytes, or their compressed size; or BLOBSEAL_SIZE_UNKNOWN */
@@ -466,7 +465,7 @@ struct blobseal_seal_options {
     size_t size;
     unsigned threads; /* workers; 0: as the context says */
     enum blobseal_layout layout;
-    uint32_t slot_capacity; /* A/B: a multiple of 4096 up to 65,536; 0: 8192, or what the envelope needs       */
+    uint32_t slot_capacity; /* A/B: a multiple of 4096 up to 65,536; 0: at least 16,384, of which 4096 are free */
     bool no_checksums;      /* segments = 0: for stores that keep a digest of the blob themselves              */
     blobseal_progress_fn progress;
     void *progress_ctx;

@@ -24,7 +24,7 @@ enum blobseal_status bs_content_check_size(struct bs_content *c, struct blobseal
 enum blobseal_status bs_content_pread(struct bs_content *c, uint8_t *dst, size_t len, uint64_t off,
                                       struct blobseal_error *err)
 {
-    uint64_t frame = c->decompress ? bs_seek_find(&c->table, off) : BS_NO_FRAME;
+    uint64_t frame = c->decompress ? bs_seek_find(off) : BS_NO_FRAME;
     struct bs_worker *worker;
     enum blobseal_status st = bs_stored_take(&c->stored, frame, &worker, err);
 

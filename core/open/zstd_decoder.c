@@ -59,11 +59,22 @@ void bs_decoder_free(struct bs_decoder *d)
 
 /* ---- Frames ------------------------------------------------------------------------------------------------------ */
 
+/* Check that the frame before the current one was full, as every frame but the last must be. */
+static enum blobseal_status check_previous(const struct bs_decoder *d, struct blobseal_error *err)
+{
+    if (bs_seek_plain(&d->table) % BS_ZFRAME_PLAIN_LEN == 0)
+        return BLOBSEAL_OK;
+    return bs_bad_frame(err, d->table.num - 1, "it does not hold 1 MiB, but is not the last one");
+}
+
 /* Decompress the current frame, which is complete. Nothing of it is returned before that. */
 static enum blobseal_status decompress(struct bs_decoder *d, struct blobseal_error *err)
 {
     size_t len = d->frame.plain_len;
     enum blobseal_status st = bs_seek_limit((uint64_t)d->table.num + 1, d->max_frames, err);
+
+    if (st == BLOBSEAL_OK)
+        st = check_previous(d, err);
 
     if (st == BLOBSEAL_OK)
         st = bs_zframe_decompress(&d->zstd, d->table.num, d->out, len, (struct bs_slice){d->in, d->have}, err);

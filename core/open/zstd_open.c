@@ -116,7 +116,7 @@ static enum blobseal_status pread_part(const struct bs_content *c, struct bs_wor
 enum blobseal_status bs_zstd_pread(const struct bs_content *c, struct bs_worker *worker, uint8_t *dst, size_t len,
                                    uint64_t off, struct blobseal_error *err)
 {
-    size_t i = bs_seek_find(&c->table, off);
+    size_t i = (size_t)bs_seek_find(off);
     enum blobseal_status st = bs_frame_cache_ensure(worker->state, err);
 
     while (len > 0 && st == BLOBSEAL_OK) {

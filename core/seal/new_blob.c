@@ -10,11 +10,12 @@
 #define GENERATION 1u /* of the envelope of a new blob */
 
 /* Generate DEK, blob id and salt, derive the keys, and encode the core header. */
-static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_secret32 *dek,
+static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_secret32 *dek, struct bs_slice metadata,
                                       const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
     struct bs_core_header *core = &b->core;
-    uint8_t context[BS_CONTEXT_LEN], public[sizeof core->blob_id + sizeof core->salt];
+    uint8_t hash[BS_SHA256_LEN], context[BS_MAX_CONTEXT_LEN], public[sizeof core->blob_id + sizeof core->salt];
+    size_t len;
 
     *core = (struct bs_core_header){
         .version = 1,
@@ -26,8 +27,10 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_sec
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
     memcpy(core->blob_id, public, sizeof core->blob_id);
     memcpy(core->salt, public + sizeof core->blob_id, sizeof core->salt);
-    bs_core_context(core, context);
-    if (!bs_chunked_derive(b->keys, dek, core->salt, context, sizeof context))
+    if (metadata.len > 0 && !bs_metadata_hash(hash, metadata))
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
+    len = bs_core_context(core, metadata.len > 0 ? hash : NULL, context);
+    if (!bs_chunked_derive(b->keys, dek, core->salt, context, len))
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "derive the keys of the blob: OpenSSL failed");
     memcpy(core->commitment, b->keys->commitment, sizeof core->commitment);
     bs_core_encode(core);
@@ -105,7 +108,7 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     b->keys = blobseal_secret_alloc(sizeof *b->keys);
     b->jwe = bs_builder_start(malloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
     st = dek != NULL && b->keys != NULL && b->jwe.p != NULL
-             ? make_core(b, dek, o, err)
+             ? make_core(b, dek, plan.metadata, o, err)
              : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     if (st == BLOBSEAL_OK)
         st = bs_envelope_write(&b->jwe, &plan, keks, err);

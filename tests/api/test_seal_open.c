@@ -254,7 +254,7 @@ Test(seal_open, slots_have_the_capacity_asked_for)
     }
     o.slot_capacity = 0;
     cr_assert_eq(seal_bytes(&s, plain, 5, &kek, 1, &o, &err), BLOBSEAL_OK);
-    cr_expect_eq(bs_load32(s.data + 16), 8192);
+    cr_expect_eq(bs_load32(s.data + 16), 16384);
     sealed_clear(&s);
 }
 
@@ -330,7 +330,7 @@ Test(seal_open, option_structs_of_other_versions_are_accepted)
         memcpy(short_one, &o, lengths[i] < sizeof o ? lengths[i] : sizeof o);
         cr_assert_eq(seal_bytes(&s, plain, 3, &kek, 1, short_one, &err), BLOBSEAL_OK, "%s", err.text);
         cr_expect_eq(s.result.layout, i >= 2 ? BLOBSEAL_LAYOUT_AB : BLOBSEAL_LAYOUT_COMPACT);
-        cr_expect_eq(i < 2 || bs_load32(s.data + 16) == (i >= 3 ? 4096 : 8192), true);
+        cr_expect_eq(i < 2 || bs_load32(s.data + 16) == (i >= 3 ? 4096 : 16384), true);
         cr_expect_eq(s.data[core_offset_of(s.data, s.len) + 11], i >= 4 ? 0 : 1);
         sealed_clear(&s);
         free(short_one);

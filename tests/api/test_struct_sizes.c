@@ -111,7 +111,7 @@ static void expect_blob(const struct sealing *s, size_t size, bool push)
                                                                                              : BLOBSEAL_LAYOUT_COMPACT);
     if (info->layout == BLOBSEAL_LAYOUT_AB)
         cr_expect_eq(info->slot_capacity,
-                     size > offsetof(struct blobseal_seal_options, slot_capacity) ? 12288u : 8192u);
+                     size > offsetof(struct blobseal_seal_options, slot_capacity) ? 12288u : 16384u);
     cr_expect_eq(info->segments, size > offsetof(struct blobseal_seal_options, no_checksums) ? 0 : 1);
     cr_expect_eq(info->content, size > offsetof(struct blobseal_seal_options, zstd) ? 1 : 0);
     if (!push)

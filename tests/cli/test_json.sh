@@ -82,7 +82,7 @@ for size in 0 1 16384 1048576 4194304 5000000; do
         json_is "$out" "list(d) == $checked" "d['schema'] == 'blobseal.verify/1'" "d['in'] == 'f.sealed'" "$numbers" \
             "d['blob_id'] == '$id'" "$recipients" "$sensible"
         layout=compact capacity="d['slot_capacity'] > 1000"
-        [ "$size" -lt 4194304 ] || layout=ab capacity="d['slot_capacity'] == 8192"
+        [ "$size" -lt 4194304 ] || layout=ab capacity="d['slot_capacity'] == 16384"
         [ "$options" != --slot-size=16384 ] || layout=ab capacity="d['slot_capacity'] == 16384"
         [ "$options" != --detached=e ] || layout=detached capacity="d['slot_capacity'] is None"
         segments=checksummed

@@ -209,16 +209,16 @@ opens_with many7
 refuses old
 same_core
 run inspect --json blob
-json_is "$out" 'd["layout"] == "ab"' 'd["slot_capacity"] == 8192'
-run rewrap --slot-size 16384 -k "$keys/many1.pem" --to "$keys/new.pub.pem" --only blob
+json_is "$out" 'd["layout"] == "ab"' 'd["slot_capacity"] == 16384'
+run rewrap --slot-size 20480 -k "$keys/many1.pem" --to "$keys/new.pub.pem" --only blob
 expect_code 0
 run inspect --json blob
-json_is "$out" 'd["layout"] == "ab"' 'd["slot_capacity"] == 16384' 'd["generation"] == 3'
+json_is "$out" 'd["layout"] == "ab"' 'd["slot_capacity"] == 20480' 'd["generation"] == 3'
 opens_with new
 same_core
 title="the same size again"
 remember blob
-run rewrap --slot-size 16384 -k "$keys/new.pem" --to "$keys/new.pub.pem" blob
+run rewrap --slot-size 20480 -k "$keys/new.pem" --to "$keys/new.pub.pem" blob
 expect_ok
 expect_stdout "^blob: nothing to change"
 untouched blob

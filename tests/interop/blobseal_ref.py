@@ -103,7 +103,7 @@ def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="R
     """Return (blob, envelope); with the attached layouts the blob also contains the envelope."""
     dek, cek, blob_id = os.urandom(32), os.urandom(32), os.urandom(16)
     stored = make_zstd(plaintext) if zstd else plaintext
-    core = seal_core(stored, dek, segments, blob_id, os.urandom(24), int(zstd))
+    core = seal_core(stored, dek, segments, blob_id, os.urandom(24), int(zstd), meta)
     recipients = [wrap(public_key, cek, alg) for public_key in public_keys]
     content = to_json(build_content(dek, core[:CORE_HEADER_SIZE], meta))
     jwe = to_json(build_jwe(cek, to_json(build_protected(blob_id, 1, recipients)), content, recipients))
@@ -153,7 +153,7 @@ def command_seal(options):
         raise UsageError("--slot-size is a multiple of 4096 from 4096 to 65536")
     keys = [load_public_key(path) for path in options.key]
     segments = 0 if options.bare else 1
-    meta = json.loads(options.meta) if options.meta else None
+    meta = options.meta.encode() if options.meta else None
     how = segments, options.slot_size, options.alg, meta, options.zstd
     blob, jwe = seal_blob(read_file(options.input), keys, options.layout, *how)
     if options.envelope:

@@ -41,6 +41,7 @@ MAKERS = (
     vectors_frame.frame_faults,
     vectors_frame.slot_faults,
     vectors_json.json_faults,
+    vectors_json.metadata_faults,
     vectors_envelope.jwe_faults,
     vectors_envelope.base64_faults,
     vectors_envelope.protected_faults,

@@ -8,6 +8,7 @@ content is written as the zstd file that was sealed: `zstd -d` reads it.
 """
 
 import base64
+import hashlib
 import json
 import sys
 
@@ -22,6 +23,10 @@ ALGORITHMS = ["RSA-OAEP-256", "RSA-OAEP", "A256GCM"]
 
 def number(data, at, size=4):
     return int.from_bytes(data[at : at + size], "little")
+
+
+def decode(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def read(path):
@@ -53,8 +58,11 @@ def recover(key, core, envelopes):
         envelopes = envelopes or [slot[24 : 24 + number(slot, 4)] for slot in slots]
         core = core[length:]
 
-    dek = base64.urlsafe_b64decode(open_envelopes(envelopes, key)["k"] + "=")
-    info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + core[32:56] + core[:32]
+    content = open_envelopes(envelopes, key)
+    dek, context = decode(content["k"]), core[:32]
+    if "meta" in content:
+        context += hashlib.sha256(b"blobseal/v1 meta\0" + decode(content["meta"])).digest()
+    info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + core[32:56] + context
     keys = HKDFExpand(hashes.SHA512(), 76, info).derive(dek)
     if keys[44:] != core[56:88]:
         sys.exit("recover.py: the envelope is not that of this blob")

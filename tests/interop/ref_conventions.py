@@ -59,8 +59,8 @@ def b64url_encode(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def b64url_decode(text, size=None):
-    """Accept only the canonical encoding; `size`, if given, is the required number of decoded bytes."""
+def b64url_decode(text, size=None, maximum=None):
+    """Accept only the canonical encoding; `size` or `maximum` limits the number of decoded bytes."""
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
@@ -68,4 +68,5 @@ def b64url_decode(text, size=None):
     # The library is lenient in several ways; encoding the result again detects all of them.
     refuse_unless(b64url_encode(data) == text, "format", "base64url that is not canonical")
     refuse_unless(size is None or len(data) == size, "format", "a base64url field of the wrong size")
+    refuse_unless(maximum is None or len(data) <= maximum, "format", "a base64url field that is too long")
     return data

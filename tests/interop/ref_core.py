@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sections 2 and 3 of core/FORMAT.md: the core, which is the core header and the payload."""
 
+import hashlib
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -45,20 +46,26 @@ class CoreHeader:
 
 
 def parse_core_header(core):
-    refuse_unless(len(core) >= CORE_HEADER_SIZE, "damaged", "cut in the core header")
+    refuse_unless(len(core) > 8, "damaged", "cut in the magic of the core")
     raw = core[:CORE_HEADER_SIZE]
     refuse_unless(raw[:8] == CORE_MAGIC, "format", "no core header")
     refuse_unless(raw[8] == 1, "unsupported", "core version")
+    refuse_unless(len(raw) == CORE_HEADER_SIZE, "damaged", "cut in the core header")
     refuse_unless(raw == with_sum(raw[:88]), "damaged", "checksum of the core header")
-    refuse_unless(raw[12:16] == bytes(4), "format", "zero bytes of the core header")
     refuse_unless(raw[9] == 1, "unsupported", "suite")
     refuse_unless(raw[10] in (0, 1), "unsupported", "content")
     refuse_unless(raw[11] in (0, 1), "unsupported", "segments")
+    refuse_unless(raw[12:16] == bytes(4), "format", "zero bytes of the core header")
     return CoreHeader(raw)
 
 
 def core_context(segments, blob_id, content=0):
     return CORE_MAGIC + bytes([1, 1, content, segments]) + bytes(4) + blob_id
+
+
+def meta_hash(meta):
+    """Return what a blob with these bytes of metadata adds to the context: nothing if there are none."""
+    return b"" if meta is None else hashlib.sha256(b"blobseal/v1 meta\0" + meta).digest()
 
 
 def derive(dek, context, salt):
@@ -102,9 +109,9 @@ def join_payload(stored, segments, blob_id):
     return b"".join(group + segment_sum(blob_id, s, group) for s, group in enumerate(groups))
 
 
-def seal_core(plaintext, dek, segments, blob_id, salt, content=0):
+def seal_core(plaintext, dek, segments, blob_id, salt, content=0, meta=None):
     context = core_context(segments, blob_id, content)
-    key, base_nonce, commitment = derive(dek, context, salt)
+    key, base_nonce, commitment = derive(dek, context + meta_hash(meta), salt)
     stored = seal_chunks(key, base_nonce, plaintext)
     return with_sum(context + salt + commitment) + join_payload(stored, segments, blob_id)
 

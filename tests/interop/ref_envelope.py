@@ -10,11 +10,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from ref_conventions import MAX_INT, b64url_decode, b64url_encode, le32, not_authentic, refuse_unless
-from ref_core import derive
+from ref_conventions import MAX_INT, Refusal, b64url_decode, b64url_encode, le32, not_authentic, refuse_unless
+from ref_core import derive, meta_hash
 from strict_json import Members, check_members, parse_json
 
 MAX_ENVELOPE = 65512
+MAX_CONTENT = 8192
+MAX_META = 4096
 MAX_RECIPIENTS = 64
 MAX_ATTEMPTS = 8
 MAX_ENCRYPTED_KEY = 4096
@@ -109,7 +111,6 @@ def parse_protected(text):
     refuse_unless(protected["cty"] == "jwk+json" and protected["typ"] == "blobseal", "format", "cty or typ")
     bs = protected["bs"]
     check_members(bs, {"v": int, "blob": str, "layer": int, "gen": int, "rcpt": str})
-    refuse_unless(bs["v"] == 1 and bs["layer"] == 1, "unsupported", "version or layer of the envelope")
     refuse_unless(1 <= bs["gen"] <= MAX_INT, "format", "generation")
     return bs
 
@@ -126,16 +127,26 @@ class Envelope:
     rcpt: bytes
 
 
+def other_version(jwe):
+    """Return true if the protected header says another version or layer, whatever else is wrong with the envelope."""
+    try:
+        bs = parse_json(b64url_decode(jwe["protected"]))["bs"]
+        return any(isinstance(bs.get(name), int) and bs[name] != 1 for name in ("v", "layer"))
+    except (Refusal, KeyError, AttributeError, TypeError):
+        return False
+
+
 def parse_envelope(data):
     """Check all that can be checked without a key."""
     refuse_unless(1 <= len(data) <= MAX_ENVELOPE, "format", "length of the envelope")
     jwe = parse_json(data)
+    refuse_unless(not other_version(jwe), "unsupported", "version or layer of the envelope")
     recipients = parse_recipients(jwe)
     bs = parse_protected(jwe["protected"])
     return Envelope(
         jwe["protected"],
         b64url_decode(jwe["iv"], 12),
-        b64url_decode(jwe["ciphertext"]),
+        b64url_decode(jwe["ciphertext"], maximum=MAX_CONTENT),
         b64url_decode(jwe["tag"], 16),
         recipients,
         b64url_decode(bs["blob"], 16),
@@ -144,22 +155,25 @@ def parse_envelope(data):
     )
 
 
-def check_meta(meta):
+def parse_meta(data):
+    """Parse the bytes of `meta`."""
+    refuse_unless(1 <= len(data) <= MAX_META, "format", "length of meta")
+    meta = parse_json(data)
     check_members(meta, {}, {"name": str, "type": str, "ann": Members})
     annotations = meta.get("ann", Members())
     refuse_unless(len(annotations) <= 64, "format", "number of annotations")
     refuse_unless(all(isinstance(a, str) for a in annotations.values()), "format", "annotation that is no string")
-    refuse_unless(len(meta.source.encode()) <= 4096, "format", "meta too long")
+    texts = (meta.get("name", ""), meta.get("type", ""), *annotations.keys(), *annotations.values())
+    refuse_unless(not any("\0" in text for text in texts), "format", "U+0000 in meta")
+    return meta
 
 
 def parse_content(content):
-    """Parse the content of section 4.4; return (DEK, blob id, core header, meta or None)."""
+    """Parse the content of section 4.4; return (DEK, blob id, core header, bytes of meta or None)."""
     jwk = parse_json(content)
-    check_members(jwk, {"kty": str, "k": str, "kid": str, "hdr": str}, {"meta": Members})
+    check_members(jwk, {"kty": str, "k": str, "kid": str, "hdr": str}, {"meta": str})
     refuse_unless(jwk["kty"] == "oct", "format", "kty of the content")
-    meta = jwk.get("meta")
-    if meta is not None:
-        check_meta(meta)
+    meta = b64url_decode(jwk["meta"]) if "meta" in jwk else None
     return b64url_decode(jwk["k"], 32), b64url_decode(jwk["kid"], 16), b64url_decode(jwk["hdr"], 96), meta
 
 
@@ -187,11 +201,12 @@ def open_envelope(data, private_keys, header, slot_generation=None):
     content = decrypt_content(envelope, private_keys)
     if not hmac.compare_digest(envelope.rcpt, recipients_digest(envelope.recipients)):
         raise not_authentic()
-    dek, blob_id, sealed_header, meta = parse_content(content)
+    dek, blob_id, sealed_header, meta_bytes = parse_content(content)
+    meta = None if meta_bytes is None else parse_meta(meta_bytes)
     refuse_unless(blob_id == header.blob_id, "format", "the content is that of another blob")
     if sealed_header != header.raw:
         raise not_authentic()
-    key, base_nonce, commitment = derive(dek, header.context, header.salt)
+    key, base_nonce, commitment = derive(dek, header.context + meta_hash(meta_bytes), header.salt)
     if not hmac.compare_digest(commitment, header.commitment):
         raise not_authentic()
     return key, base_nonce, meta
@@ -201,9 +216,10 @@ def open_envelope(data, private_keys, header, slot_generation=None):
 
 
 def build_content(dek, core_header, meta=None):
+    """`meta`, if given, is the bytes of a JSON text."""
     kid, hdr = b64url_encode(core_header[16:32]), b64url_encode(core_header)
     content = {"kty": "oct", "k": b64url_encode(dek), "kid": kid, "hdr": hdr}
-    return content if meta is None else {**content, "meta": meta}
+    return content if meta is None else {**content, "meta": b64url_encode(meta)}
 
 
 def build_protected(blob_id, generation, recipients):

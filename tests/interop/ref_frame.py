@@ -11,7 +11,8 @@ SLOT_MAGIC = b"BSKS"
 SLOT_HEADER_SIZE = 24
 AB_SLOT_OFFSET = 4096
 AB_CAPACITIES = range(4096, 65536 + 1, 4096)
-AB_DEFAULT_CAPACITY = 8192
+AB_DEFAULT_CAPACITY = 16384
+AB_FREE = 4096
 
 
 @dataclass
@@ -24,12 +25,12 @@ class Frame:
 
 
 def parse_frame(data):
-    refuse_unless(len(data) >= FRAME_HEADER_SIZE, "damaged", "cut in the frame header")
     refuse_unless(data[:8] == FRAME_MAGIC, "format", "no frame header")
+    refuse_unless(len(data) > 8, "damaged", "cut in the frame header")
     refuse_unless(data[8] == 1, "unsupported", "frame version")
+    refuse_unless(len(data) >= FRAME_HEADER_SIZE, "damaged", "cut in the frame header")
     refuse_unless(data[:64] == with_sum(data[:56]), "damaged", "checksum of the frame header")
-    refuse_unless(data[9] != 2, "unsupported", "frame layer")
-    refuse_unless(data[9] == 1, "format", "frame layer")
+    refuse_unless(data[9] == 1, "unsupported", "frame layer")
     refuse_unless(data[11] == 0 and data[40:56] == bytes(16), "format", "zero bytes of the frame header")
     frame = Frame(data[10], u32(data, 12), u32(data, 16), u32(data, 20), data[24:40])
     if frame.slots == 1:
@@ -63,8 +64,9 @@ def valid_slots(data, frame):
 
 
 def ab_capacity(jwe):
-    """Return the capacity of a slot if the user chooses none: above the default only if the envelope needs it."""
-    return max(AB_DEFAULT_CAPACITY, -(-(SLOT_HEADER_SIZE + len(jwe)) // 4096) * 4096)
+    """Return the capacity of a slot if the user chooses none, with room for later recipients."""
+    wanted = -(-(SLOT_HEADER_SIZE + len(jwe) + AB_FREE) // 4096) * 4096
+    return min(max(AB_DEFAULT_CAPACITY, wanted), AB_CAPACITIES[-1])
 
 
 def build_slot(generation, jwe, capacity=None):

@@ -90,6 +90,7 @@ def read_table(data):
     entries = list(struct.iter_unpack("<II", data[start + 8 : -9]))
     for stored, content in entries:
         refuse_format_unless(1 <= stored <= MAX_FRAME and 1 <= content <= MAX_CONTENT, "size in an entry")
+    refuse_format_unless(all(content == MAX_CONTENT for _, content in entries[:-1]), "a frame that is not full")
     refuse_format_unless(sum(stored for stored, _ in entries) == start, "sizes of the frames")
     return entries
 

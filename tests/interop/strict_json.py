@@ -14,9 +14,7 @@ JSON_TOKEN = re.compile(
 
 
 class Members(dict):
-    """A JSON object; `source` is the text that it was parsed from, from `{` to `}`."""
-
-    source = ""
+    """A JSON object."""
 
 
 class JsonReader:
@@ -30,7 +28,7 @@ class JsonReader:
         found = JSON_TOKEN.match(self.text, self.end)
         refuse_unless(found or self.end == len(self.text), "format", "JSON: syntax")
         self.token = found and found.group(1)
-        self.start, self.token_end, self.end = (*found.span(1), found.end()) if found else (self.end,) * 3
+        self.end = found.end() if found else self.end
         return previous
 
     def expect(self, token):
@@ -64,7 +62,7 @@ class JsonReader:
         return items
 
     def object(self, depth):
-        members, start = Members(), self.start
+        members = Members()
         self.expect("{")
         while self.token != "}":
             if members:
@@ -73,7 +71,6 @@ class JsonReader:
             refuse_unless(name not in members, "format", "JSON: two members of one name")
             self.expect(":")
             members[name] = self.value(depth + 1)
-        members.source = self.text[start : self.token_end]
         self.expect("}")
         return members
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import ref_envelope
 from ref_conventions import b64url_decode, b64url_encode, with_sum
-from ref_core import CORE_HEADER_SIZE, CoreHeader, derive, seal_chunks, seal_core
+from ref_core import CORE_HEADER_SIZE, CoreHeader, derive, meta_hash, seal_chunks, seal_core
 from ref_frame import FRAME_HEADER_SIZE, build_frame, build_slot
 from strict_json import to_json
 
@@ -85,6 +85,7 @@ class Core(CoreHeader):
 
     plain: bytes
     dek: bytes
+    meta: bytes = None
 
     @property
     def header(self):
@@ -95,10 +96,10 @@ class Core(CoreHeader):
         return self.raw[CORE_HEADER_SIZE:]
 
     def derive(self):
-        return derive(self.dek, self.context, self.salt)
+        return derive(self.dek, self.context + meta_hash(self.meta), self.salt)
 
     def with_raw(self, raw):
-        return Core(raw, self.plain, self.dek)
+        return Core(raw, self.plain, self.dek, self.meta)
 
     def with_header(self, header):
         """Return the core with this header, with its checksum made right."""
@@ -116,10 +117,11 @@ def make_zstd_core(stored, plain=b"", segments=0):
     return Core(seal_core(stored, dek, segments, os.urandom(16), os.urandom(24), 1), plain, dek)
 
 
-def make_core(size=100, segments=0, dek=None, blob_id=None, salt=None, seed="blobseal"):
+def make_core(size=100, segments=0, dek=None, blob_id=None, salt=None, seed="blobseal", meta=None):
+    """`meta` is the bytes of the metadata that the core is bound to."""
     plain, dek = plaintext(size, seed), dek or os.urandom(32)
-    raw = seal_core(plain, dek, segments, blob_id or os.urandom(16), salt or os.urandom(24))
-    return Core(raw, plain, dek)
+    raw = seal_core(plain, dek, segments, blob_id or os.urandom(16), salt or os.urandom(24), meta=meta)
+    return Core(raw, plain, dek, meta)
 
 
 # ---- Envelope ----------------------------------------------------
@@ -140,7 +142,6 @@ class Sealing:
 
     to: tuple = ("kek1",)
     gen: int = 1
-    meta: dict = None
     cek: bytes = None
     edit_recipients: object = same  # list of Recipient, before `rcpt` is computed
     edit_protected: object = same  # dict
@@ -155,7 +156,7 @@ class Sealing:
         cek = self.cek or os.urandom(32)
         recipients = self.edit_recipients([wrap(name, cek) for name in self.to])
         protected = self.edit_protected(ref_envelope.build_protected(core.blob_id, self.gen, recipients))
-        content = self.edit_content(ref_envelope.build_content(core.dek, core.header, self.meta))
+        content = self.edit_content(ref_envelope.build_content(core.dek, core.header, core.meta))
         texts = self.protected_text(protected), self.content_text(content)
         # A CEK must be exactly 32 bytes. If it has 33, a careless reader might use the first 32.
         jwe = ref_envelope.build_jwe(cek[:32], *texts, recipients, self.iv)
@@ -186,9 +187,9 @@ def ab(core, jwe_a, jwe_b=None, gen_a=1, gen_b=None, capacity=4096):
 # ---- Vectors -----------------------------------------------------
 
 
-def envelope_fault(vector, name, comment, key="kek1", detached=False, **how):
-    """Write a sound core whose envelope is made with `how`, the arguments of `Sealing`."""
-    core = make_core(1)
+def envelope_fault(vector, name, comment, key="kek1", detached=False, meta=None, **how):
+    """Write a sound core, bound to `meta`, whose envelope is made with `how`, the arguments of `Sealing`."""
+    core = make_core(1, meta=meta)
     jwe = make_jwe(core, **how)
     if detached:
         vector(name, comment, core.raw, envelope=jwe, key=key)

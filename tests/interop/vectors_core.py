@@ -87,6 +87,13 @@ def core_header_faults(vector):
     for field, at, values in (("suite", 9, (0, 2, 3, 255)), ("content", 10, (1, 2, 255)), ("segments", 11, (2, 255))):
         for value in values:
             header_field(f"unsupported-core-{field}-{value}", f"{field} {value}", at, bytes([value]))
+    text = "suite {}, content {} and segments {}, and bytes 12 to 15 are not zero: a later version is never taken for damage"
+    for suite, content, segments in ((2, 0, 0), (1, 2, 0), (1, 0, 2), (1, 1, 3), (255, 255, 255)):
+        name = f"unsupported-core-{suite}-{content}-{segments}-zero"
+        values = bytes([suite, content, segments]) + b"\1\2\3\4"
+        header_field(name, text.format(suite, content, segments), 9, values)
+    text = "core version 2, cut in the header"
+    detached_fault("unsupported-core-version-2-cut", text, put(core.raw, 8, b"\2")[:40])
     for at in (12, 15):
         header_field(f"format-core-zero-{at}", f"zero byte {at} of the core header", at, b"\1")
     edited("format-core-blob-id", "blob id of the core other than that of frame and envelope", flip(header, 31))

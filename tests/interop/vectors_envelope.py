@@ -117,6 +117,25 @@ def protected_faults(vector):
         for value in (0, 2, 2**53 - 1):
             bs(f"unsupported-bs-{member}-{value}", f"bs.{member} is {value}", setting(**{member: value}))
     bs("format-bs-gen-0", "bs.gen is 0", setting(gen=0), detached=True)
+    for member in ("v", "layer"):
+        other = inside("bs", setting(**{member: 2}))
+        later = f"bs.{member} is 2, and "
+        for name, comment, edit in (
+            ("gen", "bs.gen is 0", inside("bs", setting(gen=0))),
+            ("blob", "bs.blob is missing", inside("bs", drop("blob"))),
+            ("member", "bs has a member not named", inside("bs", setting(x=[{"y": 1}, []]))),
+            ("typ", "typ is another", setting(typ="blobseal-next")),
+            ("header-member", "the protected header has a member not named", setting(x={"y": ["z"]})),
+        ):
+            both = lambda protected, edit=edit, other=other: other(edit(protected))
+            protected(f"unsupported-bs-{member}-2-{name}", later + comment, both)
+        for name, comment, edit in (
+            ("jwe-member", "the JWE has a member not named", setting(x=[[], {}])),
+            ("recipient", "a recipient has a member not named", inside("header", setting(epk={"kty": "EC"}))),
+            ("iv", "iv has 24 bytes", setting(iv=b64url_encode(bytes(24)))),
+        ):
+            name = f"unsupported-bs-{member}-2-{name}"
+            envelope_fault(vector, name, later + comment, edit_protected=other, edit_jwe=edit)
     for member, size in (("blob", 16), ("rcpt", 32)):
         for wrong in (0, size - 1, size + 1):
             bs(f"format-bs-{member}-{wrong}", f"bs.{member} of {wrong} bytes", recoded(member, resized(wrong)))
@@ -156,6 +175,11 @@ def content_faults(vector):
     for at in (8, 13, 20, 40, 60, 95):
         text = f"hdr differs in byte {at} from the core header"
         content(f"auth-content-hdr-{at}", text, recoded("hdr", lambda header: flip(header, at)))
+    text = "the content has 8193 bytes, white space at the end"
+    fault("format-content-8193", text, content_text=lambda c: to_json(c).ljust(8193))
+    core = make_core(100)
+    blob = compact(core, make_jwe(core, content_text=lambda c: to_json(c).ljust(8192)))
+    vector("ok-content-8192", "the content has 8192 bytes, white space at the end", blob, core.plain)
     fault("format-content-empty", "the content is empty", content_text=lambda _: b"")
     fault("format-content-jwk-set", "the content is a JWK set", content_text=lambda c: to_json({"keys": [c]}))
     fault("format-content-dek", "the content is the bare DEK", content_text=lambda c: b64url_decode(c["k"]))

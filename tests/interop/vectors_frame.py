@@ -159,7 +159,9 @@ def frame_header_faults(vector):
     single("unsupported-frame-version-2-sum", text, lambda h: put(h, 8, b"\2"))
     single("unsupported-frame-layer-2", "layer 2", fixed(9, b"\2"))
     for layer in (0, 3, 255):
-        single(f"format-frame-layer-{layer}", f"frame layer {layer}", fixed(9, bytes([layer])))
+        single(f"unsupported-frame-layer-{layer}", f"frame layer {layer}", fixed(9, bytes([layer])))
+    text = "layer 2, and every other field is impossible for this version: later versions are never taken for damage"
+    single("unsupported-frame-layer-2-fields", text, fixed(9, b"\2\7\1" + bytes(12) + b"\1" * 32))
     for slots in (0, 2, 3, 255):
         single(f"format-frame-slots-{slots}", f"compact frame that says {slots} slots", fixed(10, bytes([slots])))
     double("format-frame-ab-slots-1", "A/B frame that says 1 slot", fixed(10, b"\1"))
@@ -241,6 +243,11 @@ def frame_faults(vector):
 
     # Bytes after the frame and before it.
     vector("format-second-frame", "a frame after the frame", frame + blob)
+    layer_2 = fixed(9, b"\2")(frame[:64]) + frame[64:]
+    vector("unsupported-two-frames", "two frames, that of layer 2 first, as it must be", layer_2 + blob)
+    vector("format-two-frames-layer-1-first", "two frames, that of layer 1 first", frame + layer_2 + core.raw)
+    text = "version 2, cut in the header, which is longer than this version knows or shorter"
+    vector("unsupported-frame-version-2-cut", text, put(blob, 8, b"\2")[:40])
     vector("format-core-missing", "bytes after the frame that are no core", frame + bytes(200))
     vector("format-leading-byte", "a byte before the frame", b"\0" + blob)
     vector("format-empty-file", "an empty file", b"")

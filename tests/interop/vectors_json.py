@@ -3,9 +3,9 @@
 
 import json
 
-from ref_conventions import MAX_INT
+from ref_conventions import MAX_INT, b64url_encode
 from strict_json import to_json
-from vector_parts import ab, compact, envelope_fault, make_core, make_jwe
+from vector_parts import ab, compact, drop, envelope_fault, make_core, make_jwe, setting
 
 # ---- Other texts of the same JSON --------------------------------
 
@@ -46,20 +46,14 @@ def escape_short(value):
     return text.encode()
 
 
-def with_meta(raw):
-    """Return an edit that gives the content a meta of `raw`, which is JSON text or bytes."""
-    raw = raw.encode() if isinstance(raw, str) else raw
-    return lambda content: to_json(content)[:-1] + b',"meta":' + raw + b"}"
-
-
 def lengthened(size):
     """Return an edit that gives a JWE as text, followed by white space up to `size` bytes."""
     return lambda jwe: to_json(jwe).ljust(size)
 
 
 def golden_json(vector):
-    def golden(name, comment, **how):
-        core = make_core(100)
+    def golden(name, comment, meta=None, **how):
+        core = make_core(100, meta=meta)
         vector(f"ok-{name}", comment, compact(core, make_jwe(core, **how)), core.plain)
 
     two = ("kek2", "kek1")
@@ -67,22 +61,26 @@ def golden_json(vector):
     text = "white space everywhere, and before and after the objects"
     golden("json-white-space", text, to=two, **dict.fromkeys(texts, spaced))
     reverse = dict.fromkeys(texts, lambda value: to_json(backwards(value)))
-    meta = {"name": "n", "type": "t/t"}
-    golden("json-member-order", "all members in the opposite order", to=two, meta=meta, **reverse)
+    meta = b'{"name":"n","type":"t/t"}'
+    golden("json-members-reversed", "all members in the opposite order", to=two, meta=meta, **reverse)
     text = "every character of every string but the longest is an escape"
     golden("json-escapes", text, protected_text=escape_all, content_text=escape_all, jwe_text=escape_short)
     text = "the text of protected has escapes, the additional data is what they stand for"
     golden("json-escaped-protected", text, jwe_text=lambda j: to_json(j).replace(b'd":"ey', b'd":"\\u0065y'))
 
-    golden("meta-empty", "an empty meta", meta={})
+    golden("metadata-empty", "an empty meta is bound as well", meta=b"{}")
+    golden("metadata-white-space", "white space in meta, and before and after it", meta=b' {\n"name"\t:"a" } ')
     full = {"name": "a.txt", "type": "text/plain", "ann": {f"name {i}": f"value {i}" for i in range(64)}}
-    golden("meta-full", "all members of meta, 64 annotations", meta=full)
-    golden("meta-path", "a name that looks like a path: it is only shown", meta={"name": "../../etc/\u0001passwd"})
-    golden("meta-4096", "meta of 4096 bytes", meta={"name": "n" * (4096 - len('{"name":""}'))})
+    golden("metadata-full", "all members of meta, 64 annotations", meta=to_json(full))
+    path = to_json({"name": "../../etc/\u0001passwd"})
+    golden("metadata-path", "a name that looks like a path: it is only shown", meta=path)
+    golden("metadata-4096", "meta of 4096 bytes", meta=to_json({"name": "n" * (4096 - len('{"name":""}'))}))
     raw = '{"name":"\u00e4\U0001f512\\ud83d\\udd12\\/\\b\\f\\n\\r\\t\\"\\\\","ann":{"":""}}'
     text = "characters outside ASCII, as UTF-8 and as a surrogate pair; every short escape; an empty name"
-    golden("meta-characters", text, content_text=with_meta(raw))
-    golden("meta-nul", "U+0000 as an escape is valid JSON", content_text=with_meta('{"name":"a\\u0000b"}'))
+    golden("metadata-characters", text, meta=raw.encode())
+    text = "bidirectional controls and line separators, which are only shown"
+    golden("metadata-controls", text, meta="{\"name\":\"a\u202egpj.\u2028\u2066\"}".encode())
+    golden("metadata-escapes", "every character of meta an escape", meta=escape_all({"name": "n", "ann": {"a": "b"}}))
 
     core = make_core(100)
     blob = compact(core, make_jwe(core, gen=MAX_INT), MAX_INT)
@@ -166,7 +164,7 @@ NUMBERS = {
     "null": "null",
 }
 
-# Faulty strings and members: values of `meta`, sealed with the fault.
+# Faulty strings and members: values of `meta`, to which the core is bound.
 METAS = (
     ("bad-utf8", "invalid UTF-8, a byte that continues nothing", b'{"name":"\x80"}'),
     ("cut-utf8", "invalid UTF-8, a character that is not finished", b'{"name":"\xc3"}'),
@@ -186,19 +184,30 @@ METAS = (
     ("escape-hex", "an escape with a letter that is no hexadecimal digit", b'{"name":"\\u00g0"}'),
     ("escape-short", "an escape of three digits", b'{"name":"\\u041"}'),
     ("escape-quote", "an escaped quotation mark at the end", b'{"name":"a\\"}'),
-    ("meta-null", "null", b"null"),
-    ("meta-true", "true", b"true"),
-    ("meta-array", "an array", b"[]"),
-    ("meta-string", "a string", b'"n"'),
-    ("meta-unknown", "a member not named", b'{"size":"1"}'),
-    ("meta-name-number", "a name that is a number", b'{"name":1}'),
-    ("meta-type-object", "a type that is an object", b'{"type":{}}'),
-    ("meta-ann-array", "annotations that are an array", b'{"ann":["a"]}'),
-    ("meta-ann-number", "an annotation that is a number", b'{"ann":{"a":1}}'),
-    ("meta-ann-object", "an annotation that is an object", b'{"ann":{"a":{"b":"c"}}}'),
-    ("meta-ann-duplicate", "two annotations of one name", b'{"ann":{"a":"1","a":"2"}}'),
-    ("meta-ann-65", "65 annotations", to_json({"ann": {str(i): "" for i in range(65)}})),
-    ("meta-4097", "4097 bytes", to_json({"name": "n" * (4097 - len('{"name":""}'))})),
+    ("name-nul", "an escaped U+0000 in the name", b'{"name":"a\\u0000b"}'),
+    ("type-nul", "an escaped U+0000 in the type", b'{"type":"\\u0000"}'),
+    ("ann-name-nul", "an escaped U+0000 in the name of an annotation", b'{"ann":{"\\u0000":""}}'),
+    ("ann-value-nul", "an escaped U+0000 in the value of an annotation", b'{"ann":{"a":"\\u0000"}}'),
+    ("empty", "no byte", b""),
+    ("white-space", "only white space", b" "),
+    ("bom", "a byte order mark", b"\xef\xbb\xbf{}"),
+    ("trailing-byte", "a character after the object", b"{}x"),
+    ("two-objects", "a second object", b"{}{}"),
+    ("cut", "the closing brace is missing", b'{"name":"a"'),
+    ("null", "null", b"null"),
+    ("true", "true", b"true"),
+    ("array", "an array", b"[]"),
+    ("string", "a string", b'"n"'),
+    ("name-twice", "a name twice", b'{"name":"a","name":"a"}'),
+    ("unknown", "a member not named", b'{"size":"1"}'),
+    ("name-number", "a name that is a number", b'{"name":1}'),
+    ("type-object", "a type that is an object", b'{"type":{}}'),
+    ("ann-array", "annotations that are an array", b'{"ann":["a"]}'),
+    ("ann-number", "an annotation that is a number", b'{"ann":{"a":1}}'),
+    ("ann-object", "an annotation that is an object", b'{"ann":{"a":{"b":"c"}}}'),
+    ("ann-duplicate", "two annotations of one name", b'{"ann":{"a":"1","a":"2"}}'),
+    ("ann-65", "65 annotations", to_json({"ann": {str(i): "" for i in range(65)}})),
+    ("4097", "4097 bytes", to_json({"name": "n" * (4097 - len('{"name":""}'))})),
 )
 
 
@@ -232,4 +241,37 @@ def json_faults(vector):
         how = {"detached": True, "protected_text": generation(text)}
         envelope_fault(vector, f"format-number-{name}", f"bs.gen is {text[:30]}", **how)
     for name, comment, raw in METAS:
-        envelope_fault(vector, f"format-content-{name}", f"meta: {comment}", content_text=with_meta(raw))
+        envelope_fault(vector, f"format-metadata-{name}", f"meta: {comment}", meta=raw)
+
+
+def metadata_faults(vector):
+    """Faults in the member `meta` itself, and changes of metadata that only somebody with the CEK can make."""
+
+    def member(name, comment, value):
+        edit = setting(meta=value)
+        envelope_fault(vector, f"format-metadata-member-{name}", f"meta is {comment}", meta=b"{}", edit_content=edit)
+
+    member("object", "an object, as before version 1.0", {})
+    member("null", "null", None)
+    member("number", "a number", 1)
+    member("padded", "base64url with = at the end", "e30=")
+    member("low-bits", "base64url with unused bits that are not zero", "e31")
+    member("json", "JSON text, not in base64url", "{}")
+    member("white-space", "base64url with white space", "e30\n")
+
+    meta = b'{"name":"a","type":"text/plain"}'
+
+    def changed(name, comment, edit, bound=meta):
+        envelope_fault(vector, f"auth-metadata-{name}", comment, meta=bound, edit_content=edit)
+
+    def to(data):
+        return setting(meta=b64url_encode(data))
+
+    changed("byte", "a byte of meta changed", to(meta.replace(b'"a"', b'"b"')))
+    changed("white-space", "white space added to meta", to(meta + b" "))
+    changed("escape", "a character of meta replaced by its escape", to(meta.replace(b'"a"', b'"\\u0061"')))
+    changed("dropped", "meta dropped", drop("meta"))
+    changed("emptied", "meta replaced by an empty object", to(b"{}"))
+    changed("empty-dropped", "an empty meta dropped", drop("meta"), b"{}")
+    changed("added", "meta added to a blob without", to(meta), None)
+    changed("added-empty", "an empty meta added to a blob without", to(b"{}"), None)

@@ -32,6 +32,13 @@ def small_frame(content):
     return frame(SINGLE | SIZE_1, bytes([len(content)]), block(content))
 
 
+def full_frame(byte=b"x", block_size=131072):
+    """Return a frame with 1 MiB of content, which takes a few bytes; how many depends on the size of the blocks."""
+    number = MIB // block_size
+    blocks = b"".join(block(byte, block_size, RLE, last=i == number - 1) for i in range(number))
+    return frame(SINGLE | SIZE_4, le32(MIB), blocks)
+
+
 def with_table(frames, contents):
     """Return a zstd file whose table states these content sizes for the frames."""
     return b"".join(frames) + make_table([(len(f), size) for f, size in zip(frames, contents)])
@@ -63,14 +70,16 @@ def golden_zstd(vector):
     golden("bare", "zstd, bare", make_zstd(text[:5000]), text[:5000], segments=0)
     golden("ab", "zstd, A/B", make_zstd(text[:5000]), text[:5000], layout=ab)
     golden("detached", "zstd, detached", make_zstd(text[:5000]), text[:5000], layout=None)
-    noise = plaintext(16331)
-    frames = [small_frame(b"a"), frame(SINGLE | SIZE_2, struct.pack("<H", 16331 - 256), block(noise))]
-    stored = with_table(frames, (1, 16331))
-    golden("chunk", "a zstd file of exactly one chunk, so that the last one is empty", stored, b"a" + noise)
+    noise = plaintext(16349)
+    stored = with_table([frame(SINGLE | SIZE_2, struct.pack("<H", 16349 - 256), block(noise))], (16349,))
+    golden("one-chunk", "a zstd file of exactly one chunk, so that the last one is empty", stored, noise)
 
     # Valid files that other writers may produce.
-    frames = [small_frame(text[at : at + 40]) for at in range(0, 400, 40)]
-    golden("small-frames", "ten frames, none of them full", with_table(frames, [40] * 10), text[:400])
+    frames = [full_frame(b"x"), full_frame(b"y", 65536), small_frame(b"end")]
+    stored = with_table(frames, (MIB, MIB, 3))
+    golden("full-frames", "two full frames and one that is not", stored, b"x" * MIB + b"y" * MIB + b"end")
+    stored = with_table(frames[:2], (MIB, MIB))
+    golden("last-full", "two full frames and no other", stored, b"x" * MIB + b"y" * MIB)
     window = frame(SIZE_4, le32(100), block(text[:100]), bytes([13 << 3]))
     golden("window", "a frame with a window of 8 MiB", with_table([window], (100,)), text[:100])
     wide = frame(SINGLE | SIZE_8, struct.pack("<Q", 100), block(text[:100]))
@@ -87,8 +96,17 @@ def frame_faults(vector):
     good = small_frame(content)
 
     def fault(name, comment, bad, size=100):
-        """Write a frame with a fault, followed by a sound one and by a table that agrees with both."""
-        sealed(vector, f"format-zstd-{name}", comment, with_table([bad, good], (size, 100)))
+        """Write a frame with a fault as the last of two, with a table that agrees with both."""
+        sealed(vector, f"format-zstd-frame-{name}", comment, with_table([full_frame(), bad], (MIB, size)))
+
+    small, almost = small_frame(content), frame(SINGLE | SIZE_4, le32(MIB - 1), block(b"x", MIB - 1, RLE))
+    for name, comment, frames, sizes in (
+        ("first", "the first of two frames is not full", [small, small], (100, 100)),
+        ("first-full-last", "a frame that is not full before one that is", [small, full_frame()], (100, MIB)),
+        ("middle", "the second of three frames is not full", [full_frame(), small, full_frame()], (MIB, 100, MIB)),
+        ("byte", "the first of two frames lacks a byte", [almost, small], (MIB - 1, 100)),
+    ):
+        sealed(vector, f"format-zstd-not-full-{name}", comment, with_table(frames, sizes))
 
     raw = block(content)
     fault("no-content-size", "no content size", frame(SIZE_1, b"", raw, bytes([0])))
@@ -128,36 +146,34 @@ def low_xxh64(data):
 
 
 def entry_faults(vector):
-    content = plaintext(100)
-    a, b = small_frame(content), small_frame(content[:90])
+    a, b, c = full_frame(), full_frame(b"y", 65536), small_frame(plaintext(90))
+    right = (len(a), MIB), (len(b), MIB), (len(c), 90)
 
     def fault(name, comment, stored):
-        sealed(vector, f"format-zstd-{name}", comment, stored)
+        sealed(vector, f"format-zstd-entry-{name}", comment, stored)
 
     def entries(*pairs):
-        return a + b + make_table(pairs)
+        return a + b + c + make_table(pairs)
 
-    fault("entry-content", "an entry says another content than its frame", entries((len(a), 99), (len(b), 90)))
-    fault("entry-border", "a border a byte too far", entries((len(a) + 1, 100), (len(b) - 1, 90)))
-    fault("entries-swapped", "two entries swapped", entries((len(b), 90), (len(a), 100)))
-    fault("entry-missing", "a frame without an entry", entries((len(b), 90)))
-    fault("entry-too-many", "an entry without a frame", entries((len(a), 100), (len(b), 90), (len(b), 90)))
-    fault("entry-of-two-frames", "an entry for two frames", entries((len(a) + len(b), 190)))
-    fault("entry-zero", "an entry of zeros", entries((len(a), 100), (0, 0), (len(b), 90)))
-    fault("entry-large-frame", "an entry for a frame of 4 GiB", entries((2**32 - 1, 100), (len(b), 90)))
-    wrapped = (len(a) + len(b) - 8) % 2**32
-    fault("entries-overflow", "sizes that fit modulo 2^32", entries((2**32 - 8, 100), (wrapped + 16, 90)))
-    fault("entry-bomb", "an entry for a content of 4 GiB", entries((len(a), 2**32 - 1), (len(b), 90)))
-    between = skippable(b"between")
-    table = make_table([(len(a), 100), (len(b), 90)])
-    fault("gap", "zeros between two frames", a + bytes(10) + b + table)
-    fault("skippable", "a skippable frame without an entry", a + between + b + table)
-    counted = make_table([(len(a), 100), (len(between), 0), (len(b), 90)])
-    fault("skippable-entry", "a skippable frame with an entry of its own", a + between + b + counted)
-    inside = make_table([(len(a) + len(between), 100), (len(b), 90)])
-    fault("skippable-inside", "a skippable frame in the entry of another", a + between + b + inside)
-    fault("skippable-first", "a skippable frame at the start", between + a + b + table)
-    fault("skippable-before-table", "a skippable frame before the seek table", a + b + between + table)
+    fault("content-of-last", "an entry says another content than its frame", entries(*right[:2], (len(c), 89)))
+    fault("border-moved", "a border a byte too far", entries((len(a) + 1, MIB), (len(b) - 1, MIB), right[2]))
+    fault("swapped", "two entries swapped", entries(right[1], right[0], right[2]))
+    fault("lacking", "a frame without an entry", entries(right[0], right[2]))
+    fault("added", "an entry without a frame", entries(*right, right[2]))
+    fault("two-frames", "an entry for two frames", entries((len(a) + len(b), MIB), right[2]))
+    fault("zeros", "an entry of zeros", entries(right[0], (0, 0), *right[1:]))
+    fault("frame-4-gib", "an entry for a frame of 4 GiB", entries((2**32 - 1, MIB), *right[1:]))
+    fault("overflow", "sizes that fit modulo 2^32", entries((2**32 - 8, MIB), ((len(a) + len(b) + 8) % 2**32, MIB), right[2]))
+    fault("content-4-gib", "an entry for a content of 4 GiB", entries((len(a), 2**32 - 1), *right[1:]))
+    between, table = skippable(b"between"), make_table(right)
+    fault("zeros-between", "zeros between two frames", a + bytes(10) + b + c + table)
+    fault("skippable-between", "a skippable frame without an entry", a + between + b + c + table)
+    counted = make_table([right[0], (len(between), 0), *right[1:]])
+    fault("skippable-counted", "a skippable frame with an entry of its own", a + between + b + c + counted)
+    inside = make_table([(len(a) + len(between), MIB), *right[1:]])
+    fault("skippable-inside", "a skippable frame in the entry of another", a + between + b + c + inside)
+    fault("skippable-start", "a skippable frame at the start", between + a + b + c + table)
+    fault("skippable-end", "a skippable frame before the seek table", a + b + c + between + table)
 
 
 def table_faults(vector):

@@ -363,10 +363,14 @@ void opened_clear(struct opened *o)
 
 void recipe_derive(struct recipe *r)
 {
-    uint8_t context[BS_CONTEXT_LEN];
+    uint8_t context[BS_MAX_CONTEXT_LEN], hash[BS_SHA256_LEN];
+    const struct bs_slice text = {(const uint8_t *)r->metadata, r->metadata != NULL ? strlen(r->metadata) : 0};
+    size_t len;
 
-    bs_core_context(&r->core, context);
-    if (!bs_chunked_derive(&r->keys, &r->dek, r->core.salt, context, sizeof context))
+    if (!bs_metadata_hash(hash, text))
+        test_support_failed("no memory");
+    len = bs_core_context(&r->core, r->metadata != NULL ? hash : NULL, context);
+    if (!bs_chunked_derive(&r->keys, &r->dek, r->core.salt, context, len))
         test_support_failed("key derivation failed");
     memcpy(r->core.commitment, r->keys.commitment, sizeof r->core.commitment);
     bs_core_encode(&r->core);

@@ -167,11 +167,12 @@ struct recipe {
     struct bs_core_header core;
     struct blobseal_secret32 dek, cek;
     struct bs_chunked_keys keys;
+    const char *metadata; /* JSON text; NULL: none */
 };
 
 void recipe_make(struct recipe *r, uint64_t seed, unsigned segments);
 
-/* Derive keys and commitment again after dek, or the fields that the commitment binds, have been changed. */
+/* Derive keys and commitment again after dek, metadata, or the fields that the commitment binds, have been changed. */
 void recipe_derive(struct recipe *r);
 
 /* The core of @plain: header and payload. *@core_len receives its length. free(). */

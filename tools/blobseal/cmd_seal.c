@@ -24,7 +24,7 @@ static const char usage[] =
     "                          attacker can choose\n"
     "      --no-checksums      omit the checksums of segments: for stores that keep a digest of their own\n"
     "      --slot-size BYTES   room for the envelope, so that it can be changed in place: 4096 to 65536, a multiple\n"
-    "                          of 4096 (default: 8192 or what is needed, from 4 MiB on and for streams; no spare\n"
+    "                          of 4096 (default: at least 16384, from 4 MiB on and for streams; no spare\n"
     "                          room for smaller files)\n"
     "      --name NAME         seal a name of the content; it is never used as the name of an output\n"
     "      --type MEDIA/TYPE   seal a media type\n"

@@ -157,7 +157,7 @@ Test(info, only_the_preamble_of_a_pipe_is_read)
     open_keks();
     cr_assert_eq(seal_bytes(&s, plain, sizeof plain, keks, 1, &o, &err), BLOBSEAL_OK);
     cr_assert_eq(inspect(&info, s.data, s.len, true, NULL, &n, &err), BLOBSEAL_OK);
-    cr_expect_eq(n, 4096 + 2 * 8192 + 96);
+    cr_expect_eq(n, 4096 + 2 * 16384 + 96);
     blobseal_info_free(info);
     sealed_clear(&s);
     close_keks();

@@ -155,29 +155,43 @@ Test(metadata, more_than_fits_is_refused)
 /* Read @text, of @len bytes. The strings of m point into *@copy; free it with free(). */
 static bool read_meta(struct bs_metadata *m, const char *text, size_t len, uint8_t **copy)
 {
-    struct bs_json j;
-    bool ok;
-
     *copy = must_copy(text, len);
-    j = bs_json_start(*copy, len);
-    ok = bs_metadata_read(m, &j);
-    return bs_json_end(&j) && ok;
+    return bs_metadata_read(m, *copy, len);
 }
 
-Test(metadata, nul_is_shown_as_a_question_mark)
+Test(metadata, nul_is_refused_and_other_control_characters_are_kept)
 {
-    static const char text[] = "{\"name\":\"a\\u0000b\",\"ann\":{\"\\u0000\":\"\\u0000\\u0000\",\"?\":\"\"}}";
+    static const char good[] = "{\"name\":\"a\\u0001b\",\"ann\":{\"\\u001f\":\"\\n\"}}";
+    static const char *const bad[] = {"{\"name\":\"a\\u0000b\"}", "{\"type\":\"\\u0000\"}",
+                                      "{\"ann\":{\"\\u0000\":\"\"}}", "{\"ann\":{\"a\":\"b\\u0000\"}}"};
     struct bs_metadata m;
     uint8_t *copy;
 
-    cr_assert(read_meta(&m, text, strlen(text), &copy), "U+0000 is valid, and is not `?` when names are compared");
-    cr_expect_str_eq(m.shown.name, "a?b");
+    cr_assert(read_meta(&m, good, strlen(good), &copy));
+    cr_expect_str_eq(m.shown.name, "a\x01"
+                                   "b");
     cr_expect_null(m.shown.type);
-    cr_assert_eq(m.shown.num_annotations, 2);
-    cr_expect_str_eq(m.shown.annotations[0].name, "?");
-    cr_expect_str_eq(m.shown.annotations[0].value, "??");
-    cr_expect_str_eq(m.shown.annotations[1].name, "?");
+    cr_assert_eq(m.shown.num_annotations, 1);
+    cr_expect_str_eq(m.shown.annotations[0].name, "\x1F");
+    cr_expect_str_eq(m.shown.annotations[0].value, "\n");
     free(copy);
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        cr_expect_not(read_meta(&m, bad[i], strlen(bad[i]), &copy), "%s", bad[i]);
+        free(copy);
+    }
+}
+
+/* The SHA-256 of the label, a zero byte and the text, computed with sha256sum. */
+Test(metadata, hash_has_a_label)
+{
+    static const char want[] = "8231928dada0741fa1be97c69aab1893f9af5ad033085f4f286644a4eb490c86";
+    uint8_t hash[BS_SHA256_LEN];
+    char hex[65];
+
+    cr_assert(bs_metadata_hash(hash, (struct bs_slice){(const uint8_t *)"{}", 2}));
+    for (size_t i = 0; i < sizeof hash; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    cr_expect_str_eq(hex, want);
 }
 
 Test(metadata, every_truncated_text_is_refused)

@@ -404,9 +404,9 @@ static const struct {
 } header_faults[] = {
     {8, 0, 1, BLOBSEAL_E_UNSUPPORTED},
     {8, 2, 1, BLOBSEAL_E_UNSUPPORTED},
-    {9, 0, 1, BLOBSEAL_E_FORMAT},
+    {9, 0, 1, BLOBSEAL_E_UNSUPPORTED},
     {9, 2, 1, BLOBSEAL_E_UNSUPPORTED},
-    {9, 3, 1, BLOBSEAL_E_FORMAT},
+    {9, 3, 1, BLOBSEAL_E_UNSUPPORTED},
     {10, 0, 1, BLOBSEAL_E_FORMAT},
     {10, 1, 1, BLOBSEAL_E_FORMAT},
     {10, 3, 1, BLOBSEAL_E_FORMAT},

@@ -5,7 +5,7 @@
 
 SUITE(salvage);
 
-#define PREAMBLE (4096 + 2 * 8192)
+#define PREAMBLE (4096 + 2 * 16384)
 
 /* A blob in memory that is changed in place. */
 struct memory_target {
@@ -130,7 +130,7 @@ Test(salvage, several_faults_at_once)
 
     kek = make_blob(&s);
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
-    memset(m.data, 0xEE, 4096 + 8192); /* the frame header, the padding after it, and slot A */
+    memset(m.data, 0xEE, 4096 + 16384); /* the frame header, the padding after it, and slot A */
     cr_expect(scrub_says_curable(&m));
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_arr_eq(m.data, s.data, s.len);
@@ -151,7 +151,7 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
         enum blobseal_status want;
     } cases[] = {
         {{20, PREAMBLE + 40}, BLOBSEAL_E_DAMAGED},           /* both headers: the position of the core is unknown */
-        {{4096 + 30, 4096 + 8192 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots */
+        {{4096 + 30, 4096 + 16384 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots */
         {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                    /* a frame of another version */
         {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                 /* a frame of another version, and a slot */
         {{PREAMBLE + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},      /* a core of another version, and a slot */
@@ -275,12 +275,12 @@ Test(salvage, a_copy_of_the_core_header_in_a_slot_is_not_taken_for_the_core)
     kek = make_blob(&s);
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
     m.data[20] ^= 1;
-    memcpy(m.data + 4096 + 8192, m.data + PREAMBLE, 96); /* where slot B begins, and a core after slots of 4096 bytes */
+    memcpy(m.data + 4096 + 16384, m.data + PREAMBLE, 96); /* where slot B begins, and a core after slots of 8192 bytes */
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_expect(finished);
     cr_assert_arr_eq(m.data, s.data, s.len);
     m.data[20] ^= 1;
-    memcpy(m.data + 4096 + 8192, m.data + PREAMBLE, 96);
+    memcpy(m.data + 4096 + 16384, m.data + PREAMBLE, 96);
     m.data[4096 + 100] ^= 1; /* no slot is left */
     m.writes = 0;
     cr_expect_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_E_DAMAGED, "%s", err.text);

@@ -95,18 +95,21 @@ Test(core_header, bytes_after_the_header_do_not_matter)
 Test(core_header, context_is_the_first_32_bytes)
 {
     struct bs_core_header h = sample();
-    uint8_t context[BS_CONTEXT_LEN];
+    uint8_t context[BS_MAX_CONTEXT_LEN], again[BS_MAX_CONTEXT_LEN], hash[BS_SHA256_LEN];
 
-    bs_core_context(&h, context);
-    cr_assert_arr_eq(context, h.raw, sizeof context);
+    cr_assert_eq(bs_core_context(&h, NULL, context), BS_CONTEXT_LEN);
+    cr_assert_arr_eq(context, h.raw, BS_CONTEXT_LEN);
     memset(h.salt, 0, sizeof h.salt); /* sealing computes the context before it has these, so it depends on none */
     memset(h.commitment, 0, sizeof h.commitment);
     memset(h.raw, 0, sizeof h.raw);
     h.blob_id[15] ^= 1;
     context[31] ^= 1;
-    uint8_t again[BS_CONTEXT_LEN];
-    bs_core_context(&h, again);
-    cr_assert_arr_eq(again, context, sizeof context);
+    cr_assert_eq(bs_core_context(&h, NULL, again), BS_CONTEXT_LEN);
+    cr_assert_arr_eq(again, context, BS_CONTEXT_LEN);
+    memset(hash, 0xA5, sizeof hash);
+    cr_assert_eq(bs_core_context(&h, hash, again), BS_MAX_CONTEXT_LEN);
+    cr_assert_arr_eq(again, context, BS_CONTEXT_LEN);
+    cr_assert_arr_eq(again + BS_CONTEXT_LEN, hash, sizeof hash);
 }
 
 Test(core_header, a_short_header_is_damaged)
@@ -168,19 +171,27 @@ Test(core_header, checks_come_in_their_order)
 {
     struct bs_core_header h = sample(), back;
 
-    h.raw[11] = 7;
-    fix_sum(h.raw);
-    cr_assert_eq(decode(h.raw, 96, &back), BLOBSEAL_E_UNSUPPORTED);
     h.raw[13] = 1;
     fix_sum(h.raw);
     cr_assert_eq(decode(h.raw, 96, &back), BLOBSEAL_E_FORMAT);
+    for (size_t at = 9; at <= 11; at++) { /* a later version may use the zero bytes as well */
+        uint8_t was = h.raw[at];
+
+        h.raw[at] = 7;
+        fix_sum(h.raw);
+        cr_assert_eq(decode(h.raw, 96, &back), BLOBSEAL_E_UNSUPPORTED, "byte %zu", at);
+        h.raw[at] = was;
+    }
     h.raw[88] ^= 1;
     cr_assert_eq(decode(h.raw, 96, &back), BLOBSEAL_E_DAMAGED);
+    cr_assert_eq(decode(h.raw, 95, &back), BLOBSEAL_E_DAMAGED);
     h.raw[8] = 9;
-    cr_assert_eq(decode(h.raw, 96, &back), BLOBSEAL_E_UNSUPPORTED);
+    for (size_t len = 9; len <= 96; len++)
+        cr_assert_eq(decode(h.raw, len, &back), BLOBSEAL_E_UNSUPPORTED, "%zu bytes", len);
+    for (size_t len = 0; len <= 8; len++)
+        cr_assert_eq(decode(h.raw, len, &back), BLOBSEAL_E_DAMAGED, "%zu bytes", len);
     h.raw[0] = 0;
     cr_assert_eq(decode(h.raw, 96, &back), BLOBSEAL_E_FORMAT);
-    cr_assert_eq(decode(h.raw, 95, &back), BLOBSEAL_E_DAMAGED);
 }
 
 Test(core_header, segment_seeds_come_from_the_first_half_of_the_id)

@@ -6,7 +6,7 @@
 #include "tests/support/suite.h"
 
 #define LEN       ((size_t)2 * BS_SEGMENT_LEN + 70000)
-#define FRAME_LEN ((size_t)500000)
+#define FRAME_LEN BS_ZFRAME_PLAIN_LEN
 
 SUITE_WITH_PLAIN(content, LEN);
 
@@ -102,7 +102,7 @@ Test(content, ranges_are_the_same_with_and_without_a_copy)
         {BS_CHUNK_LEN - 1, 2},
         {FRAME_LEN - 1, 2},
         {FRAME_LEN, FRAME_LEN},
-        {FRAME_LEN + 1, 2 * FRAME_LEN},
+        {FRAME_LEN + 1, BS_SEGMENT_LEN},
         {BS_SEGMENT_LEN - 5, 10},
         {LEN - 1, 1},
         {LEN - 70001, 70001},

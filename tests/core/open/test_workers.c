@@ -5,7 +5,7 @@
 #include "tests/support/stored.h"
 #include "tests/support/suite.h"
 
-#define LEN ((size_t)400000)
+#define LEN (3 * BS_ZFRAME_PLAIN_LEN + 4)
 
 SUITE_WITH_PLAIN(workers, LEN);
 
@@ -58,7 +58,7 @@ Test(workers, a_cache_is_made_once_and_empty)
 /* The worker whose cache contains the wanted frame is found wherever it is in the pool. */
 Test(workers, the_worker_with_the_wanted_frame_comes_first)
 {
-    struct stored b = stored_make(plain, LEN, 100000);
+    struct stored b = stored_make(plain, LEN, BS_ZFRAME_PLAIN_LEN);
     struct bs_content content = {.decompress = true, .max_frames = 100, .len = BLOBSEAL_SIZE_UNKNOWN};
     struct bs_worker *workers[3], *worker;
     struct blobseal_source source;
@@ -75,8 +75,8 @@ Test(workers, the_worker_with_the_wanted_frame_comes_first)
     for (size_t i = 0; i < 3; i++)
         cr_assert_eq(bs_stored_take(&content.stored, BS_NO_FRAME, &workers[i], NULL), BLOBSEAL_OK);
     for (size_t i = 0; i < 3; i++) {
-        cr_assert_eq(bs_zstd_pread(&content, workers[i], &byte, 1, i * 100000 + 5, NULL), BLOBSEAL_OK);
-        cr_expect_eq(byte, plain[i * 100000 + 5]);
+        cr_assert_eq(bs_zstd_pread(&content, workers[i], &byte, 1, i * BS_ZFRAME_PLAIN_LEN + 5, NULL), BLOBSEAL_OK);
+        cr_expect_eq(byte, plain[i * BS_ZFRAME_PLAIN_LEN + 5]);
         bs_stored_return(&content.stored, workers[i]);
     }
     for (size_t k = 0; k < 9; k++) {

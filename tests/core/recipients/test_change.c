@@ -323,7 +323,7 @@ Test(change, a_dry_run_writes_nothing_and_says_the_same)
 Test(change, the_content_stays_as_another_writer_made_it)
 {
     static const char metadata[] = "{ \"ann\":{\"b\":\"\\u00e9\"},\"name\":\"x\" }";
-    char hdr[200] = {0}, k64[64] = {0}, kid[32] = {0}, content[1200];
+    char hdr[200] = {0}, k64[64] = {0}, kid[32] = {0}, meta[100] = {0}, content[1200];
     struct blobseal_kek *both[] = {keys[0], public_keys[1]};
     uint8_t wrapped[2][256];
     struct bs_builder w;
@@ -334,11 +334,14 @@ Test(change, the_content_stays_as_another_writer_made_it)
     int len;
 
     recipe_make(&r, 9, 1);
+    r.metadata = metadata;
+    recipe_derive(&r);
+    blobseal_base64url_encode(meta, (const uint8_t *)metadata, strlen(metadata));
     blobseal_base64url_encode(hdr, r.core.raw, sizeof r.core.raw);
     blobseal_base64url_encode(k64, r.dek.b, sizeof r.dek.b);
     blobseal_base64url_encode(kid, r.core.blob_id, sizeof r.core.blob_id);
     len = snprintf(content, sizeof content,
-                   "{\"meta\":%s,\n \"hdr\" : \"%s\",\"kty\":\"oct\",\"kid\":\"%s\",\"k\":\"%s\"}\n", metadata, hdr,
+                   "{\"meta\":\"%s\",\n \"hdr\" : \"%s\",\"kty\":\"oct\",\"kid\":\"%s\",\"k\":\"%s\"}\n", meta, hdr,
                    kid, k64);
     for (unsigned i = 0; i < 2; i++) {
         wrap_with(keys[i], wrapped[i], &r.cek);

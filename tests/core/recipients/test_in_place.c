@@ -510,11 +510,11 @@ Test(in_place, the_digest_of_the_core_stays)
     blobseal_source_memory(&source, &from, plain, len);
     cr_assert_eq(blobseal_sink_fd(&sink, &state, fd, "a file", NULL), BLOBSEAL_OK);
     cr_assert_eq(blobseal_seal(&sink, &source, keys, 1, &o, NULL, NULL), BLOBSEAL_OK);
-    digest_core(fd, 4096 + 2 * 8192, before);
+    digest_core(fd, 4096 + 2 * 16384, before);
     change_file(&c, fd);
-    digest_core(fd, 4096 + 2 * 8192, after);
+    digest_core(fd, 4096 + 2 * 16384, after);
     cr_expect_arr_eq(before, after, sizeof before);
-    cr_expect_eq(c.bytes_written, 2 * 8192);
+    cr_expect_eq(c.bytes_written, 2 * 16384);
     (void)close(fd);
     (void)unlink(path);
     free(plain);
