@@ -23,10 +23,36 @@ size_t blobseal_utf8_len(const uint8_t *p, size_t left)
     return len;
 }
 
-/* Return true if the UTF-8 character at @p is a control character (C0, DEL or C1). */
-static bool is_control(const uint8_t *p)
+/* Return the code point of the well-formed UTF-8 character at @p, which has @len bytes. */
+static uint32_t decode_utf8(const uint8_t *p, size_t len)
 {
-    return p[0] < ' ' || p[0] == 0x7F || (p[0] == 0xC2 && p[1] < 0xA0);
+    static const uint8_t masks[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t c = p[0] & masks[len];
+
+    for (size_t i = 1; i < len; i++)
+        c = c << 6 | (p[i] & 0x3F);
+    return c;
+}
+
+/*
+ * Return true for a character that is not shown as such, but can change how other text is shown: control characters,
+ * line and paragraph separators, and format characters such as bidirectional controls. Source: Unicode 15, categories
+ * Cc, Zl, Zp and, where they are invisible, Cf; the tags and what else is ignorable in plane 14.
+ */
+static bool is_control(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1F},       {0x7F, 0x9F},       {0xAD, 0xAD},       {0x61C, 0x61C},   {0x180E, 0x180E},
+        {0x200B, 0x200F},   {0x2028, 0x202E},   {0x2060, 0x206F},   {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB},
+        {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
+    };
+
+    for (size_t i = 0; i < BS_COUNT(ranges); i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    return false;
 }
 
 void blobseal_make_printable(char *text)
@@ -37,7 +63,7 @@ void blobseal_make_printable(char *text)
     while (left > 0) {
         size_t len = blobseal_utf8_len(p, left);
 
-        if (len == 0 || is_control(p)) {
+        if (len == 0 || is_control(decode_utf8(p, len))) {
             *p = '?';
             len = 1;
         }

@@ -192,14 +192,14 @@ expect_error 10 E-POLICY "more than 4096 bytes"
 title="room in a slot"
 run seal -f -k "$seal_key" --name "$longest" --slot-size 4096 f
 expect_error 10 E-POLICY "does not fit a slot of 4096 bytes"
-run seal -f -k "$seal_key" --name "$longest" --slot-size 8192 f
+run seal -f -k "$seal_key" --name "$longest" --slot-size 12288 f
 expect_ok
 for ((i = 0; i < 20; i++)); do
     printf '%s\n' -k "$keys/many$i.pub.pem"
     make_key "many$i"
 done >many_keys
 mapfile -t many <many_keys
-run seal -f "${many[@]}" --name "$longest" --slot-size 8192 f
+run seal -f "${many[@]}" --name "$longest" --slot-size 12288 f
 expect_error 10 E-POLICY "does not fit a slot"
 sample big 5000000
 run seal -f "${many[@]}" --name "$longest" big

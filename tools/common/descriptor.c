@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Paths that name one of the process's own descriptors, such as /dev/stdout, and paths in /dev and /proc. */
+#define _XOPEN_SOURCE 700 /* realpath() */
 #include "tools/common/files.h"
 
 #include <errno.h>

@@ -13,32 +13,52 @@ static bool is_utf8(const char *s)
     return left == 0 && len > 0;
 }
 
-/* Return true for U+007F to U+009F: some terminals obey these characters. */
-static bool is_control(const unsigned char *c)
+/* Return true for a character of @len bytes that may change how a terminal shows other text, such as U+202E. */
+static bool is_unprintable(const char *p, size_t len)
 {
-    return c[0] == 0x7F || (c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0);
+    char copy[5] = {0};
+
+    memcpy(copy, p, len);
+    blobseal_make_printable(copy);
+    return memcmp(copy, p, len) != 0;
+}
+
+/* Write a character outside ASCII, or U+007F, as one escape or two: those of a surrogate pair. */
+static void put_escape(const char *p, size_t len)
+{
+    static const unsigned char masks[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    unsigned long c = (unsigned char)p[0] & masks[len];
+
+    for (size_t i = 1; i < len; i++)
+        c = c << 6 | ((unsigned char)p[i] & 0x3F);
+    if (c < 0x10000)
+        printf("\\u%04lx", c);
+    else
+        printf("\\u%04lx\\u%04lx", 0xD800 + ((c - 0x10000) >> 10), 0xDC00 + ((c - 0x10000) & 0x3FF));
 }
 
 /*
- * Write a JSON string, with every control character as an escape. File names can hold any bytes: a name that is not
- * UTF-8 is written as if it were Latin-1.
+ * Write a JSON string, with every character as an escape that may not reach a terminal. File names can hold any bytes:
+ * a name that is not UTF-8 is written as if it were Latin-1.
  */
 static void put_string(const char *s)
 {
     bool utf8 = is_utf8(s);
+    size_t len;
 
     putchar('"');
-    for (; *s != '\0'; s++) {
+    for (; *s != '\0'; s += len) {
         unsigned char c = (unsigned char)*s;
 
+        len = utf8 ? blobseal_utf8_len((const uint8_t *)s, strlen(s)) : 1;
         if (c == '"' || c == '\\')
             printf("\\%c", c);
         else if (c < ' ' || (c > '~' && !utf8))
             printf("\\u%04x", c);
-        else if (is_control((const unsigned char *)s))
-            printf("\\u%04x", c == 0x7F ? c : (unsigned char)*++s);
+        else if (is_unprintable(s, len))
+            put_escape(s, len);
         else
-            putchar(c);
+            printf("%.*s", (int)len, s);
     }
     putchar('"');
 }

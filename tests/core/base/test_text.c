@@ -64,6 +64,20 @@ Test(text, overlong_and_impossible_utf8_goes)
                "\xE0\xA0\x80 \xED\x9F\xBF \xEE\x80\x80 \xF0\x90\x80\x80 \xF4\x8F\xBF\xBF");
 }
 
+/* Return true for a character that Unicode defines as invisible, but that may change how other text is shown. */
+static bool is_invisible(const uint8_t *p, size_t len)
+{
+    uint32_t c = len == 2   ? (uint32_t)(p[0] & 31) << 6 | (p[1] & 63u)
+                 : len == 3 ? (uint32_t)(p[0] & 15) << 12 | (uint32_t)(p[1] & 63) << 6 | (p[2] & 63u)
+                 : len == 4 ? (uint32_t)(p[0] & 7) << 18 | (uint32_t)(p[1] & 63) << 12 | (uint32_t)(p[2] & 63) << 6 |
+                                  (p[3] & 63u)
+                            : p[0];
+
+    return c == 0xAD || c == 0x61C || c == 0x180E || (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
+           (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFB) ||
+           (c >= 0x1BCA0 && c <= 0x1BCA3) || (c >= 0x1D173 && c <= 0x1D17A) || (c >= 0xE0000 && c < 0xE1000);
+}
+
 /* Return the length of the valid character at @p, or 0: Unicode 15 table 3-7, without control characters. */
 static size_t good_char(const uint8_t *p, size_t left)
 {
@@ -83,7 +97,7 @@ static size_t good_char(const uint8_t *p, size_t left)
         for (size_t k = 1; good && k < table[i].len; k++)
             good = p[k] >= (k == 1 ? table[i].low : 0x80) && p[k] <= (k == 1 ? table[i].high : 0xBF);
         if (good)
-            return table[i].len;
+            return is_invisible(p, table[i].len) ? 0 : table[i].len;
     }
     return 0;
 }
@@ -114,6 +128,33 @@ Test(text, every_control_character_becomes_a_question_mark)
     for (unsigned a = 1; a < 256; a++)
         for (unsigned b = 1; b < 256; b++)
             expect_printable((const uint8_t[]){(uint8_t)a, (uint8_t)b, 'x', 'y'}, 4);
+}
+
+/* The characters with which text is made to look like other text, for instance by writing it backwards. */
+Test(text, bidirectional_controls_and_line_separators_never_reach_a_terminal)
+{
+    static const char *const bad[] = {
+        "\u061C", "\u200E", "\u200F", "\u202A", "\u202B", "\u202C", "\u202D", "\u202E",     "\u2066",
+        "\u2067", "\u2068", "\u2069", "\u2028", "\u2029", "\uFEFF", "\u200B", "\U000E0041",
+    };
+    static const char *const good[] = {"\u00E4", "\u2010", "\u2027", "\u202F", "\u205F", "\u3042", "\U0001F511"};
+
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char text[16], want[16] = "a";
+
+        (void)snprintf(text, sizeof text, "a%sb", bad[i]);
+        memset(want + 1, '?', strlen(bad[i]));
+        want[1 + strlen(bad[i])] = 'b';
+        blobseal_make_printable(text);
+        cr_expect_str_eq(text, want, "number %zu", i);
+    }
+    for (size_t i = 0; i < COUNT(good); i++) {
+        char text[16];
+
+        (void)snprintf(text, sizeof text, "%s", good[i]);
+        blobseal_make_printable(text);
+        cr_expect_str_eq(text, good[i]);
+    }
 }
 
 Test(text, only_well_formed_utf8_stays)

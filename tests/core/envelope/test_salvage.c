@@ -275,7 +275,7 @@ Test(salvage, a_copy_of_the_core_header_in_a_slot_is_not_taken_for_the_core)
     kek = make_blob(&s);
     m = (struct memory_target){.data = must_copy(s.data, s.len), .len = s.len};
     m.data[20] ^= 1;
-    memcpy(m.data + 4096 + 16384, m.data + PREAMBLE, 96); /* where slot B begins, and a core after slots of 8192 bytes */
+    memcpy(m.data + 4096 + 16384, m.data + PREAMBLE, 96); /* where slot B, or a core after smaller slots, begins */
     cr_assert_eq(repair(&m, kek, false, &finished, &err), BLOBSEAL_OK, "%s", err.text);
     cr_expect(finished);
     cr_assert_arr_eq(m.data, s.data, s.len);
