@@ -338,15 +338,10 @@ static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *se
 {
     const struct pem_key *k = state;
     enum blobseal_oaep oaep = strcmp(wrapped->alg, "RSA-OAEP") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
-    size_t len;
 
     (void)lease; /* nobody can revoke a file */
     (void)call;
-    if (!bs_rsa_oaep_unwrap(k->key, oaep, secret->b, sizeof secret->b, &len,
-                            (struct bs_slice){wrapped->key, wrapped->key_len}) ||
-        len != sizeof secret->b)
-        return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
-    return BLOBSEAL_OK;
+    return bs_rsa_unwrap_secret(k->key, oaep, secret, (struct bs_slice){wrapped->key, wrapped->key_len}, err);
 }
 
 const struct blobseal_provider bs_pem_provider = {

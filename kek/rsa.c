@@ -161,6 +161,53 @@ bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, si
     return ok;
 }
 
+static bool unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret, struct bs_slice in)
+{
+    size_t len;
+
+    return bs_rsa_oaep_unwrap(key, oaep, secret->b, sizeof secret->b, &len, in) && len == sizeof secret->b;
+}
+
+/* Return true if a key unwraps what it has just wrapped. */
+static bool key_works(EVP_PKEY *key, enum blobseal_oaep oaep)
+{
+    static const struct blobseal_secret32 known = {{0x6B, 0x65, 0x79}};
+    struct blobseal_secret32 again;
+    uint8_t wrapped[MAX_MODULUS];
+    size_t len;
+
+    return bs_rsa_oaep_wrap(key, oaep, wrapped, &len, (struct bs_slice){known.b, sizeof known.b}) &&
+           unwrap_secret(key, oaep, &again, (struct bs_slice){wrapped, len}) &&
+           memcmp(again.b, known.b, sizeof known.b) == 0;
+}
+
+/*
+ * OpenSSL does not say whether the bytes or an allocation made a decryption fail. After one failed allocation, the
+ * blinding of an RSA key can even stay wrong for its next 32 uses. So every failure takes the same path, which does not
+ * depend on the bytes: the key, or else a copy of it without this state, must work on a known value before and after a
+ * second attempt.
+ */
+enum blobseal_status bs_rsa_unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
+                                          struct bs_slice in, struct blobseal_error *err)
+{
+    EVP_PKEY *copy = NULL, *use = key;
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (unwrap_secret(key, oaep, secret, in))
+        return BLOBSEAL_OK;
+    if (!key_works(key, oaep))
+        use = copy = EVP_PKEY_dup(key);
+    if (use == NULL || (use == copy && !key_works(use, oaep)))
+        st = BLOBSEAL_E_NOMEM;
+    else if (!unwrap_secret(use, oaep, secret, in))
+        st = key_works(use, oaep) ? BLOBSEAL_E_AUTH : BLOBSEAL_E_NOMEM;
+    EVP_PKEY_free(copy);
+    ERR_clear_error();
+    if (st == BLOBSEAL_E_AUTH)
+        return blobseal_fail(err, st, 0, "unwrapping failed");
+    return st == BLOBSEAL_OK ? st : blobseal_fail(err, st, 0, "use an RSA key: no memory");
+}
+
 /* ---- Generating keys --------------------------------------------------------------------------------------------- */
 
 /* Write the private key in PKCS#8. If there is a passphrase, encrypt with PBES2 (PBKDF2-HMAC-SHA-256, AES-256-CBC). */

@@ -35,4 +35,12 @@ BLOBSEAL_MUST_USE bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, 
 BLOBSEAL_MUST_USE bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap,
                                           size_t *out_len, struct bs_slice in);
 
+/*
+ * Unwrap @in, a secret of 32 bytes. E_AUTH means that @in does not decrypt to 32 bytes: before it is returned, the key
+ * has proved on a value of its own that it works. Errors: E_AUTH; E_NOMEM if the key cannot be used now.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_rsa_unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep,
+                                                            struct blobseal_secret32 *secret, struct bs_slice in,
+                                                            struct blobseal_error *err);
+
 #endif

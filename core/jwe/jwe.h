@@ -128,4 +128,8 @@ bool bs_a256gcm_encrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slic
 bool bs_a256gcm_decrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in,
                         const uint8_t tag[BS_JWE_TAG_LEN]);
 
+/* Decrypt, and say why that failed. Errors: E_AUTH if the tag is wrong, E_NOMEM if OpenSSL failed. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_a256gcm_open(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in,
+                                                       const uint8_t tag[BS_JWE_TAG_LEN]);
+
 #endif

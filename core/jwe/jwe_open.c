@@ -43,7 +43,10 @@ static enum blobseal_status attempt(struct search *s, const struct bs_jwe_recipi
         gcm.cek = &s->cek[1];
     else if (st != BLOBSEAL_OK)
         return st;
-    return bs_a256gcm_decrypt(&gcm, s->content, jwe->ciphertext, jwe->tag) ? BLOBSEAL_OK : BLOBSEAL_E_AUTH;
+    st = bs_a256gcm_open(&gcm, s->content, jwe->ciphertext, jwe->tag);
+    if (st == BLOBSEAL_E_NOMEM)
+        (void)blobseal_fail(err, st, 0, "open the envelope: no memory");
+    return st;
 }
 
 bool bs_jwe_knows(const struct bs_jwe_recipient *r)
