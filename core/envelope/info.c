@@ -243,3 +243,49 @@ enum blobseal_status blobseal_inspect(struct blobseal_info **info, const struct 
     bs_preamble_clear(&f);
     return st;
 }
+
+/* Check the only candidate of @f, and copy its text. */
+static enum blobseal_status copy_candidate(char **envelope, size_t *len, const struct bs_preamble *f, const char *name,
+                                           struct blobseal_error *err)
+{
+    struct bs_envelope e = {0};
+    enum blobseal_status st;
+
+    if (f->num_candidates > 1) {
+        (void)blobseal_fail(err, BLOBSEAL_E_DAMAGED, 0, "%s has two envelopes of the same generation", name);
+        blobseal_advise(err, BLOBSEAL_ADVICE_REPAIR, NULL,
+                        "a repair with a private key finds out which one is current");
+        return BLOBSEAL_E_DAMAGED;
+    }
+    st = bs_preamble_envelope(f, 0, &e, err);
+    bs_envelope_clear(&e);
+    if (st != BLOBSEAL_OK)
+        return st;
+    *envelope = malloc(f->candidates[0].len + 1);
+    if (*envelope == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the envelope of %s: no memory", name);
+    memcpy(*envelope, f->candidates[0].text, f->candidates[0].len);
+    (*envelope)[f->candidates[0].len] = '\0';
+    *len = f->candidates[0].len;
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_preamble_read(const struct blobseal_source *source, char **envelope, size_t *envelope_len,
+                                            uint64_t *core_offset, struct blobseal_error *err)
+{
+    struct bs_input in = {source, 0};
+    struct bs_preamble f = {0};
+    enum blobseal_status st = bs_check_source(source, "read the envelope", err);
+
+    *envelope = NULL;
+    *envelope_len = 0;
+    *core_offset = 0;
+    if (st == BLOBSEAL_OK)
+        st = bs_preamble_read(&f, &in, NULL, 0, err);
+    if (st == BLOBSEAL_OK && f.num_candidates > 0)
+        st = copy_candidate(envelope, envelope_len, &f, bs_source_name(source), err);
+    if (st == BLOBSEAL_OK)
+        *core_offset = f.core_offset;
+    bs_preamble_clear(&f);
+    return st;
+}

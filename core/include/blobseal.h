@@ -114,6 +114,7 @@ enum blobseal_advice {
     BLOBSEAL_ADVICE_RSA_KEY,     /* make or choose an RSA key of 2048, 3072 or 4096 bits                        */
     BLOBSEAL_ADVICE_SEEKABLE,    /* pass a source with `pread`, such as a file                                  */
     BLOBSEAL_ADVICE_SELFTEST,    /* look at the findings of blobseal_diagnose()                                 */
+    BLOBSEAL_ADVICE_NO_LOCK,     /* make sure that nobody else changes the blob, and set `lock` of the target to NULL */
 };
 
 struct blobseal_error {
@@ -273,12 +274,13 @@ struct blobseal_memory {
 /*
  * Make a source or a sink over a file descriptor, which stays the caller's.
  *
- * A regular file or block device that is not empty and is positioned at offset 0 becomes a seekable source. A regular
- * file that was not opened with O_APPEND becomes a seekable sink, written from offset 0 of the file. Everything else is
+ * Both begin at the current offset of the descriptor. A regular file or block device with bytes after it becomes a
+ * seekable source of these bytes. A regular file that was not opened with O_APPEND becomes a seekable sink; if it has
+ * bytes after the offset, which would remain after what is written, E_EXISTS: truncate it first. Everything else is
  * sequential. A sink whose `pwrite` the caller sets to NULL is sequential as well; it then uses and moves the file
- * offset of the descriptor.
+ * offset of the descriptor, which seekable sources and sinks leave alone.
  *
- * Errors: E_INPUT or E_OUTPUT if the descriptor cannot be used.
+ * Errors: E_INPUT or E_OUTPUT if the descriptor cannot be used; E_EXISTS.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_source_fd(struct blobseal_source *source,
                                                                        struct blobseal_fd *state, int fd,
@@ -286,6 +288,21 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_source_fd(struct bl
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_sink_fd(struct blobseal_sink *sink,
                                                                      struct blobseal_fd *state, int fd,
                                                                      const char *name, struct blobseal_error *err);
+
+/*
+ * Make a seekable source over @len bytes at @off of a regular file or block device (BLOBSEAL_SIZE_UNKNOWN: up to its
+ * end), or a seekable sink that writes from @off of a regular file on. The sink neither truncates the file nor minds
+ * what is in it: bytes after those that are written remain, so they belong to the blob unless its reader knows its
+ * length. Errors: E_ARG (not such a file; O_APPEND), E_INPUT (the file ends before), E_OUTPUT.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_source_fd_at(struct blobseal_source *source,
+                                                                          struct blobseal_fd *state, int fd,
+                                                                          const char *name, uint64_t off, uint64_t len,
+                                                                          struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_sink_fd_at(struct blobseal_sink *sink,
+                                                                        struct blobseal_fd *state, int fd,
+                                                                        const char *name, uint64_t off,
+                                                                        struct blobseal_error *err);
 
 /* Make a seekable source over @len bytes of memory, or a sequential sink that allocates and extends state->data. */
 BLOBSEAL_API void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state,
@@ -453,6 +470,22 @@ struct blobseal_digests {
     uint8_t plain_sha256[BLOBSEAL_SHA256_LEN];
 };
 
+/**
+ * blobseal_preamble_read - read the envelope of a blob, and find its core, without a key
+ * @source: the blob, seekable or not; only the beginning of a sequential one is read
+ * @envelope: receives the current envelope, zero-terminated; release it with blobseal_free(). NULL if it is detached
+ * @envelope_len: receives its length
+ * @core_offset: receives the offset of the core, whose bytes never change; 0 if the envelope is detached
+ *
+ * For stores that keep the envelope and the core apart. Nothing is authentic yet.
+ * Errors: E_FORMAT, E_UNSUPPORTED, E_INPUT; E_DAMAGED, also if there are two envelopes of one generation.
+ * Source: sections 1 and 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_preamble_read(const struct blobseal_source *source,
+                                                                           char **envelope, size_t *envelope_len,
+                                                                           uint64_t *core_offset,
+                                                                           struct blobseal_error *err);
+
 /* ---- Sealing ----------------------------------------------------------------------------------------------------- */
 
 /*
@@ -595,8 +628,9 @@ struct blobseal_reader_options {
  * the size authentic, and of zstd content the seek table is read. A sequential source is read up to the payload.
  * Cost: one unwrap. The reader takes at most 128 bytes of locked memory and about 1 KiB more than its envelope; it has
  * no buffers before it is read from.
- * Threads: many threads may call blobseal_reader_pread(), blobseal_reader_size() and blobseal_reader_info() at once;
- * other functions may be called by one thread at a time.
+ * Threads: many threads may use a reader of a seekable source at once, but blobseal_reader_read() may be called by one
+ * at a time. A reader of a sequential source may be used by one thread at a time. Callbacks for progress are called by
+ * each call for itself.
  * Errors: E_FORMAT, E_DAMAGED, E_UNSUPPORTED, E_NO_KEY, E_AUTH, E_UNAVAILABLE, E_DENIED, E_INPUT; E_CONFIG if a
  * detached envelope is needed; E_POLICY if the envelope is older than options->min_generation.
  * Source: section 4.6.
@@ -633,8 +667,8 @@ BLOBSEAL_API const struct blobseal_info *blobseal_reader_info(const struct blobs
  * used often allocates nothing.
  * Threads: many calls at once; they do not wait for each other.
  * Errors: E_AUTH (a chunk that was read is not authentic), E_DAMAGED, E_INPUT, E_FORMAT (malformed zstd content), E_ARG
- * (sequential source, or @off is beyond the size). All of @dst is then zero, and the reader stays usable.
- * Source: section 3.
+ * (sequential source, or @off is beyond the size; at the size it reads 0 bytes). All of @dst is then zero, and the
+ * reader stays usable. Source: section 3.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_reader_pread(struct blobseal_reader *reader, void *dst,
                                                                           size_t len, uint64_t off, size_t *nread,
@@ -796,8 +830,11 @@ struct blobseal_target {
 };
 
 /*
- * Make a target over a descriptor of a regular file that is open for reading and writing. It stays the caller's.
- * Errors: E_OUTPUT, E_INPUT.
+ * Make a target over a descriptor of a regular file that is open for reading and writing. It stays the caller's. Its
+ * lock is an exclusive lock of the open file description (F_OFD_SETLK) on the byte at offset 2^62. It waits up to two
+ * seconds for another change. A shared lock, which readers can take as well, does not hinder it. On a file system
+ * without locks it returns E_OUTPUT with BLOBSEAL_ADVICE_NO_LOCK.
+ * Errors: E_OUTPUT, E_INPUT, E_ARG.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_target_fd(struct blobseal_target *target,
                                                                        struct blobseal_fd *state, int fd,
@@ -845,6 +882,25 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_attach(const struct
                                                                     const struct blobseal_source *source,
                                                                     const struct blobseal_attach_options *options,
                                                                     struct blobseal_error *err);
+
+/**
+ * blobseal_change_rewrite - change the recipients in a copy of the blob, for stores that cannot write in place
+ * @result: receives what was done; release it with blobseal_change_result_free()
+ * @sink: receives the new blob from offset 0; NULL is allowed where nothing is written
+ * @source: the blob, seekable
+ * @keks, @num_keks, @change: as for blobseal_change_envelope()
+ * @options: as for blobseal_attach(), without an envelope; may be NULL
+ *
+ * Does what blobseal_change_envelope() and blobseal_attach() do together. The blob is written even if its recipients
+ * stay the same. Nothing is written with `dry_run`, nor if the envelope was and stays detached: the core does not
+ * change then, and the caller stores result->envelope. Errors: those of both functions; E_ARG for a sequential source,
+ * or an envelope in @options. Source: sections 4 and 5.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_change_rewrite(struct blobseal_change_result **result, const struct blobseal_sink *sink,
+                        const struct blobseal_source *source, struct blobseal_kek *const *keks, size_t num_keks,
+                        const struct blobseal_change *change, const struct blobseal_attach_options *options,
+                        struct blobseal_error *err);
 
 /* ---- Looking for corruption, without a key ----------------------------------------------------------------------- */
 

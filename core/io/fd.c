@@ -25,6 +25,7 @@ static struct bs_fd *fd_start(struct blobseal_fd *state, int fd, const char *nam
 
     *state = (struct blobseal_fd){0};
     f->fd = fd;
+    f->len = BLOBSEAL_SIZE_UNKNOWN;
     f->name = name;
     (void)sem_init(&f->turns, 0, MAX_WRITERS); /* cannot fail: the value is small and the semaphore is not shared */
     return f;
@@ -37,8 +38,11 @@ static enum blobseal_status fd_pread(void *ctx, void *buf, size_t len, uint64_t 
     ssize_t n;
 
     *nread = 0;
+    if (off >= f->len)
+        return BLOBSEAL_OK;
+    len = len < f->len - off ? len : (size_t)(f->len - off);
     do
-        n = pread(f->fd, buf, len, (off_t)off);
+        n = pread(f->fd, buf, len, (off_t)(f->start + off));
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", f->name);
@@ -83,31 +87,68 @@ static void fd_cancel(void *ctx)
     __atomic_store_n(&f->canceled, 1, __ATOMIC_RELAXED);
 }
 
+/* Find the size of a regular file or block device. *@seekable tells whether @f is one. Errors: E_INPUT. */
+static enum blobseal_status find_size(const struct bs_fd *f, bool *seekable, uint64_t *size, struct blobseal_error *err)
+{
+    struct stat st;
+
+    *size = 0;
+    *seekable = false;
+    if (fstat(f->fd, &st) != 0)
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", f->name);
+    if (S_ISBLK(st.st_mode) && ioctl(f->fd, BLKGETSIZE64, size) != 0)
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "find the size of %s", f->name);
+    if (S_ISREG(st.st_mode))
+        *size = (uint64_t)st.st_size;
+    *seekable = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_source_fd_at(struct blobseal_source *source, struct blobseal_fd *state, int fd,
+                                           const char *name, uint64_t off, uint64_t len, struct blobseal_error *err)
+{
+    struct bs_fd *f = fd_start(state, fd, name != NULL ? name : "input");
+    uint64_t size;
+    bool seekable;
+    enum blobseal_status st = find_size(f, &seekable, &size, err);
+
+    *source = (struct blobseal_source){.ctx = f, .size = BLOBSEAL_SIZE_UNKNOWN, .name = f->name};
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (!seekable)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "read a part of %s: it is neither a file nor a block device",
+                             f->name);
+    if (off > size || (len != BLOBSEAL_SIZE_UNKNOWN && len > size - off))
+        return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read a part of %s: it ends after %llu bytes", f->name,
+                             (unsigned long long)size);
+    f->start = off;
+    f->len = len; /* if unknown, the source may be seen to grow */
+    source->size = len != BLOBSEAL_SIZE_UNKNOWN ? len : size - off;
+    source->pread = fd_pread;
+    return BLOBSEAL_OK;
+}
+
 enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct blobseal_fd *state, int fd,
                                         const char *name, struct blobseal_error *err)
 {
     struct bs_fd *f = fd_start(state, fd, name != NULL ? name : "input");
-    uint64_t size = 0;
-    struct stat st;
+    uint64_t size;
+    bool seekable;
+    enum blobseal_status st = find_size(f, &seekable, &size, err);
+    off_t at = seekable ? lseek(fd, 0, SEEK_CUR) : -1;
 
     *source = (struct blobseal_source){.ctx = f, .size = BLOBSEAL_SIZE_UNKNOWN, .name = f->name};
-    if (fstat(fd, &st) != 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %s", f->name);
-    if (S_ISREG(st.st_mode))
-        size = (uint64_t)st.st_size;
-    else if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &size) != 0)
-        return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "find the size of %s", f->name);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (at >= 0 && (uint64_t)at < size)
+        st = blobseal_source_fd_at(source, state, fd, name, (uint64_t)at, BLOBSEAL_SIZE_UNKNOWN, err);
+    else if (seekable)
+        source->size = 0; /* only a hint: files in /proc have size 0 and content, so read until the end of the file */
+    else
+        (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20); /* for fewer, larger reads; fails harmlessly if this is not a pipe */
     source->read = fd_read;
     source->cancel = fd_cancel;
-    if (size > 0 && lseek(fd, 0, SEEK_CUR) == 0) {
-        source->size = size;
-        source->pread = fd_pread;
-    } else if (S_ISREG(st.st_mode) && size == 0) {
-        source->size = 0; /* only a hint: files in /proc have size 0 and content, so read until the end of the file */
-    } else {
-        (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20); /* for fewer, larger reads; fails harmlessly if this is not a pipe */
-    }
-    return BLOBSEAL_OK;
+    return st;
 }
 
 static enum blobseal_status write_failed(const struct bs_fd *f, struct blobseal_error *err)
@@ -119,7 +160,7 @@ static enum blobseal_status write_at(const struct bs_fd *f, const uint8_t *p, si
                                      struct blobseal_error *err)
 {
     while (len > 0) {
-        ssize_t n = pwrite(f->fd, p, len, (off_t)off);
+        ssize_t n = pwrite(f->fd, p, len, (off_t)(f->start + off));
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -168,20 +209,66 @@ static enum blobseal_status fd_write(void *ctx, const void *buf, size_t len, str
     return BLOBSEAL_OK;
 }
 
+/* Find out whether the descriptor can be written at any offset, and the size of the file. Errors: E_OUTPUT. */
+static enum blobseal_status find_room(const struct bs_fd *f, bool *seekable, uint64_t *size, struct blobseal_error *err)
+{
+    int flags = fcntl(f->fd, F_GETFL);
+    struct stat st;
+
+    *seekable = false;
+    *size = 0;
+    if (flags < 0 || fstat(f->fd, &st) != 0)
+        return write_failed(f, err);
+    *seekable = S_ISREG(st.st_mode) && (flags & O_APPEND) == 0 && (flags & O_ACCMODE) != O_RDONLY;
+    *size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_sink_fd_at(struct blobseal_sink *sink, struct blobseal_fd *state, int fd,
+                                         const char *name, uint64_t off, struct blobseal_error *err)
+{
+    struct bs_fd *f = fd_start(state, fd, name != NULL ? name : "output");
+    uint64_t size;
+    bool seekable;
+    enum blobseal_status st = find_room(f, &seekable, &size, err);
+
+    *sink = (struct blobseal_sink){.ctx = f, .name = f->name};
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (!seekable || off > INT64_MAX)
+        return blobseal_fail(
+            err, BLOBSEAL_E_ARG, 0,
+            "write to %s at an offset: it is not a regular file open for writing at any offset, or the offset "
+            "is too large",
+            f->name);
+    f->start = off;
+    sink->pwrite = fd_pwrite;
+    return BLOBSEAL_OK;
+}
+
 enum blobseal_status blobseal_sink_fd(struct blobseal_sink *sink, struct blobseal_fd *state, int fd, const char *name,
                                       struct blobseal_error *err)
 {
     struct bs_fd *f = fd_start(state, fd, name != NULL ? name : "output");
-    struct stat st;
-    int flags = fcntl(fd, F_GETFL);
+    uint64_t size;
+    bool seekable;
+    enum blobseal_status st = find_room(f, &seekable, &size, err);
+    off_t at = seekable ? lseek(fd, 0, SEEK_CUR) : -1;
 
     *sink = (struct blobseal_sink){.ctx = f, .name = f->name};
-    if (flags < 0 || fstat(fd, &st) != 0)
-        return write_failed(f, err);
-    sink->write = fd_write;
-    if (S_ISREG(st.st_mode) && (flags & O_APPEND) == 0)
-        sink->pwrite = fd_pwrite;
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (at >= 0 && (uint64_t)at < size) { /* what is left of the old content would look like a part of the new one */
+        (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0,
+                            "write to %s: the file has %llu bytes after its current position", f->name,
+                            (unsigned long long)(size - (uint64_t)at));
+        blobseal_hint(err, "truncate the file first");
+        return BLOBSEAL_E_EXISTS;
+    }
+    if (at >= 0)
+        st = blobseal_sink_fd_at(sink, state, fd, name, (uint64_t)at, err);
     else
         (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20);
-    return BLOBSEAL_OK;
+    sink->write = fd_write;
+    return st;
 }

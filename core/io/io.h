@@ -70,7 +70,9 @@ struct bs_fd {
     int fd;
     int canceled;
     const char *name;
-    sem_t turns; /* of writers */
+    uint64_t start; /* offset in the file at which the source or sink begins     */
+    uint64_t len;   /* of the source; BLOBSEAL_SIZE_UNKNOWN: up to the end of the file */
+    sem_t turns;    /* of writers */
 } __attribute__((may_alias));
 
 _Static_assert(sizeof(struct bs_fd) <= sizeof(struct blobseal_fd), "struct blobseal_fd has room for its state");

@@ -53,7 +53,8 @@ static enum blobseal_status start(struct blobseal_reader *r, struct blobseal_err
         bs_pull_free(p);
         return st;
     }
-    s->consumed = !bs_seekable(&s->source);
+    if (!bs_seekable(&s->source))
+        s->consumed = true;
     r->pull = p;
     return BLOBSEAL_OK;
 }

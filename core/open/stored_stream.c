@@ -168,6 +168,7 @@ enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct bs_outpu
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read only once");
     else
         st = bs_pipeline_run(&p, stored_bytes, err);
-    s->consumed = !from_file;
+    if (!from_file) /* several threads may stream a file at once */
+        s->consumed = true;
     return st;
 }

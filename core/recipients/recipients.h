@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recipients: changing the recipients of a sealed blob. change.c plans a change and writes the new envelope; in_place.c
- * stores it in the slots of a blob; attach.c copies a blob with another envelope. FORMAT.md sections 4.7 and 5.
+ * stores it in the slots of a blob; attach.c copies a blob with another envelope; rewrite.c does both in a
+ * copy. FORMAT.md sections 4.7 and 5.
  */
 #ifndef BLOBSEAL_RECIPIENTS_H
 #define BLOBSEAL_RECIPIENTS_H

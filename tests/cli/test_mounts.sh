@@ -185,4 +185,21 @@ expect_code 0
 expect_stderr "warning: back: the file that was replaced is still there, as .back.[0-9a-f]*.partial in the same folder"
 expect_same f back
 
+# Without locks a change in place needs --no-lock, because nothing excludes another one. A new file is written anyway.
+fresh "no locks"
+works "lock=ENOLCK" --no-lock
+cd work || exit 1
+for error in ENOLCK ENOSYS EINVAL; do
+    run_failing "lock=$error" recipients add -k "$keys/new.pem" --to "$seal_key" ab
+    expect_error 8 E-OUTPUT "lock ab: its file system has no locks"
+    expect_stderr "hint: make sure that nobody else changes the file, and pass --no-lock"
+done
+run_failing "lock=ENOSYS" recipients add -q --rewrite -k "$keys/new.pem" --to "$seal_key" ab
+expect_code 0
+run_failing "lock=ENOSYS" rewrap --rewrite -k "$keys/new.pem" --to "$seal_key" ab
+expect_code 0
+expect_stderr "warning: ab: the file system has no locks, so another change at the same time could be lost"
+run_failing "lock=ENOSYS" recipients repair -q --no-lock -k "$open_key" ab
+expect_code 0
+
 finish

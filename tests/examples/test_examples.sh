@@ -119,12 +119,14 @@ try env PKG_CONFIG_PATH= PKG_CONFIG_LIBDIR=/nowhere cmake -S "$examples" -B with
 expect_code 1
 expect_stderr "blobseal::static needs PkgConfig::XXHASH"
 mkdir other
-echo 'cmake_minimum_required(VERSION 3.16)
-project(other LANGUAGES C)
-find_package(blobseal 1.0 REQUIRED)' >other/CMakeLists.txt
-try cmake -S other -B other/build -DCMAKE_PREFIX_PATH="$prefix"
-expect_code 1
-expect_stderr "requested version \"1.0\""
+for version in 1.0 0.0 0.2; do # before 1.0 nothing else than the same 0.x is compatible
+    echo "cmake_minimum_required(VERSION 3.16)
+    project(other LANGUAGES C)
+    find_package(blobseal $version REQUIRED)" >other/CMakeLists.txt
+    try cmake -S other -B other/build -DCMAKE_PREFIX_PATH="$prefix"
+    expect_code 1
+    expect_stderr "requested version \"$version\""
+done
 
 title="README.md shows a program that works"
 sed -n '/^    #include <blobseal.h>/,/^    }$/{s/^    //;p}' "$root/README.md" >readme.c

@@ -163,6 +163,19 @@ static void stream_all(void)
     test_sink_end(&to);
 }
 
+/* Many threads stream all of one reader, and ranges of it, at once. */
+static void *stream_at_once(void *arg)
+{
+    struct job *j = arg;
+
+    for (unsigned i = 0; i < j->rounds; i++) {
+        range_into(reader, random_below(&j->seed, LEN), 1 + random_below(&j->seed, LEN), i % 2 == 0);
+        stream_all();
+        CHECK(blobseal_reader_verify(reader, NULL, NULL) == BLOBSEAL_OK);
+    }
+    return NULL;
+}
+
 /* One thread may use all other functions while the others read at random. */
 static void pull_and_stream(void)
 {
@@ -193,6 +206,7 @@ static void read_compressed(void)
     if (blobseal_reader_open(&reader, &from, &kek, 1, NULL, NULL) != BLOBSEAL_OK)
         abort();
     run_beside(read_at_random, 30, pull_and_stream);
+    run(stream_at_once, 1);
     blobseal_reader_close(reader);
     sealed_clear(&blob);
 }
@@ -220,6 +234,7 @@ int main(void)
     stream_all();
     run(open_and_close, 40);
     run(open_ranges, 10);
+    run(stream_at_once, 2);
     range_into(reader, 1, LEN, true);
     range_into(reader, 1, LEN, false);
     sealed.data[core_offset_of(sealed.data, sealed.len) + 96 + 1049608 + 6 * 16400 + 5] ^= 1; /* in chunk 70 */

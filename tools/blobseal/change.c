@@ -68,6 +68,9 @@ int change_option(struct change_request *r, int option, const char *arg)
     case OPT_REWRITE:
         r->rewrite = true;
         return EXIT_OK;
+    case OPT_NO_LOCK:
+        r->no_lock = true;
+        return EXIT_OK;
     case 'n':
         r->change.dry_run = true;
         return EXIT_OK;

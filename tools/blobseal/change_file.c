@@ -132,6 +132,23 @@ static bool still_there(const struct subject *s, struct blobseal_error *err)
     return false;
 }
 
+/* Return true if the file is to be changed in place, and not replaced by a new one. */
+static bool is_in_place(const struct subject *s, const struct change_request *r)
+{
+    return s->envelope == NULL && s->layout == BLOBSEAL_LAYOUT_AB && !r->rewrite;
+}
+
+/* Lock the file. Without locks a new file can still be written, because it gets its name in one step. */
+static bool subject_lock(const struct subject *s, const struct change_request *r, struct blobseal_error *err)
+{
+    if (r->no_lock || s->target.lock(s->target.ctx, true, err) == BLOBSEAL_OK)
+        return true;
+    if (err->advice != BLOBSEAL_ADVICE_NO_LOCK || is_in_place(s, r))
+        return false;
+    warn(r->ui, "%s: the file system has no locks, so another change at the same time could be lost", s->name);
+    return true;
+}
+
 #define TAKE_TRIES 100 /* each failed one means that another process has made a change */
 
 /* Open and lock the file. If the process that had the lock before has changed or replaced the file, start again. */
@@ -139,7 +156,7 @@ static bool subject_take(struct subject *s, const struct change_request *r, cons
                          struct blobseal_error *err)
 {
     for (unsigned i = 0; i < TAKE_TRIES; i++) {
-        if (!subject_open(s, r, name, err) || s->target.lock(s->target.ctx, true, err) != BLOBSEAL_OK)
+        if (!subject_open(s, r, name, err) || !subject_lock(s, r, err))
             return false;
         if (still_there(s, err))
             return true;
@@ -205,7 +222,7 @@ static bool change_in_place(struct subject *s, const struct change_request *r, s
 {
     struct blobseal_target target = s->target;
 
-    target.lock = NULL; /* it is already locked */
+    target.lock = NULL; /* it is already locked, or the user excludes others */
     return blobseal_change_in_place(result, &target, r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
 }
 
@@ -300,7 +317,7 @@ bool change_one_file(const struct change_request *request, const char *name, str
     bool ok = subject_take(&s, r, name, err) && is_only_subject(&s, r, err) && find_kids(r, &s, &info, err);
 
     own.change.remove = own.kids;
-    if (ok && s.envelope == NULL && s.layout == BLOBSEAL_LAYOUT_AB && !r->rewrite)
+    if (ok && is_in_place(&s, r))
         ok = change_in_place(&s, r, result, err);
     else if (ok)
         ok = change_anew(&s, r, result, err);

@@ -24,6 +24,7 @@ static const char usage[] =
     "      --drop KID          remove also this recipient, because its public key is not available; repeatable\n"
     "      --oaep HASH         sha1 for the KEY or NEW before it, if its token does not support SHA-256\n"
     "      --min-generation N  refuse an older envelope\n"
+    "      --no-lock           take no lock, on a file system that has none: exclude other changes yourself\n"
     "      --rewrite           write a new file, with larger slots if the envelope needs them\n"
     "      --slot-size BYTES   the same, with slots of this size: 4096 to 65536, a multiple of 4096\n"
     "  -n, --dry-run           print what would be done\n"

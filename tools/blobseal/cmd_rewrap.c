@@ -15,6 +15,7 @@ static const char usage[] =
     "      --drop KID          remove also the recipient with this key id; repeatable\n"
     "      --only              remove all recipients that are not named with --to\n"
     "      --min-generation N  refuse an older envelope\n"
+    "      --no-lock           take no lock, on a file system that has none: exclude other changes yourself\n"
     "      --rewrite           write a new file, with larger slots if the envelope needs them\n"
     "      --slot-size BYTES   the same, with slots of this size: 4096 to 65536, a multiple of 4096\n"
     "  -n, --dry-run           print what would be done\n"

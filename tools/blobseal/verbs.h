@@ -41,6 +41,7 @@ enum {
     OPT_DROP,
     OPT_ONLY,
     OPT_REWRITE,
+    OPT_NO_LOCK,
     OPT_MIN_GENERATION,
     OPT_ZSTD,
     OPT_RAW,
@@ -200,6 +201,7 @@ struct change_request {
     struct keys kid_keys; /* --kid FILE: keys whose ids are added to `kids` */
     struct reads reads;   /* which no change may write */
     bool rewrite;
+    bool no_lock;        /* the user excludes other changes */
     bool access_removed; /* a recipient was removed from at least one file */
     uint32_t slot_capacity;
     struct blobseal_change change;
@@ -208,7 +210,8 @@ struct change_request {
 #define CHANGE_OPTIONS                                                                                                 \
     {"to", required_argument, NULL, OPT_TO}, {"oaep", required_argument, NULL, OPT_OAEP},                              \
         {"min-generation", required_argument, NULL, OPT_MIN_GENERATION}, {"dry-run", no_argument, NULL, 'n'},          \
-        {"rewrite", no_argument, NULL, OPT_REWRITE}, {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},            \
+        {"no-lock", no_argument, NULL, OPT_NO_LOCK}, {"rewrite", no_argument, NULL, OPT_REWRITE},                      \
+        {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},                                                         \
     {                                                                                                                  \
         "drop", required_argument, NULL, OPT_DROP                                                                      \
     }

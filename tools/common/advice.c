@@ -38,6 +38,7 @@ static const struct sentence advices[] = {
     [BLOBSEAL_ADVICE_REPAIR] = {"repair it with a private key: %p recipients repair -k KEY %f", NULL, NULL},
     [BLOBSEAL_ADVICE_REWRITE] = {"--rewrite makes a new file with larger slots", "rewrite",
                                  "make a new file with larger slots: %p rewrap --rewrite -k OLD --to NEW %f"},
+    [BLOBSEAL_ADVICE_NO_LOCK] = {"make sure that nobody else changes the file, and pass --no-lock", "no-lock", NULL},
     [BLOBSEAL_ADVICE_PUBLIC_KEY] = {"name its public key with -k, or remove that recipient with --drop %s", "drop",
                                     "name its public key with -k"},
     [BLOBSEAL_ADVICE_REMOVE] = {"remove that recipient with --drop %s, or use a newer version of %p", "drop",

@@ -67,9 +67,56 @@ Test(fd, a_file_that_stands_elsewhere_is_read_from_there)
     fd = temp_file(LEN, 0);
     cr_assert_eq(lseek(fd, 1000, SEEK_SET), 1000);
     cr_assert_eq(blobseal_source_fd(&source, &state, fd, NULL, &err), BLOBSEAL_OK);
-    cr_expect_null(source.pread);
+    cr_expect_not_null(source.pread, "an offset does not make it sequential");
+    cr_expect_eq(source.size, LEN - 1000);
     expect_content(&source, bytes + 1000, LEN - 1000);
+    cr_assert_eq(lseek(fd, LEN, SEEK_SET), LEN);
+    cr_assert_eq(blobseal_source_fd(&source, &state, fd, NULL, &err), BLOBSEAL_OK);
+    expect_content(&source, bytes, 0);
     (void)close(fd);
+}
+
+Test(fd, a_part_of_a_file_is_a_source)
+{
+    static const struct {
+        uint64_t off, len, size; /* size: that of the source; UINT64_MAX: there is none */
+    } cases[] = {{0, LEN, LEN},
+                 {1000, 500, 500},
+                 {1000, BLOBSEAL_SIZE_UNKNOWN, LEN - 1000},
+                 {LEN, 0, 0},
+                 {LEN, BLOBSEAL_SIZE_UNKNOWN, 0},
+                 {LEN, 1, UINT64_MAX},
+                 {LEN + 1, 0, UINT64_MAX},
+                 {1, LEN, UINT64_MAX},
+                 {UINT64_MAX, 2, UINT64_MAX}};
+    struct blobseal_source source;
+    struct blobseal_fd state;
+    struct blobseal_error err;
+    uint8_t byte;
+    size_t n;
+    int fd;
+
+    fill_bytes();
+    fd = temp_file(LEN, 0);
+    cr_assert_eq(lseek(fd, 77, SEEK_SET), 77);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        enum blobseal_status st =
+            blobseal_source_fd_at(&source, &state, fd, "a part", cases[i].off, cases[i].len, &err);
+
+        cr_expect_eq(st, cases[i].size == UINT64_MAX ? BLOBSEAL_E_INPUT : BLOBSEAL_OK, "case %zu", i);
+        if (st != BLOBSEAL_OK)
+            continue;
+        cr_expect_eq(source.size, cases[i].size);
+        expect_content(&source, bytes + cases[i].off, cases[i].size);
+        cr_expect_eq(source.pread(source.ctx, &byte, 1, cases[i].size, &n, &err), BLOBSEAL_OK);
+        cr_expect_eq(n, 0, "what is after the part is not read");
+    }
+    cr_expect_eq(lseek(fd, 0, SEEK_CUR), 77);
+    (void)close(fd);
+    fd = open("/dev/zero", O_RDONLY);
+    cr_expect_eq(blobseal_source_fd_at(&source, &state, fd, NULL, 0, 10, &err), BLOBSEAL_E_ARG);
+    (void)close(fd);
+    cr_expect_eq(blobseal_source_fd_at(&source, &state, -1, NULL, 0, 10, &err), BLOBSEAL_E_INPUT);
 }
 
 Test(fd, an_empty_file_is_read_to_its_end)
@@ -240,7 +287,7 @@ static void expect_file(int fd, const uint8_t *want, size_t want_len)
     free(p);
 }
 
-Test(fd, a_regular_file_is_written_from_its_start)
+Test(fd, a_regular_file_is_written_from_its_offset)
 {
     struct blobseal_sink sink;
     struct blobseal_fd state;
@@ -248,16 +295,60 @@ Test(fd, a_regular_file_is_written_from_its_start)
     int fd;
 
     fill_bytes();
-    fd = temp_file(0, 0);
+    fd = temp_file(5, 0);
     cr_assert_eq(lseek(fd, 5, SEEK_SET), 5);
     cr_assert_eq(blobseal_sink_fd(&sink, &state, fd, "a file", &err), BLOBSEAL_OK);
     cr_assert_not_null(sink.pwrite);
     cr_expect_str_eq(sink.name, "a file");
-    cr_expect_eq(bs_write(&sink, bytes + 1000, LEN - 1000, 1000, &err), BLOBSEAL_OK);
-    cr_expect_eq(bs_write(&sink, bytes, 1000, 0, &err), BLOBSEAL_OK);
+    cr_expect_eq(bs_write(&sink, bytes + 1005, LEN - 1005, 1000, &err), BLOBSEAL_OK);
+    cr_expect_eq(bs_write(&sink, bytes + 5, 1000, 0, &err), BLOBSEAL_OK);
     cr_expect_eq(bs_write(&sink, bytes, 0, 0, &err), BLOBSEAL_OK);
     expect_file(fd, bytes, LEN);
     cr_expect_eq(lseek(fd, 0, SEEK_CUR), 5);
+    (void)close(fd);
+}
+
+/* What is left of a longer file would look like a part of the blob. */
+Test(fd, a_longer_file_is_refused)
+{
+    struct blobseal_sink sink;
+    struct blobseal_fd state;
+    struct blobseal_error err;
+    int fd;
+
+    fill_bytes();
+    fd = temp_file(100, 0);
+    for (off_t at = 0; at < 100; at += 99) {
+        cr_assert_eq(lseek(fd, at, SEEK_SET), at);
+        cr_expect_eq(blobseal_sink_fd(&sink, &state, fd, "a file", &err), BLOBSEAL_E_EXISTS);
+        cr_expect_not_null(strstr(err.hint, "truncate"), "%s", err.hint);
+    }
+    expect_file(fd, bytes, 100);
+    (void)close(fd);
+}
+
+Test(fd, a_part_of_a_file_is_written)
+{
+    struct blobseal_sink sink;
+    struct blobseal_fd state;
+    struct blobseal_error err;
+    int fd;
+
+    fill_bytes();
+    fd = temp_file(LEN, 0);
+    cr_assert_eq(blobseal_sink_fd_at(&sink, &state, fd, NULL, 1000, &err), BLOBSEAL_OK);
+    cr_expect_eq(bs_write(&sink, bytes, 500, 100, &err), BLOBSEAL_OK);
+    memmove(bytes + 1100, bytes, 500);
+    expect_file(fd, bytes, LEN); /* the bytes before and after stay */
+    cr_expect_eq(lseek(fd, 0, SEEK_CUR), 0);
+    cr_expect_eq(blobseal_sink_fd_at(&sink, &state, fd, NULL, UINT64_MAX, &err), BLOBSEAL_E_ARG);
+    (void)close(fd);
+    cr_expect_eq(blobseal_sink_fd_at(&sink, &state, fd, NULL, 0, &err), BLOBSEAL_E_OUTPUT);
+    fd = temp_file(10, O_APPEND);
+    cr_expect_eq(blobseal_sink_fd_at(&sink, &state, fd, NULL, 0, &err), BLOBSEAL_E_ARG);
+    (void)close(fd);
+    fd = open("/dev/null", O_WRONLY);
+    cr_expect_eq(blobseal_sink_fd_at(&sink, &state, fd, NULL, 0, &err), BLOBSEAL_E_ARG);
     (void)close(fd);
 }
 

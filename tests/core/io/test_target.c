@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* F_OFD_GETLK */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -63,6 +64,26 @@ int fdatasync(int fd)
         return -1;
     }
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* Let locks fail with this errno, if it is not 0. Only the target uses F_OFD_SETLK with a lock of one byte. */
+static int lock_errno;
+
+int fcntl64(int fd, int command, ...); /* the name of fcntl() with large file support */
+
+int fcntl64(int fd, int command, ...)
+{
+    va_list ap;
+    void *arg;
+
+    va_start(ap, command);
+    arg = va_arg(ap, void *);
+    va_end(ap);
+    if (command == F_OFD_SETLK && lock_errno != 0) {
+        errno = lock_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_fcntl, fd, command, arg);
 }
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
@@ -243,30 +264,90 @@ Test(target, the_lock_excludes_another_process)
     (void)close(a.fd);
 }
 
-/* A reader holds its lock for a short time, and a change waits for it. */
-Test(target, a_change_waits_for_readers)
+/* Another process locks the file of descriptor @fd until the other end of the pipe *@end is closed. */
+static pid_t plant_lock(int flags, struct flock lock, int *end)
 {
-    struct opening o;
-    struct blobseal_error err;
-    struct flock shared = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    int fd = open(path, O_RDONLY | O_CLOEXEC), status;
+    int ready[2], stop[2];
+    char c;
     pid_t child;
 
-    cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
-    cr_assert_eq(fcntl(fd, F_OFD_SETLK, &shared), 0);
-    cr_expect(is_locked(&o, F_WRLCK));
-    child = fork(); /* the child shares the lock of @fd, and releases it after 100 ms */
+    cr_assert(pipe(ready) == 0 && pipe(stop) == 0);
+    child = fork();
     cr_assert_geq(child, 0);
     if (child == 0) {
-        const struct timespec t = {.tv_nsec = 100000000};
+        int fd = open(path, flags | O_CLOEXEC);
 
-        (void)nanosleep(&t, NULL);
-        _exit(0);
+        (void)close(stop[1]);
+        if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) != 0 || write(ready[1], "x", 1) != 1)
+            _exit(1);
+        _exit(read(stop[0], &c, 1) == 0 ? 0 : 2);
     }
-    (void)close(fd);
+    (void)close(ready[1]);
+    (void)close(stop[0]);
+    cr_assert_eq(read(ready[0], &c, 1), 1);
+    (void)close(ready[0]);
+    *end = stop[1];
+    return child;
+}
+
+/* Whoever may only read the file cannot hinder a change, with a shared lock on the whole file or on the very byte. */
+Test(target, a_shared_lock_of_a_reader_does_not_block_a_change)
+{
+    static const struct flock locks[] = {
+        {.l_type = F_RDLCK, .l_whence = SEEK_SET},
+        {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)1 << 62, .l_len = 1},
+    };
+
+    for (size_t i = 0; i < COUNT(locks); i++) {
+        struct blobseal_error err;
+        struct opening o;
+        int end, status;
+        pid_t child = plant_lock(O_RDONLY, locks[i], &end);
+
+        restore();
+        cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
+        cr_expect_eq(change(&o, &err), BLOBSEAL_OK, "%s", err.text);
+        cr_expect_eq(opens(5), BLOBSEAL_OK);
+        (void)close(o.fd);
+        (void)close(end);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_expect_eq(status, 0);
+    }
+}
+
+/* A lock on the content of the file, such as another program takes to edit it, is not in the way either. */
+Test(target, a_lock_on_the_content_is_something_else)
+{
+    struct blobseal_error err;
+    struct opening o;
+    int end, status;
+    pid_t child = plant_lock(O_RDWR, (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 << 30}, &end);
+
+    cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
     cr_expect_eq(change(&o, &err), BLOBSEAL_OK, "%s", err.text);
-    cr_assert_eq(waitpid(child, &status, 0), child);
     (void)close(o.fd);
+    (void)close(end);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+}
+
+Test(target, a_file_system_without_locks_is_reported)
+{
+    static const int errnos[] = {ENOLCK, ENOSYS, EINVAL, EOVERFLOW, EOPNOTSUPP};
+
+    for (size_t i = 0; i < COUNT(errnos); i++) {
+        struct blobseal_error err;
+        struct opening o;
+
+        cr_assert_eq(open_target(&o, O_RDWR, NULL), BLOBSEAL_OK);
+        lock_errno = errnos[i];
+        cr_expect_eq(change(&o, &err), BLOBSEAL_E_OUTPUT);
+        cr_expect_eq(err.advice, BLOBSEAL_ADVICE_NO_LOCK);
+        cr_expect(err.sys_errno == errnos[i] && strstr(err.text, "no locks") != NULL, "%s", err.text);
+        o.target.lock = NULL; /* what the advice says */
+        cr_expect_eq(change(&o, &err), BLOBSEAL_OK, "%s", err.text);
+        lock_errno = 0;
+        (void)close(o.fd);
+    }
 }
 
 /* ---- Errors of system calls -------------------------------------------------------------------------------------- */
@@ -314,7 +395,6 @@ Test(target, a_descriptor_that_is_gone)
     (void)close(o.fd);
     cr_expect_eq(change(&o, &err), BLOBSEAL_E_OUTPUT);
     cr_expect(err.sys_errno == EBADF && strstr(err.text, "lock the file") != NULL, "%s", err.text);
-    cr_expect_eq(o.target.sync(o.target.ctx, 0, 1, &err), BLOBSEAL_E_OUTPUT);
     cr_expect_eq(o.target.write(o.target.ctx, "x", 1, 0, &err), BLOBSEAL_E_OUTPUT);
 }
 
