@@ -161,6 +161,29 @@ extern const struct bs_known_answer bs_known_answers[BS_NUM_KNOWN_ANSWERS];
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_selftest_once(struct blobseal_error *err);
 
+/* ---- lease.c: until when a key that can be revoked may be used --------------------------------------------------- */
+
+struct bs_lease;
+
+/*
+ * Start the lease of a key that @kek unwrapped, until @until. *@lease is NULL if there is no limit. Release it with
+ * bs_lease_free(), which ignores NULL. Errors: E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_lease_new(struct bs_lease **lease, struct blobseal_kek *kek,
+                                                    const struct blobseal_lease *until, struct blobseal_error *err);
+void bs_lease_free(struct bs_lease *lease);
+
+/*
+ * Check before the key is used that its lease (NULL: none) has not ended, and otherwise try to renew it, within
+ * @timeout_ms (0: the provider's own limit). Many threads may call this at once; one of them sends the request. After
+ * E_DENIED every later call returns the same. Errors: those of the provider.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_lease_check(struct bs_lease *lease, uint32_t timeout_ms,
+                                                      struct blobseal_error *err);
+
+/* Return the end of a lease in milliseconds since 1970, or 0 if it has none or @lease is NULL. */
+uint64_t bs_lease_valid_until(struct bs_lease *lease);
+
 /* ---- preamble.c: frame, slots and core header, and the choice of the current envelope (sections 1 and 5) --------- */
 
 struct bs_preamble {

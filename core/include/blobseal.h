@@ -193,6 +193,43 @@ BLOBSEAL_API const char *blobseal_kek_kid(const struct blobseal_kek *kek);
 /* Return true if this KEK can unwrap, that is, if it holds or can reach a private key. */
 BLOBSEAL_API bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek);
 
+#define BLOBSEAL_SECRET_LEN  32
+#define BLOBSEAL_MAX_PURPOSE 64
+
+/* A secret of 32 bytes. Keep it in memory from blobseal_secret_alloc(). */
+struct blobseal_secret32 {
+    uint8_t b[BLOBSEAL_SECRET_LEN];
+};
+
+/**
+ * blobseal_kek_wrap - wrap a secret of the application
+ * @purpose: 1 to BLOBSEAL_MAX_PURPOSE characters from '!' to '~' that say what the secret is for
+ * @jwe: receives the wrapped secret, zero-terminated; release it with blobseal_free()
+ * @jwe_len: receives its length
+ *
+ * The result is no envelope of a blob, and unwrapping it never opens one: its type and purpose are authenticated.
+ * Cost: one wrap. Errors: E_ARG for a purpose; those of the provider. Source: section 10.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_wrap(struct blobseal_kek *kek, const char *purpose,
+                                                                      const struct blobseal_secret32 *secret,
+                                                                      char **jwe, size_t *jwe_len,
+                                                                      struct blobseal_error *err);
+
+/**
+ * blobseal_kek_unwrap - unwrap a secret of the application
+ * @keks: keys to try
+ * @purpose: what the secret must have been wrapped for
+ * @jwe: a wrapped secret, not necessarily zero-terminated; it may come from storage that is not trusted
+ * @secret: receives the secret
+ *
+ * Cost: one unwrap; none for the envelope of a blob, or for another purpose.
+ * Errors: E_FORMAT (malformed, the envelope of a blob, or for another purpose), E_UNSUPPORTED, E_NO_KEY, E_AUTH, those
+ * of the provider. Source: section 10.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_kek_unwrap(struct blobseal_kek *const *keks, size_t num_keks, const char *purpose, const char *jwe,
+                    size_t jwe_len, struct blobseal_secret32 *secret, struct blobseal_error *err);
+
 struct blobseal_keypair {
     size_t size;       /* set by the caller */
     char *private_pem; /* PKCS#8, in secret memory, zero-terminated */
@@ -639,6 +676,78 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
                      struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_reader_options *options,
                      struct blobseal_error *err);
+
+/*
+ * An unlocked key of one blob, which an application keeps to open the blob again without its KEK: an RSA operation or a
+ * request to a vault takes milliseconds, opening with an unlocked key microseconds. It holds derived keys of that blob
+ * only, which the application cannot read, and at most 128 bytes of locked memory.
+ *
+ * A key that its owner can revoke is unlocked for a limited time, the lease, which all readers share that use it. The
+ * first call after its end that unlocks, opens or reads asks the provider once. If it refuses (E_DENIED), that is
+ * final; if it cannot be reached (E_UNAVAILABLE), the next call asks again. A call that has begun is completed. Keys in
+ * files have no lease.
+ *
+ * Threads: all functions may be called by many threads at once. Fork: the child cannot use it (E_ARG).
+ */
+struct blobseal_unlocked;
+
+struct blobseal_unlock_options {
+    size_t size;
+    const char *envelope; /* a detached envelope, which replaces that of a frame; NULL: use the frame */
+    size_t envelope_len;
+    uint64_t min_generation;          /* refuse an older envelope (E_POLICY); 0: accept any (section 6) */
+    struct blobseal_context *context; /* NULL: the default context */
+    uint32_t timeout_ms;              /* for providers, as for sealing */
+    const int *cancel;
+};
+
+/**
+ * blobseal_unlock - unlock the key of a blob
+ * @unlocked: receives the unlocked key, with one reference; release it with blobseal_unlocked_release()
+ * @source: the blob, of which the beginning is read. NULL: only options->envelope is available
+ * @keks: keys to try; those of a lease may be closed before it ends
+ * @options: may be NULL
+ *
+ * Does what blobseal_reader_open() does up to the commitment; the payload is not read. The result is bound to all 96
+ * bytes of the core header. A later change of recipients does not affect it. Errors: those of blobseal_reader_open().
+ * Source: section 4.6.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_unlock(struct blobseal_unlocked **unlocked,
+                                                                    const struct blobseal_source *source,
+                                                                    struct blobseal_kek *const *keks, size_t num_keks,
+                                                                    const struct blobseal_unlock_options *options,
+                                                                    struct blobseal_error *err);
+
+/* Take another reference, and return @unlocked. */
+BLOBSEAL_API struct blobseal_unlocked *blobseal_unlocked_ref(struct blobseal_unlocked *unlocked);
+
+/* Release one reference. After the last one, and after the last reader that uses it, the key is wiped. NULL is allowed.
+ */
+BLOBSEAL_API void blobseal_unlocked_release(struct blobseal_unlocked *unlocked);
+
+struct blobseal_unlocked_info {
+    size_t size;
+    uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
+    uint64_t generation;            /* of the envelope that was opened                                      */
+    uint64_t valid_until;           /* end of the lease, in milliseconds since 1970; 0: there is no lease */
+    char kid[BLOBSEAL_MAX_KID + 1]; /* of the recipient that was opened                                     */
+};
+
+/* Describe an unlocked key. Errors: E_ARG. */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_unlocked_info(const struct blobseal_unlocked *unlocked,
+                                                                           struct blobseal_unlocked_info *info,
+                                                                           struct blobseal_error *err);
+
+/*
+ * Open a blob as blobseal_reader_open() does, with its unlocked key, to which the reader takes a reference. The slots
+ * of a frame are not looked at: generation, recipients and metadata in the reader's info are those that were unlocked.
+ * options->envelope must be NULL. Errors: E_NO_KEY if @unlocked belongs to another blob; E_AUTH if the core header was
+ * changed; E_DENIED and E_UNAVAILABLE after the end of a lease; those of blobseal_reader_open().
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_reader_open_with(struct blobseal_reader **reader, const struct blobseal_source *source,
+                          struct blobseal_unlocked *unlocked, const struct blobseal_reader_options *options,
+                          struct blobseal_error *err);
 
 /* Release @reader and wipe its keys. NULL is allowed. */
 BLOBSEAL_API void blobseal_reader_close(struct blobseal_reader *reader);

@@ -19,14 +19,8 @@ extern "C" {
 #endif
 
 #define BLOBSEAL_PROVIDER_ABI 2
-#define BLOBSEAL_SECRET_LEN   32
 #define BLOBSEAL_MAX_ALG      64
 #define BLOBSEAL_MAX_WRAPPED  4096
-
-/* The 32-byte secret that a provider wraps, such as the content encryption key (CEK) of an envelope. */
-struct blobseal_secret32 {
-    uint8_t b[BLOBSEAL_SECRET_LEN];
-};
 
 /*
  * The limits of one call, from the options of the operation that makes it. The library checks them before each call. A

@@ -227,15 +227,44 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_content_open(const struct bs_content *
 BLOBSEAL_MUST_USE enum blobseal_status bs_content_stream(struct bs_content *c, const struct bs_output *out,
                                                          uint64_t *plain_bytes, struct blobseal_error *err);
 
+/* ---- unlocked.c: what an opened envelope leaves: the keys of one blob -------------------------------------------- */
+
+/*
+ * Unlock the blob that starts with @f, and describe it. @source, which may have no callbacks, gives its name and size.
+ * Release *@u with blobseal_unlocked_release(). Errors: those of bs_preamble_unlock(), E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_unlocked_new(struct blobseal_unlocked **u, const struct bs_preamble *f,
+                                                       const struct blobseal_source *source, struct bs_keks keks,
+                                                       struct blobseal_error *err);
+
+/* Return the description of the blob when it was unlocked; after bs_unlocked_take_info() it belongs to the caller. */
+const struct blobseal_info *bs_unlocked_blob(const struct blobseal_unlocked *u);
+struct blobseal_info *bs_unlocked_take_info(struct blobseal_unlocked *u);
+
+/* Return the keys, which are constant and stay where they are until @u is released. */
+struct bs_chunked_keys *bs_unlocked_keys(const struct blobseal_unlocked *u);
+
+/* Check that @core is the core header that @u was unlocked for. Errors: E_NO_KEY for another blob; E_AUTH. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_unlocked_fits(const struct blobseal_unlocked *u,
+                                                        const struct bs_core_header *core, const char *name,
+                                                        struct blobseal_error *err);
+
+/* Check before each use that @u may be used, and renew its lease if that has ended. Errors: E_ARG if it belongs to the
+ * parent process; those of bs_lease_check(). */
+BLOBSEAL_MUST_USE enum blobseal_status bs_unlocked_usable(struct blobseal_unlocked *u, uint32_t timeout_ms,
+                                                          struct blobseal_error *err);
+
 /* ---- reader.c, range.c, pull.c, reader_digests.c: the public reader ---------------------------------------------- */
 
 struct blobseal_reader {
     struct bs_content content;
     struct blobseal_info *info;
     struct bs_progress progress;
-    struct bs_pull *pull;              /* of pull.c; NULL before the first blobseal_reader_read() */
-    struct bs_reader_digests *digests; /* of reader_digests.c; NULL if none are requested         */
-    uint64_t process;                  /* that opened it */
+    struct bs_pull *pull;               /* of pull.c; NULL before the first blobseal_reader_read() */
+    struct bs_reader_digests *digests;  /* of reader_digests.c; NULL if none are requested         */
+    struct blobseal_unlocked *unlocked; /* whose keys are used */
+    uint32_t timeout_ms;                /* for renewing its lease */
+    uint64_t process;                   /* that opened it */
 };
 
 /*
@@ -257,6 +286,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_reader_digests_end(struct bs_reader_di
 
 /* Check that the reader does not belong to the parent process. Errors: E_ARG. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_reader_usable(const struct blobseal_reader *r, struct blobseal_error *err);
+
+/* Check before data is read that this is allowed, now too. Errors: E_ARG, those of bs_unlocked_usable(). */
+BLOBSEAL_MUST_USE enum blobseal_status bs_reader_may_read(const struct blobseal_reader *r, struct blobseal_error *err);
 
 /* Count a failure if @st is one, and return @st. */
 enum blobseal_status bs_reader_count(const struct blobseal_reader *r, enum blobseal_status st);

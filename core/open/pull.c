@@ -174,7 +174,7 @@ static enum blobseal_status pull(struct blobseal_reader *r, void *dst, size_t le
 enum blobseal_status blobseal_reader_read(struct blobseal_reader *r, void *dst, size_t len, size_t *nread,
                                           struct blobseal_error *err)
 {
-    enum blobseal_status st = bs_reader_usable(r, err);
+    enum blobseal_status st = bs_reader_may_read(r, err);
     bool usable = st == BLOBSEAL_OK;
 
     *nread = 0;

@@ -79,7 +79,7 @@ enum blobseal_status blobseal_reader_stream_range(struct blobseal_reader *r, con
     struct ranging t = {.r = r, .sink = sink, .off = off};
     const struct bs_content *c = &r->content;
     const char *name = bs_source_name(&c->stored.source);
-    enum blobseal_status st = bs_reader_usable(r, err);
+    enum blobseal_status st = bs_reader_may_read(r, err);
     uint64_t n = 0;
 
     if (st == BLOBSEAL_OK)

@@ -6,22 +6,6 @@
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Unlock the envelope, and keep the keys of the payload and the description of the blob. */
-static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_preamble *f, struct bs_keks keks,
-                                   struct blobseal_error *err)
-{
-    struct bs_stored *s = &r->content.stored;
-    struct bs_opened_envelope opened;
-    enum blobseal_status st = bs_preamble_unlock(f, bs_source_name(&s->source), keks, &opened, err);
-
-    if (st == BLOBSEAL_OK)
-        st = bs_info_make(&r->info, f, &opened, &s->source, err);
-    if (st == BLOBSEAL_OK)
-        *s->keys = opened.unlocked->keys;
-    bs_opened_envelope_clear(&opened);
-    return st;
-}
-
 /* Check that the size is authentic (section 3). Zstd content replaces it by the size of the original. */
 static enum blobseal_status check_size(struct blobseal_reader *r, struct blobseal_error *err)
 {
@@ -54,14 +38,40 @@ static struct blobseal_reader *new_reader(const struct blobseal_source *source, 
     r->content.len = BLOBSEAL_SIZE_UNKNOWN;
     r->content.max_frames = o->max_frames != 0 ? o->max_frames : BS_MAX_FRAMES;
     r->progress = (struct bs_progress){o->progress, o->progress_ctx};
-    r->content.stored.keys = blobseal_secret_alloc(sizeof *r->content.stored.keys);
-    if (r->content.stored.keys == NULL) {
-        blobseal_reader_close(r);
-        return NULL;
-    }
+    r->timeout_ms = o->timeout_ms;
     return r;
 }
 
+/* Unlock the blob that starts with @f. */
+static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_preamble *f, struct bs_keks keks,
+                                   struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_unlocked_new(&r->unlocked, f, &r->content.stored.source, keks, err);
+
+    if (st == BLOBSEAL_OK)
+        r->info = bs_unlocked_take_info(r->unlocked);
+    return st;
+}
+
+/* Use r->unlocked for the blob that starts with @f, whose candidate is the envelope that was unlocked. */
+static enum blobseal_status use_unlocked(struct blobseal_reader *r, const struct bs_preamble *f,
+                                         struct blobseal_error *err)
+{
+    const struct blobseal_source *source = &r->content.stored.source;
+    struct bs_opened_envelope opened = {0};
+    enum blobseal_status st = bs_unlocked_fits(r->unlocked, &f->core, bs_source_name(source), err);
+
+    if (st == BLOBSEAL_OK)
+        st = bs_preamble_parse(f, bs_source_name(source), &opened, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_info_make(&r->info, f, &opened, source, err);
+    if (st == BLOBSEAL_OK)
+        r->info->metadata = bs_unlocked_blob(r->unlocked)->metadata;
+    bs_opened_envelope_clear(&opened);
+    return st;
+}
+
+/* Open the blob with the unlocked key that the reader has, or else with @keks. */
 static enum blobseal_status open_blob(struct blobseal_reader *r, struct bs_keks keks,
                                       const struct blobseal_reader_options *o, struct blobseal_error *err)
 {
@@ -69,14 +79,15 @@ static enum blobseal_status open_blob(struct blobseal_reader *r, struct bs_keks 
     struct bs_preamble preamble;
     enum blobseal_status st = bs_preamble_read(&preamble, &s->input, o->envelope, o->envelope_len, err);
 
+    if (st == BLOBSEAL_OK)
+        st = r->unlocked != NULL ? use_unlocked(r, &preamble, err) : unlock(r, &preamble, keks, err);
     if (st == BLOBSEAL_OK) {
         s->core = preamble.core;
         s->core_offset = preamble.core_offset;
+        s->keys = bs_unlocked_keys(r->unlocked);
         r->content.decompress = preamble.core.content == BLOBSEAL_CONTENT_ZSTD && !o->raw;
-        st = unlock(r, &preamble, keks, err);
-    }
-    if (st == BLOBSEAL_OK)
         st = bs_reader_digests_new(&r->digests, o->digests, &preamble, err);
+    }
     if (st == BLOBSEAL_OK)
         st = bs_check_generation(bs_source_name(&s->source), r->info->generation, o->min_generation, err);
     if (st == BLOBSEAL_OK && bs_seekable(&s->source))
@@ -85,38 +96,77 @@ static enum blobseal_status open_blob(struct blobseal_reader *r, struct bs_keks 
     return st;
 }
 
-enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
-                                          struct blobseal_kek *const *keks, size_t num_keks,
-                                          const struct blobseal_reader_options *options, struct blobseal_error *err)
+/* Open a blob with @u (NULL: with @keks). @o has all members of this version. */
+static enum blobseal_status open_reader(struct blobseal_reader **reader, const struct blobseal_source *source,
+                                        struct blobseal_unlocked *u, struct bs_keks keks,
+                                        const struct blobseal_reader_options *o, struct blobseal_error *err)
 {
-    struct blobseal_reader_options o = {.size = sizeof o};
     struct blobseal_context *context;
     struct blobseal_reader *r;
-    struct blobseal_call call;
-    enum blobseal_status st;
+    enum blobseal_status st = bs_digests_check(o->digests, err);
 
-    *reader = NULL;
-    if (!blobseal_struct_import(&o, sizeof o, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "open: the size of the options is not set, or they are newer than the library");
-    st = bs_check_source(source, "open", err);
     if (st == BLOBSEAL_OK)
-        st = bs_digests_check(o.digests, err);
+        st = bs_check_source(source, "open", err);
     if (st == BLOBSEAL_OK)
-        st = bs_context_ref(&context, o.context, err);
+        st = bs_context_ref(&context, o->context, err);
     if (st != BLOBSEAL_OK)
         return st;
-    r = new_reader(source, &o, context);
+    r = new_reader(source, o, context);
     if (r == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
-    call = bs_call_start(o.timeout_ms, o.cancel);
-    st = open_blob(r, (struct bs_keks){keks, num_keks, &call}, &o, err);
+    r->unlocked = u != NULL ? blobseal_unlocked_ref(u) : NULL;
+    st = open_blob(r, keks, o, err);
     (void)bs_context_count(context, BS_COUNTED_OPEN, st);
     if (st == BLOBSEAL_OK)
         *reader = r;
     else
         blobseal_reader_close(r);
     return st;
+}
+
+static enum blobseal_status import_options(struct blobseal_reader_options *o,
+                                           const struct blobseal_reader_options *options, struct blobseal_error *err)
+{
+    *o = (struct blobseal_reader_options){.size = sizeof *o};
+    if (blobseal_struct_import(o, sizeof *o, options))
+        return BLOBSEAL_OK;
+    return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                         "open: the size of the options is not set, or they are newer than the library");
+}
+
+enum blobseal_status blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_source *source,
+                                          struct blobseal_kek *const *keks, size_t num_keks,
+                                          const struct blobseal_reader_options *options, struct blobseal_error *err)
+{
+    struct blobseal_reader_options o;
+    struct blobseal_call call;
+    enum blobseal_status st = import_options(&o, options, err);
+
+    *reader = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
+    call = bs_call_start(o.timeout_ms, o.cancel);
+    return open_reader(reader, source, NULL, (struct bs_keks){keks, num_keks, &call}, &o, err);
+}
+
+enum blobseal_status blobseal_reader_open_with(struct blobseal_reader **reader, const struct blobseal_source *source,
+                                               struct blobseal_unlocked *u,
+                                               const struct blobseal_reader_options *options,
+                                               struct blobseal_error *err)
+{
+    struct blobseal_reader_options o;
+    enum blobseal_status st = import_options(&o, options, err);
+
+    *reader = NULL;
+    if (st == BLOBSEAL_OK && o.envelope != NULL)
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open with an unlocked key: its envelope was opened already");
+    if (st == BLOBSEAL_OK)
+        st = bs_unlocked_usable(u, o.timeout_ms, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    o.envelope = bs_unlocked_blob(u)->jwe; /* so the slots, which may have changed, are not looked at */
+    o.envelope_len = bs_unlocked_blob(u)->jwe_len;
+    return open_reader(reader, source, u, (struct bs_keks){0}, &o, err);
 }
 
 void blobseal_reader_close(struct blobseal_reader *r)
@@ -127,7 +177,9 @@ void blobseal_reader_close(struct blobseal_reader *r)
     bs_reader_digests_free(r->digests);
     bs_seek_clear(&r->content.table);
     blobseal_info_free(r->info);
+    r->content.stored.keys = NULL; /* they belong to the unlocked key */
     bs_stored_clear(&r->content.stored);
+    blobseal_unlocked_release(r->unlocked);
     free(r);
 }
 
@@ -146,6 +198,13 @@ enum blobseal_status bs_reader_usable(const struct blobseal_reader *r, struct bl
     return bs_check_process(r->process, "reader", err);
 }
 
+enum blobseal_status bs_reader_may_read(const struct blobseal_reader *r, struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_reader_usable(r, err);
+
+    return st == BLOBSEAL_OK ? bs_unlocked_usable(r->unlocked, r->timeout_ms, err) : st;
+}
+
 enum blobseal_status bs_reader_count(const struct blobseal_reader *r, enum blobseal_status st)
 {
     return bs_context_count(r->content.stored.user.context, BS_COUNTED_OTHER, st);
@@ -157,7 +216,7 @@ enum blobseal_status blobseal_reader_pread(struct blobseal_reader *r, void *dst,
                                            size_t *nread, struct blobseal_error *err)
 {
     struct bs_content *c = &r->content;
-    enum blobseal_status st = bs_reader_usable(r, err);
+    enum blobseal_status st = bs_reader_may_read(r, err);
     size_t n = len;
 
     *nread = 0;
@@ -182,7 +241,7 @@ static enum blobseal_status stream(struct blobseal_reader *r, const struct blobs
 {
     struct bs_digests digests = {0};
     const struct bs_output out = {.sink = sink, .digests = &digests, .progress = r->progress};
-    enum blobseal_status st = bs_reader_usable(r, err);
+    enum blobseal_status st = bs_reader_may_read(r, err);
     uint64_t n = 0;
 
     if (st == BLOBSEAL_OK) {

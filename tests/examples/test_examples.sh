@@ -22,6 +22,7 @@ export LD_LIBRARY_PATH=$lib
 sample f 3333333
 seq 500000 >lines
 "$blobseal" seal -k "$key" lines
+"$blobseal" seal -k "$key" f
 
 run_all() { # run_all FOLDER: every program in the folder works as documented
     try "$1/seal_buffer" "$key"
@@ -49,6 +50,13 @@ run_all() { # run_all FOLDER: every program in the folder works as documented
     try "$1/random_reads" "$key"
     expect_ok
     expect_stdout "^2000 of 2000 reads were right$"
+    try "$1/kept_keys" "$key" < <(printf '%s\n' "lines.sealed 0 2" "lines.sealed 2 4" "f.sealed 0 0" "lines.sealed 6 2")
+    expect_ok
+    check "what was asked for" test "$(paste -sd/ "$out")" = "1/2/3/4"
+    expect_stderr "^4 requests, 2 keys unlocked$"
+    try "$1/kept_keys" "$key" < <(echo "none 0 5")
+    expect_code 1
+    expect_stderr "none.*E-INPUT"
     try "$1/custom_io" "$key" <f
     expect_ok
     expect_same f "$out"

@@ -64,10 +64,14 @@ struct fake_kek {
     const char *alg;    /* NULL: RSA-OAEP-256 */
     size_t wrapped_len; /* 0: 256             */
     bool public_only;
-    bool takes_any_kid; /* also unwraps what was wrapped for other keys */
-    uint8_t twist;      /* a key with another one cannot unwrap what this one wrapped */
-    struct fault wrap, unwrap;
-    _Atomic unsigned wraps, unwraps, closes;
+    bool takes_any_kid;          /* also unwraps what was wrapped for other keys */
+    uint8_t twist;               /* a key with another one cannot unwrap what this one wrapped */
+    bool revocable;              /* its provider has renew()                               */
+    struct blobseal_lease lease; /* what unwrap() and renew() give; zero: no limit          */
+    unsigned renew_ms;           /* how long renew() takes                                  */
+    struct fault wrap, unwrap, renew;
+    _Atomic unsigned wraps, unwraps, renews, closes;
+    _Atomic unsigned renewing, most_renewing; /* calls of renew() at the same time */
 };
 
 /* Open a key. The caller keeps @state. Close with blobseal_kek_close(). */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kek/kek.h"
 #include "tests/support/blobs.h"
@@ -63,14 +64,32 @@ static enum blobseal_status fake_unwrap(void *state, struct blobseal_secret32 *s
 {
     struct fake_kek *k = state;
 
-    (void)lease;
     (void)call;
+    *lease = k->lease;
     if (fault_strikes(&k->unwrap, ++k->unwraps, 0))
         return fault_fails(&k->unwrap, "unwrap", err);
     if (wrapped->key_len != k->wrapped_len || strcmp(wrapped->alg, k->alg) != 0)
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "it does not unwrap");
     for (size_t i = 0; i < sizeof secret->b; i++)
         secret->b[i] = wrapped->key[i] ^ pad_byte(i) ^ k->twist;
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status fake_renew(void *state, struct blobseal_lease *lease, const struct blobseal_call *call,
+                                       struct blobseal_error *err)
+{
+    struct fake_kek *k = state;
+    const struct timespec pause = {.tv_nsec = (long)k->renew_ms * 1000000};
+    unsigned now = ++k->renewing;
+
+    (void)call;
+    if (now > k->most_renewing)
+        k->most_renewing = now;
+    (void)nanosleep(&pause, NULL);
+    k->renewing--;
+    if (fault_strikes(&k->renew, ++k->renews, 0))
+        return fault_fails(&k->renew, "renew", err);
+    *lease = k->lease;
     return BLOBSEAL_OK;
 }
 
@@ -90,13 +109,24 @@ struct blobseal_kek *fake_kek_open(struct fake_kek *state)
         .unwrap = fake_unwrap,
         .close = fake_close,
     };
+    static const struct blobseal_provider revocable = {
+        .abi = BLOBSEAL_PROVIDER_ABI,
+        .scheme = "fake",
+        .open = fake_open,
+        .owns = fake_owns,
+        .wrap = fake_wrap_call,
+        .unwrap = fake_unwrap,
+        .renew = fake_renew,
+        .close = fake_close,
+    };
     struct blobseal_kek_info info;
     struct blobseal_kek *kek;
 
+    state->lease.size = sizeof state->lease;
     state->alg = state->alg != NULL ? state->alg : "RSA-OAEP-256";
     state->wrapped_len = state->wrapped_len != 0 ? state->wrapped_len : 256;
     info = (struct blobseal_kek_info){sizeof info, state->kid, state->alg, state->wrapped_len, !state->public_only};
-    if (blobseal_kek_new(&kek, &provider, state, &info, NULL) != BLOBSEAL_OK)
+    if (blobseal_kek_new(&kek, state->revocable ? &revocable : &provider, state, &info, NULL) != BLOBSEAL_OK)
         test_support_failed("blobseal_kek_new() failed");
     return kek;
 }

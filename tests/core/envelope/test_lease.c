@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Leases: when they end, that one thread asks for all, and what each answer means for later calls. */
+#define _DEFAULT_SOURCE /* syscall */
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/support/suite.h"
+
+#define THREADS 16
+
+SUITE(lease, .timeout = 60);
+
+/* ---- Clocks that a test can set ---------------------------------------------------------------------------------- */
+
+static _Atomic int64_t boottime_step, unix_step; /* in seconds */
+
+/* Replaces the function of the C library in this program. */
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, t);
+
+    if (clock == CLOCK_BOOTTIME)
+        t->tv_sec += boottime_step;
+    if (clock == CLOCK_REALTIME)
+        t->tv_sec += unix_step;
+    return rc;
+}
+
+static uint64_t in_seconds(clockid_t clock, int64_t seconds)
+{
+    struct timespec t;
+
+    (void)clock_gettime(clock, &t);
+    return (uint64_t)(t.tv_sec + seconds) * 1000;
+}
+
+/* Return a lease that ends in so many seconds, by each clock; 0: not by this clock. */
+static struct blobseal_lease lease_of(int64_t boottime, int64_t unix_time)
+{
+    struct blobseal_lease l = {.size = sizeof l};
+
+    if (boottime != 0)
+        l.valid_until_boottime_ms = in_seconds(CLOCK_BOOTTIME, boottime);
+    if (unix_time != 0)
+        l.valid_until_unix_ms = in_seconds(CLOCK_REALTIME, unix_time);
+    return l;
+}
+
+/* ---- One lease --------------------------------------------------------------------------------------------------- */
+
+struct scene {
+    struct fake_kek fake;
+    struct bs_lease *lease;
+};
+
+static void scene_start(struct scene *s, struct blobseal_lease first)
+{
+    struct blobseal_kek *kek;
+
+    s->fake.kid = "vault-key";
+    s->fake.revocable = true;
+    kek = fake_kek_open(&s->fake);
+    cr_assert_eq(bs_lease_new(&s->lease, kek, &first, NULL), BLOBSEAL_OK);
+    blobseal_kek_close(kek);
+    cr_expect(s->lease == NULL || s->fake.closes == 0, "a lease keeps its key");
+}
+
+static void scene_end(struct scene *s)
+{
+    bs_lease_free(s->lease);
+    cr_expect_eq(s->fake.closes, 1);
+}
+
+static void expect(struct scene *s, enum blobseal_status want, unsigned renews)
+{
+    struct blobseal_error err;
+
+    memset(&err, 0x55, sizeof err);
+    cr_expect_eq(bs_lease_check(s->lease, 0, &err), want);
+    cr_expect_eq(s->fake.renews, renews);
+    if (want != BLOBSEAL_OK) {
+        cr_expect_eq(err.status, want);
+        cr_expect_neq(err.text[0], '\0');
+    }
+}
+
+Test(lease, none_without_a_limit)
+{
+    struct scene s = {0};
+
+    scene_start(&s, lease_of(0, 0));
+    cr_expect_null(s.lease);
+    expect(&s, BLOBSEAL_OK, 0);
+    cr_expect_eq(bs_lease_valid_until(NULL), 0);
+    bs_lease_free(NULL);
+}
+
+Test(lease, either_clock_ends_it)
+{
+    for (unsigned way = 0; way < 4; way++) {
+        struct scene s = {0};
+
+        boottime_step = unix_step = 0;
+        scene_start(&s, lease_of(way == 1 ? 0 : 100, way == 2 ? 0 : 100));
+        expect(&s, BLOBSEAL_OK, 0);
+        s.fake.lease = lease_of(1000, 1000);
+        if (way != 1)
+            boottime_step = 101;
+        else
+            unix_step = 101;
+        expect(&s, BLOBSEAL_OK, 1);
+        expect(&s, BLOBSEAL_OK, 1);
+        scene_end(&s);
+    }
+}
+
+Test(lease, a_wall_clock_that_goes_back_ends_it)
+{
+    struct scene s = {0};
+
+    scene_start(&s, lease_of(0, 1000));
+    s.fake.lease = lease_of(0, 1000);
+    unix_step = -50;
+    expect(&s, BLOBSEAL_OK, 0);
+    unix_step = -70;
+    expect(&s, BLOBSEAL_OK, 1);
+    expect(&s, BLOBSEAL_OK, 1);
+    unix_step = 500;
+    expect(&s, BLOBSEAL_OK, 1);
+    unix_step = 400;
+    expect(&s, BLOBSEAL_OK, 2);
+    scene_end(&s);
+}
+
+Test(lease, a_denial_is_final)
+{
+    struct scene s = {.fake = {.renew = {.at_call = 1, .status = BLOBSEAL_E_DENIED, .once = true, .silent = true}}};
+
+    scene_start(&s, lease_of(-1, 0));
+    s.fake.lease = lease_of(1000, 0);
+    expect(&s, BLOBSEAL_E_DENIED, 1);
+    expect(&s, BLOBSEAL_E_DENIED, 1);
+    boottime_step = -1000;
+    expect(&s, BLOBSEAL_E_DENIED, 1);
+    scene_end(&s);
+}
+
+Test(lease, a_provider_that_cannot_be_reached_is_asked_again)
+{
+    struct scene s = {.fake = {.renew = {.at_call = 1, .status = BLOBSEAL_E_UNAVAILABLE, .once = true}}};
+
+    scene_start(&s, lease_of(-1, 0));
+    s.fake.lease = lease_of(1000, 0);
+    expect(&s, BLOBSEAL_E_UNAVAILABLE, 1);
+    expect(&s, BLOBSEAL_OK, 2);
+    expect(&s, BLOBSEAL_OK, 2);
+    scene_end(&s);
+}
+
+/* A lease that ends at once serves the callers that came before its request was sent, and nobody else. */
+Test(lease, may_end_at_once)
+{
+    struct scene s = {0};
+
+    scene_start(&s, lease_of(-1, 0));
+    s.fake.lease = lease_of(-1, 0);
+    for (unsigned i = 1; i < 5; i++)
+        expect(&s, BLOBSEAL_OK, i);
+    scene_end(&s);
+}
+
+Test(lease, without_renewal_its_end_is_final)
+{
+    struct fake_kek fake = {.kid = "a-key"};
+    struct blobseal_kek *kek = fake_kek_open(&fake);
+    const struct blobseal_lease first = lease_of(-1, 0);
+    struct bs_lease *lease;
+
+    cr_assert_eq(bs_lease_new(&lease, kek, &first, NULL), BLOBSEAL_OK);
+    cr_expect_eq(bs_lease_check(lease, 0, NULL), BLOBSEAL_E_DENIED);
+    bs_lease_free(lease);
+    blobseal_kek_close(kek);
+}
+
+Test(lease, reports_the_earlier_end)
+{
+    struct scene s = {0};
+    uint64_t now = in_seconds(CLOCK_REALTIME, 0);
+
+    scene_start(&s, lease_of(100, 200));
+    cr_expect_geq(bs_lease_valid_until(s.lease), now + 98000);
+    cr_expect_leq(bs_lease_valid_until(s.lease), now + 101000);
+    scene_end(&s);
+    s = (struct scene){0};
+    scene_start(&s, lease_of(0, 50));
+    cr_expect_geq(bs_lease_valid_until(s.lease), now + 49000);
+    cr_expect_leq(bs_lease_valid_until(s.lease), now + 51000);
+    scene_end(&s);
+}
+
+/* ---- Many threads ------------------------------------------------------------------------------------------------ */
+
+static void *check_from_thread(void *ctx)
+{
+    struct scene *s = ctx;
+
+    return (void *)(uintptr_t)bs_lease_check(s->lease, 0, NULL);
+}
+
+static unsigned count_from_threads(struct scene *s, enum blobseal_status st)
+{
+    pthread_t threads[THREADS];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, check_from_thread, s), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        void *result;
+
+        (void)pthread_join(threads[i], &result);
+        n += (uintptr_t)result == (uintptr_t)st ? 1 : 0;
+    }
+    return n;
+}
+
+Test(lease, one_thread_asks_for_all)
+{
+    struct scene s = {.fake = {.renew_ms = 30}};
+
+    scene_start(&s, lease_of(-1, 0));
+    s.fake.lease = lease_of(1000, 0);
+    cr_expect_eq(count_from_threads(&s, BLOBSEAL_OK), THREADS);
+    cr_expect_eq(s.fake.renews, 1);
+    scene_end(&s);
+}
+
+Test(lease, waiting_threads_share_a_failure)
+{
+    struct scene s = {.fake = {.renew_ms = 30, .renew = {.at_call = 1, .status = BLOBSEAL_E_UNAVAILABLE}}};
+
+    scene_start(&s, lease_of(-1, 0));
+    cr_expect_eq(count_from_threads(&s, BLOBSEAL_E_UNAVAILABLE), THREADS);
+    cr_expect_eq(s.fake.most_renewing, 1, "one request at a time");
+    cr_expect_lt(s.fake.renews, THREADS, "not one for each thread");
+    scene_end(&s);
+}
