@@ -74,11 +74,18 @@ static enum blobseal_status read_slots(struct bs_preamble *f, struct bs_input *i
 #define TRIES    5
 #define PAUSE_NS 10000000L
 
+/* Return true if the slots that were read may be from two different moments of a change, or from the middle of one. */
+static bool may_be_changing(const struct bs_preamble *f, bool settled)
+{
+    return f->num_candidates != 1 || (settled && f->notes != 0);
+}
+
 /*
  * Read slots while another process may be changing them in place. Readers take no lock, so that nobody who can read a
  * blob can hinder a change. During a change one slot is complete at every moment, but reading both takes time: no valid
- * slot, or a tie, can result from reading the slots at two different moments. In that case they are read again. A
- * caller that reports whether the slots agree reads them again if they differ, because a change in progress must not be
+ * slot, or a tie, can result from reading the slots at two different moments. In that case they are read again. If the
+ * same bytes are read twice, both slots had them at one moment, so that is what the blob contains. A caller that
+ * reports whether the slots agree (@settled) reads them again if they differ, because a change in progress must not be
  * reported as one that did not finish.
  */
 static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_input *in, bool settled,
@@ -87,13 +94,21 @@ static enum blobseal_status read_shared_slots(struct bs_preamble *f, struct bs_i
     const struct timespec pause = {.tv_nsec = PAUSE_NS};
     const struct bs_input start = *in;
     enum blobseal_status st = read_slots(f, in, false, err);
+    uint8_t *before = NULL;
+    bool same = false;
 
-    for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && (f->num_candidates != 1 || (settled && f->notes != 0));
-         i++) {
-        (void)nanosleep(&pause, NULL);
+    for (unsigned i = 0; i < TRIES && st == BLOBSEAL_OK && !same && may_be_changing(f, settled); i++) {
+        before = before != NULL ? before : malloc(f->header.frame_len);
+        if (before == NULL)
+            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the frame: no memory");
+        memcpy(before, f->frame, f->header.frame_len);
+        if (i > 0 || settled)
+            (void)nanosleep(&pause, NULL);
         *in = start;
         st = read_slots(f, in, false, err);
+        same = !settled && memcmp(before, f->frame, f->header.frame_len) == 0;
     }
+    free(before);
     return st;
 }
 

@@ -271,7 +271,7 @@ BLOBSEAL_API void blobseal_free(void *p);
  * that is blocked should then return soon, with any error.
  *
  * Others may change the envelope of a seekable source in place while it is read. Readers take no lock: slots that look
- * like a change in progress are read up to 5 more times, 10 ms apart (section 5).
+ * like a change in progress are read up to 5 more times, within 50 ms (section 5).
  */
 struct blobseal_source {
     void *ctx;

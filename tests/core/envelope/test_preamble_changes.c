@@ -14,7 +14,7 @@
  * readings.
  */
 struct changing {
-    const char *views; /* o: the old generation in both slots. n: new and old. x: no valid slot. t: a tie. c: a
+    const char *views; /* o: the old generation in both slots. n: new and old. x and y: no valid slot. t: a tie. c: a
                           truncated file. e: an error */
     unsigned readings; /* of the slots that were made */
 };
@@ -45,6 +45,9 @@ static void start(void)
     make_view('x', (struct slot_text){new_text, 2}, (struct slot_text){new_text, 2});
     views['x'][4096 + 300] ^= 1;
     views['x'][2 * 4096 + 300] ^= 1;
+    make_view('y', (struct slot_text){new_text, 2}, (struct slot_text){new_text, 2});
+    views['y'][4096 + 300] ^= 2;
+    views['y'][2 * 4096 + 300] ^= 2;
 }
 
 static void stop(void)
@@ -145,7 +148,8 @@ Test(preamble_changes, torn_slots_are_read_again_up_to_five_times)
     char shown[8] = "";
 
     for (unsigned torn = 1; torn <= 6; torn++) {
-        memset(shown, 'x', torn);
+        for (unsigned i = 0; i < torn; i++)
+            shown[i] = i % 2 == 0 ? 'x' : 'y';
         shown[torn] = 'n';
         if (torn <= 5)
             expect(shown, BLOBSEAL_OK, torn + 1, 2, BLOBSEAL_NOTE_UNFINISHED);
@@ -158,15 +162,22 @@ Test(preamble_changes, a_tie_is_looked_at_again_and_may_be_one)
 {
     expect("to", BLOBSEAL_OK, 2, 1, 0);
     expect("txtn", BLOBSEAL_OK, 4, 2, BLOBSEAL_NOTE_UNFINISHED);
-    expect("t", BLOBSEAL_OK, 6, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
-    expect("xxxxxt", BLOBSEAL_OK, 6, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
+    expect("xyxyxt", BLOBSEAL_OK, 6, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
+}
+
+/* Both slots had these bytes at one moment, so no change is in progress. */
+Test(preamble_changes, the_same_bytes_twice_are_what_there_is)
+{
+    expect("t", BLOBSEAL_OK, 2, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
+    expect("xytt", BLOBSEAL_OK, 4, 2, BLOBSEAL_NOTE_TIE | BLOBSEAL_NOTE_UNFINISHED);
+    expect("xxn", BLOBSEAL_E_DAMAGED, 2, 0, 0);
 }
 
 Test(preamble_changes, an_error_while_looking_again_counts)
 {
     expect("xe", BLOBSEAL_E_CANCELED, 2, 0, 0);
     expect("xc", BLOBSEAL_E_DAMAGED, 2, 0, 0);
-    expect("xxec", BLOBSEAL_E_CANCELED, 3, 0, 0);
+    expect("xyec", BLOBSEAL_E_CANCELED, 3, 0, 0);
 }
 
 /* Whoever reports the notes waits for the end of a change, so that it is not reported as one that did not finish. */
