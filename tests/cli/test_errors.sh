@@ -313,7 +313,7 @@ if part "forged blobs" python3; then
     expect_code 0
     expect_stderr "^blobseal: warning: b1: one of the two envelope slots is damaged"
     expect_same plain new
-    printf '?' | dd of=b1 bs=1 seek=12500 conv=notrunc 2>/dev/null
+    printf '?' | dd of=b1 bs=1 seek=21000 conv=notrunc 2>/dev/null
     refused 3 E-DAMAGED "no valid slot" open -k "$open_key" -o new2 b1
     refused 3 E-DAMAGED "no valid slot" inspect b1
 

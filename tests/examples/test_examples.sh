@@ -51,7 +51,7 @@ run_all() { # run_all FOLDER: every program in the folder works as documented
     expect_ok
     expect_stdout "^2000 of 2000 reads were right$"
     try "$1/kept_keys" "$key" < <(printf '%s\n' "lines.sealed 0 2" "lines.sealed 2 4" "f.sealed 0 0" "lines.sealed 6 2")
-    expect_ok
+    expect_code 0
     check "what was asked for" test "$(paste -sd/ "$out")" = "1/2/3/4"
     expect_stderr "^4 requests, 2 keys unlocked$"
     try "$1/kept_keys" "$key" < <(echo "none 0 5")
