@@ -207,7 +207,7 @@ fresh "an old envelope"
 sample f 5000000
 run seal -k "$seal_key" f
 expect_ok
-head -c 20480 f.sealed >old
+head -c 36864 f.sealed >old
 run recipients add -k "$open_key" --to "$keys/other.pub.pem" f.sealed
 expect_code 0
 run verify -q -k "$open_key" --min-generation 2 f.sealed
