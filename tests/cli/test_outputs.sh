@@ -117,6 +117,7 @@ try bash -c 'exec "$@" -o /proc/$$/fd/1' sh "$blobseal" open -k "$open_key" b
 expect_code 0
 expect_same f "$out"
 rm got
+exec 3>&- 9>&- 30>&- # what started this script may have left them open
 for path in /dev/fd/3 /dev/fd/9 /proc/self/fd/30; do
     run open -k "$open_key" -o $path b
     expect_error 8 E-OUTPUT "write $path: Bad file descriptor"
