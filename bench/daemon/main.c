@@ -122,8 +122,8 @@ static bool watch(const struct load *l, uint64_t start_us)
         (void)usleep(200000);
     }
     (void)printf("%-24s %10s %10s\n", "", "after 1/5", "at the end");
-    return (int)flat("resident memory, KiB", first.resident_kib, last.resident_kib, 32 * 1024) &
-           (int)flat("mappings", first.mappings, last.mappings, 2 * l->threads) &
+    return (int)flat("resident memory, KiB", first.resident_kib, last.resident_kib, 32768) &
+           (int)flat("mappings", first.mappings, last.mappings, 2 * (uint64_t)l->threads) &
            (int)flat("descriptors", first.descriptors, last.descriptors, (uint64_t)l->threads * KEPT);
 }
 

@@ -3,12 +3,13 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "bench/daemon/daemon.h"
 
-#define SUB_BUCKETS 16u /* for each power of two */
+#define SUB_BUCKETS ((uint64_t)16) /* for each power of two */
 
 uint64_t now_us(void)
 {
@@ -87,18 +88,28 @@ static uint64_t count_lines(const char *path)
     return n;
 }
 
+/* Return the second number of /proc/self/statm: resident pages. */
+static uint64_t count_resident_pages(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    char line[128] = "", *end = line;
+    uint64_t pages = 0;
+
+    if (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        (void)strtoull(line, &end, 10);
+        pages = strtoull(end, &end, 10);
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    return pages;
+}
+
 struct usage usage_now(void)
 {
     struct usage u = {.mappings = count_lines("/proc/self/maps")};
-    FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long long pages = 0, resident = 0;
     DIR *fds = opendir("/proc/self/fd");
 
-    if (f != NULL) {
-        if (fscanf(f, "%llu %llu", &pages, &resident) == 2)
-            u.resident_kib = resident * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
-        (void)fclose(f);
-    }
+    u.resident_kib = count_resident_pages() * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
     while (fds != NULL && readdir(fds) != NULL)
         u.descriptors++;
     if (fds != NULL)

@@ -92,7 +92,11 @@ enum blobseal_status bs_algorithms_check(struct blobseal_error *err)
     for (size_t i = 0; i < BS_NUM_ALGORITHMS && st == BLOBSEAL_OK; i++) {
         const struct bs_algorithm *a = &bs_algorithms[i];
 
-        if (a->provider() != NULL || a->provider() != NULL) /* a second try, because memory may have been short */
+        const OSSL_PROVIDER *found = a->provider();
+
+        if (found == NULL) /* a second try, because memory may have been short */
+            found = a->provider();
+        if (found != NULL)
             continue;
         st = bs_memory_is_exhausted() ? blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "look for %s: no memory", a->name)
                                       : bs_no_provider(a->name, err);

@@ -268,10 +268,10 @@ static void release_slab(struct slab **at)
     free(s);
 }
 
-/* Return memory of an empty slab: all of it if another slab of its kind has room, otherwise all but its first page. */
-static void shrink(struct slab **at)
+/* Return memory of the empty slab @s, which *@at points to: all of it if another slab of its kind has room, otherwise
+ * all but its first page. */
+static void shrink(struct slab **at, struct slab *s)
 {
-    struct slab *s = *at;
     size_t page = page_len();
 
     for (struct slab *other = pool.slabs; other != NULL; other = other->next)
@@ -309,7 +309,7 @@ static bool release_slot(uint8_t *p)
     if (slot / 64 < s->first)
         s->first = slot / 64;
     if (s->used == 0)
-        shrink(at);
+        shrink(at, s);
     return true;
 }
 

@@ -241,11 +241,11 @@ enum blobseal_status blobseal_scrub(const struct blobseal_source *source, const 
                            "library");
     else
         st = bs_check_source(source, "scrub", err);
-    if (st == BLOBSEAL_OK) {
+    if (s != NULL && st == BLOBSEAL_OK) {
         s->source = source;
         st = bs_context_ref(&context, s->options.context, err);
     }
-    if (st == BLOBSEAL_OK) {
+    if (s != NULL && st == BLOBSEAL_OK) {
         s->options.threads = bs_context_threads(context, s->options.threads);
         st = scrub(s, err);
     }

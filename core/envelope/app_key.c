@@ -183,20 +183,23 @@ enum blobseal_status blobseal_kek_wrap(struct blobseal_kek *kek, const char *pur
     *jwe_len = 0;
     if (st == BLOBSEAL_OK)
         st = bs_selftest_once(err);
-    if (st == BLOBSEAL_OK && (out.p == NULL || s == NULL || w == NULL))
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "wrap a key: no memory");
+    if (out.p == NULL || s == NULL || w == NULL) {
+        st = st != BLOBSEAL_OK ? st : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "wrap a key: no memory");
+        goto out;
+    }
     if (st == BLOBSEAL_OK && !blobseal_random(s->cek.b, sizeof s->cek.b, true))
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
     if (st == BLOBSEAL_OK)
         st = bs_kek_wrap(kek, w, &s->cek, NULL, err);
     if (st == BLOBSEAL_OK) {
         one.recipients[0] =
- (struct bs_jwe_recipient){.alg = w->alg, .kid = w->kid, .key = w->key, .key_len = w->key_len};
+            (struct bs_jwe_recipient){.alg = w->alg, .kid = w->kid, .key = w->key, .key_len = w->key_len};
         st = encode(&out, &one, purpose, s, secret, err);
     }
+out:
     blobseal_secret_free(s);
     free(w);
-    if (st != BLOBSEAL_OK) {
+    if (st != BLOBSEAL_OK || out.p == NULL) {
         free(out.p);
         return st;
     }

@@ -104,6 +104,7 @@ static enum blobseal_status find_size(const struct bs_fd *f, bool *seekable, uin
     return BLOBSEAL_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 enum blobseal_status blobseal_source_fd_at(struct blobseal_source *source, struct blobseal_fd *state, int fd,
                                            const char *name, uint64_t off, uint64_t len, struct blobseal_error *err)
 {

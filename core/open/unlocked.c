@@ -65,7 +65,7 @@ enum blobseal_status bs_unlocked_new(struct blobseal_unlocked **out, const struc
         else
             memcpy(u->kid, kid, strlen(kid) + 1);
     }
-    if (st == BLOBSEAL_OK)
+    if (u != NULL)
         st = keep(u, &opened, f, source, keks, err);
     bs_opened_envelope_clear(&opened);
     if (st == BLOBSEAL_OK)

@@ -11,7 +11,7 @@ update=no
 
 expected=$root/tests/api/blobseal.abi
 compile() { # compile FILE: compile one source file in the folder of the sources
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086,SC2317 # options; it is called by xargs
     ${CC:-gcc} -std=c17 -g -O0 -fPIC -fvisibility=hidden -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
         -I. -Icore/include -w -c -o "$objects/${1//\//_}.o" "$1"
 }
@@ -20,6 +20,7 @@ export -f compile
 fresh "building with debugging information"
 export objects=$PWD/objects
 mkdir objects
+# shellcheck disable=SC2016 # the inner shell expands it
 (cd "$root" && find core kek -name '*.c' -print0 | xargs -0 -n 8 -P 2 bash -ec 'for file; do compile "$file"; done' _)
 check "all files were compiled" test "$(find objects -name '*.o' | wc -l)" = "$(find "$root/core" "$root/kek" -name '*.c' | wc -l)"
 try gcc -shared -Wl,-soname,libblobseal.so -Wl,--version-script="$root/tools/package/blobseal.map" -o libblobseal.so \

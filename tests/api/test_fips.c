@@ -205,9 +205,8 @@ Test(fips, the_doctor_names_the_provider_that_serves)
     with_stand_in();
     blobseal_diagnose(note, &t);
     cr_expect_eq(t.fips_level, BLOBSEAL_LEVEL_OK);
-    cr_expect_str_eq(t.fips,
-                     "on: AES-256-GCM by fips, SHA-256 by fips, SHA-512 by fips, HKDF by fips, RSA by fips, "
-                     "random numbers by fips (stand-in 0)");
+    cr_expect_str_eq(t.fips, "on: AES-256-GCM by fips, SHA-256 by fips, SHA-512 by fips, HKDF by fips, RSA by fips, "
+                             "random numbers by fips (stand-in 0)");
     cr_expect_eq(t.gcm_level, BLOBSEAL_LEVEL_OK);
     cr_expect_str_eq(t.gcm, "openssl");
 }

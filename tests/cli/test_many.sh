@@ -135,6 +135,7 @@ run seal -k "$seal_key" a b
 mkdir back
 run open -k "$open_key" -o back/ a.sealed b.sealed
 expect_ok
+# shellcheck disable=SC2317 # it is called by check
 same_stat() { test "$(stat -c '%a %y' "$1")" = "$(stat -c '%a %y' "$2")"; }
 for name in a b; do
     check "of $name.sealed" same_stat $name $name.sealed

@@ -108,7 +108,7 @@ for mode in 644 640 604 660 602; do
 done
 title="a passphrase that keygen takes is one that opens"
 i=0
-for bytes in 'with spaces ' 'grüße' 'tab\there' '\377\376 bytes' 'nul\0inside' '#$%%"' "$(printf 'x%.0s' {1..1000})"; do
+for bytes in 'with spaces ' 'grüße' 'tab\there' '\200\201 bytes' 'nul\0inside' '#$%%"' "$(printf 'x%.0s' {1..1000})"; do
     i=$((i + 1))
     # shellcheck disable=SC2059 # escapes are the point
     (umask 077 && printf "$bytes\nsecond line" >pw$i)
@@ -144,7 +144,9 @@ if part "prompts" python3; then
     expect_code 0
     expect_same f back2
     title="a wrong answer"
-    on_terminal "expect:Passphrase" echo:off "send:wrong one\n" -- "$blobseal" verify -k "$keys/locked.pem" f.sealed
+    wrong=("expect:Passphrase" echo:off "send:wrong one\n")
+    on_terminal "${wrong[@]}" "expect:Try again" "${wrong[@]}" "expect:Try again" "${wrong[@]}" -- \
+        "$blobseal" verify -k "$keys/locked.pem" f.sealed
     expect_code 2
     expect_stdout "wrong passphrase"
     check "the terminal echoes again" grep -qx on "$tmp/echo"

@@ -34,7 +34,7 @@ static enum blobseal_status passphrase_call(void *ctx, char *buf, size_t cap, si
 
 static bool generate(void)
 {
-    struct blobseal_keypair pair = {0};
+    struct blobseal_keypair pair = {.size = sizeof pair};
     int fd = mkstemp(key_file);
     bool ok = fd >= 0 && blobseal_keygen_rsa(&pair, 2048, passphrase, NULL) == BLOBSEAL_OK &&
               write(fd, pair.private_pem, pair.private_len) == (ssize_t)pair.private_len;

@@ -46,7 +46,7 @@ static void *find(void *lib, const char *name)
 
 static void write_key(void *lib)
 {
-    struct blobseal_keypair pair = {0};
+    struct blobseal_keypair pair = {.size = sizeof pair};
     int fd = mkstemp(key_file);
 
     if (fd < 0 || CALL(lib, blobseal_keygen_rsa)(&pair, 2048, NULL, NULL) != BLOBSEAL_OK ||

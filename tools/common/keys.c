@@ -267,18 +267,17 @@ void passphrase_failed(const struct key_arg *key, struct blobseal_error *err)
 enum blobseal_status get_passphrase(void *key_arg, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
     struct key_arg *k = key_arg;
-    bool ok;
+    bool typed = k->passphrase_file == NULL && k->passphrase_fd < 0, ok;
 
     k->odd = NULL;
-    k->asked = k->passphrase_file == NULL && k->passphrase_fd < 0;
-
     if (k->passphrase_file != NULL)
         ok = from_file(k->passphrase_file, buf, cap, len, err);
     else if (k->passphrase_fd >= 0)
         ok = read_line(k->passphrase_fd, buf, cap, len, "the descriptor", err);
     else
         ok = from_terminal(k->ref, buf, cap, len, err);
-    if (ok && !k->asked)
+    k->asked = ok && typed; /* whoever types nothing wants to stop */
+    if (ok && !typed)
         k->odd = find_odd(buf, *len);
     if (!ok && err->status == BLOBSEAL_E_POLICY)
         err->status = PASSPHRASE_REFUSED;

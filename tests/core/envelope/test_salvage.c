@@ -150,13 +150,13 @@ Test(salvage, what_cannot_be_repaired_stays_as_it_is)
         size_t off[2];
         enum blobseal_status want;
     } cases[] = {
-        {{20, PREAMBLE + 40}, BLOBSEAL_E_DAMAGED},           /* both headers: the position of the core is unknown */
+        {{20, PREAMBLE + 40}, BLOBSEAL_E_DAMAGED},            /* both headers: the position of the core is unknown */
         {{4096 + 30, 4096 + 16384 + 30}, BLOBSEAL_E_DAMAGED}, /* both slots */
-        {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                    /* a frame of another version */
-        {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                 /* a frame of another version, and a slot */
-        {{PREAMBLE + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},      /* a core of another version, and a slot */
-        {{0, PREAMBLE}, BLOBSEAL_E_FORMAT},                  /* both magic values */
-        {{1000, PREAMBLE + 40}, BLOBSEAL_E_FORMAT},          /* padding, and a core header */
+        {{8, 8}, BLOBSEAL_E_UNSUPPORTED},                     /* a frame of another version */
+        {{8, 5000}, BLOBSEAL_E_UNSUPPORTED},                  /* a frame of another version, and a slot */
+        {{PREAMBLE + 8, 5000}, BLOBSEAL_E_UNSUPPORTED},       /* a core of another version, and a slot */
+        {{0, PREAMBLE}, BLOBSEAL_E_FORMAT},                   /* both magic values */
+        {{1000, PREAMBLE + 40}, BLOBSEAL_E_FORMAT},           /* padding, and a core header */
     };
     struct blobseal_error err;
     struct memory_target m;
