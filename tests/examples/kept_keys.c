@@ -6,6 +6,7 @@
  * operation, or a request to a vault, of which a daemon can afford few. So the program keeps the unlocked keys of the
  * last blobs. It never holds a data key itself: what it keeps opens one blob, in this process only.
  */
+#define _POSIX_C_SOURCE 200809L /* O_CLOEXEC */
 #include <blobseal.h>
 #include <fcntl.h>
 #include <stdio.h>
