@@ -104,6 +104,15 @@ static enum blobseal_status find_size(const struct bs_fd *f, bool *seekable, uin
     return BLOBSEAL_OK;
 }
 
+/* Make @source read @len bytes at @off of a file of @size bytes; if @len is unknown, up to its end. */
+static void read_part(struct blobseal_source *source, struct bs_fd *f, uint64_t off, uint64_t len, uint64_t size)
+{
+    f->start = off;
+    f->len = len; /* if unknown, the source may be seen to grow */
+    source->size = len != BLOBSEAL_SIZE_UNKNOWN ? len : size - off;
+    source->pread = fd_pread;
+}
+
 /* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 enum blobseal_status blobseal_source_fd_at(struct blobseal_source *source, struct blobseal_fd *state, int fd,
                                            const char *name, uint64_t off, uint64_t len, struct blobseal_error *err)
@@ -122,10 +131,7 @@ enum blobseal_status blobseal_source_fd_at(struct blobseal_source *source, struc
     if (off > size || (len != BLOBSEAL_SIZE_UNKNOWN && len > size - off))
         return blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "read a part of %s: it ends after %llu bytes", f->name,
                              (unsigned long long)size);
-    f->start = off;
-    f->len = len; /* if unknown, the source may be seen to grow */
-    source->size = len != BLOBSEAL_SIZE_UNKNOWN ? len : size - off;
-    source->pread = fd_pread;
+    read_part(source, f, off, len, size);
     return BLOBSEAL_OK;
 }
 
@@ -142,7 +148,7 @@ enum blobseal_status blobseal_source_fd(struct blobseal_source *source, struct b
     if (st != BLOBSEAL_OK)
         return st;
     if (at >= 0 && (uint64_t)at < size)
-        st = blobseal_source_fd_at(source, state, fd, name, (uint64_t)at, BLOBSEAL_SIZE_UNKNOWN, err);
+        read_part(source, f, (uint64_t)at, BLOBSEAL_SIZE_UNKNOWN, size);
     else if (seekable)
         source->size = 0; /* only a hint: files in /proc have size 0 and content, so read until the end of the file */
     else
@@ -225,6 +231,13 @@ static enum blobseal_status find_room(const struct bs_fd *f, bool *seekable, uin
     return BLOBSEAL_OK;
 }
 
+/* Make @sink write to any offset, counted from @off of the file. */
+static void write_from(struct blobseal_sink *sink, struct bs_fd *f, uint64_t off)
+{
+    f->start = off;
+    sink->pwrite = fd_pwrite;
+}
+
 enum blobseal_status blobseal_sink_fd_at(struct blobseal_sink *sink, struct blobseal_fd *state, int fd,
                                          const char *name, uint64_t off, struct blobseal_error *err)
 {
@@ -242,8 +255,7 @@ enum blobseal_status blobseal_sink_fd_at(struct blobseal_sink *sink, struct blob
             "write to %s at an offset: it is not a regular file open for writing at any offset, or the offset "
             "is too large",
             f->name);
-    f->start = off;
-    sink->pwrite = fd_pwrite;
+    write_from(sink, f, off);
     return BLOBSEAL_OK;
 }
 
@@ -267,7 +279,7 @@ enum blobseal_status blobseal_sink_fd(struct blobseal_sink *sink, struct blobsea
         return BLOBSEAL_E_EXISTS;
     }
     if (at >= 0)
-        st = blobseal_sink_fd_at(sink, state, fd, name, (uint64_t)at, err);
+        write_from(sink, f, (uint64_t)at);
     else
         (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20);
     sink->write = fd_write;
