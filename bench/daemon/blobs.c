@@ -87,14 +87,14 @@ static void path_of(const struct store *s, size_t blob, char path[MAX_PATH])
     (void)snprintf(path, MAX_PATH, "%s/%zu.sealed", s->folder, blob);
 }
 
-/* Create a file that replace() gives its name. */
+/* Create a new file, which replace() renames or removes. Set @path to its path, and return its descriptor or -1. */
 static int create(const struct store *s, char path[MAX_PATH])
 {
     (void)snprintf(path, MAX_PATH, "%s/new.XXXXXX", s->folder);
     return mkostemp(path, O_CLOEXEC);
 }
 
-/* Give the file its name if the status is OK, otherwise remove it. Return false if it cannot get it. */
+/* If @ok, rename the file @from to that of the blob; otherwise remove it. Return true if it was renamed. */
 static bool replace(const struct store *s, size_t blob, const char *from, bool ok)
 {
     char path[MAX_PATH];

@@ -100,7 +100,7 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-/* Return true if @last is at most a tenth and @slack more than @first. */
+/* Print both figures. Return true if @last exceeds @first by no more than a tenth plus @slack. */
 static bool flat(const char *what, uint64_t first, uint64_t last, uint64_t slack)
 {
     bool ok = last <= first + first / 10 + slack;
