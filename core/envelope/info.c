@@ -174,6 +174,10 @@ enum blobseal_status bs_info_make(struct blobseal_info **info, const struct bs_p
                                .jwe_len = f->candidates[opened->candidate].len};
         *info = info_of(&d);
     }
+    if (*info != NULL && opened != NULL && !bs_sha256((*info)->envelope_sha256, (*info)->jwe, (*info)->jwe_len)) {
+        blobseal_info_free(*info);
+        *info = NULL;
+    }
     if (*info == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe the blob: no memory");
     describe_preamble(*info, f, source);

@@ -349,6 +349,7 @@ BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobse
 /* ---- What a blob says about itself ------------------------------------------------------------------------------- */
 
 #define BLOBSEAL_BLOB_ID_LEN     16
+#define BLOBSEAL_SHA256_LEN      32
 #define BLOBSEAL_MAX_RECIPIENTS  64
 #define BLOBSEAL_MAX_ENVELOPE    65512
 #define BLOBSEAL_MAX_KID         512
@@ -420,6 +421,7 @@ struct blobseal_info {
      */
     const struct blobseal_metadata *metadata;
     uint64_t stored_bytes; /* what was sealed: plain_bytes, or their compressed size; or BLOBSEAL_SIZE_UNKNOWN */
+    uint8_t envelope_sha256[BLOBSEAL_SHA256_LEN]; /* of `jwe`; zero without an envelope */
 };
 
 /* Release @info. NULL is allowed. */
@@ -490,8 +492,6 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_context_counters(st
                                                                               struct blobseal_error *err);
 
 /* ---- Digests ----------------------------------------------------------------------------------------------------- */
-
-#define BLOBSEAL_SHA256_LEN 32
 
 /* Bits of `digests` in options: the digests to compute along with the work. */
 #define BLOBSEAL_DIGEST_CORE   1u /* of the core, which no change of recipients touches: the digest to sign          */
@@ -900,6 +900,7 @@ struct blobseal_change_result {
     const struct blobseal_change_step *steps;
     const char *envelope; /* from now on, zero-terminated */
     size_t envelope_len;
+    uint8_t envelope_sha256[BLOBSEAL_SHA256_LEN]; /* of `envelope` */
 };
 
 /* Release @result. NULL is allowed. */

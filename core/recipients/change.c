@@ -486,7 +486,11 @@ enum blobseal_status bs_change_report(struct blobseal_change_result **result, co
                                                .verified = c->opened.unlocked != NULL,
                                                .generation = c->generation};
     copy_steps(*result, c, jwe);
-    return BLOBSEAL_OK;
+    if (bs_sha256((*result)->envelope_sha256, jwe.p, jwe.len))
+        return BLOBSEAL_OK;
+    blobseal_change_result_free(*result);
+    *result = NULL;
+    return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compute the digest of the envelope: no memory");
 }
 
 void blobseal_change_result_free(struct blobseal_change_result *result)

@@ -10,10 +10,11 @@ make_key other --rsa 3072
 seal_key=$keys/kek.pub.pem
 open_key=$keys/kek.pem
 
-report="['schema', 'in', 'out', 'plain_bytes', 'sealed_bytes', 'blob_id', 'generation', 'recipients', 'seconds']"
-checked="['schema', 'in', 'plain_bytes', 'sealed_bytes', 'blob_id', 'generation', 'recipients', 'seconds']"
+report="['schema', 'in', 'out', 'plain_bytes', 'sealed_bytes', 'blob_id', 'generation', 'recipients', 'envelope_sha256', 'seconds']"
+checked="['schema', 'in', 'plain_bytes', 'sealed_bytes', 'blob_id', 'generation', 'recipients', 'envelope_sha256', 'seconds']"
 claims="['schema', 'in', 'verified', 'version', 'suite', 'content', 'segments', 'layout', 'slot_capacity', 'blob_id', \
-'generation', 'plain_bytes', 'sealed_bytes', 'slot_damaged', 'change_unfinished', 'length_possible', 'recipients']"
+'generation', 'plain_bytes', 'sealed_bytes', 'slot_damaged', 'change_unfinished', 'length_possible', 'recipients', \
+'envelope_sha256']"
 error="['schema', 'code', 'exit', 'message', 'hint', 'retryable']"
 hex="__import__('re').fullmatch('[0-9a-f]{32}', d['blob_id'])"
 recipients="[list(r) for r in d['recipients']] == [['kid', 'alg']] * len(d['recipients'])"

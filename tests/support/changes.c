@@ -215,6 +215,17 @@ static enum blobseal_status change_outside(struct kept *k, struct blobseal_kek *
     return st;
 }
 
+/* The result names the envelope that the blob has now by its digest. */
+static void check_digest(const struct kept *k, const struct blobseal_change_result *result)
+{
+    uint8_t sha256[BS_SHA256_LEN];
+    size_t len;
+    const char *envelope = kept_envelope(k, &len);
+
+    if (!bs_sha256(sha256, envelope, len) || memcmp(sha256, result->envelope_sha256, sizeof sha256) != 0)
+        give_up("the digest of a changed envelope is not that of its bytes");
+}
+
 enum blobseal_status kept_change(struct kept *k, struct blobseal_kek *const *keks, size_t num,
                                  const struct blobseal_change *change, struct blobseal_change_result **result,
                                  struct blobseal_error *err)
@@ -224,5 +235,7 @@ enum blobseal_status kept_change(struct kept *k, struct blobseal_kek *const *kek
 
     if ((st == BLOBSEAL_OK) != (*result != NULL))
         give_up("a failed change has a result, or the other way round");
+    if (st == BLOBSEAL_OK && !change->dry_run)
+        check_digest(k, *result);
     return st;
 }

@@ -53,6 +53,7 @@ static bool print_json(const struct input *in, const struct blobseal_info *info,
     json_bool(&j, "change_unfinished", (info->notes & BLOBSEAL_NOTE_UNFINISHED) != 0);
     json_bool(&j, "length_possible", (info->notes & BLOBSEAL_NOTE_LENGTH) == 0);
     json_recipients(&j, info->recipients, info->num_recipients);
+    digest_json_envelope(&j, info->envelope_sha256);
     json_meta(&j, info->metadata);
     return json_end(&j, err);
 }
@@ -69,7 +70,7 @@ static void print_bytes(const char *label, uint64_t bytes)
 
 static void print_text(const struct input *in, const struct blobseal_info *info, bool verified)
 {
-    char id[2 * BLOBSEAL_BLOB_ID_LEN + 1];
+    char id[2 * BLOBSEAL_BLOB_ID_LEN + 1], hex[DIGEST_HEX];
 
     hex_id(id, info->blob_id);
     printf("%s: blobseal blob, format %u, %s\n", in->printable, info->version,
@@ -92,6 +93,7 @@ static void print_text(const struct input *in, const struct blobseal_info *info,
         return;
     }
     printf("%-12s %llu\n", "generation", (unsigned long long)info->generation);
+    printf("%-12s sha256:%s\n", "envelope", digest_hex(hex, info->envelope_sha256));
     for (size_t i = 0; i < info->num_recipients; i++) {
         printf("%-12s ", i == 0 ? "recipients" : "");
         report_recipient(&info->recipients[i], 0);

@@ -77,6 +77,7 @@ static bool report(const struct request *r, const struct blobseal_seal_result *r
                                   .generation = result->generation,
                                   .recipients = recipients,
                                   .num_recipients = j->keys.num,
+                                  .envelope_sha256 = result->envelope_sha256,
                                   .digests = result->digests,
                                   .seconds = seconds};
     char size[32], ratio[32], rate[32], out[320];
@@ -97,6 +98,8 @@ static bool report(const struct request *r, const struct blobseal_seal_result *r
                 printable(out, sizeof out, j->out.path));
     if (!j->ui->quiet)
         digest_print(stderr, &sealed.digests, j->out.path);
+    if (!j->ui->quiet && sealed.digests.computed != 0)
+        digest_print_envelope(stderr, result->envelope_sha256, j->out.path);
     return true;
 }
 

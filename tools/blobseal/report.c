@@ -20,6 +20,7 @@ struct report report_of_reader(const char *schema, const struct job *j, uint64_t
                        .generation = info->generation,
                        .recipients = info->recipients,
                        .num_recipients = info->num_recipients,
+                       .envelope_sha256 = info->envelope_sha256,
                        .metadata = info->metadata,
                        .seconds = seconds};
 
@@ -57,6 +58,7 @@ bool report_print(const struct report *r, struct blobseal_error *err)
     json_text(&j, "blob_id", id);
     json_number(&j, "generation", r->generation);
     json_recipients(&j, r->recipients, r->num_recipients);
+    digest_json_envelope(&j, r->envelope_sha256);
     json_meta(&j, r->metadata);
     digest_json(&j, &r->digests);
     json_seconds(&j, "seconds", r->seconds);

@@ -144,10 +144,19 @@ bool job_open_reader(struct job *j, struct blobseal_error *err);
 /* Report @err unless @ok, close everything, and return the exit code. */
 int job_finish(struct job *j, bool ok, const struct blobseal_error *err);
 
-/* ---- digest.c: the option --digest ------------------------------------------------------------------------------- */
+/* ---- digest.c: digests, and the option --digest ------------------------------------------------------------------ */
 
 /* Parse the argument of --digest (NULL: none) into bits BLOBSEAL_DIGEST_. Return EXIT_OK, or a code to end with. */
 int digest_option(const struct ui *ui, const char *arg, uint32_t *wanted);
+
+#define DIGEST_HEX (2 * BLOBSEAL_SHA256_LEN + 1)
+
+/* Write a digest in hexadecimal. Return @hex. */
+const char *digest_hex(char hex[DIGEST_HEX], const uint8_t sha256[BLOBSEAL_SHA256_LEN]);
+
+/* Add the member `envelope_sha256`, or print a line with it. @sha256 is NULL or zero if there is no envelope. */
+void digest_json_envelope(struct json *j, const uint8_t *sha256);
+void digest_print_envelope(FILE *to, const uint8_t *sha256, const char *name);
 
 /* Add a member for each digest that was computed, or print a line for each of those of the file @name. */
 void digest_json(struct json *j, const struct blobseal_digests *d);
@@ -166,6 +175,7 @@ struct report {
     uint64_t generation;
     const struct blobseal_recipient *recipients;
     size_t num_recipients;
+    const uint8_t *envelope_sha256;
     const struct blobseal_metadata *metadata; /* NULL: no member */
     double seconds;
     bool is_range; /* a part of the content only */

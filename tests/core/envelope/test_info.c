@@ -78,6 +78,7 @@ static void expect_info(const struct blobseal_info *info, const struct sealed *s
     cr_assert_not_null(info->jwe);
     cr_expect_eq(info->jwe[info->jwe_len], '\0');
     cr_expect_eq(strlen(info->jwe), info->jwe_len);
+    cr_expect_arr_eq(info->envelope_sha256, s->result.envelope_sha256, sizeof info->envelope_sha256);
     if (detached)
         cr_expect_str_eq(info->jwe, s->result.envelope);
     else
