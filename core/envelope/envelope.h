@@ -293,4 +293,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_info_make(struct blobseal_info **info,
                                                     const struct bs_opened_envelope *opened,
                                                     const struct blobseal_source *source, struct blobseal_error *err);
 
+/* Let @info describe the envelope and the metadata that @from describes. Their data still belongs to @from. */
+void bs_info_borrow(struct blobseal_info *info, const struct blobseal_info *from);
+
 #endif

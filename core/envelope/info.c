@@ -100,6 +100,16 @@ static void copy_envelope(struct blobseal_info *info, const struct described *d,
     *at += d->jwe_len + 1;
 }
 
+void bs_info_borrow(struct blobseal_info *info, const struct blobseal_info *from)
+{
+    info->generation = from->generation;
+    info->recipients = from->recipients;
+    info->num_recipients = from->num_recipients;
+    info->jwe = from->jwe;
+    info->jwe_len = from->jwe_len;
+    info->metadata = from->metadata;
+}
+
 /* Copy @metadata to @own, its annotations to the memory after @own, and all strings to *@at. */
 static void copy_metadata(struct blobseal_metadata *own, const struct blobseal_metadata *metadata, char **at)
 {

@@ -53,21 +53,17 @@ static enum blobseal_status unlock(struct blobseal_reader *r, const struct bs_pr
     return st;
 }
 
-/* Use r->unlocked for the blob that starts with @f, whose candidate is the envelope that was unlocked. */
+/* Use r->unlocked for the blob that starts with @f. The reader's info points to strings of the unlocked key. */
 static enum blobseal_status use_unlocked(struct blobseal_reader *r, const struct bs_preamble *f,
                                          struct blobseal_error *err)
 {
     const struct blobseal_source *source = &r->content.stored.source;
-    struct bs_opened_envelope opened = {0};
     enum blobseal_status st = bs_unlocked_fits(r->unlocked, &f->core, bs_source_name(source), err);
 
     if (st == BLOBSEAL_OK)
-        st = bs_preamble_parse(f, bs_source_name(source), &opened, err);
+        st = bs_info_make(&r->info, f, NULL, source, err);
     if (st == BLOBSEAL_OK)
-        st = bs_info_make(&r->info, f, &opened, source, err);
-    if (st == BLOBSEAL_OK)
-        r->info->metadata = bs_unlocked_blob(r->unlocked)->metadata;
-    bs_opened_envelope_clear(&opened);
+        bs_info_borrow(r->info, bs_unlocked_blob(r->unlocked));
     return st;
 }
 

@@ -15,4 +15,12 @@ static inline bool tier_has_all(void)
     return tier != NULL && (strcmp(tier, "all") == 0 || strcmp(tier, "campaign") == 0);
 }
 
+/* Return true if BLOBSEAL_TEST_TIER asks for tests that take many minutes. */
+static inline bool tier_has_campaign(void)
+{
+    const char *tier = getenv("BLOBSEAL_TEST_TIER");
+
+    return tier != NULL && strcmp(tier, "campaign") == 0;
+}
+
 #endif
