@@ -107,6 +107,7 @@ void bs_info_borrow(struct blobseal_info *info, const struct blobseal_info *from
     info->num_recipients = from->num_recipients;
     info->jwe = from->jwe;
     info->jwe_len = from->jwe_len;
+    memcpy(info->envelope_sha256, from->envelope_sha256, sizeof info->envelope_sha256);
     info->metadata = from->metadata;
 }
 
