@@ -40,6 +40,18 @@ struct blobseal_call bs_call_start(uint32_t timeout_ms, const int *cancel)
     };
 }
 
+enum blobseal_status bs_call_import(struct blobseal_call *call, const struct blobseal_call_options *options,
+                                    const char *what, struct blobseal_error *err)
+{
+    struct blobseal_call_options o = {.size = sizeof o};
+    bool ok = blobseal_struct_import(&o, sizeof o, options);
+
+    *call = bs_call_start(o.timeout_ms, o.cancel);
+    return ok ? BLOBSEAL_OK
+              : blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                              "%s: the size of the options is not set, or they are newer than the library", what);
+}
+
 enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blobseal_error *err)
 {
     bs_error_clear(err);

@@ -28,6 +28,11 @@ struct bs_keks {
 /* Start the time that an operation may spend in providers. @cancel may be NULL. */
 struct blobseal_call bs_call_start(uint32_t timeout_ms, const int *cancel);
 
+/* Start it with the limits in @options, which may be NULL. @what is being done, for the message. Errors: E_ARG. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_call_import(struct blobseal_call *call,
+                                                      const struct blobseal_call_options *options, const char *what,
+                                                      struct blobseal_error *err);
+
 /* Clear @err, and check before a call of a provider that it may be made. Errors: E_CANCELED, E_UNAVAILABLE. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blobseal_error *err);
 

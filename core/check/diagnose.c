@@ -355,7 +355,8 @@ void blobseal_diagnose(blobseal_finding_fn fn, void *ctx)
 
 /* Wrap a random @secret[0] into @w and, if the key can unwrap, unwrap it to @secret[1]. */
 static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_wrapping *w,
-                                    struct blobseal_secret32 secret[2], struct blobseal_error *err)
+                                    struct blobseal_secret32 secret[2], const struct blobseal_call *call,
+                                    struct blobseal_error *err)
 {
     struct blobseal_wrapped wrapped;
     enum blobseal_status st = BLOBSEAL_OK;
@@ -363,25 +364,28 @@ static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_wr
     if (!blobseal_random(&secret[0], sizeof secret[0], true))
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "try a key: the random number generator failed");
     if (st == BLOBSEAL_OK)
-        st = bs_kek_wrap(kek, w, &secret[0], NULL, err);
+        st = bs_kek_wrap(kek, w, &secret[0], call, err);
     if (st == BLOBSEAL_OK && blobseal_kek_can_unwrap(kek)) {
         wrapped = (struct blobseal_wrapped){.alg = w->alg, .kid = w->kid, .key = w->key, .key_len = w->key_len};
-        st = bs_kek_unwrap(kek, &secret[1], &wrapped, NULL, NULL, err);
+        st = bs_kek_unwrap(kek, &secret[1], &wrapped, NULL, call, err);
         if (st == BLOBSEAL_E_NOT_MINE)
             st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the key does not own what it wrapped");
     }
     return st;
 }
 
-enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx,
-                                           struct blobseal_error *err)
+enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, const struct blobseal_call_options *options,
+                                           blobseal_finding_fn fn, void *ctx, struct blobseal_error *err)
 {
     const struct diagnosis d = {NULL, fn, ctx};
     const struct blobseal_kek_info *info;
     struct blobseal_wrapping *wrapped = NULL;
     struct blobseal_secret32 *secret;
-    enum blobseal_status st = bs_kek_describe(kek, NULL, err);
+    struct blobseal_call call;
+    enum blobseal_status st = bs_call_import(&call, options, "try a key", err);
 
+    if (st == BLOBSEAL_OK)
+        st = bs_kek_describe(kek, &call, err);
     if (st != BLOBSEAL_OK)
         return st;
     info = bs_kek_info(kek);
@@ -394,7 +398,7 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_fi
     report(&d, "key", BLOBSEAL_LEVEL_OK, "", "%s", info->kid);
     report(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
            info->can_unwrap ? "private" : "public");
-    st = try_kek(kek, wrapped, secret, err);
+    st = try_kek(kek, wrapped, secret, &call, err);
     if (st == BLOBSEAL_OK && !info->can_unwrap)
         report(&d, "key works", BLOBSEAL_LEVEL_OK, "", "wraps; a public key cannot unwrap");
     else if (st == BLOBSEAL_OK)

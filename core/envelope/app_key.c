@@ -169,10 +169,13 @@ static enum blobseal_status encode(struct bs_builder *out, const struct bs_jwe *
     return bs_jwe_write(out, jwe, protected, &s->cek, content, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 enum blobseal_status blobseal_kek_wrap(struct blobseal_kek *kek, const char *purpose,
-                                       const struct blobseal_secret32 *secret, char **jwe, size_t *jwe_len,
+                                       const struct blobseal_secret32 *secret,
+                                       const struct blobseal_call_options *options, char **jwe, size_t *jwe_len,
                                        struct blobseal_error *err)
 {
+    struct blobseal_call call;
     struct bs_builder out = bs_builder_start(malloc(MAX_JWE + 1), MAX_JWE);
     struct secrets *s = blobseal_secret_alloc(sizeof *s);
     struct blobseal_wrapping *w = calloc(1, sizeof *w);
@@ -182,6 +185,8 @@ enum blobseal_status blobseal_kek_wrap(struct blobseal_kek *kek, const char *pur
     *jwe = NULL;
     *jwe_len = 0;
     if (st == BLOBSEAL_OK)
+        st = bs_call_import(&call, options, "wrap a key", err);
+    if (st == BLOBSEAL_OK)
         st = bs_selftest_once(err);
     if (out.p == NULL || s == NULL || w == NULL) {
         st = st != BLOBSEAL_OK ? st : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "wrap a key: no memory");
@@ -190,7 +195,7 @@ enum blobseal_status blobseal_kek_wrap(struct blobseal_kek *kek, const char *pur
     if (st == BLOBSEAL_OK && !blobseal_random(s->cek.b, sizeof s->cek.b, true))
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
     if (st == BLOBSEAL_OK)
-        st = bs_kek_wrap(kek, w, &s->cek, NULL, err);
+        st = bs_kek_wrap(kek, w, &s->cek, &call, err);
     if (st == BLOBSEAL_OK) {
         one.recipients[0] =
             (struct bs_jwe_recipient){.alg = w->alg, .kid = w->kid, .key = w->key, .key_len = w->key_len};
@@ -244,20 +249,23 @@ static enum blobseal_status open_content(const struct app_key *k, struct bs_keks
     return reword(st, err);
 }
 
-/* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
+/* NOLINTNEXTLINE(readability-function-size): no two of the eight belong together */
 enum blobseal_status blobseal_kek_unwrap(struct blobseal_kek *const *keks, size_t num_keks, const char *purpose,
-                                         const char *jwe, size_t jwe_len, struct blobseal_secret32 *secret,
-                                         struct blobseal_error *err)
+                                         const char *jwe, size_t jwe_len, const struct blobseal_call_options *options,
+                                         struct blobseal_secret32 *secret, struct blobseal_error *err)
 {
     struct app_key k = {.purpose = purpose};
+    struct blobseal_call call;
     enum blobseal_status st = check_purpose(purpose, err);
 
+    if (st == BLOBSEAL_OK)
+        st = bs_call_import(&call, options, "unwrap a key", err);
     if (st == BLOBSEAL_OK)
         st = bs_selftest_once(err);
     if (st == BLOBSEAL_OK)
         st = parse(&k, jwe, jwe_len, err);
     if (st == BLOBSEAL_OK)
-        st = open_content(&k, (struct bs_keks){keks, num_keks, NULL}, secret, err);
+        st = open_content(&k, (struct bs_keks){keks, num_keks, &call}, secret, err);
     bs_jwe_clear(&k.jwe);
     if (st != BLOBSEAL_OK)
         blobseal_wipe(secret, sizeof *secret);

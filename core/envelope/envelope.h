@@ -174,12 +174,12 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_lease_new(struct bs_lease **lease, str
 void bs_lease_free(struct bs_lease *lease);
 
 /*
- * Check before the key is used that its lease (NULL: none) has not ended, and otherwise try to renew it, within
- * @timeout_ms (0: the provider's own limit). Many threads may call this at once; one of them sends the request. After
- * E_DENIED every later call returns the same. Errors: those of the provider.
+ * Check before the key is used that its lease (NULL: none) has not ended, and otherwise try to renew it within @limits.
+ * Many threads may call this at once; one of them sends the request. After E_DENIED every later call returns the same.
+ * Errors: those of the provider.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_lease_check(struct bs_lease *lease, uint32_t timeout_ms,
-                                                      struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status
+bs_lease_check(struct bs_lease *lease, const struct blobseal_call_options *limits, struct blobseal_error *err);
 
 /* Return the end of a lease in milliseconds since 1970, or 0 if it has none or @lease is NULL. */
 uint64_t bs_lease_valid_until(struct bs_lease *lease);

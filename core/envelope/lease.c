@@ -21,7 +21,7 @@ struct bs_lease {
     _Atomic uint64_t started;              /* number of requests that were sent  */
     atomic_bool denied;                    /* the owner has revoked the key       */
     pthread_mutex_t lock;                  /* held during a request; protects the members below */
-    uint64_t finished;                     /* number of the last request          */
+    uint64_t finished;                     /* number of the last request that was answered */
     struct blobseal_error answer;          /* to it                               */
 };
 
@@ -87,31 +87,40 @@ void bs_lease_free(struct bs_lease *l)
     free(l);
 }
 
-/* Send a request, and note the answer. The lock is held. */
-static void renew(struct bs_lease *l, uint32_t timeout_ms)
+/*
+ * Send a request, and note the answer for threads that wait. If this caller cancels it, there is no answer for them.
+ * The lock is held.
+ */
+static void renew(struct bs_lease *l, const struct blobseal_call_options *limits, struct blobseal_error *answer)
 {
-    const struct blobseal_call call = bs_call_start(timeout_ms, NULL);
+    const struct blobseal_call call = bs_call_start(limits->timeout_ms, limits->cancel);
     struct blobseal_lease until = {.size = sizeof until,
                                    .valid_until_boottime_ms = atomic_load(&l->boottime_ms),
                                    .valid_until_unix_ms = atomic_load(&l->unix_ms)};
+    uint64_t number = atomic_fetch_add(&l->started, 1) + 1;
     enum blobseal_status st;
 
-    l->finished = atomic_fetch_add(&l->started, 1) + 1;
-    l->answer = (struct blobseal_error){0};
+    *answer = (struct blobseal_error){0};
     if (bs_kek_can_revoke(l->kek))
-        st = bs_kek_renew(l->kek, &until, &call, &l->answer);
+        st = bs_kek_renew(l->kek, &until, &call, answer);
     else
-        st = blobseal_fail(&l->answer, BLOBSEAL_E_DENIED, 0,
+        st = blobseal_fail(answer, BLOBSEAL_E_DENIED, 0,
                            "the time for which the key was unlocked has ended, and its provider cannot extend it");
-    l->answer.status = st;
+    answer->status = st;
+    if (st == BLOBSEAL_E_CANCELED)
+        return;
+    l->finished = number;
+    l->answer = *answer;
     if (st == BLOBSEAL_OK)
         set_end(l, &until);
     atomic_store(&l->denied, st == BLOBSEAL_E_DENIED);
 }
 
-enum blobseal_status bs_lease_check(struct bs_lease *l, uint32_t timeout_ms, struct blobseal_error *err)
+enum blobseal_status bs_lease_check(struct bs_lease *l, const struct blobseal_call_options *limits,
+                                    struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
+    struct blobseal_error answer;
     uint64_t arrived;
 
     if (l == NULL)
@@ -122,10 +131,12 @@ enum blobseal_status bs_lease_check(struct bs_lease *l, uint32_t timeout_ms, str
     (void)pthread_mutex_lock(&l->lock);
     if (!is_valid(l)) {
         if (!atomic_load(&l->denied) && l->finished <= arrived)
-            renew(l, timeout_ms);
-        st = l->answer.status;
+            renew(l, limits, &answer);
+        else
+            answer = l->answer;
+        st = answer.status;
         if (st != BLOBSEAL_OK && err != NULL)
-            *err = l->answer;
+            *err = answer;
     }
     (void)pthread_mutex_unlock(&l->lock);
     return st;

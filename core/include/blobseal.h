@@ -162,7 +162,20 @@ struct blobseal_kek_options {
     blobseal_passphrase_fn passphrase; /* NULL: an encrypted key is an error */
     void *passphrase_ctx;
     enum blobseal_oaep oaep;
-    uint32_t timeout_ms; /* as for sealing */
+    uint32_t timeout_ms; /* see struct blobseal_call_options */
+    const int *cancel;
+};
+
+/*
+ * Limits for the calls of providers, in every function that may call one. They matter for keys that are reached over a
+ * network or in a token. All calls of providers in one operation together may take @timeout_ms milliseconds (after
+ * that: E_UNAVAILABLE); 0: only the limits of the providers themselves apply. They stop (E_CANCELED) when another
+ * thread atomically sets *@cancel to a value other than 0. @cancel may be NULL; it must stay valid until the operation
+ * ends. Options of larger operations contain the same two members.
+ */
+struct blobseal_call_options {
+    size_t size;
+    uint32_t timeout_ms;
     const int *cancel;
 };
 
@@ -204,22 +217,23 @@ struct blobseal_secret32 {
 /**
  * blobseal_kek_wrap - wrap a secret of the application
  * @purpose: 1 to BLOBSEAL_MAX_PURPOSE characters from '!' to '~' that say what the secret is for
+ * @options: may be NULL
  * @jwe: receives the wrapped secret, zero-terminated; release it with blobseal_free()
  * @jwe_len: receives its length
  *
  * The result is no envelope of a blob, and unwrapping it never opens one: its type and purpose are authenticated.
  * Cost: one wrap. Errors: E_ARG for a purpose; those of the provider. Source: section 10.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_wrap(struct blobseal_kek *kek, const char *purpose,
-                                                                      const struct blobseal_secret32 *secret,
-                                                                      char **jwe, size_t *jwe_len,
-                                                                      struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_kek_wrap(struct blobseal_kek *kek, const char *purpose, const struct blobseal_secret32 *secret,
+                  const struct blobseal_call_options *options, char **jwe, size_t *jwe_len, struct blobseal_error *err);
 
 /**
  * blobseal_kek_unwrap - unwrap a secret of the application
  * @keks: keys to try
  * @purpose: what the secret must have been wrapped for
  * @jwe: a wrapped secret, not necessarily zero-terminated; it may come from storage that is not trusted
+ * @options: may be NULL
  * @secret: receives the secret
  *
  * Cost: one unwrap; none for the envelope of a blob, or for another purpose.
@@ -228,7 +242,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_wrap(struct blo
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_kek_unwrap(struct blobseal_kek *const *keks, size_t num_keks, const char *purpose, const char *jwe,
-                    size_t jwe_len, struct blobseal_secret32 *secret, struct blobseal_error *err);
+                    size_t jwe_len, const struct blobseal_call_options *options, struct blobseal_secret32 *secret,
+                    struct blobseal_error *err);
 
 struct blobseal_keypair {
     size_t size;       /* set by the caller */
@@ -548,12 +563,7 @@ struct blobseal_seal_options {
     int zstd_level;   /* 0: level 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                    */
     uint32_t digests; /* BLOBSEAL_DIGEST_: computed by one thread at a time, which bounds the speed of the whole      */
     struct blobseal_context *context; /* NULL: the default context */
-    /*
-     * For keys that are reached over a network or in a token. All calls of providers in this operation together take at
-     * most @timeout_ms milliseconds (E_UNAVAILABLE); 0: the limits of the providers. They stop with E_CANCELED when
-     * another thread sets *@cancel atomically to a value other than 0; it may be NULL.
-     */
-    uint32_t timeout_ms;
+    uint32_t timeout_ms;              /* see struct blobseal_call_options; a writer is opened with these limits */
     const int *cancel;
 };
 
@@ -650,7 +660,11 @@ struct blobseal_reader_options {
     uint32_t max_frames;     /* zstd content: refuse more frames (E_POLICY), each takes 16 bytes of memory; 0: 2^20 */
     uint32_t digests;        /* BLOBSEAL_DIGEST_: see blobseal_reader_digests()                                     */
     struct blobseal_context *context; /* NULL: the default context */
-    uint32_t timeout_ms; /* for providers, as for sealing                                                       */
+    /*
+     * Limits for providers, see struct blobseal_call_options: of opening, and of each later call that renews a lease.
+     * So *@cancel must stay valid until the reader is closed.
+     */
+    uint32_t timeout_ms;
     const int *cancel;
 };
 
@@ -697,7 +711,7 @@ struct blobseal_unlock_options {
     size_t envelope_len;
     uint64_t min_generation;          /* refuse an older envelope (E_POLICY); 0: accept any (section 6) */
     struct blobseal_context *context; /* NULL: the default context */
-    uint32_t timeout_ms;              /* for providers, as for sealing */
+    uint32_t timeout_ms;              /* see struct blobseal_call_options */
     const int *cancel;
 };
 
@@ -878,7 +892,7 @@ struct blobseal_change {
     uint64_t min_generation; /* refuse an older envelope (E_POLICY)                                                */
     const char *envelope;    /* blobseal_change_envelope() only: the detached envelope; NULL: that of the source   */
     size_t envelope_len;
-    uint32_t timeout_ms; /* for providers, as for sealing */
+    uint32_t timeout_ms; /* see struct blobseal_call_options */
     const int *cancel;
 };
 
@@ -1127,12 +1141,16 @@ BLOBSEAL_API void blobseal_diagnose(blobseal_finding_fn fn, void *ctx);
 
 /**
  * blobseal_diagnose_kek - try a key
+ * @options: may be NULL
+ * @fn: receives each finding, on the caller's thread
  *
  * Reports which key it is, wraps random bytes with it and, if it can, unwraps them. A key that wraps or unwraps wrongly
  * is a finding of BLOBSEAL_LEVEL_FAILURE. Errors: those of the provider.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
-blobseal_diagnose_kek(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx, struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek,
+                                                                          const struct blobseal_call_options *options,
+                                                                          blobseal_finding_fn fn, void *ctx,
+                                                                          struct blobseal_error *err);
 
 #ifdef __cplusplus
 }

@@ -251,8 +251,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_unlocked_fits(const struct blobseal_un
 
 /* Check before each use that @u may be used, and renew its lease if that has ended. Errors: E_ARG if it belongs to the
  * parent process; those of bs_lease_check(). */
-BLOBSEAL_MUST_USE enum blobseal_status bs_unlocked_usable(struct blobseal_unlocked *u, uint32_t timeout_ms,
-                                                          struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status
+bs_unlocked_usable(struct blobseal_unlocked *u, const struct blobseal_call_options *limits, struct blobseal_error *err);
 
 /* ---- reader.c, range.c, pull.c, reader_digests.c: the public reader ---------------------------------------------- */
 
@@ -260,11 +260,11 @@ struct blobseal_reader {
     struct bs_content content;
     struct blobseal_info *info;
     struct bs_progress progress;
-    struct bs_pull *pull;               /* of pull.c; NULL before the first blobseal_reader_read() */
-    struct bs_reader_digests *digests;  /* of reader_digests.c; NULL if none are requested         */
-    struct blobseal_unlocked *unlocked; /* whose keys are used */
-    uint32_t timeout_ms;                /* for renewing its lease */
-    uint64_t process;                   /* that opened it */
+    struct bs_pull *pull;                /* of pull.c; NULL before the first blobseal_reader_read() */
+    struct bs_reader_digests *digests;   /* of reader_digests.c; NULL if none are requested         */
+    struct blobseal_unlocked *unlocked;  /* whose keys are used                                     */
+    struct blobseal_call_options limits; /* for renewing its lease */
+    uint64_t process;                    /* that opened it                                          */
 };
 
 /*

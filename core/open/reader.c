@@ -38,7 +38,7 @@ static struct blobseal_reader *new_reader(const struct blobseal_source *source, 
     r->content.len = BLOBSEAL_SIZE_UNKNOWN;
     r->content.max_frames = o->max_frames != 0 ? o->max_frames : BS_MAX_FRAMES;
     r->progress = (struct bs_progress){o->progress, o->progress_ctx};
-    r->timeout_ms = o->timeout_ms;
+    r->limits = (struct blobseal_call_options){sizeof r->limits, o->timeout_ms, o->cancel};
     return r;
 }
 
@@ -151,13 +151,16 @@ enum blobseal_status blobseal_reader_open_with(struct blobseal_reader **reader, 
                                                struct blobseal_error *err)
 {
     struct blobseal_reader_options o;
+    struct blobseal_call_options limits = {.size = sizeof limits};
     enum blobseal_status st = import_options(&o, options, err);
 
     *reader = NULL;
+    limits.timeout_ms = o.timeout_ms;
+    limits.cancel = o.cancel;
     if (st == BLOBSEAL_OK && o.envelope != NULL)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open with an unlocked key: its envelope was opened already");
     if (st == BLOBSEAL_OK)
-        st = bs_unlocked_usable(u, o.timeout_ms, err);
+        st = bs_unlocked_usable(u, &limits, err);
     if (st != BLOBSEAL_OK)
         return st;
     o.envelope = bs_unlocked_blob(u)->jwe; /* so the slots, which may have changed, are not looked at */
@@ -198,7 +201,7 @@ enum blobseal_status bs_reader_may_read(const struct blobseal_reader *r, struct 
 {
     enum blobseal_status st = bs_reader_usable(r, err);
 
-    return st == BLOBSEAL_OK ? bs_unlocked_usable(r->unlocked, r->timeout_ms, err) : st;
+    return st == BLOBSEAL_OK ? bs_unlocked_usable(r->unlocked, &r->limits, err) : st;
 }
 
 enum blobseal_status bs_reader_count(const struct blobseal_reader *r, enum blobseal_status st)

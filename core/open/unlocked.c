@@ -105,11 +105,12 @@ enum blobseal_status bs_unlocked_fits(const struct blobseal_unlocked *u, const s
     return BLOBSEAL_E_NO_KEY;
 }
 
-enum blobseal_status bs_unlocked_usable(struct blobseal_unlocked *u, uint32_t timeout_ms, struct blobseal_error *err)
+enum blobseal_status bs_unlocked_usable(struct blobseal_unlocked *u, const struct blobseal_call_options *limits,
+                                        struct blobseal_error *err)
 {
     enum blobseal_status st = bs_check_process(u->process, "unlocked key", err);
 
-    return st == BLOBSEAL_OK ? bs_lease_check(u->lease, timeout_ms, err) : st;
+    return st == BLOBSEAL_OK ? bs_lease_check(u->lease, limits, err) : st;
 }
 
 /* ---- The public functions ---------------------------------------------------------------------------------------- */

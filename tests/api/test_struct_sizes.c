@@ -303,36 +303,6 @@ static enum blobseal_status look(void **state, struct blobseal_kek_info *info, c
     return blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "only looking");
 }
 
-static bool no_owner(void *state, const char *alg, const char *kid)
-{
-    (void)state;
-    (void)alg;
-    (void)kid;
-    return false;
-}
-
-static enum blobseal_status no_wrap(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
-                                    const struct blobseal_call *call, struct blobseal_error *err)
-{
-    (void)state;
-    (void)out;
-    (void)secret;
-    (void)call;
-    return blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "only looking");
-}
-
-static enum blobseal_status no_unwrap(void *state, struct blobseal_secret32 *secret,
-                                      const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
-                                      const struct blobseal_call *call, struct blobseal_error *err)
-{
-    (void)state;
-    (void)secret;
-    (void)wrapped;
-    (void)lease;
-    (void)call;
-    return blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "only looking");
-}
-
 static enum blobseal_status ask(void *ctx, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
     (void)ctx;
@@ -345,18 +315,13 @@ static enum blobseal_status ask(void *ctx, char *buf, size_t cap, size_t *len, s
 /* A provider receives every member of this version, whatever members the caller's struct has. */
 Test(struct_sizes, options_for_keys)
 {
-    static const struct blobseal_provider provider = {
-        .abi = BLOBSEAL_PROVIDER_ABI,
-        .scheme = "look",
-        .open = look,
-        .owns = no_owner,
-        .wrap = no_wrap,
-        .unwrap = no_unwrap,
-    };
+    struct blobseal_provider provider = fake_provider("look");
     const struct blobseal_kek_options want = {.passphrase = ask, .passphrase_ctx = &seen, .oaep = BLOBSEAL_OAEP_SHA1};
     struct blobseal_registry *registry;
     struct blobseal_kek *opened;
 
+    provider.open = look;
+    provider.close = NULL;
     cr_assert_eq(blobseal_registry_new(&registry, NULL), BLOBSEAL_OK);
     cr_assert_eq(blobseal_registry_add(registry, &provider, NULL), BLOBSEAL_OK);
     EACH_SIZE(size, struct blobseal_kek_options)

@@ -22,7 +22,7 @@ static enum blobseal_status wrap(struct blobseal_kek *kek, const char *purpose, 
         (void)sscanf(hex + 2 * i, "%2x", &byte);
         secret.b[i] = (uint8_t)byte;
     }
-    st = blobseal_kek_wrap(kek, purpose, &secret, &jwe, &len, err);
+    st = blobseal_kek_wrap(kek, purpose, &secret, NULL, &jwe, &len, err);
     if (st == BLOBSEAL_OK)
         (void)fwrite(jwe, 1, len, stdout);
     blobseal_free(jwe);
@@ -34,7 +34,7 @@ static enum blobseal_status unwrap(struct blobseal_kek *kek, const char *purpose
     static char jwe[BLOBSEAL_MAX_ENVELOPE + 1];
     struct blobseal_secret32 secret;
     size_t len = fread(jwe, 1, sizeof jwe, stdin);
-    enum blobseal_status st = blobseal_kek_unwrap(&kek, 1, purpose, jwe, len, &secret, err);
+    enum blobseal_status st = blobseal_kek_unwrap(&kek, 1, purpose, jwe, len, NULL, &secret, err);
 
     for (size_t i = 0; i < sizeof secret.b && st == BLOBSEAL_OK; i++)
         printf("%02x", secret.b[i]);

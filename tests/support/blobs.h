@@ -65,14 +65,23 @@ struct fake_kek {
     size_t wrapped_len; /* 0: 256             */
     bool public_only;
     bool takes_any_kid;          /* also unwraps what was wrapped for other keys */
+    const char *newer_kid;       /* that of a newer version, with which it wraps from now on; NULL: none */
+    bool late;                   /* nothing is known of it until describe() is called */
+    bool waits;                  /* calls take until their deadline, or until they are canceled */
     uint8_t twist;               /* a key with another one cannot unwrap what this one wrapped */
     bool revocable;              /* its provider has renew()                               */
     struct blobseal_lease lease; /* what unwrap() and renew() give; zero: no limit          */
     unsigned renew_ms;           /* how long renew() takes                                  */
-    struct fault wrap, unwrap, renew;
-    _Atomic unsigned wraps, unwraps, renews, closes;
+    struct fault wrap, unwrap, renew, describe;
+    /* Below: private, or to be checked afterwards. */
+    struct blobseal_provider provider;
+    _Atomic unsigned wraps, unwraps, renews, describes, closes;
     _Atomic unsigned renewing, most_renewing; /* calls of renew() at the same time */
+    _Atomic uint64_t deadline_ms;             /* of the last call                  */
 };
+
+/* Return a complete provider of keys whose state is a struct fake_kek. Its open() always fails. */
+struct blobseal_provider fake_provider(const char *scheme);
 
 /* Open a key. The caller keeps @state. Close with blobseal_kek_close(). */
 struct blobseal_kek *fake_kek_open(struct fake_kek *state);

@@ -182,7 +182,7 @@ static void ignore(void *ctx, const struct blobseal_finding *finding)
 static bool diagnose(void)
 {
     blobseal_diagnose(ignore, NULL);
-    return blobseal_diagnose_kek(kek, ignore, NULL, NULL) == BLOBSEAL_OK;
+    return blobseal_diagnose_kek(kek, NULL, ignore, NULL, NULL) == BLOBSEAL_OK;
 }
 
 /* ---- Running on a stack of the documented size ------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ static bool test_keys(struct checkup *c, const struct keys *keys, struct blobsea
     for (size_t i = 0; i < keys->num; i++) {
         struct blobseal_error err = {0};
 
-        if (blobseal_diagnose_kek(keys->keks[i], print, c, &err) == BLOBSEAL_OK)
+        if (blobseal_diagnose_kek(keys->keks[i], NULL, print, c, &err) == BLOBSEAL_OK)
             continue;
         if (ok)
             *first = err;

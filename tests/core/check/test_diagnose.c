@@ -161,7 +161,7 @@ Test(diagnose, keys)
         struct blobseal_kek *kek = fake_kek_open(fakes[i]);
 
         got.num = 0;
-        cr_expect_eq(blobseal_diagnose_kek(kek, note, &got, NULL), BLOBSEAL_OK);
+        cr_expect_eq(blobseal_diagnose_kek(kek, NULL, note, &got, NULL), BLOBSEAL_OK);
         cr_expect_eq(got.num, 3);
         expect_failure(NULL);
         cr_expect_str_eq(got.f[0].value, fakes[i]->kid);
@@ -185,10 +185,10 @@ Test(diagnose, keys_that_fail)
         struct blobseal_error err = {0};
 
         got.num = 0;
-        cr_expect_eq(blobseal_diagnose_kek(kek, note, &got, &err), want[i]);
+        cr_expect_eq(blobseal_diagnose_kek(kek, NULL, note, &got, &err), want[i]);
         cr_expect_eq(got.f[find("key works")].level, BLOBSEAL_LEVEL_FAILURE);
         cr_expect_eq(err.status, want[i]);
-        cr_expect_eq(blobseal_diagnose_kek(kek, note, &got, NULL), want[i]);
+        cr_expect_eq(blobseal_diagnose_kek(kek, NULL, note, &got, NULL), want[i]);
         blobseal_kek_close(kek);
     }
 }
@@ -207,61 +207,17 @@ static enum blobseal_status lie(void *state, struct blobseal_secret32 *secret, c
     return BLOBSEAL_OK;
 }
 
-static bool own(void *state, const char *alg, const char *kid)
-{
-    (void)state;
-    (void)alg;
-    (void)kid;
-    return true;
-}
-
-static enum blobseal_status wrap(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
-                                 const struct blobseal_call *call, struct blobseal_error *err)
-{
-    (void)state;
-    (void)call;
-    (void)err;
-    (void)snprintf(out->alg, sizeof out->alg, "RSA-OAEP-256");
-    (void)snprintf(out->kid, sizeof out->kid, "liar");
-    out->key_len = 256;
-    fake_wrap(out->key, 256, secret);
-    return BLOBSEAL_OK;
-}
-
-static enum blobseal_status open_nothing(void **state, struct blobseal_kek_info *info, const char *ref,
-                                         const struct blobseal_kek_options *options, const struct blobseal_call *call,
-                                         struct blobseal_error *err)
-{
-    (void)state;
-    (void)info;
-    (void)ref;
-    (void)options;
-    (void)call;
-    return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "never called");
-}
-
-static void close_nothing(void *state)
-{
-    (void)state;
-}
-
 Test(diagnose, a_key_that_lies_is_a_failure)
 {
-    static const struct blobseal_provider liar = {
-        .abi = BLOBSEAL_PROVIDER_ABI,
-        .scheme = "lie",
-        .open = open_nothing,
-        .owns = own,
-        .wrap = wrap,
-        .unwrap = lie,
-        .close = close_nothing,
-    };
+    struct blobseal_provider liar = fake_provider("lie");
+    struct fake_kek state = {.kid = "liar", .alg = "RSA-OAEP-256", .wrapped_len = 256};
     const struct blobseal_kek_info info = {sizeof info, "liar", "RSA-OAEP-256", 256, true};
     struct blobseal_kek *kek;
 
-    cr_assert_eq(blobseal_kek_new(&kek, &liar, NULL, &info, NULL), BLOBSEAL_OK);
+    liar.unwrap = lie;
+    cr_assert_eq(blobseal_kek_new(&kek, &liar, &state, &info, NULL), BLOBSEAL_OK);
     got.num = 0;
-    cr_expect_eq(blobseal_diagnose_kek(kek, note, &got, NULL), BLOBSEAL_OK);
+    cr_expect_eq(blobseal_diagnose_kek(kek, NULL, note, &got, NULL), BLOBSEAL_OK);
     expect_failure("key works");
     blobseal_kek_close(kek);
 }

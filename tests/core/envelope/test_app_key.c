@@ -36,7 +36,7 @@ static char *wrapped(const char *purpose, size_t *len)
     struct blobseal_error err;
     char *jwe;
 
-    cr_assert_eq(blobseal_kek_wrap(kek, purpose, &secret, &jwe, len, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(blobseal_kek_wrap(kek, purpose, &secret, NULL, &jwe, len, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_eq(strlen(jwe), *len);
     return jwe;
 }
@@ -50,7 +50,7 @@ static enum blobseal_status unwrap(struct blobseal_kek *with, const char *purpos
 
     memset(&out, 0x55, sizeof out);
     memset(&err, 0x55, sizeof err);
-    st = blobseal_kek_unwrap(&with, 1, purpose, jwe, len, &out, &err);
+    st = blobseal_kek_unwrap(&with, 1, purpose, jwe, len, NULL, &out, &err);
     if (st == BLOBSEAL_OK) {
         cr_expect_arr_eq(out.b, secret.b, sizeof out.b);
     } else {
@@ -113,7 +113,7 @@ Test(app_key, purposes_are_checked)
         char *jwe = (char *)&err;
         size_t len = 5;
 
-        cr_expect_eq(blobseal_kek_wrap(kek, bad[i], &secret, &jwe, &len, &err), BLOBSEAL_E_ARG);
+        cr_expect_eq(blobseal_kek_wrap(kek, bad[i], &secret, NULL, &jwe, &len, &err), BLOBSEAL_E_ARG);
         cr_expect_null(jwe);
         cr_expect_eq(len, 0);
         cr_expect_eq(unwrap(kek, bad[i], "{}", 2), BLOBSEAL_E_ARG);
@@ -130,7 +130,7 @@ Test(app_key, failures_of_the_provider_are_reported)
     char *jwe;
     size_t len;
 
-    cr_expect_eq(blobseal_kek_wrap(f, PURPOSE, &secret, &jwe, &len, NULL), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_eq(blobseal_kek_wrap(f, PURPOSE, &secret, NULL, &jwe, &len, NULL), BLOBSEAL_E_UNAVAILABLE);
     cr_expect_null(jwe);
     jwe = wrapped(PURPOSE, &len);
     cr_expect_eq(unwrap(f, PURPOSE, jwe, len), BLOBSEAL_E_DENIED);
@@ -333,7 +333,7 @@ static void run_vector(const char *name, struct blobseal_kek *with)
     cr_assert(jwe != NULL && field(&file, "expect", expected, sizeof expected) &&
               field(&file, "purpose", purpose, sizeof purpose));
     jwe += 2;
-    st = blobseal_kek_unwrap(&with, 1, purpose, jwe, file.len - (size_t)(jwe - (const char *)file.p), &out, NULL);
+    st = blobseal_kek_unwrap(&with, 1, purpose, jwe, file.len - (size_t)(jwe - (const char *)file.p), NULL, &out, NULL);
     if (strcmp(expected, "success") == 0) {
         cr_assert(field(&file, "secret", hex, sizeof hex));
         want = vec_hex(hex);

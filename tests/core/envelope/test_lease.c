@@ -47,6 +47,8 @@ static struct blobseal_lease lease_of(int64_t boottime, int64_t unix_time)
     return l;
 }
 
+static const struct blobseal_call_options no_limits = {.size = sizeof no_limits};
+
 /* ---- One lease --------------------------------------------------------------------------------------------------- */
 
 struct scene {
@@ -77,7 +79,7 @@ static void expect(struct scene *s, enum blobseal_status want, unsigned renews)
     struct blobseal_error err;
 
     memset(&err, 0x55, sizeof err);
-    cr_expect_eq(bs_lease_check(s->lease, 0, &err), want);
+    cr_expect_eq(bs_lease_check(s->lease, &no_limits, &err), want);
     cr_expect_eq(s->fake.renews, renews);
     if (want != BLOBSEAL_OK) {
         cr_expect_eq(err.status, want);
@@ -178,7 +180,7 @@ Test(lease, without_renewal_its_end_is_final)
     struct bs_lease *lease;
 
     cr_assert_eq(bs_lease_new(&lease, kek, &first, NULL), BLOBSEAL_OK);
-    cr_expect_eq(bs_lease_check(lease, 0, NULL), BLOBSEAL_E_DENIED);
+    cr_expect_eq(bs_lease_check(lease, &no_limits, NULL), BLOBSEAL_E_DENIED);
     bs_lease_free(lease);
     blobseal_kek_close(kek);
 }
@@ -205,7 +207,7 @@ static void *check_from_thread(void *ctx)
 {
     struct scene *s = ctx;
 
-    return (void *)(uintptr_t)bs_lease_check(s->lease, 0, NULL);
+    return (void *)(uintptr_t)bs_lease_check(s->lease, &no_limits, NULL);
 }
 
 static unsigned count_from_threads(struct scene *s, enum blobseal_status st)
@@ -230,6 +232,22 @@ Test(lease, one_thread_asks_for_all)
 
     scene_start(&s, lease_of(-1, 0));
     s.fake.lease = lease_of(1000, 0);
+    cr_expect_eq(count_from_threads(&s, BLOBSEAL_OK), THREADS);
+    cr_expect_eq(s.fake.renews, 1);
+    scene_end(&s);
+}
+
+/* What one caller cancels is no answer for another one. */
+Test(lease, waiting_threads_do_not_share_a_cancellation)
+{
+    const int canceled = 1;
+    const struct blobseal_call_options gone = {.size = sizeof gone, .cancel = &canceled};
+    struct scene s = {.fake = {.renew_ms = 5}};
+
+    scene_start(&s, lease_of(-1, 0));
+    s.fake.lease = lease_of(1000, 0);
+    cr_expect_eq(bs_lease_check(s.lease, &gone, NULL), BLOBSEAL_E_CANCELED);
+    cr_expect_eq(s.fake.renews, 0);
     cr_expect_eq(count_from_threads(&s, BLOBSEAL_OK), THREADS);
     cr_expect_eq(s.fake.renews, 1);
     scene_end(&s);

@@ -24,26 +24,10 @@ struct fake {
     unsigned closed;
 };
 
-static enum blobseal_status fake_open(void **state, struct blobseal_kek_info *info, const char *ref,
-                                      const struct blobseal_kek_options *options, const struct blobseal_call *call,
-                                      struct blobseal_error *err)
-{
-    (void)state, (void)info, (void)ref, (void)options, (void)call;
-    return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "not used");
-}
-
 static bool fake_owns(void *state, const char *alg, const char *kid)
 {
     (void)alg;
     return strcmp(kid, ((struct fake *)state)->kid) == 0;
-}
-
-static enum blobseal_status provider_wrap(void *state, struct blobseal_wrapping *out,
-                                          const struct blobseal_secret32 *secret, const struct blobseal_call *call,
-                                          struct blobseal_error *err)
-{
-    (void)state, (void)secret, (void)call, (void)out;
-    return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "not used");
 }
 
 static enum blobseal_status fake_unwrap(void *state, struct blobseal_secret32 *secret,
@@ -68,15 +52,7 @@ static void fake_close(void *state)
     ((struct fake *)state)->closed++;
 }
 
-static const struct blobseal_provider provider = {
-    .abi = BLOBSEAL_PROVIDER_ABI,
-    .scheme = "fake",
-    .open = fake_open,
-    .owns = fake_owns,
-    .wrap = provider_wrap,
-    .unwrap = fake_unwrap,
-    .close = fake_close,
-};
+static struct blobseal_provider provider;
 
 /* ---- A JWE for recipients "k0", "k1", ... and as many KEKs ------------------------------------------------------- */
 
@@ -105,6 +81,10 @@ static void scene_start(struct scene *s, size_t num)
     struct bs_jwe_profile strict = {0};
     struct bs_jwe jwe = {.num = num};
 
+    provider = fake_provider("fake");
+    provider.owns = fake_owns;
+    provider.unwrap = fake_unwrap;
+    provider.close = fake_close;
     *s = (struct scene){.num = num};
     for (size_t i = 0; i < num; i++) {
         (void)snprintf(s->fakes[i].kid, sizeof s->fakes[i].kid, "k%u", (unsigned)i);
