@@ -8,6 +8,7 @@
  * certificate only serves as a container of the key: its dates and signatures are not checked. Of several keys in a
  * file, the first private key is used, or the first public key if there is no private key.
  */
+#define _GNU_SOURCE /* memmem */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,14 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/pkcs12.h>
-#include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 #include "core/base/base.h"
+#include "kek/pem.h"
 #include "kek/rsa.h"
 
 #define MAX_FILE       65536
@@ -33,13 +31,6 @@ struct pem_key {
     EVP_PKEY *key;
     enum blobseal_oaep oaep;
     char kid[BS_RSA_KID_LEN];
-};
-
-/* A decoded block of a PEM file. */
-struct block {
-    char *name, *header;
-    uint8_t *data;
-    long len;
 };
 
 /* Fill @err for a key file that cannot be used. Return E_CONFIG. */
@@ -89,154 +80,105 @@ out:
     return st;
 }
 
-static void block_clear(struct block *b)
+/* ---- Keys in it -------------------------------------------------------------------------------------------------- */
+
+static bool label_is(const struct bs_pem_block *b, const char *label)
 {
-    OPENSSL_free(b->name);
-    OPENSSL_free(b->header);
-    OPENSSL_clear_free(b->data, (size_t)b->len);
-    *b = (struct block){0};
+    return bs_slice_is(b->label, label);
 }
 
-static bool name_is(const struct block *b, const char *name)
+static bool is_private(const struct bs_pem_block *b)
 {
-    return strcmp(b->name, name) == 0;
+    static const char private[] = "PRIVATE KEY";
+
+    return memmem(b->label.p, b->label.len, private, strlen(private)) != NULL;
 }
 
-static bool is_private(const struct block *b)
+static bool is_certificate(const struct bs_pem_block *b)
 {
-    return strstr(b->name, "PRIVATE KEY") != NULL;
+    return label_is(b, "CERTIFICATE") || label_is(b, "X509 CERTIFICATE") || label_is(b, "TRUSTED CERTIFICATE");
 }
 
-static bool is_key(const struct block *b)
+static bool is_key(const struct bs_pem_block *b)
 {
-    return is_private(b) || name_is(b, "PUBLIC KEY") || name_is(b, "RSA PUBLIC KEY") || name_is(b, "CERTIFICATE") ||
-           name_is(b, "X509 CERTIFICATE") || name_is(b, "TRUSTED CERTIFICATE");
+    return is_private(b) || is_certificate(b) || label_is(b, "PUBLIC KEY") || label_is(b, "RSA PUBLIC KEY");
 }
 
 /* Find the first private key in the text, or the first public key if there is no private key. */
-static enum blobseal_status find_key(struct block *found, const char *path, char *text, size_t len,
+static enum blobseal_status find_key(struct bs_pem_block *found, const char *path, char *text, size_t len,
                                      struct blobseal_error *err)
 {
-    BIO *bio = BIO_new_mem_buf(text, (int)len);
-    struct block b = {0};
+    struct bs_pem_text t = bs_pem_start(text, len);
+    struct bs_pem_block b;
+    bool any = false;
 
-    *found = b;
-    while (bio != NULL && (found->name == NULL || !is_private(found)) &&
-           PEM_read_bio(bio, &b.name, &b.header, &b.data, &b.len) == 1) {
-        if (is_key(&b) && (found->name == NULL || is_private(&b))) {
-            block_clear(found);
+    while ((!any || !is_private(found)) && bs_pem_next(&t, &b))
+        if (is_key(&b) && (!any || is_private(&b))) {
+            any = true;
             *found = b;
-            b = (struct block){0};
-        } else {
-            block_clear(&b);
         }
-    }
-    BIO_free(bio);
-    ERR_clear_error();
-    if (found->name != NULL)
+    if (any)
         return BLOBSEAL_OK;
     (void)bad_key(path, err, "no PEM block with a key or certificate found");
     blobseal_hint(err, "a key file starts with a line such as -----BEGIN PRIVATE KEY-----");
     return BLOBSEAL_E_CONFIG;
 }
 
-/* ---- Decoding ---------------------------------------------------------------------------------------------------- */
-
-static bool fips_is_on(void)
-{
-    return EVP_default_properties_is_fips_enabled(NULL) == 1;
-}
-
-/* Return true if OpenSSL can use RSA keys. It cannot in FIPS mode without a FIPS provider. */
-static bool rsa_is_available(void)
-{
-    EVP_KEYMGMT *rsa = EVP_KEYMGMT_fetch(NULL, "RSA", NULL);
-
-    EVP_KEYMGMT_free(rsa);
-    return rsa != NULL;
-}
-
-/* Decrypt an encrypted PKCS#8 structure. Return NULL if that fails. */
-static EVP_PKEY *decrypt_pkcs8(const X509_SIG *sealed, const char *passphrase, size_t len)
-{
-    PKCS8_PRIV_KEY_INFO *plain = PKCS8_decrypt(sealed, passphrase, (int)len);
-    EVP_PKEY *key = plain != NULL ? EVP_PKCS82PKEY(plain) : NULL;
-
-    PKCS8_PRIV_KEY_INFO_free(plain);
-    return key;
-}
-
 /* Ask for the passphrase of an encrypted private key, and decrypt the key. */
-static enum blobseal_status decrypt(EVP_PKEY **key, const struct block *b, const char *path,
-                                    const struct blobseal_kek_options *o, struct blobseal_error *err)
+static enum blobseal_status open_encrypted(EVP_PKEY **key, const struct bs_pem_block *b, const char *path,
+                                           const struct blobseal_kek_options *o, struct blobseal_error *err)
 {
-    const uint8_t *p = b->data;
-    X509_SIG *sealed = d2i_X509_SIG(NULL, &p, b->len);
-    char *passphrase = blobseal_secret_alloc(MAX_PASSPHRASE);
+    struct bs_der_encrypted encrypted;
     enum blobseal_status st;
+    char *passphrase;
     size_t len = 0;
 
-    if (sealed == NULL) {
-        st = bad_key(path, err, "the encrypted private key is malformed");
-    } else if (passphrase == NULL) {
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
-    } else if (o->passphrase == NULL) {
-        st = bad_key(path, err, "it is encrypted and no passphrase was given");
+    if (!bs_der_encrypted(&encrypted, b->bytes))
+        return bad_key(path, err, "the encrypted private key is malformed");
+    if (o->passphrase == NULL) {
+        (void)bad_key(path, err, "it is encrypted and no passphrase was given");
         blobseal_advise(err, BLOBSEAL_ADVICE_PASSPHRASE, NULL, "provide the passphrase of the key");
-    } else {
-        st = o->passphrase(o->passphrase_ctx, passphrase, MAX_PASSPHRASE, &len, err);
-        if (st == BLOBSEAL_OK) {
-            *key = decrypt_pkcs8(sealed, passphrase, len);
-            if (*key == NULL) {
-                st = bad_key(path, err, "wrong passphrase, or an unsupported kind of encryption");
-                blobseal_hint(err, "%s",
-                              fips_is_on()
-                                  ? "check the passphrase; FIPS mode requires PBES2 with PBKDF2: openssl pkcs8 "
-                                    "-topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW"
-                                  : "check the passphrase, for example with: openssl pkey -noout -in FILE");
-            }
-        }
+        return BLOBSEAL_E_CONFIG;
     }
+    passphrase = blobseal_secret_alloc(MAX_PASSPHRASE);
+    if (passphrase == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
+    st = o->passphrase(o->passphrase_ctx, passphrase, MAX_PASSPHRASE, &len, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_pem_decrypt(key, &encrypted, (struct bs_slice){(uint8_t *)passphrase, len}, path, err);
     blobseal_secret_free(passphrase);
-    X509_SIG_free(sealed);
     return st;
 }
 
-/* Return the public key of a certificate, or NULL. */
-static EVP_PKEY *decode_certificate(const uint8_t *p, long len)
+/* Read the parts of a key that is not encrypted. Return false if it is malformed. */
+static bool read_parts(struct bs_der_key *parts, const struct bs_pem_block *b)
 {
-    X509 *cert = d2i_X509(NULL, &p, len);
-    EVP_PKEY *key = cert != NULL ? X509_get_pubkey(cert) : NULL;
-
-    X509_free(cert);
-    return key;
+    if (is_private(b))
+        return bs_der_private(parts, b->bytes);
+    if (label_is(b, "RSA PUBLIC KEY"))
+        return bs_der_rsa_public(parts, b->bytes);
+    return is_certificate(b) ? bs_der_certificate(parts, b->bytes) : bs_der_public(parts, b->bytes);
 }
 
-/* Decode the key in a PEM block. */
-static enum blobseal_status decode(EVP_PKEY **key, const struct block *b, const char *path,
-                                   const struct blobseal_kek_options *o, struct blobseal_error *err)
+/* Open the key in a block. */
+static enum blobseal_status open_block(EVP_PKEY **key, const struct bs_pem_block *b, const char *path,
+                                       const struct blobseal_kek_options *o, struct blobseal_error *err)
 {
-    const uint8_t *p = b->data;
+    struct bs_der_key parts;
 
-    *key = NULL;
-    if (!rsa_is_available())
-        return bs_no_provider("RSA", err);
-    if (b->header[0] != '\0') {
+    if (b->fault != NULL)
+        return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: the block that begins in line %zu %s", path,
+                             b->line, b->fault);
+    if (b->has_headers) {
         (void)bad_key(path, err, "it is encrypted in OpenSSL's legacy format (Proc-Type), which is unsafe");
         blobseal_hint(err, "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in OLD -out NEW");
         return BLOBSEAL_E_CONFIG;
     }
-    if (name_is(b, "ENCRYPTED PRIVATE KEY"))
-        return decrypt(key, b, path, o, err);
-    if (is_private(b)) /* also "EC PRIVATE KEY" and similar, so that the message can name the type of the key */
-        *key = d2i_AutoPrivateKey_ex(NULL, &p, b->len, NULL, NULL);
-    else if (name_is(b, "RSA PUBLIC KEY"))
-        *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, b->len);
-    else if (name_is(b, "PUBLIC KEY"))
-        *key = d2i_PUBKEY_ex(NULL, &p, b->len, NULL, NULL);
-    else
-        *key = decode_certificate(p, b->len);
-    return *key != NULL ? BLOBSEAL_OK : bad_key(path, err, "the key is malformed");
+    if (label_is(b, "ENCRYPTED PRIVATE KEY"))
+        return open_encrypted(key, b, path, o, err);
+    if (label_is(b, "EC PRIVATE KEY") || label_is(b, "DSA PRIVATE KEY"))
+        return bs_pem_not_rsa(label_is(b, "EC PRIVATE KEY") ? "EC" : "DSA", path, err);
+    return read_parts(&parts, b) ? bs_pem_make_key(key, &parts, path, err) : bad_key(path, err, "the key is malformed");
 }
 
 /* Refuse a private key if others than the owner have any permission for its file. */
@@ -251,11 +193,6 @@ static enum blobseal_status check_mode(const char *path, mode_t mode, struct blo
 }
 
 /* ---- The provider ------------------------------------------------------------------------------------------------ */
-
-static const char *algorithm(enum blobseal_oaep oaep)
-{
-    return oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256";
-}
 
 static void pem_close(void *state)
 {
@@ -272,7 +209,7 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
                                      struct blobseal_error *err)
 {
     struct pem_key *k = calloc(1, sizeof *k);
-    struct block b = {0};
+    struct bs_pem_block b = {0};
     enum blobseal_status st;
     char *text = NULL;
     mode_t mode = 0;
@@ -282,23 +219,24 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
     *state = NULL;
     if (k == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
-    st = read_file(path, &text, &len, &mode, err);
+    st = bs_openssl_start(err);
+    ERR_clear_error();
+    if (st == BLOBSEAL_OK)
+        st = read_file(path, &text, &len, &mode, err);
     if (st == BLOBSEAL_OK)
         st = find_key(&b, path, text, len, err);
     if (st == BLOBSEAL_OK && is_private(&b))
         st = check_mode(path, mode, err);
     if (st == BLOBSEAL_OK)
-        st = decode(&k->key, &b, path, options, err);
-    if (st == BLOBSEAL_OK)
-        st = bs_rsa_check(k->key, path, err);
-    if (st == BLOBSEAL_OK && !bs_rsa_kid(k->kid, k->key))
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", path);
+        st = open_block(&k->key, &b, path, options, err);
+    if (st == BLOBSEAL_OK && !bs_rsa_kid(k->kid, k->key) && !bs_rsa_kid(k->kid, k->key))
+        st = bs_openssl_failed(err, "read the key %s", path);
     if (st == BLOBSEAL_OK) {
         k->oaep = options->oaep;
         *info = (struct blobseal_kek_info){
             .size = sizeof *info,
             .kid = k->kid,
-            .alg = algorithm(k->oaep),
+            .alg = bs_rsa_algorithm(k->oaep),
             .wrapped_len = (size_t)EVP_PKEY_get_size(k->key),
             .can_unwrap = is_private(&b),
         };
@@ -306,7 +244,6 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
     } else {
         pem_close(k);
     }
-    block_clear(&b);
     blobseal_secret_free(text);
     ERR_clear_error();
     return st;
@@ -326,10 +263,7 @@ static enum blobseal_status pem_wrap(void *state, struct blobseal_wrapping *out,
 
     (void)call;
     memcpy(out->kid, k->kid, sizeof k->kid);
-    (void)snprintf(out->alg, sizeof out->alg, "%s", algorithm(k->oaep));
-    if (!bs_rsa_oaep_wrap(k->key, k->oaep, out->key, &out->key_len, (struct bs_slice){secret->b, sizeof secret->b}))
-        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "wrap for the key %s: OpenSSL failed", k->kid);
-    return BLOBSEAL_OK;
+    return bs_rsa_wrap_secret(k->key, k->oaep, out, secret, err);
 }
 
 static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *secret,

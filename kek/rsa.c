@@ -24,37 +24,32 @@
 
 #define MAX_MODULUS 512 /* bytes: RSA-4096 */
 
-static bool size_is_accepted(int bits)
+static bool size_is_accepted(unsigned bits)
 {
     return bits == 2048 || bits == 3072 || bits == 4096;
 }
 
-enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobseal_error *err)
+/* Return true for an exponent that FIPS 186-5 A.1.1 allows: it is odd, above 2^16 and below 2^256. */
+static bool exponent_is_accepted(struct bs_slice e)
 {
-    const char *type = EVP_PKEY_get0_type_name(key);
-    BIGNUM *e = NULL;
-    bool sound;
+    bool above = e.len > 3 || (e.len == 3 && e.p[0] >= 1);
 
-    if (!EVP_PKEY_is_a(key, "RSA")) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s %s key: an RSA key is needed", what,
-                            type != NULL && strchr("AEIOU", type[0]) != NULL ? "an" : "a",
-                            type != NULL ? type : "unknown");
-        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key of 2048, 3072 or 4096 bits");
-        return BLOBSEAL_E_CONFIG;
-    }
-    if (!size_is_accepted(EVP_PKEY_get_bits(key))) {
+    return above && e.len <= 32 && (e.p[e.len - 1] & 1) != 0;
+}
+
+enum blobseal_status bs_rsa_check(unsigned bits, struct bs_slice exponent, const char *what, struct blobseal_error *err)
+{
+    if (!size_is_accepted(bits)) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
-                            "%s has %d bits: RSA keys of 2048, 3072 or 4096 bits are accepted", what,
-                            EVP_PKEY_get_bits(key));
+                            "%s has %u bits: RSA keys of 2048, 3072 or 4096 bits are accepted", what, bits);
         blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key of 2048, 3072 or 4096 bits");
         return BLOBSEAL_E_CONFIG;
     }
-    /* FIPS 186-5 A.1.1: the public exponent is odd, above 2^16 and below 2^256. */
-    sound = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) && BN_num_bits(e) > 16 &&
-            BN_num_bits(e) <= 256;
-    BN_free(e);
-    if (!sound)
-        return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has an unsafe public exponent", what);
+    if (!exponent_is_accepted(exponent)) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s has an unsafe public exponent", what);
+        blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key with the exponent 65537");
+        return BLOBSEAL_E_CONFIG;
+    }
     return BLOBSEAL_OK;
 }
 
@@ -128,6 +123,11 @@ static EVP_PKEY_CTX *start_oaep(EVP_PKEY *key, enum blobseal_oaep oaep, bool wra
     return NULL;
 }
 
+const char *bs_rsa_algorithm(enum blobseal_oaep oaep)
+{
+    return oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256";
+}
+
 bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, struct bs_slice in)
 {
     EVP_PKEY_CTX *ctx = start_oaep(key, oaep, true);
@@ -136,9 +136,21 @@ bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size
     *out_len = (size_t)EVP_PKEY_get_size(key);
     ok = ctx != NULL && EVP_PKEY_encrypt(ctx, out, out_len, in.p, in.len) == 1;
     EVP_PKEY_CTX_free(ctx);
-    if (!ok)
-        ERR_clear_error();
     return ok;
+}
+
+enum blobseal_status bs_rsa_wrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_wrapping *out,
+                                        const struct blobseal_secret32 *secret, struct blobseal_error *err)
+{
+    const struct bs_slice in = {secret->b, sizeof secret->b};
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    (void)snprintf(out->alg, sizeof out->alg, "%s", bs_rsa_algorithm(oaep));
+    if (!bs_rsa_oaep_wrap(key, oaep, out->key, &out->key_len, in) &&
+        !bs_rsa_oaep_wrap(key, oaep, out->key, &out->key_len, in)) /* again, because memory may have been short */
+        st = bs_openssl_failed(err, "use an RSA key");
+    ERR_clear_error();
+    return st;
 }
 
 bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap, size_t *out_len,
@@ -250,40 +262,48 @@ static char *copy_text(BIO *bio, size_t *len, bool secret)
     return copy;
 }
 
-enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned bits, const char *passphrase,
-                                         struct blobseal_error *err)
+/* Generate a key, and fill in @made, which is released also after a failure. Return false if OpenSSL failed, or if
+ * there is no memory. */
+static bool make_pair(struct blobseal_keypair *made, unsigned bits, const char *passphrase)
 {
     BIO *private = BIO_new(BIO_s_secmem()), *public = BIO_new(BIO_s_mem());
-    struct blobseal_keypair made = {.size = sizeof made};
-    enum blobseal_status st = BLOBSEAL_OK;
-    EVP_PKEY *key = NULL;
+    EVP_PKEY *key = private != NULL && public != NULL ? EVP_RSA_gen(bits) : NULL;
+    bool ok = key != NULL && write_private(private, key, passphrase) && PEM_write_bio_PUBKEY(public, key) == 1 &&
+              bs_rsa_kid(made->kid, key);
 
-    if (!bs_struct_export(pair, &made, sizeof made)) {
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "generate an RSA key: the size of the key pair is not set");
-        goto out;
+    if (ok) {
+        made->private_pem = copy_text(private, &made->private_len, true);
+        made->public_pem = copy_text(public, &made->public_len, false);
+        ok = made->private_pem != NULL && made->public_pem != NULL;
     }
-    if (!size_is_accepted((int)bits)) {
-        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "RSA keys have 2048, 3072 or 4096 bits, not %u", bits);
-        goto out;
-    }
-    key = private != NULL && public != NULL ? EVP_RSA_gen(bits) : NULL;
-    if (key == NULL || !write_private(private, key, passphrase) || PEM_write_bio_PUBKEY(public, key) != 1 ||
-        !bs_rsa_kid(made.kid, key)) {
-        st = bs_algorithms_check(err);
-        if (st == BLOBSEAL_OK)
-            st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "generate an RSA key: OpenSSL failed");
-        goto out;
-    }
-    made.private_pem = copy_text(private, &made.private_len, true);
-    made.public_pem = copy_text(public, &made.public_len, false);
-    if (made.private_pem == NULL || made.public_pem == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "generate an RSA key: no memory");
-out:
-    if (st != BLOBSEAL_OK || !bs_struct_export(pair, &made, sizeof made))
-        blobseal_keypair_clear(&made);
     EVP_PKEY_free(key);
     BIO_free(private);
     BIO_free(public);
+    return ok;
+}
+
+enum blobseal_status blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned bits, const char *passphrase,
+                                         struct blobseal_error *err)
+{
+    struct blobseal_keypair made = {.size = sizeof made};
+    enum blobseal_status st;
+    bool ok = false;
+
+    if (!bs_struct_export(pair, &made, sizeof made))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "generate an RSA key: the size of the key pair is not set");
+    if (!size_is_accepted(bits))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "RSA keys have 2048, 3072 or 4096 bits, not %u", bits);
+    st = bs_openssl_start(err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    for (int tries = 0; tries < 2 && !ok; tries++) { /* so that one failed allocation explains nothing else */
+        blobseal_keypair_clear(&made);
+        ok = make_pair(&made, bits, passphrase);
+    }
+    if (!ok)
+        st = bs_openssl_failed(err, "generate an RSA key");
+    if (st != BLOBSEAL_OK || !bs_struct_export(pair, &made, sizeof made))
+        blobseal_keypair_clear(&made);
     ERR_clear_error();
     return st;
 }

@@ -12,21 +12,32 @@
 #define BS_RSA_KID_LEN 96
 
 /*
- * Check that a key is RSA of 2048, 3072 or 4096 bits with a safe public exponent. @what names the key in messages.
- * Errors: E_CONFIG.
+ * Check that an RSA key has 2048, 3072 or 4096 bits and a safe public exponent, in big-endian bytes without leading
+ * zeros. @what names the key in messages. Errors: E_CONFIG.
  */
-BLOBSEAL_MUST_USE enum blobseal_status bs_rsa_check(EVP_PKEY *key, const char *what, struct blobseal_error *err);
+BLOBSEAL_MUST_USE enum blobseal_status bs_rsa_check(unsigned bits, struct bs_slice exponent, const char *what,
+                                                    struct blobseal_error *err);
 
-/* Write the key id, which is the JWK thumbprint URI (RFC 7638, RFC 9278), of a key that bs_rsa_check() accepted. Return
- * false if there is no memory. */
+/* Return the name of the algorithm (RFC 7518 section 4.3). */
+const char *bs_rsa_algorithm(enum blobseal_oaep oaep);
+
+/* Write the key id, which is the JWK thumbprint URI (RFC 7638, RFC 9278), of a key that bs_rsa_check() accepts. Return
+ * false if OpenSSL failed. */
 BLOBSEAL_MUST_USE bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key);
 
 /*
  * Wrap @in with RSAES-OAEP (RFC 8017 section 7.1), with an empty label, and with the same hash function in MGF1. @out
- * must have room for the length of the modulus. Return false if OpenSSL failed.
+ * must have room for the length of the modulus. Return false if OpenSSL failed; its error queue may say why.
  */
 BLOBSEAL_MUST_USE bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len,
                                         struct bs_slice in);
+
+/* Wrap @secret, and fill in the algorithm and the bytes of @out. Errors: E_NOMEM, E_INTERNAL; E_CONFIG if OpenSSL has
+ * no provider for it. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_rsa_wrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep,
+                                                          struct blobseal_wrapping *out,
+                                                          const struct blobseal_secret32 *secret,
+                                                          struct blobseal_error *err);
 
 /*
  * Unwrap @in into @out, which has room for @cap bytes. Return false if decryption fails or the result is longer. The

@@ -3,11 +3,15 @@
  * Whether OpenSSL has the algorithms that this library needs. Its configuration decides which providers are active, and
  * its default properties which of their algorithms may be used.
  */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/provider.h>
 #include <openssl/rand.h>
 
 #include "core/base/base.h"
@@ -76,6 +80,15 @@ const struct bs_algorithm bs_algorithms[BS_NUM_ALGORITHMS] = {
     {"HKDF", kdf_provider},           {"RSA", rsa_provider},        {"random numbers", random_provider},
 };
 
+enum blobseal_status bs_openssl_start(struct blobseal_error *err)
+{
+    if (OPENSSL_init_crypto(0, NULL) == 1 && OSSL_LIB_CTX_get0_global_default() != NULL)
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "initialise OpenSSL: no memory");
+    blobseal_hint(err, "OpenSSL stays unusable in this process: start the program again when there is memory");
+    return BLOBSEAL_E_NOMEM;
+}
+
 bool bs_memory_is_exhausted(void)
 {
     void *p = malloc(65536);
@@ -84,22 +97,40 @@ bool bs_memory_is_exhausted(void)
     return p == NULL;
 }
 
+/* Return true if OpenSSL lacks what its default provider has, although that is active. A failed allocation can leave
+ * OpenSSL in this state until the process ends. */
+static bool default_provider_is_broken(void)
+{
+    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", "provider=default");
+
+    EVP_MD_free(md);
+    return md == NULL && !bs_fips_mode() && OSSL_PROVIDER_available(NULL, "default") == 1;
+}
+
+static enum blobseal_status not_found(const char *algorithm, struct blobseal_error *err)
+{
+    if (!bs_memory_is_exhausted() && !default_provider_is_broken())
+        return bs_no_provider(algorithm, err);
+    (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "look for %s in OpenSSL: no memory", algorithm);
+    blobseal_hint(err, "start the program again when there is memory");
+    return BLOBSEAL_E_NOMEM;
+}
+
 enum blobseal_status bs_algorithms_check(struct blobseal_error *err)
 {
-    enum blobseal_status st = BLOBSEAL_OK;
+    enum blobseal_status st = bs_openssl_start(err);
 
+    if (st != BLOBSEAL_OK)
+        return st;
     (void)ERR_set_mark();
     for (size_t i = 0; i < BS_NUM_ALGORITHMS && st == BLOBSEAL_OK; i++) {
         const struct bs_algorithm *a = &bs_algorithms[i];
-
         const OSSL_PROVIDER *found = a->provider();
 
         if (found == NULL) /* a second try, because memory may have been short */
             found = a->provider();
-        if (found != NULL)
-            continue;
-        st = bs_memory_is_exhausted() ? blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "look for %s: no memory", a->name)
-                                      : bs_no_provider(a->name, err);
+        if (found == NULL)
+            st = not_found(a->name, err);
     }
     (void)ERR_pop_to_mark(); /* the host program shares this queue */
     return st;
@@ -114,4 +145,32 @@ enum blobseal_status bs_no_provider(const char *algorithm, struct blobseal_error
                                  : "activate the default provider in openssl.cnf: see OPENSSL_CONF and "
                                    "config(5)");
     return BLOBSEAL_E_CONFIG;
+}
+
+/* Return true if OpenSSL's error queue mentions an allocation that failed, and clear the queue. */
+static bool queue_mentions_memory(void)
+{
+    bool found = false;
+    unsigned long e;
+
+    while ((e = ERR_get_error()) != 0)
+        found = found || (ERR_SYSTEM_ERROR(e) ? ERR_GET_REASON(e) == ENOMEM
+                                              : ERR_GET_REASON(e) == ERR_GET_REASON(ERR_R_MALLOC_FAILURE));
+    return found;
+}
+
+enum blobseal_status bs_openssl_failed(struct blobseal_error *err, const char *format, ...)
+{
+    bool no_memory = queue_mentions_memory() || bs_memory_is_exhausted();
+    enum blobseal_status st = no_memory ? BLOBSEAL_OK : bs_algorithms_check(err);
+    char what[320];
+    va_list ap;
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    va_start(ap, format);
+    (void)vsnprintf(what, sizeof what, format, ap);
+    va_end(ap);
+    return no_memory ? blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "%s: no memory", what)
+                     : blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "%s: OpenSSL failed", what);
 }

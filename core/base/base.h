@@ -135,6 +135,12 @@ struct bs_algorithm {
 };
 extern const struct bs_algorithm bs_algorithms[BS_NUM_ALGORITHMS];
 
+/*
+ * Initialise OpenSSL. Functions that may be the first to use it call this. If memory is short meanwhile, OpenSSL stays
+ * unusable in this process, and some of its functions would crash. Errors: E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_openssl_start(struct blobseal_error *err);
+
 /* Check that there is a provider for each algorithm. Errors: E_CONFIG, E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_algorithms_check(struct blobseal_error *err);
 
@@ -143,6 +149,13 @@ enum blobseal_status bs_no_provider(const char *algorithm, struct blobseal_error
 
 /* Return true if memory is so short that it explains a failure inside OpenSSL, which does not report its causes. */
 bool bs_memory_is_exhausted(void);
+
+/*
+ * Report why OpenSSL failed twice at what only the machine can make fail, and not the data. @format names what was
+ * tried. OpenSSL's error queue is cleared. Return E_NOMEM, E_CONFIG if a provider is missing, otherwise E_INTERNAL.
+ */
+enum blobseal_status bs_openssl_failed(struct blobseal_error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* ---- base64url.c ------------------------------------------------------------------------------------------------- */
 

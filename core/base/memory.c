@@ -95,7 +95,12 @@ bool bs_openssl_is_usable(void)
     return OPENSSL_init_crypto(0, NULL) == 1;
 }
 
-bool blobseal_random(void *p, size_t len, bool secret)
+static bool fill_random(void *p, size_t len, bool secret)
 {
     return (secret ? RAND_priv_bytes_ex(NULL, p, len, 0) : RAND_bytes_ex(NULL, p, len, 0)) == 1;
+}
+
+bool blobseal_random(void *p, size_t len, bool secret)
+{
+    return fill_random(p, len, secret) || fill_random(p, len, secret); /* again: memory may have been short */
 }

@@ -121,8 +121,11 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
     bs_put_base64url(out, header.p, header.len);
     if (out->ok) {
         gcm.aad = (struct bs_slice){out->p + start, out->len - start};
-        if (!blobseal_random(iv, sizeof iv, false) || !bs_a256gcm_encrypt(&gcm, ciphertext, content, tag))
-            return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "encrypt the envelope: OpenSSL failed");
+        if (!blobseal_random(iv, sizeof iv, false))
+            return bs_openssl_failed(err, "generate random numbers");
+        if (!bs_a256gcm_encrypt(&gcm, ciphertext, content, tag) && /* again, because memory may have been short */
+            !bs_a256gcm_encrypt(&gcm, ciphertext, content, tag))
+            return bs_openssl_failed(err, "encrypt the envelope");
     }
     bs_put_text(out, "\",");
     put_recipients(out, jwe);

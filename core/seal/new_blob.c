@@ -24,14 +24,15 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_sec
         .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
     };
     if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(public, sizeof public, false))
-        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+        return bs_openssl_failed(err, "generate random numbers");
     memcpy(core->blob_id, public, sizeof core->blob_id);
     memcpy(core->salt, public + sizeof core->blob_id, sizeof core->salt);
     if (metadata.len > 0 && !bs_metadata_hash(hash, metadata))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     len = bs_core_context(core, metadata.len > 0 ? hash : NULL, context);
-    if (!bs_chunked_derive(b->keys, dek, core->salt, context, len))
-        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "derive the keys of the blob: OpenSSL failed");
+    if (!bs_chunked_derive(b->keys, dek, core->salt, context, len) &&
+        !bs_chunked_derive(b->keys, dek, core->salt, context, len)) /* again, because memory may have been short */
+        return bs_openssl_failed(err, "derive the keys of the blob");
     memcpy(core->commitment, b->keys->commitment, sizeof core->commitment);
     bs_core_encode(core);
     return BLOBSEAL_OK;

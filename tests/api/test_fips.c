@@ -165,7 +165,7 @@ Test(fips, without_a_provider_keys_and_blobs_fail_with_a_message)
     without_provider();
     cr_expect_eq(blobseal_kek_open(&kek, NULL, path, NULL, &err), BLOBSEAL_E_CONFIG);
     cr_expect_null(kek);
-    cr_expect(strstr(err.text, "activates no provider that has RSA") != NULL, "%s", err.text);
+    cr_expect(strstr(err.text, "activates no provider that has ") != NULL, "%s", err.text);
     cr_expect(strstr(err.hint, "FIPS") != NULL, "%s", err.hint);
     cr_expect_eq(blobseal_keygen_rsa(&pair, 2048, NULL, &err), BLOBSEAL_E_CONFIG);
     cr_expect_null(pair.private_pem);

@@ -149,7 +149,7 @@ refuses() { # refuses: FIPS mode cannot read a key that is encrypted with scrypt
     run doctor -q -k scrypt.pem --passphrase-file "$keys/passphrase"
     expect_code 0
     run_in_fips doctor -q -k scrypt.pem --passphrase-file "$keys/passphrase"
-    expect_error 2 E-CONFIG "wrong passphrase, or an unsupported kind of encryption"
+    expect_error 2 E-CONFIG "this kind of encryption is not supported in FIPS mode"
     expect_stderr "hint: .*FIPS mode requires PBES2 with PBKDF2"
 }
 
