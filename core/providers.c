@@ -2,9 +2,11 @@
 /* The list of built-in providers. A new provider is declared and listed here, and nowhere else. */
 #include "kek/kek.h"
 
-extern const struct blobseal_provider bs_pem_provider; /* kek/pem.c */
+extern const struct blobseal_provider bs_pem_provider;    /* kek/pem.c  */
+extern const struct blobseal_provider bs_pkcs11_provider; /* kek/pkcs11 */
 
 const struct blobseal_provider *const bs_builtin_providers[] = {
     &bs_pem_provider,
+    &bs_pkcs11_provider,
     NULL,
 };

@@ -172,6 +172,11 @@ const char *blobseal_kek_kid(const struct blobseal_kek *kek)
     return bs_kek_info(kek)->kid;
 }
 
+uint32_t blobseal_kek_notes(const struct blobseal_kek *kek)
+{
+    return bs_kek_info(kek)->notes;
+}
+
 bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek)
 {
     return bs_kek_info(kek)->can_unwrap;

@@ -10,7 +10,7 @@
 #define MAX_PROVIDERS 32
 
 /* Schemes of providers that a build of this library may lack. A reference with such a scheme is never a path. */
-static const char *const reserved[] = {"pkcs11", "https", "http", "set"};
+static const char *const reserved[] = {"https", "http", "set"};
 
 struct blobseal_registry {
     size_t num;

@@ -14,13 +14,16 @@
  * Threads. Different objects may be used by different threads at once. A KEK may be shared by all threads; for other
  * objects their description says what may be shared. Callbacks run on the caller's thread and on threads that the call
  * has started. Functions that start threads say so. These threads take no signals and have ended when the call returns.
+ * Only a key in a PKCS#11 token keeps the threads in which its module runs, until the key is closed.
  *
  * Stack. A thread that calls the library needs 64 KiB of stack. Threads that a call starts have 256 KiB, most of which
  * is left for callbacks.
  *
  * Process. There is no initialisation function. The only global state is the memory for secrets and the default
- * context: wiped pages and buffers that are kept for later calls, and counters. dlclose() releases them. The library
- * installs no signal handlers, never exits, and writes nothing to stdout or stderr.
+ * context: wiped pages and buffers that are kept for later calls, and counters. dlclose() releases them. PKCS#11
+ * modules are shared by the keys that use them, and are released with the last one. PINs that a token has refused are
+ * remembered as digests, so that none is tried twice. The library installs no signal handlers, never exits, and writes
+ * nothing to stdout or stderr.
  *
  * Structs. Options and results start with `size`, which the caller sets to sizeof. A newer library accepts an older
  * struct, and an older library accepts a newer one if the members that it does not know are zero. Otherwise, and if the
@@ -139,14 +142,14 @@ struct blobseal_registry; /* the providers that resolve key references; see blob
 struct blobseal_kek;      /* one KEK: it wraps, and with a private key it also unwraps           */
 
 /**
- * blobseal_passphrase_fn - supply the passphrase of an encrypted private key
+ * blobseal_passphrase_fn - supply the passphrase of an encrypted private key, or the PIN of a token
  * @ctx: from struct blobseal_kek_options
  * @buf: receives the passphrase; the library wipes it after use
  * @cap: size of @buf
  * @len: receives the length of the passphrase
  *
- * Called at most once for each key, and only if the key is encrypted. Return BLOBSEAL_OK, E_CONFIG, E_INPUT, E_NOMEM,
- * E_CANCELED, or a status of the program's own; blobseal_kek_open() passes it on.
+ * Called at most once for each key, and only if the key is encrypted, or its token needs a login. Return BLOBSEAL_OK,
+ * E_CONFIG, E_INPUT, E_NOMEM, E_CANCELED, or a status of the program's own; blobseal_kek_open() passes it on.
  */
 typedef enum blobseal_status (*blobseal_passphrase_fn)(void *ctx, char *buf, size_t cap, size_t *len,
                                                        struct blobseal_error *err);
@@ -157,13 +160,21 @@ enum blobseal_oaep {
     BLOBSEAL_OAEP_SHA1,       /* RSA-OAEP: only for tokens that lack SHA-256     */
 };
 
+/* What a key is opened for. */
+enum blobseal_use {
+    BLOBSEAL_USE_ANY = 0, /* wrapping and unwrapping: a token asks for its PIN when the key is opened */
+    BLOBSEAL_USE_WRAP,    /* wrapping: no PIN is asked for unless the public half is hidden            */
+    BLOBSEAL_USE_NAME,    /* finding out its id; whether a token can use it is not checked             */
+};
+
 struct blobseal_kek_options {
     size_t size;
     blobseal_passphrase_fn passphrase; /* NULL: an encrypted key is an error */
     void *passphrase_ctx;
     enum blobseal_oaep oaep;
-    uint32_t timeout_ms; /* see struct blobseal_call_options */
+    uint32_t timeout_ms; /* see struct blobseal_call_options; for a token also the limit of later calls without one */
     const int *cancel;
+    enum blobseal_use use;
 };
 
 /*
@@ -183,12 +194,14 @@ struct blobseal_call_options {
  * blobseal_kek_open - resolve a key reference
  * @kek: receives the KEK; release it with blobseal_kek_close()
  * @registry: providers to look in, or NULL for the built-in ones
- * @ref: "file:PATH" or a plain path: a PEM file (kek/pem.c lists the accepted kinds)
+ * @ref: "file:PATH" or a plain path: a PEM file (kek/pem.c lists the accepted kinds); or a PKCS#11 URI (RFC 7512) that
+ * matches exactly one RSA key. It may have module-path, module-name and pin-source=file:PATH
  * @options: may be NULL
  *
  * Threads: many threads, seals and readers may use the KEK at once. Close it last.
  * Errors: E_CONFIG (not an RSA key, malformed, wrong passphrase, unknown provider), E_POLICY (others may read the
- * private key), E_INPUT (the file is missing or unreadable).
+ * private key), E_INPUT (the file is missing or unreadable). For a token also E_UNAVAILABLE (it is not there, or does
+ * not answer), E_DENIED (the PIN is wrong or locked), E_UNSUPPORTED (it lacks the hash of @options).
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry, const char *ref,
@@ -202,6 +215,12 @@ BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);
  * provider that names its keys late, as long as nothing had to know the name.
  */
 BLOBSEAL_API const char *blobseal_kek_kid(const struct blobseal_kek *kek);
+
+/* What could not be found out about a key when it was opened. */
+#define BLOBSEAL_KEK_NOTE_UNCHECKED 1u /* whether its token can unwrap what is wrapped for it: that needs the PIN */
+
+/* Return the BLOBSEAL_KEK_NOTE_ bits of @kek. */
+BLOBSEAL_API uint32_t blobseal_kek_notes(const struct blobseal_kek *kek);
 
 /* Return true if this KEK can unwrap, that is, if it holds or can reach a private key. */
 BLOBSEAL_API bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek);

@@ -67,6 +67,7 @@ struct blobseal_kek_info {
     const char *alg;    /* the algorithm of wrap(); NULL: not known yet                                       */
     size_t wrapped_len; /* length of what wrap() makes; 0: not known yet                                      */
     bool can_unwrap;
+    uint32_t notes; /* BLOBSEAL_KEK_NOTE_ */
 };
 
 /*

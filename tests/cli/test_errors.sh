@@ -159,7 +159,7 @@ expect_error 2 E-CONFIG "is a folder"
 fresh "keys"
 sample f 1000
 "$blobseal" seal -k "$seal_key" f
-for ref in pkcs11:token=x https://vault.example/keys/k http://vault.example/k set:prod; do
+for ref in https://vault.example/keys/k http://vault.example/k set:prod; do
     title="a key by reference: $ref"
     key_refused 2 E-CONFIG "no provider for keys of the form ${ref%%:*}:" -k "$ref"
 done

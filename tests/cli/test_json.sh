@@ -233,7 +233,7 @@ done <<END
 2|E-USAGE|False|inspect --jwe f.sealed
 2|E-CONFIG|False|open -k $open_key f
 2|E-CONFIG|False|seal -k $seal_key d
-2|E-CONFIG|False|seal -k pkcs11:token=x f
+2|E-CONFIG|False|seal -k set:x f
 3|E-AUTH|False|open -k $open_key -o x cut
 3|E-AUTH|False|open -k $open_key -o x bare
 3|E-DAMAGED|False|verify -k $open_key flipped

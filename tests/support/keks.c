@@ -80,7 +80,7 @@ static enum blobseal_status fake_describe(void *state, struct blobseal_kek_info 
 
     if (fault_strikes(&k->describe, ++k->describes, 0))
         return fault_fails(&k->describe, "describe", err);
-    *info = (struct blobseal_kek_info){sizeof *info, current_kid(k), k->alg, k->wrapped_len, !k->public_only};
+    *info = (struct blobseal_kek_info){sizeof *info, current_kid(k), k->alg, k->wrapped_len, !k->public_only, 0};
     return st;
 }
 

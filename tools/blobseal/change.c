@@ -203,6 +203,14 @@ static bool open_kid_keys(struct change_request *r, struct blobseal_error *err)
     return true;
 }
 
+/* Change the files, whose keys are open. */
+static int change_all(struct change_request *r, char *const *paths, size_t num)
+{
+    if (!r->ui->quiet)
+        keys_warn(r->ui, &r->to);
+    return files_each(r->ui, paths, num, NULL, change_file, r);
+}
+
 int change_files(struct change_request *r, char *const *paths, size_t num)
 {
     struct blobseal_error err = {0};
@@ -216,10 +224,12 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
     r->change.num_add = r->to.num;
     r->change.remove = r->kids;
     r->change.num_remove = r->num_kids;
+    r->to.use = BLOBSEAL_USE_WRAP;
+    r->kid_keys.use = BLOBSEAL_USE_NAME;
     if (keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, &err) && keys_open(&r->to, BLOBSEAL_OAEP_SHA256, &err) &&
         open_kid_keys(r, &err) && reads_add_keys(&r->reads, &r->keys, &err) &&
         reads_add_keys(&r->reads, &r->to, &err) && reads_add_keys(&r->reads, &r->kid_keys, &err))
-        code = files_each(r->ui, paths, num, NULL, change_file, r);
+        code = change_all(r, paths, num);
     else
         code = report_error(r->ui, &err);
     if (r->access_removed && !r->ui->quiet)

@@ -78,7 +78,8 @@ static EVP_PKEY *read_key(const struct shown *s)
 
 static bool open_key(struct shown *s, struct blobseal_error *err)
 {
-    const struct blobseal_kek_options o = {.size = sizeof o, .passphrase = keep_passphrase, .passphrase_ctx = s};
+    const struct blobseal_kek_options o = {
+        .size = sizeof o, .passphrase = keep_passphrase, .passphrase_ctx = s, .use = BLOBSEAL_USE_NAME};
 
     if (blobseal_kek_open(&s->kek, NULL, s->arg->ref, &o, err) != BLOBSEAL_OK) {
         passphrase_failed(s->arg, err);

@@ -267,7 +267,7 @@ static int run(struct ui *ui, int argc, char **argv)
 {
     struct request r = {.job = JOB_NONE(ui), .options = {.size = sizeof r.options}};
     int code = job_parse(&r.job, argc, argv, set_option, &r);
-    struct job_plan plan = {.done = "sealed", .one = seal_one, .ctx = &r};
+    struct job_plan plan = {.done = "sealed", .use = BLOBSEAL_USE_WRAP, .one = seal_one, .ctx = &r};
 
     if (code == EXIT_OK)
         code = job_need_key(&r.job);

@@ -243,11 +243,16 @@ void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path)
 static bool open_shared(struct job *j, const struct job_plan *plan, struct blobseal_error *err)
 {
     struct reads *reads = &j->shared->reads;
-    bool ok = keys_open(&j->keys, plan->oaep, err) && reads_add_keys(reads, &j->keys, err) &&
-              reads_add(reads, j->envelope_path, "the envelope", err);
+    bool ok;
+
+    j->keys.use = plan->use;
+    ok = keys_open(&j->keys, plan->oaep, err) && reads_add_keys(reads, &j->keys, err) &&
+         reads_add(reads, j->envelope_path, "the envelope", err);
 
     for (size_t i = 0; ok && j->num > 1 && i < j->num; i++)
         ok = reads_add(reads, j->paths[i], "an input", err);
+    if (ok && plan->use == BLOBSEAL_USE_WRAP && !j->ui->quiet)
+        keys_warn(j->ui, &j->keys);
     return ok;
 }
 

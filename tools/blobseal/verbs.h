@@ -118,8 +118,9 @@ typedef int (*job_fn)(void *ctx, struct ui *ui, unsigned thread, const char *pat
 
 struct job_plan {
     enum blobseal_oaep oaep;
-    bool in_order;    /* one input after another        */
-    const char *done; /* "sealed", for the summary of several inputs; NULL: no summary */
+    bool in_order;         /* one input after another        */
+    enum blobseal_use use; /* of the keys */
+    const char *done;      /* "sealed", for the summary of several inputs; NULL: no summary */
     job_fn one;
     void *ctx;
 };

@@ -19,6 +19,7 @@ struct key_arg {
 
 struct keys {
     size_t num;
+    enum blobseal_use use;
     struct key_arg args[BLOBSEAL_MAX_RECIPIENTS];
     struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
     size_t num_lists;
@@ -45,6 +46,9 @@ bool keys_option(const struct ui *ui, struct keys *keys, int option, const char 
 bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code);
 
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err);
+
+/* Warn of keys about which something important could not be found out. They are open, and used to wrap. */
+void keys_warn(const struct ui *ui, const struct keys *keys);
 void keys_close(struct keys *keys);
 
 /* A blobseal_passphrase_fn over a struct key_arg: read the passphrase from its file, descriptor or the terminal. */

@@ -13,6 +13,12 @@
 
 static void tell_terminal(const char *text);
 
+/* Return true for a key in a token: what it asks for is a PIN, and a wrong one is never tried again. */
+static bool in_token(const char *ref)
+{
+    return strncmp(ref, "pkcs11:", strlen("pkcs11:")) == 0;
+}
+
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
 bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code)
@@ -45,6 +51,9 @@ int keys_add(const struct ui *ui, struct keys *keys, const char *ref)
 {
     if (keys->num == COUNT(keys->args))
         return usage_error(ui, "more than %zu keys", keys->num);
+    if (in_token(ref) && strstr(ref, "pin-value") != NULL) /* and never print it */
+        return usage_error(ui, "a pin-value in the URI of a key can be seen in the list of processes: save the PIN in "
+                               "a file that only you can read, and use pin-source=file:PATH");
     keys->args[keys->num++] = (struct key_arg){.ref = ref, .passphrase_fd = -1};
     return EXIT_OK;
 }
@@ -70,12 +79,18 @@ static bool open_key(struct blobseal_kek **kek, struct key_arg *arg, const struc
         arg->asked = false;
         if (blobseal_kek_open(kek, NULL, arg->ref, o, err) == BLOBSEAL_OK)
             return true;
-        if (!arg->asked || err->status != BLOBSEAL_E_CONFIG || i == ASK_TRIES)
+        if (!arg->asked || err->status != BLOBSEAL_E_CONFIG || i == ASK_TRIES || in_token(arg->ref))
             break;
         tell_terminal("That did not work. Try again.\n");
     }
     passphrase_failed(arg, err);
     return false;
+}
+
+/* Return true if the passphrase or PIN need not be asked for. */
+static bool has_passphrase(const struct key_arg *arg)
+{
+    return arg->passphrase_file != NULL || arg->passphrase_fd >= 0;
 }
 
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err)
@@ -87,12 +102,23 @@ bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error
             .passphrase = get_passphrase,
             .passphrase_ctx = arg,
             .oaep = arg->oaep != BLOBSEAL_OAEP_SHA256 ? arg->oaep : oaep,
+            .use = keys->use == BLOBSEAL_USE_WRAP && has_passphrase(arg) ? BLOBSEAL_USE_ANY : keys->use,
         };
 
         if (!open_key(&keys->keks[i], arg, &o, err))
             return false;
     }
     return true;
+}
+
+void keys_warn(const struct ui *ui, const struct keys *keys)
+{
+    for (size_t i = 0; i < keys->num; i++)
+        if ((blobseal_kek_notes(keys->keks[i]) & BLOBSEAL_KEK_NOTE_UNCHECKED) != 0)
+            warn(ui,
+                 "whether the token of %.200s can open what is sealed for it was not checked, because that needs its "
+                 "PIN: add pin-source=file:PATH, or --passphrase-file",
+                 keys->args[i].ref);
 }
 
 void keys_close(struct keys *keys)
@@ -193,12 +219,18 @@ static bool from_terminal(const char *ref, char *buf, size_t cap, size_t *len, s
     char prompt[320];
     bool ok;
 
+    if (fd < 0 && in_token(ref)) {
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "the token of %.200s needs its PIN, and there is no terminal to ask on",
+                   ref);
+        blobseal_hint(err, "add pin-source=file:PATH to the URI, or --passphrase-file FILE after the key");
+        return false;
+    }
     if (fd < 0) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s is encrypted, and there is no terminal to ask on", ref);
         blobseal_hint(err, "name a file with the passphrase: -k %.80s --passphrase-file FILE", ref);
         return false;
     }
-    (void)snprintf(prompt, sizeof prompt, "Passphrase for %.250s: ", ref);
+    (void)snprintf(prompt, sizeof prompt, "%s for %.250s: ", in_token(ref) ? "PIN" : "Passphrase", ref);
     blobseal_make_printable(prompt);
     ok = ask(fd, prompt, buf, cap, len, err);
     (void)close(fd);

@@ -16,6 +16,9 @@ macro(find_blobseal_module name module) # for libraries that CMake can find only
 endmacro()
 find_blobseal_module(XXHASH libxxhash>=0.8.0)
 find_blobseal_module(ZSTD libzstd>=1.4.0)
+if("@BLOBSEAL_PKCS11@")
+  find_blobseal_module(P11KIT p11-kit-1>=0.24)
+endif()
 
 set(blobseal_static_FOUND TRUE)
 set(blobseal_missing "")

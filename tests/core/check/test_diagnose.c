@@ -211,7 +211,7 @@ Test(diagnose, a_key_that_lies_is_a_failure)
 {
     struct blobseal_provider liar = fake_provider("lie");
     struct fake_kek state = {.kid = "liar", .alg = "RSA-OAEP-256", .wrapped_len = 256};
-    const struct blobseal_kek_info info = {sizeof info, "liar", "RSA-OAEP-256", 256, true};
+    const struct blobseal_kek_info info = {sizeof info, "liar", "RSA-OAEP-256", 256, true, 0};
     struct blobseal_kek *kek;
 
     liar.unwrap = lie;

@@ -92,7 +92,7 @@ static void scene_start(struct scene *s, size_t num)
         s->fakes[i].why = "a reason";
         jwe.recipients[i] =
             (struct bs_jwe_recipient){.alg = "RSA-OAEP-256", .kid = s->fakes[i].kid, .key = zeros, .key_len = 256};
-        const struct blobseal_kek_info info = {sizeof info, s->fakes[i].kid, "RSA-OAEP-256", 256, true};
+        const struct blobseal_kek_info info = {sizeof info, s->fakes[i].kid, "RSA-OAEP-256", 256, true, 0};
 
         cr_assert_eq(blobseal_kek_new(&s->keks[i], &provider, &s->fakes[i], &info, NULL), BLOBSEAL_OK);
     }
@@ -191,7 +191,7 @@ Test(jwe_open, a_bare_jwe_names_no_key_so_each_may_try)
 
 Test(jwe_open, a_kek_that_cannot_unwrap_is_not_asked)
 {
-    struct blobseal_kek_info info = {sizeof info, "k0", "RSA-OAEP-256", 256, false};
+    struct blobseal_kek_info info = {sizeof info, "k0", "RSA-OAEP-256", 256, false, 0};
     struct blobseal_kek *public;
     struct scene s;
 

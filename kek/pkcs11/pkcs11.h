@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The provider for RSA keys in PKCS#11 tokens. Wrapping is done here with the public key; only unwrapping asks the
+ * token.
+ *
+ *   provider.c   the table of functions, on the caller's thread     errors.c   CKR codes: status, sentence, next step
+ *   uri.c        RFC 7512: parsing, and URIs of keys that are found pin.c      where the PIN comes from
+ *   module.c     modules, shared by all keys of the process         worker.c   threads in which the modules run
+ *   slots.c      which tokens match a URI                           objects.c  which keys of a token match it
+ *   public.c     the public half of a key, and its attributes       session.c  sessions, and logging in
+ *   unwrap.c     C_Decrypt, C_UnwrapKey, and which OAEP hash works  key.c      finding the key of a URI again
+ *
+ * Functions that call a module run on a thread of worker.c, because a call may never return. They get their data in a
+ * job, which belongs to that thread if the caller stops waiting. Everything that a job uses has references.
+ */
+#ifndef BLOBSEAL_KEK_PKCS11_H
+#define BLOBSEAL_KEK_PKCS11_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include <openssl/evp.h>
+#include <p11-kit/p11-kit.h>
+#include <p11-kit/pkcs11.h>
+#include <p11-kit/uri.h>
+
+#include "blobseal_provider.h"
+#include "kek/rsa.h"
+
+extern const struct blobseal_provider bs_pkcs11_provider;
+
+#define BS_P11_MAX_SESSIONS 16 /* threads of a module, and open sessions of a key */
+#define BS_P11_MAX_MODULUS  512
+#define BS_P11_MAX_ID       128
+#define BS_P11_MAX_LABEL    128
+#define BS_P11_MAX_PIN      1024
+
+/* ---- errors.c ---------------------------------------------------------------------------------------------------- */
+
+/* What a CKR code means for the operation that got it. */
+enum bs_p11_kind {
+    BS_P11_FAILED,    /* it has failed                                                                  */
+    BS_P11_STALE,     /* handles of sessions or objects are not valid any more: find them again, once   */
+    BS_P11_GONE,      /* the token is not there: the next operation looks for it                        */
+    BS_P11_DATA,      /* the data may be wrong, or the token does not work: a known value tells which    */
+    BS_P11_MECHANISM, /* the token lacks the mechanism, or its parameters                               */
+    BS_P11_FORBIDDEN, /* the key may not be used in this way                                            */
+};
+
+struct bs_p11_code {
+    CK_RV rv;
+    const char *name; /* "CKR_PIN_LOCKED" */
+    enum blobseal_status status;
+    enum bs_p11_kind kind;
+    const char *text; /* what went wrong: completes "read the key X: " */
+    const char *next; /* the next step                                 */
+};
+
+/* The table, with a row for each code of PKCS#11. The last row, which has no name, is for all other codes. */
+extern const struct bs_p11_code bs_p11_codes[];
+
+/* Return the row for @rv. Never NULL. */
+const struct bs_p11_code *bs_p11_code(CK_RV rv);
+
+/* Fill @err for the code @rv. @doing says what was being done, @name is the URI of the key. Return the status. */
+enum blobseal_status bs_p11_fail(struct blobseal_error *err, CK_RV rv, const char *doing, const char *name);
+
+/* ---- uri.c ------------------------------------------------------------------------------------------------------- */
+
+struct bs_p11_uri {
+    P11KitUri *uri;
+    char *name;              /* the URI without its query, for messages: it has no PIN in it */
+    const char *module_path; /* NULL: the modules that are registered on this machine         */
+    const char *module_name; /* NULL: all of them                                             */
+    char *pin_file;          /* from pin-source; NULL: none                                   */
+    CK_OBJECT_CLASS type;    /* CKO_PUBLIC_KEY, CKO_PRIVATE_KEY or CKO_CERTIFICATE            */
+    bool has_type;
+};
+
+/* Parse @rest, which follows "pkcs11:". Release @uri with bs_p11_uri_clear(), also after a failure. Errors: E_CONFIG.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_uri_parse(struct bs_p11_uri *uri, const char *rest,
+                                                        struct blobseal_error *err);
+void bs_p11_uri_clear(struct bs_p11_uri *uri);
+
+struct bs_p11_found;
+
+/* Write the URI of a key that was found through @uri into @out. Return false if there is no memory, or room. */
+BLOBSEAL_MUST_USE bool bs_p11_uri_format(char *out, size_t cap, const struct bs_p11_uri *uri,
+                                         const struct bs_p11_found *found);
+
+/* ---- pin.c ------------------------------------------------------------------------------------------------------- */
+
+/* A PIN in secret memory, which is all zero in a forked child: then it is not set. */
+struct bs_p11_pin {
+    size_t len;
+    uint8_t set;
+    char text[BS_P11_MAX_PIN];
+};
+
+/* Read the PIN from the first line of @path. Errors: E_INPUT, E_POLICY (others can read the file), E_CONFIG. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_pin_read(struct bs_p11_pin *pin, const char *path,
+                                                       struct blobseal_error *err);
+
+/*
+ * Remember that the token @serial refused @pin, or tell whether it did. A process never tries the same PIN again at the
+ * same token, because a few wrong PINs lock the token.
+ */
+void bs_p11_pin_refused(const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token);
+bool bs_p11_pin_was_refused(const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token);
+
+/* ---- worker.c ---------------------------------------------------------------------------------------------------- */
+
+/* A piece of work for a thread of a pool. It is the first member of a struct with the data. */
+struct bs_p11_job {
+    struct bs_p11_job *next;
+    void (*run)(struct bs_p11_job *job);
+    void (*release)(struct bs_p11_job *job); /* called by the thread if the caller has stopped waiting */
+    pthread_cond_t ended;
+    unsigned state;
+};
+
+struct bs_p11_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* a job is waiting, or the pool stops */
+    struct bs_p11_job *first, **last;
+    unsigned waiting, threads, idle;
+    unsigned hung; /* jobs that nobody waits for any more, and that have not returned */
+    bool stopping;
+    pthread_t ids[BS_P11_MAX_SESSIONS];
+};
+
+/* Start with no thread. In a forked child this is also allowed over a pool of the parent. */
+void bs_p11_pool_start(struct bs_p11_pool *pool);
+
+/* End and join the idle threads. No job may be waiting. */
+void bs_p11_pool_stop(struct bs_p11_pool *pool);
+
+/*
+ * Run @job and wait until it ends, at most until the deadline of @call, or @limit_ms if it has none. If BLOBSEAL_OK is
+ * returned, it has run. Otherwise, if *@taken is true, the job belongs to the thread, which releases it later.
+ * @what names the module in messages.
+ * Errors: E_UNAVAILABLE after the deadline, and as long as an earlier job has not returned; E_CANCELED; E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_pool_run(struct bs_p11_pool *pool, struct bs_p11_job *job, bool *taken,
+                                                       const struct blobseal_call *call, uint32_t limit_ms,
+                                                       const char *what, struct blobseal_error *err);
+
+/* ---- module.c ---------------------------------------------------------------------------------------------------- */
+
+/* A module, or all modules that are registered on this machine. */
+struct bs_p11_module {
+    struct bs_p11_module *next;
+    unsigned references; /* protected by the lock of the list */
+    char *path;          /* "": the registered ones           */
+    struct bs_p11_pool pool;
+    pthread_mutex_t lock; /* held while modules are loaded or initialised, and during a login */
+    CK_FUNCTION_LIST **list;
+    size_t num;
+    bool one; /* `list` has one module, which was loaded by its path */
+    bool ready;
+    _Atomic unsigned epoch; /* changes when all handles have become invalid */
+    pid_t pid;
+};
+
+/* Get the module of @uri, and a reference to it. Nothing is loaded yet. Errors: E_NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_module_get(struct bs_p11_module **module, const struct bs_p11_uri *uri,
+                                                         struct blobseal_error *err);
+struct bs_p11_module *bs_p11_module_ref(struct bs_p11_module *module);
+void bs_p11_module_unref(struct bs_p11_module *module);
+
+/* Prepare the module for a process that was forked since the last call. */
+void bs_p11_module_enter(struct bs_p11_module *module);
+
+/* Return the name of a module for messages. */
+const char *bs_p11_module_name(const struct bs_p11_module *module);
+
+/* On a worker: load and initialise the modules if they are not. Errors: E_CONFIG, and those of C_Initialize. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_module_load(struct bs_p11_module *module, struct blobseal_error *err);
+
+/* On a worker: note that a module has reported CKR_CRYPTOKI_NOT_INITIALIZED. */
+void bs_p11_module_lost(struct bs_p11_module *module);
+
+/* ---- slots.c and objects.c, on a worker -------------------------------------------------------------------------- */
+
+struct bs_p11_slot {
+    CK_FUNCTION_LIST *f;
+    CK_SLOT_ID id;
+    CK_TOKEN_INFO token;
+};
+
+#define BS_P11_MAX_SLOTS 64
+
+struct bs_p11_slots {
+    size_t num;
+    size_t present; /* initialised tokens, whether they match or not */
+    struct bs_p11_slot list[BS_P11_MAX_SLOTS];
+};
+
+/* Find the initialised tokens that match @uri. Errors: E_NOMEM; those of the module. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11_module *module,
+                                                         const struct bs_p11_uri *uri, struct blobseal_error *err);
+
+/* A key in a token: the objects that belong together. A handle is 0 if there is no such object, or none is visible. */
+struct bs_p11_found {
+    struct bs_p11_slot slot;
+    CK_OBJECT_HANDLE private_key, public_key, certificate;
+    CK_KEY_TYPE type; /* CK_UNAVAILABLE_INFORMATION: not known */
+    CK_BYTE id[BS_P11_MAX_ID];
+    CK_ULONG id_len;
+    CK_BYTE label[BS_P11_MAX_LABEL];
+    CK_ULONG label_len;
+};
+
+#define BS_P11_MAX_FOUND 32
+
+struct bs_p11_keys {
+    size_t num; /* may be greater than the number that fits in the list */
+    struct bs_p11_found list[BS_P11_MAX_FOUND];
+};
+
+/* Add the keys of a token that match @uri and that session @s can see. Returns a CKR code. */
+CK_RV bs_p11_find_keys(struct bs_p11_keys *keys, const struct bs_p11_slot *slot, CK_SESSION_HANDLE s,
+                       const struct bs_p11_uri *uri);
+
+/* Find objects. At most @cap handles are returned. */
+CK_RV bs_p11_find_objects(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s, CK_ATTRIBUTE *template, CK_ULONG n,
+                          CK_OBJECT_HANDLE *handles, CK_ULONG cap, CK_ULONG *num);
+
+/* ---- public.c, on a worker --------------------------------------------------------------------------------------- */
+
+/* Return the public half of a key, or NULL if no object that is visible has it. */
+EVP_PKEY *bs_p11_public_half(const struct bs_p11_found *found, CK_SESSION_HANDLE s);
+
+/* Check that a public half is an RSA key that is accepted. Errors: E_CONFIG, E_NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_check_public(EVP_PKEY *key, const char *name, struct blobseal_error *err);
+
+/* Return the value of a boolean attribute, or @otherwise if the object has none. */
+bool bs_p11_flag(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
+                 bool otherwise);
+
+/* ---- key.c ------------------------------------------------------------------------------------------------------- */
+
+/* The state of a KEK. */
+struct bs_p11_key {
+    _Atomic unsigned references;
+    struct bs_p11_module *module;
+    struct bs_p11_uri uri;
+    enum blobseal_oaep oaep;
+    uint32_t limit_ms;
+    struct bs_p11_pin *pin; /* in secret memory */
+    EVP_PKEY *public;
+    size_t modulus_len;
+    char kid[BS_RSA_KID_LEN];
+    bool wraps_only;                  /* the URI names a public key                           */
+    struct blobseal_error oaep_error; /* what wrap() returns if the token lacks the hash      */
+
+    pthread_mutex_t finding; /* held while the key is looked for                         */
+    pthread_mutex_t lock;    /* protects what follows; never held while a module runs   */
+    pthread_cond_t returned; /* a session has been returned                              */
+    struct bs_p11_found where;
+    bool located;     /* the handles are valid                                          */
+    bool with_unwrap; /* C_UnwrapKey instead of C_Decrypt                               */
+    bool always_auth; /* each operation needs the PIN                                   */
+    unsigned epoch;   /* of the module, when the key was located                        */
+    bool has_keeper;
+    CK_SESSION_HANDLE keeper; /* stays open, because the login ends with the last session */
+    CK_SESSION_HANDLE idle[BS_P11_MAX_SESSIONS];
+    unsigned num_idle, num_used, max_used;
+    unsigned generation; /* of sessions: changes when all are dropped */
+};
+
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_key_new(struct bs_p11_key **key, const char *rest,
+                                                      const struct blobseal_kek_options *options,
+                                                      struct blobseal_error *err);
+struct bs_p11_key *bs_p11_key_ref(struct bs_p11_key *key);
+void bs_p11_key_unref(struct bs_p11_key *key);
+
+/* What the caller of bs_p11_locate() wants, and learns. */
+struct bs_p11_wish {
+    bool login;     /* log in if the private key is not visible                                           */
+    bool needs_pin; /* a login would help, and there is no PIN: the call may have succeeded without it */
+};
+
+/*
+ * On a worker: find the one key of the URI, and read its public half unless it is known. Without a login the private
+ * key may stay unknown. Does nothing if all handles that are wished are known. Errors: E_CONFIG (no key, several, not
+ * RSA), E_UNAVAILABLE (no token), those of a login.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_locate(struct bs_p11_key *key, struct bs_p11_wish *wish,
+                                                     struct blobseal_error *err);
+
+/* Forget all handles, after the module has called them invalid, or the token has gone. */
+void bs_p11_forget(struct bs_p11_key *key);
+
+/* Close all sessions. The login ends if no other key of this process uses the token. */
+void bs_p11_close_sessions(struct bs_p11_key *key);
+
+/* ---- session.c, on a worker -------------------------------------------------------------------------------------- */
+
+/* A session, and what is needed of the key while it is used: another thread may find the key again meanwhile. */
+struct bs_p11_session {
+    CK_FUNCTION_LIST *f;
+    CK_SESSION_HANDLE s;
+    CK_SLOT_ID slot;
+    CK_OBJECT_HANDLE private_key, public_key;
+    bool with_unwrap, always_auth;
+    unsigned generation;
+};
+
+/* Get a session that no other thread uses. */
+CK_RV bs_p11_session_take(struct bs_p11_key *key, struct bs_p11_session *session);
+
+/* Give it back. If it is not @clean, an operation may still be active in it, and it is closed. */
+void bs_p11_session_return(struct bs_p11_key *key, struct bs_p11_session *session, bool clean);
+
+/*
+ * Log in at the token of a slot, unless this process is logged in or the token needs no login. A PIN is tried once.
+ * Errors: E_DENIED, E_CONFIG (no PIN), those of the module.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_login(struct bs_p11_key *key, struct bs_p11_slot *slot,
+                                                    CK_SESSION_HANDLE s, struct blobseal_error *err);
+
+/* Log in for one operation, if the key demands it. */
+CK_RV bs_p11_login_again(struct bs_p11_key *key, const struct bs_p11_session *session);
+
+/* Return true if the token shows and uses private keys only after a login, and there was none. */
+bool bs_p11_must_login(const struct bs_p11_slot *slot, CK_SESSION_HANDLE s);
+
+/* ---- unwrap.c, on a worker --------------------------------------------------------------------------------------- */
+
+/* Unwrap @in. The secret is in @out if BLOBSEAL_OK is returned. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_unwrap(struct bs_p11_key *key, enum blobseal_oaep oaep,
+                                                     struct blobseal_secret32 *out, struct bs_slice in,
+                                                     struct blobseal_error *err);
+
+/*
+ * Check that the token can unwrap with the hash of @oaep. *@known tells whether that could be found out.
+ * Errors: E_UNSUPPORTED, those of the module.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_check_oaep(struct bs_p11_key *key, enum blobseal_oaep oaep, bool *known,
+                                                         struct blobseal_error *err);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The provider "pkcs11": what runs on the caller's thread. It asks for PINs, because that may need a terminal, and
+ * hands jobs to the threads in which modules run.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kek/pkcs11/pkcs11.h"
+
+#define CLOSE_MS 5000
+
+/* A job, in secret memory: it holds the secret until the caller or the thread wipes it. */
+struct op {
+    struct bs_p11_job job;
+    struct bs_p11_key *key;
+    enum blobseal_status status;
+    struct blobseal_error err;
+    struct bs_p11_wish wish;
+    enum blobseal_oaep oaep;
+    bool known;
+    struct blobseal_secret32 secret;
+    size_t in_len;
+    uint8_t in[BS_P11_MAX_MODULUS];
+};
+
+/* ---- Jobs -------------------------------------------------------------------------------------------------------- */
+
+static void release(struct bs_p11_job *job)
+{
+    struct bs_p11_key *key = ((struct op *)job)->key;
+
+    blobseal_secret_free(job);
+    bs_p11_key_unref(key);
+}
+
+static struct op *new_op(struct bs_p11_key *key, void (*run)(struct bs_p11_job *), struct blobseal_error *err)
+{
+    struct op *op = blobseal_secret_alloc(sizeof *op);
+
+    if (op == NULL) {
+        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", key->uri.name);
+        return NULL;
+    }
+    memset(op, 0, sizeof *op);
+    op->job.run = run;
+    op->job.release = release;
+    op->key = bs_p11_key_ref(key);
+    return op;
+}
+
+/* Run @op. If it has run, return its status and fill @err from it. If it has not returned, *@op becomes NULL. */
+static enum blobseal_status run(struct op **op, const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_p11_key *key = (*op)->key;
+    enum blobseal_status st;
+    bool taken;
+
+    bs_p11_module_enter(key->module);
+    st = bs_p11_pool_run(&key->module->pool, &(*op)->job, &taken, call, key->limit_ms, bs_p11_module_name(key->module),
+                         err);
+    if (taken)
+        *op = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = (*op)->status;
+    if (st != BLOBSEAL_OK && err != NULL)
+        *err = (*op)->err;
+    return st;
+}
+
+static void finish(struct op *op)
+{
+    if (op != NULL)
+        release(&op->job);
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+static void run_locate(struct bs_p11_job *job)
+{
+    struct op *op = (struct op *)job;
+
+    op->status = bs_p11_locate(op->key, &op->wish, &op->err);
+}
+
+static enum blobseal_status locate(struct bs_p11_key *k, struct bs_p11_wish *wish, const struct blobseal_call *call,
+                                   struct blobseal_error *err)
+{
+    struct op *op = new_op(k, run_locate, err);
+    enum blobseal_status st;
+
+    if (op == NULL)
+        return BLOBSEAL_E_NOMEM;
+    op->wish = *wish;
+    st = run(&op, call, err);
+    if (op != NULL)
+        *wish = op->wish;
+    finish(op);
+    return st;
+}
+
+static void run_check(struct bs_p11_job *job)
+{
+    struct op *op = (struct op *)job;
+
+    op->status = bs_p11_check_oaep(op->key, op->oaep, &op->known, &op->err);
+}
+
+/* Check that the token can unwrap what is wrapped for it, if that can be found out. */
+static enum blobseal_status check(struct bs_p11_key *k, bool *known, const struct blobseal_call *call,
+                                  struct blobseal_error *err)
+{
+    struct op *op = new_op(k, run_check, err);
+    enum blobseal_status st;
+
+    *known = false;
+    if (op == NULL)
+        return BLOBSEAL_E_NOMEM;
+    op->oaep = k->oaep;
+    st = run(&op, call, err);
+    if (op != NULL)
+        *known = op->known;
+    finish(op);
+    return st;
+}
+
+/* Get the PIN from the file of the URI, or from the caller. Without either it stays unset. */
+static enum blobseal_status get_pin(struct bs_p11_key *k, const struct blobseal_kek_options *o,
+                                    struct blobseal_error *err)
+{
+    enum blobseal_status st;
+    size_t len = 0;
+
+    if (k->uri.pin_file != NULL)
+        return bs_p11_pin_read(k->pin, k->uri.pin_file, err);
+    if (o == NULL || o->passphrase == NULL)
+        return BLOBSEAL_OK;
+    st = o->passphrase(o->passphrase_ctx, k->pin->text, sizeof k->pin->text, &len, err);
+    if (st == BLOBSEAL_OK) {
+        k->pin->len = len;
+        k->pin->set = 1;
+    }
+    return st;
+}
+
+/*
+ * Find the key, and log in if unwrapping will need it. A caller who only wraps is asked for the PIN only if the key
+ * cannot be seen without it.
+ */
+static enum blobseal_status find(struct bs_p11_key *k, const struct blobseal_kek_options *o, bool unwraps,
+                                 const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_p11_wish wish = {.login = unwraps};
+    enum blobseal_status st = locate(k, &wish, call, err), pin;
+
+    if (!wish.needs_pin || (st != BLOBSEAL_OK && st != BLOBSEAL_E_CONFIG))
+        return st;
+    if (st == BLOBSEAL_OK && !unwraps && k->uri.pin_file == NULL)
+        return st;
+    pin = get_pin(k, o, err);
+    if (pin != BLOBSEAL_OK)
+        return pin;
+    if (k->pin->set == 0)
+        return st;
+    wish.login = true;
+    return locate(k, &wish, call, err);
+}
+
+static enum blobseal_status pkcs11_open(void **state, struct blobseal_kek_info *info, const char *ref,
+                                        const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                        struct blobseal_error *err)
+{
+    bool unwraps = options->use == BLOBSEAL_USE_ANY, known = options->use == BLOBSEAL_USE_NAME;
+    struct bs_p11_key *k;
+    enum blobseal_status st = bs_p11_key_new(&k, ref, options, err);
+
+    *state = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = find(k, options, unwraps && !k->wraps_only, call, err);
+    if (st == BLOBSEAL_OK && !known)
+        st = check(k, &known, call, err);
+    if (st == BLOBSEAL_E_UNSUPPORTED && unwraps) { /* it can still unwrap what was wrapped with the other hash */
+        if (err != NULL)
+            k->oaep_error = *err;
+        k->oaep_error.status = st;
+        st = BLOBSEAL_OK;
+        known = true;
+    }
+    if (st != BLOBSEAL_OK) {
+        bs_p11_key_unref(k);
+        return st;
+    }
+    *info = (struct blobseal_kek_info){
+        .size = sizeof *info,
+        .kid = k->kid,
+        .alg = bs_rsa_algorithm(k->oaep),
+        .wrapped_len = k->modulus_len,
+        .can_unwrap = !k->wraps_only,
+        .notes = known ? 0 : BLOBSEAL_KEK_NOTE_UNCHECKED,
+    };
+    *state = k;
+    return BLOBSEAL_OK;
+}
+
+static void run_close(struct bs_p11_job *job)
+{
+    bs_p11_close_sessions(((struct op *)job)->key);
+}
+
+static void pkcs11_close(void *state)
+{
+    static const int never;
+    const struct blobseal_call call = {.size = sizeof call, .cancel = &never};
+    struct bs_p11_key *k = state;
+    struct op *op;
+    bool taken;
+
+    if (k == NULL)
+        return;
+    op = k->module->pid == getpid() && k->has_keeper ? new_op(k, run_close, NULL) : NULL;
+    if (op != NULL) {
+        (void)!bs_p11_pool_run(&k->module->pool, &op->job, &taken, &call, CLOSE_MS, "", NULL);
+        if (!taken)
+            finish(op);
+    }
+    bs_p11_key_unref(k);
+}
+
+/* ---- Use --------------------------------------------------------------------------------------------------------- */
+
+static bool pkcs11_owns(void *state, const char *alg, const char *kid)
+{
+    const struct bs_p11_key *k = state;
+
+    return strcmp(kid, k->kid) == 0 && (strcmp(alg, "RSA-OAEP-256") == 0 || strcmp(alg, "RSA-OAEP") == 0);
+}
+
+static enum blobseal_status pkcs11_wrap(void *state, struct blobseal_wrapping *out,
+                                        const struct blobseal_secret32 *secret, const struct blobseal_call *call,
+                                        struct blobseal_error *err)
+{
+    const struct bs_p11_key *k = state;
+
+    (void)call; /* the token is not asked */
+    if (k->oaep_error.status != BLOBSEAL_OK) {
+        if (err != NULL)
+            *err = k->oaep_error;
+        return k->oaep_error.status;
+    }
+    memcpy(out->kid, k->kid, sizeof k->kid);
+    return bs_rsa_wrap_secret(k->public, k->oaep, out, secret, err);
+}
+
+static void run_unwrap(struct bs_p11_job *job)
+{
+    struct op *op = (struct op *)job;
+
+    op->status = bs_p11_unwrap(op->key, op->oaep, &op->secret, (struct bs_slice){op->in, op->in_len}, &op->err);
+}
+
+static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 *secret,
+                                          const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                          const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_p11_key *k = state;
+    enum blobseal_status st = BLOBSEAL_OK;
+    struct op *op;
+
+    (void)lease; /* the owner of a token takes it away; there is nobody to ask */
+    if (wrapped->key_len != k->modulus_len)
+        return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
+    if (k->pin->set == 0 &&
+        k->uri.pin_file != NULL) /* also in a forked child, which the memory for secrets is not for */
+        st = get_pin(k, NULL, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    op = new_op(k, run_unwrap, err);
+    if (op == NULL)
+        return BLOBSEAL_E_NOMEM;
+    op->oaep = strcmp(wrapped->alg, "RSA-OAEP") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+    op->in_len = wrapped->key_len;
+    memcpy(op->in, wrapped->key, wrapped->key_len);
+    st = run(&op, call, err);
+    if (st == BLOBSEAL_OK)
+        *secret = op->secret;
+    finish(op);
+    return st;
+}
+
+const struct blobseal_provider bs_pkcs11_provider = {
+    .abi = BLOBSEAL_PROVIDER_ABI,
+    .scheme = "pkcs11",
+    .open = pkcs11_open,
+    .owns = pkcs11_owns,
+    .wrap = pkcs11_wrap,
+    .unwrap = pkcs11_unwrap,
+    .close = pkcs11_close,
+};

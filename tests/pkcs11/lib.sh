@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# Tokens for the scripts of this folder. Each script makes its own, in its temporary folder.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../cli/lib.sh"
+
+need_provider() { # the program must have the provider, which depends on how it was built
+    run key show pkcs11:token=none
+    if grep -q "this build has no provider" "$err"; then
+        lacks "a build with p11-kit"
+    fi
+}
+
+find_module() { # find_module NAME: print the path of an installed module
+    local folder
+    for folder in /usr/lib/softhsm /usr/lib/*/softhsm /usr/lib/*/pkcs11 /usr/lib/pkcs11 /usr/lib/*/opencryptoki \
+        /usr/local/lib /usr/local/lib/softhsm; do
+        if [ -e "$folder/$1" ]; then
+            echo "$folder/$1"
+            return 0
+        fi
+    done
+    return 1
+}
+
+write_pin() { # write_pin FILE PIN: make a file with a PIN that only its owner can read
+    (umask 077 && printf '%s\n' "$2" >"$1")
+}
+
+# softhsm_start: make a folder for SoftHSM's tokens, and set $module. SoftHSM 2.6 has OAEP with SHA-1 only.
+softhsm_start() {
+    need softhsm2-util pkcs11-tool
+    module=$(find_module libsofthsm2.so) || lacks "the module of SoftHSM 2"
+    mkdir -p "$tmp/softhsm/tokens"
+    export SOFTHSM2_CONF=$tmp/softhsm/softhsm2.conf
+    printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$tmp/softhsm/tokens" \
+        >"$SOFTHSM2_CONF"
+}
+
+softhsm_token() { # softhsm_token LABEL PIN: make a token
+    softhsm2-util --init-token --free --label "$1" --so-pin 87654321 --pin "$2" >/dev/null
+}
+
+token_key() { # token_key TOKEN PIN LABEL ID [OPTION]...: make an RSA key in a token of $module
+    local token=$1 pin=$2 label=$3 id=$4
+    shift 4
+    pkcs11-tool --module "$module" --token-label "$token" --login --pin "$pin" --keypairgen --label "$label" \
+        --id "$id" "${@:---key-type=rsa:2048}" >/dev/null 2>&1
+}
+
+token_public() { # token_public TOKEN LABEL FILE: write the public key in PEM
+    pkcs11-tool --module "$module" --token-label "$1" --read-object --type pubkey --label "$2" -o "$3.der" \
+        >/dev/null 2>&1 && openssl pkey -pubin -inform DER -in "$3.der" -out "$3" 2>/dev/null
+}
