@@ -108,8 +108,11 @@ static void run_check(struct bs_p11_job *job)
     op->status = bs_p11_check_oaep(op->key, op->oaep, &op->known, &op->err);
 }
 
-/* Check that the token can unwrap what is wrapped for it, if that can be found out. */
-static enum blobseal_status check(struct bs_p11_key *k, bool *known, const struct blobseal_call *call,
+/*
+ * Check that the token can unwrap what is wrapped for it, if that can be found out. If it lacks the hash, a key that
+ * @unwraps can still unwrap what was wrapped with the other one: then it is wrap() that fails.
+ */
+static enum blobseal_status check(struct bs_p11_key *k, bool unwraps, bool *known, const struct blobseal_call *call,
                                   struct blobseal_error *err)
 {
     struct op *op = new_op(k, run_check, err);
@@ -122,6 +125,11 @@ static enum blobseal_status check(struct bs_p11_key *k, bool *known, const struc
     st = run(&op, call, err);
     if (op != NULL)
         *known = op->known;
+    if (op != NULL && st == BLOBSEAL_E_UNSUPPORTED && unwraps) {
+        k->oaep_error = op->err;
+        *known = true;
+        st = BLOBSEAL_OK;
+    }
     finish(op);
     return st;
 }
@@ -168,43 +176,6 @@ static enum blobseal_status find(struct bs_p11_key *k, const struct blobseal_kek
     return locate(k, &wish, call, err);
 }
 
-static enum blobseal_status pkcs11_open(void **state, struct blobseal_kek_info *info, const char *ref,
-                                        const struct blobseal_kek_options *options, const struct blobseal_call *call,
-                                        struct blobseal_error *err)
-{
-    bool unwraps = options->use == BLOBSEAL_USE_ANY, known = options->use == BLOBSEAL_USE_NAME;
-    struct bs_p11_key *k;
-    enum blobseal_status st = bs_p11_key_new(&k, ref, options, err);
-
-    *state = NULL;
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = find(k, options, unwraps && !k->wraps_only, call, err);
-    if (st == BLOBSEAL_OK && !known)
-        st = check(k, &known, call, err);
-    if (st == BLOBSEAL_E_UNSUPPORTED && unwraps) { /* it can still unwrap what was wrapped with the other hash */
-        if (err != NULL)
-            k->oaep_error = *err;
-        k->oaep_error.status = st;
-        st = BLOBSEAL_OK;
-        known = true;
-    }
-    if (st != BLOBSEAL_OK) {
-        bs_p11_key_unref(k);
-        return st;
-    }
-    *info = (struct blobseal_kek_info){
-        .size = sizeof *info,
-        .kid = k->kid,
-        .alg = bs_rsa_algorithm(k->oaep),
-        .wrapped_len = k->modulus_len,
-        .can_unwrap = !k->wraps_only,
-        .notes = known ? 0 : BLOBSEAL_KEK_NOTE_UNCHECKED,
-    };
-    *state = k;
-    return BLOBSEAL_OK;
-}
-
 static void run_close(struct bs_p11_job *job)
 {
     bs_p11_close_sessions(((struct op *)job)->key);
@@ -227,6 +198,36 @@ static void pkcs11_close(void *state)
             finish(op);
     }
     bs_p11_key_unref(k);
+}
+
+static enum blobseal_status pkcs11_open(void **state, struct blobseal_kek_info *info, const char *ref,
+                                        const struct blobseal_kek_options *options, const struct blobseal_call *call,
+                                        struct blobseal_error *err)
+{
+    bool unwraps = options->use == BLOBSEAL_USE_ANY, known = options->use == BLOBSEAL_USE_NAME;
+    struct bs_p11_key *k;
+    enum blobseal_status st = bs_p11_key_new(&k, ref, options, err);
+
+    *state = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = find(k, options, unwraps && !k->wraps_only, call, err);
+    if (st == BLOBSEAL_OK && !known)
+        st = check(k, unwraps, &known, call, err);
+    if (st != BLOBSEAL_OK) {
+        pkcs11_close(k);
+        return st;
+    }
+    *info = (struct blobseal_kek_info){
+        .size = sizeof *info,
+        .kid = k->kid,
+        .alg = bs_rsa_algorithm(k->oaep),
+        .wrapped_len = k->modulus_len,
+        .can_unwrap = !k->wraps_only,
+        .notes = known ? 0 : BLOBSEAL_KEK_NOTE_UNCHECKED,
+    };
+    *state = k;
+    return BLOBSEAL_OK;
 }
 
 /* ---- Use --------------------------------------------------------------------------------------------------------- */

@@ -74,9 +74,21 @@ void bs_p11_session_return(struct bs_p11_key *k, struct bs_p11_session *session,
         (void)session->f->C_CloseSession(session->s);
 }
 
+/*
+ * If the session that always stays open has gone, all others have gone with it. Their numbers must not be closed then:
+ * they may already belong to new sessions.
+ */
+static bool sessions_are_valid(struct bs_p11_key *k)
+{
+    CK_SESSION_INFO info;
+
+    return k->has_keeper && k->where.slot.f->C_GetSessionInfo(k->keeper, &info) == CKR_OK;
+}
+
 void bs_p11_forget(struct bs_p11_key *k)
 {
     CK_SESSION_HANDLE idle[BS_P11_MAX_SESSIONS];
+    bool valid = sessions_are_valid(k);
     CK_FUNCTION_LIST *f;
     unsigned num;
 
@@ -88,8 +100,9 @@ void bs_p11_forget(struct bs_p11_key *k)
     k->max_used = BS_P11_MAX_SESSIONS;
     k->generation++;
     k->located = false;
+    k->has_keeper = k->has_keeper && valid;
     (void)pthread_mutex_unlock(&k->lock);
-    for (unsigned i = 0; i < num; i++)
+    for (unsigned i = 0; valid && i < num; i++)
         (void)f->C_CloseSession(idle[i]);
 }
 

@@ -5,6 +5,8 @@
 
 #include "kek/pkcs11/pkcs11.h"
 
+#define MAX_LIST 65536 /* slots of a module */
+
 /* Return true if @name is empty or the name under which p11-kit knows the module. */
 static bool name_matches(CK_FUNCTION_LIST *f, const char *name)
 {
@@ -43,8 +45,8 @@ static CK_RV add_slot(struct bs_p11_slots *slots, CK_FUNCTION_LIST *f, CK_SLOT_I
 /* Add the tokens of one module. */
 static CK_RV add_module(struct bs_p11_slots *slots, CK_FUNCTION_LIST *f, const struct bs_p11_uri *u)
 {
-    CK_SLOT_ID ids[BS_P11_MAX_SLOTS];
-    CK_ULONG num = BS_P11_MAX_SLOTS;
+    CK_SLOT_ID *ids = NULL;
+    CK_ULONG num = 0;
     CK_INFO info;
     CK_RV rv = f->C_GetInfo(&info);
 
@@ -52,11 +54,15 @@ static CK_RV add_module(struct bs_p11_slots *slots, CK_FUNCTION_LIST *f, const s
         return rv;
     if (!name_matches(f, u->module_name) || p11_kit_uri_match_module_info(u->uri, &info) != 1)
         return CKR_OK;
-    rv = f->C_GetSlotList(CK_TRUE, ids, &num);
-    if (rv == CKR_BUFFER_TOO_SMALL) /* more slots than anybody can choose from */
-        return CKR_OK;
-    for (CK_ULONG i = 0; rv == CKR_OK && i < num; i++)
-        rv = add_slot(slots, f, ids[i], u);
+    rv = f->C_GetSlotList(CK_TRUE, NULL, &num);
+    if (rv == CKR_OK && num > 0 && num <= MAX_LIST) {
+        num += 8; /* of slots that appear between the two calls */
+        ids = calloc(num, sizeof *ids);
+        rv = ids != NULL ? f->C_GetSlotList(CK_TRUE, ids, &num) : CKR_HOST_MEMORY;
+        for (CK_ULONG i = 0; rv == CKR_OK && i < num; i++)
+            rv = add_slot(slots, f, ids[i], u);
+    }
+    free(ids);
     return rv;
 }
 
