@@ -15,6 +15,7 @@ struct blobseal_kek {
     struct blobseal_kek_info info[2]; /* from open(), and from describe() */
     _Atomic unsigned described;       /* the index of the one that counts */
     _Atomic unsigned references;
+    _Atomic uint64_t denials; /* of bs_kek_renew() */
     pthread_mutex_t describing;
 };
 
@@ -243,6 +244,7 @@ enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapp
 
     memset(out, 0, sizeof *out);
     out->size = sizeof *out;
+    out->lease.size = sizeof out->lease;
     call = call != NULL ? call : &unlimited;
     st = bs_call_check(call, err);
     if (st == BLOBSEAL_OK)
@@ -294,5 +296,14 @@ enum blobseal_status bs_kek_renew(struct blobseal_kek *kek, struct blobseal_leas
         return BLOBSEAL_OK;
     call = call != NULL ? call : &unlimited;
     st = bs_call_check(call, err);
-    return st == BLOBSEAL_OK ? checked(kek->provider->renew(kek->state, lease, call, err), kek, err) : st;
+    if (st == BLOBSEAL_OK)
+        st = checked(kek->provider->renew(kek->state, lease, call, err), kek, err);
+    if (st == BLOBSEAL_E_DENIED)
+        (void)atomic_fetch_add(&kek->denials, 1);
+    return st;
+}
+
+uint64_t bs_kek_denials(const struct blobseal_kek *kek)
+{
+    return atomic_load(&kek->denials);
 }

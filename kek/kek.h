@@ -70,8 +70,14 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, s
                                                      struct blobseal_lease *lease, const struct blobseal_call *call,
                                                      struct blobseal_error *err);
 
-/* Return true if secrets that this KEK unwrapped can have a lease. */
+/* Return true if the provider can extend leases on this KEK. */
 bool bs_kek_can_revoke(const struct blobseal_kek *kek);
+
+/*
+ * Return how often renewing a lease on this KEK was refused. A lease whose last request was sent before such a refusal
+ * must ask again, whatever its end.
+ */
+uint64_t bs_kek_denials(const struct blobseal_kek *kek);
 
 /* Extend @lease if the key may still be used. Does nothing if the key cannot be revoked. Errors: those of the provider.
  */

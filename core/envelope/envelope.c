@@ -223,16 +223,22 @@ enum blobseal_status bs_jwe_add_wrapped(struct bs_jwe *jwe, const struct blobsea
     return bs_jwe_add(jwe, &r, err);
 }
 
-/* Wrap @cek with each KEK, and add a recipient to @jwe for each. */
-static enum blobseal_status wrap_all(struct bs_jwe *jwe, struct bs_keks keks, const struct blobseal_secret32 *cek,
-                                     struct blobseal_error *err)
+/* Wrap @cek with each KEK. For each, add a recipient to @jwe and, if there is a limit, a lease to @leases. */
+static enum blobseal_status wrap_all(struct bs_jwe *jwe, struct bs_leases *leases, struct bs_keks keks,
+                                     const struct blobseal_secret32 *cek, struct blobseal_error *err)
 {
     for (size_t i = 0; i < keks.num; i++) {
+        uint64_t denials = bs_kek_denials(keks.list[i]);
+        struct bs_lease *lease = NULL;
         struct blobseal_wrapping w;
         enum blobseal_status st = bs_kek_wrap(keks.list[i], &w, cek, keks.call, err);
 
         if (st == BLOBSEAL_OK)
             st = bs_jwe_add_wrapped(jwe, &w, err);
+        if (st == BLOBSEAL_OK && leases != NULL)
+            st = bs_lease_new(&lease, keks.list[i], &w.lease, denials, err);
+        if (lease != NULL)
+            leases->list[leases->num++] = lease;
         if (st != BLOBSEAL_OK)
             return st;
     }
@@ -281,7 +287,7 @@ enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_e
     else
         st = bs_jwe_new(&e.jwe, err);
     if (st == BLOBSEAL_OK)
-        st = wrap_all(&e.jwe, keks, &s->cek, err);
+        st = wrap_all(&e.jwe, plan->leases, keks, &s->cek, err);
     if (st == BLOBSEAL_OK) {
         content.p = s->content;
         content.len = bs_jwk_write(s->content, sizeof s->content, plan->core, plan->dek, plan->metadata);

@@ -117,12 +117,15 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_encode(struct bs_builder *out
                                                           const struct blobseal_secret32 *cek, struct bs_slice content,
                                                           struct blobseal_error *err);
 
+struct bs_leases;
+
 /* What to write into a new envelope. */
 struct bs_envelope_plan {
     const struct bs_core_header *core;
     uint64_t generation;
     const struct blobseal_secret32 *dek;
     struct bs_slice metadata; /* from bs_metadata_write(); empty: none */
+    struct bs_leases *leases; /* receives those of the keys, see bs_leases_clear(); NULL: they are not kept */
 };
 
 /*
@@ -166,11 +169,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_selftest_once(struct blobseal_error *e
 struct bs_lease;
 
 /*
- * Start the lease of a key that @kek unwrapped, until @until. *@lease is NULL if there is no limit. Release it with
- * bs_lease_free(), which ignores NULL. Errors: E_NOMEM.
+ * Start the lease of a secret that @kek wrapped or unwrapped, until @until. @denials is what bs_kek_denials() returned
+ * before that request. *@lease is NULL if there is no limit. Release it with bs_lease_free(), which ignores NULL.
+ * Errors: E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_lease_new(struct bs_lease **lease, struct blobseal_kek *kek,
-                                                    const struct blobseal_lease *until, struct blobseal_error *err);
+                                                    const struct blobseal_lease *until, uint64_t denials,
+                                                    struct blobseal_error *err);
 void bs_lease_free(struct bs_lease *lease);
 
 /*
@@ -180,6 +185,18 @@ void bs_lease_free(struct bs_lease *lease);
  */
 BLOBSEAL_MUST_USE enum blobseal_status
 bs_lease_check(struct bs_lease *lease, const struct blobseal_call_options *limits, struct blobseal_error *err);
+
+/* The leases of a writer: one for each of its keys that has a limit. */
+struct bs_leases {
+    size_t num;
+    struct bs_lease *list[BLOBSEAL_MAX_RECIPIENTS];
+};
+
+/* Check all of them. Errors: those of bs_lease_check(). */
+BLOBSEAL_MUST_USE enum blobseal_status
+bs_leases_check(const struct bs_leases *leases, const struct blobseal_call_options *limits, struct blobseal_error *err);
+/* Release them, also after a failure of bs_envelope_write(). */
+void bs_leases_clear(struct bs_leases *leases);
 
 /* Return the end of a lease in milliseconds since 1970, or 0 if it has none or @lease is NULL. */
 uint64_t bs_lease_valid_until(struct bs_lease *lease);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Leases on keys that their owner can revoke. Whoever uses such a key asks here first. After the end of the lease the
- * provider is asked once, by one thread; threads that wait share the answer. An answer is given only to threads that
- * came before its request was sent: it says nothing about later times, unless it extended the lease.
+ * Leases on keys that their owner can revoke, for readers, writers and unlocked keys. Whoever uses such a key asks here
+ * first. After the end of the lease the provider is asked once, by one thread; threads that wait share the answer. An
+ * answer is given only to threads that came before its request was sent: it says nothing about later times, unless it
+ * extended the lease.
  */
 #define _GNU_SOURCE /* CLOCK_BOOTTIME */
 #include <pthread.h>
@@ -16,7 +17,9 @@
 
 struct bs_lease {
     struct blobseal_kek *kek;
+    uint64_t tag;                          /* of the provider; protected by the lock */
     _Atomic uint64_t boottime_ms, unix_ms; /* the end; 0: none by this clock    */
+    _Atomic uint64_t denials;              /* bs_kek_denials() before the last request that succeeded */
     _Atomic uint64_t latest_unix_ms;       /* the latest time that was seen      */
     _Atomic uint64_t started;              /* number of requests that were sent  */
     atomic_bool denied;                    /* the owner has revoked the key       */
@@ -32,8 +35,11 @@ static uint64_t read_clock(clockid_t clock)
     return clock_gettime(clock, &t) == 0 ? (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 : UINT64_MAX;
 }
 
-static void set_end(struct bs_lease *l, const struct blobseal_lease *until)
+/* Note the answer to a request before which bs_kek_denials() was @denials. */
+static void set_end(struct bs_lease *l, const struct blobseal_lease *until, uint64_t denials)
 {
+    l->tag = until->tag;
+    atomic_store(&l->denials, denials);
     atomic_store(&l->boottime_ms, until->valid_until_boottime_ms);
     atomic_store(&l->unix_ms, until->valid_until_unix_ms);
     atomic_store(&l->latest_unix_ms, read_clock(CLOCK_REALTIME));
@@ -54,13 +60,13 @@ static bool is_valid(struct bs_lease *l)
     uint64_t boottime = atomic_load(&l->boottime_ms), unix_time = atomic_load(&l->unix_ms);
     uint64_t now = read_clock(CLOCK_REALTIME);
 
-    if (atomic_load(&l->denied) || !note_time(l, now))
+    if (atomic_load(&l->denied) || atomic_load(&l->denials) != bs_kek_denials(l->kek) || !note_time(l, now))
         return false;
     return (unix_time == 0 || now < unix_time) && (boottime == 0 || read_clock(CLOCK_BOOTTIME) < boottime);
 }
 
 enum blobseal_status bs_lease_new(struct bs_lease **lease, struct blobseal_kek *kek, const struct blobseal_lease *until,
-                                  struct blobseal_error *err)
+                                  uint64_t denials, struct blobseal_error *err)
 {
     struct bs_lease *l;
 
@@ -73,7 +79,7 @@ enum blobseal_status bs_lease_new(struct bs_lease **lease, struct blobseal_kek *
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "keep an unlocked key: no memory");
     }
     l->kek = bs_kek_ref(kek);
-    set_end(l, until);
+    set_end(l, until, denials);
     *lease = l;
     return BLOBSEAL_OK;
 }
@@ -96,7 +102,9 @@ static void renew(struct bs_lease *l, const struct blobseal_call_options *limits
     const struct blobseal_call call = bs_call_start(limits->timeout_ms, limits->cancel);
     struct blobseal_lease until = {.size = sizeof until,
                                    .valid_until_boottime_ms = atomic_load(&l->boottime_ms),
-                                   .valid_until_unix_ms = atomic_load(&l->unix_ms)};
+                                   .valid_until_unix_ms = atomic_load(&l->unix_ms),
+                                   .tag = l->tag};
+    uint64_t denials = bs_kek_denials(l->kek);
     uint64_t number = atomic_fetch_add(&l->started, 1) + 1;
     enum blobseal_status st;
 
@@ -112,7 +120,7 @@ static void renew(struct bs_lease *l, const struct blobseal_call_options *limits
     l->finished = number;
     l->answer = *answer;
     if (st == BLOBSEAL_OK)
-        set_end(l, &until);
+        set_end(l, &until, denials);
     atomic_store(&l->denied, st == BLOBSEAL_E_DENIED);
 }
 
@@ -140,6 +148,23 @@ enum blobseal_status bs_lease_check(struct bs_lease *l, const struct blobseal_ca
     }
     (void)pthread_mutex_unlock(&l->lock);
     return st;
+}
+
+enum blobseal_status bs_leases_check(const struct bs_leases *leases, const struct blobseal_call_options *limits,
+                                     struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    for (size_t i = 0; i < leases->num && st == BLOBSEAL_OK; i++)
+        st = bs_lease_check(leases->list[i], limits, err);
+    return st;
+}
+
+void bs_leases_clear(struct bs_leases *leases)
+{
+    for (size_t i = 0; i < leases->num; i++)
+        bs_lease_free(leases->list[i]);
+    *leases = (struct bs_leases){0};
 }
 
 uint64_t bs_lease_valid_until(struct bs_lease *l)

@@ -582,8 +582,8 @@ struct blobseal_seal_options {
     int zstd_level;   /* 0: level 3; otherwise BLOBSEAL_ZSTD_MIN_LEVEL to BLOBSEAL_ZSTD_MAX_LEVEL                    */
     uint32_t digests; /* BLOBSEAL_DIGEST_: computed by one thread at a time, which bounds the speed of the whole      */
     struct blobseal_context *context; /* NULL: the default context */
-    uint32_t timeout_ms;              /* see struct blobseal_call_options; a writer is opened with these limits */
-    const int *cancel;
+    uint32_t timeout_ms;              /* see struct blobseal_call_options; @cancel of a writer must stay valid until */
+    const int *cancel;                /* it is closed, because later calls may ask a provider again             */
 };
 
 #define BLOBSEAL_ZSTD_MIN_LEVEL (-7)
@@ -635,6 +635,8 @@ struct blobseal_writer; /* seals a blob from pieces that a program writes */
  * @keks: the recipients, as for blobseal_seal(); used during this call only
  * @options: may be NULL; `threads` and `progress` are ignored
  *
+ * If a key can be revoked, sealing for it may have a time limit, as reading has: see struct blobseal_unlocked.
+ *
  * Any number of calls of blobseal_writer_write(), and then one of blobseal_writer_finish(), make the blob. Its size is
  * not known in advance, so LAYOUT_AUTO is A/B. All work is done on the caller's thread. Memory: about 0.5 MiB; with
  * `zstd` 2 MiB more, and what libzstd needs.
@@ -648,14 +650,16 @@ blobseal_writer_open(struct blobseal_writer **writer, const struct blobseal_sink
 
 /*
  * Seal @len more bytes. They are sealed and written in runs of 256 KiB; an incomplete run is copied and kept. After an
- * error every later call returns the same error, and the sink holds an unusable part of a blob.
+ * error every later call returns the same error, and the sink holds an unusable part of a blob. Except for
+ * E_UNAVAILABLE and E_CANCELED from a provider that is asked whether its key may still be used: nothing was done, so
+ * the call can be repeated. If the provider refuses: E_DENIED.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_writer_write(struct blobseal_writer *writer, const void *buf, size_t len, struct blobseal_error *err);
 
 /*
- * Seal and write the end of the blob. @result may be NULL unless the layout is detached. The blob is complete if this
- * returns BLOBSEAL_OK; any later call fails with E_ARG.
+ * Seal and write the end of the blob. Errors of providers are as for blobseal_writer_write(). @result may be NULL
+ * unless the layout is detached. The blob is complete if this returns BLOBSEAL_OK; any later call fails with E_ARG.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_writer_finish(struct blobseal_writer *writer, struct blobseal_seal_result *result, struct blobseal_error *err);

@@ -41,6 +41,18 @@ struct blobseal_wrapped {
     size_t key_len;
 };
 
+/*
+ * Until when a secret that was wrapped or unwrapped may be used, for keys that their owner can revoke. The time starts
+ * when the provider sends the request that succeeds. The lease ends when either clock says so. Both 0: there is no
+ * limit.
+ */
+struct blobseal_lease {
+    size_t size;
+    uint64_t valid_until_boottime_ms; /* CLOCK_BOOTTIME                                                           */
+    uint64_t valid_until_unix_ms;     /* CLOCK_REALTIME                                                           */
+    uint64_t tag; /* the provider's own, such as the number of the key's version: renew() finds what unwrap() left */
+};
+
 /* What wrap() makes. The key id is that of the key which was really used: a key with versions has many. */
 struct blobseal_wrapping {
     size_t size;
@@ -48,16 +60,7 @@ struct blobseal_wrapping {
     char kid[BLOBSEAL_MAX_KID + 1]; /* 1 or more characters from '!' to '~'        */
     uint8_t key[BLOBSEAL_MAX_WRAPPED];
     size_t key_len;
-};
-
-/*
- * Until when an unwrapped secret may be used, for keys that their owner can revoke. The lease ends when either clock
- * says so. All zero: there is no limit.
- */
-struct blobseal_lease {
-    size_t size;
-    uint64_t valid_until_boottime_ms; /* CLOCK_BOOTTIME */
-    uint64_t valid_until_unix_ms;     /* CLOCK_REALTIME */
+    struct blobseal_lease lease; /* until when a writer may go on sealing for this key */
 };
 
 /* What the library needs to know about a key. The strings are valid until close(). */
@@ -119,7 +122,8 @@ struct blobseal_provider {
      * output: both names come from untrusted data. */
     bool (*owns)(void *state, const char *alg, const char *kid);
 
-    /* Wrap @secret. Fill in @out, whose size is set and whose other members are zero. */
+    /* Wrap @secret. Fill in @out, whose sizes are set and whose other members are zero; its lease, if the key can be
+     * revoked and this process may not seal for it for ever after. */
     enum blobseal_status (*wrap)(void *state, struct blobseal_wrapping *out, const struct blobseal_secret32 *secret,
                                  const struct blobseal_call *call, struct blobseal_error *err);
 
@@ -133,8 +137,12 @@ struct blobseal_provider {
                                    const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
                                    const struct blobseal_call *call, struct blobseal_error *err);
 
-    /* Ask whether the key may still be used, and extend @lease. Errors: E_DENIED, E_UNAVAILABLE, ... NULL: keys of this
-     * provider cannot be revoked. */
+    /*
+     * Ask the owner of the key whether it may still be used, and extend @lease, which is as wrap(), unwrap() or the
+     * last renew() left it. Called before the first use after the end of a lease, by one thread at a time for each
+     * lease. E_DENIED is final for this lease, and makes the other leases on the same KEK ask as well; after any other
+     * error the next use asks again. NULL: leases of this provider are never extended.
+     */
     enum blobseal_status (*renew)(void *state, struct blobseal_lease *lease, const struct blobseal_call *call,
                                   struct blobseal_error *err);
 

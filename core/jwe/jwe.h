@@ -69,6 +69,7 @@ struct bs_jwe_opener {
     size_t recipient;            /* its index                         */
     size_t kek;                  /* the index of the KEK in the list  */
     struct blobseal_lease lease; /* until when the CEK may be used    */
+    uint64_t denials;            /* bs_kek_denials() before the request */
     struct blobseal_secret32 cek;
 };
 

@@ -44,7 +44,9 @@ static enum blobseal_status keep(struct blobseal_unlocked *u, const struct bs_op
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "keep an unlocked key: no memory");
     *u->keys = content->keys;
     st = bs_info_make(&u->info, f, opened, source, err);
-    return st == BLOBSEAL_OK ? bs_lease_new(&u->lease, keks.list[content->by.kek], &content->by.lease, err) : st;
+    if (st == BLOBSEAL_OK)
+        st = bs_lease_new(&u->lease, keks.list[content->by.kek], &content->by.lease, content->by.denials, err);
+    return st;
 }
 
 enum blobseal_status bs_unlocked_new(struct blobseal_unlocked **out, const struct bs_preamble *f,

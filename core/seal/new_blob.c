@@ -88,7 +88,7 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
 {
     uint8_t metadata_buf[BLOBSEAL_MAX_METADATA];
     struct blobseal_secret32 *dek = NULL;
-    struct bs_envelope_plan plan = {.core = &b->core, .generation = GENERATION};
+    struct bs_envelope_plan plan = {.core = &b->core, .generation = GENERATION, .leases = &b->leases};
     enum blobseal_status st;
 
     *b = (struct bs_new_blob){.layout = choose_layout(o->layout, size)};
@@ -155,5 +155,6 @@ void bs_new_blob_clear(struct bs_new_blob *b)
     free(b->jwe.p);
     bs_digests_clear(&b->digests);
     blobseal_secret_free(b->keys);
+    bs_leases_clear(&b->leases);
     *b = (struct bs_new_blob){0};
 }

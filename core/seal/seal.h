@@ -17,6 +17,7 @@ struct bs_new_blob {
     struct bs_chunked_keys *keys; /* secret memory */
     struct bs_builder jwe;
     struct bs_digests digests; /* of what was written so far */
+    struct bs_leases leases;   /* of keys that can be revoked */
 };
 
 /*

@@ -10,7 +10,8 @@ struct blobseal_writer {
     struct bs_new_blob blob;
     struct bs_zstd_writer *zstd; /* NULL if it does not compress */
     struct blobseal_context *context;
-    uint64_t process; /* that made it */
+    struct blobseal_call_options limits; /* for renewing its leases */
+    uint64_t process;                    /* that made it */
     uint64_t plain_bytes;
     bool finished;
     enum blobseal_status failed; /* after a failure: what every later call returns */
@@ -27,7 +28,10 @@ static enum blobseal_status record(struct blobseal_writer *w, enum blobseal_stat
     return st;
 }
 
-/* Return the recorded failure, or E_ARG if the blob is finished or the writer belongs to the parent process. */
+/*
+ * Return the recorded failure, or E_ARG if the blob is finished or the writer belongs to the parent process, or the
+ * error of a lease, which is not recorded: nothing has been done yet.
+ */
 static enum blobseal_status check_usable(const struct blobseal_writer *w, struct blobseal_error *err)
 {
     enum blobseal_status st = bs_check_process(w->process, "writer", err);
@@ -38,6 +42,8 @@ static enum blobseal_status check_usable(const struct blobseal_writer *w, struct
         *err = w->error;
     if (w->failed == BLOBSEAL_OK && w->finished)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the blob is already finished");
+    if (w->failed == BLOBSEAL_OK)
+        return bs_context_count(w->context, BS_COUNTED_OTHER, bs_leases_check(&w->blob.leases, &w->limits, err));
     return w->failed;
 }
 
@@ -63,7 +69,10 @@ enum blobseal_status blobseal_writer_open(struct blobseal_writer **writer, const
         bs_context_unref(context);
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     }
-    *w = (struct blobseal_writer){.sink = *sink, .context = context, .process = bs_process_id()};
+    *w = (struct blobseal_writer){.sink = *sink,
+                                  .context = context,
+                                  .limits = {sizeof w->limits, o.timeout_ms, o.cancel},
+                                  .process = bs_process_id()};
     call = bs_call_start(o.timeout_ms, o.cancel);
     st = bs_new_blob_start(&w->blob, &w->sink, BLOBSEAL_SIZE_UNKNOWN, (struct bs_keks){keks, num_keks, &call}, &o, err);
     if (st == BLOBSEAL_OK)
@@ -101,11 +110,11 @@ enum blobseal_status blobseal_writer_finish(struct blobseal_writer *w, struct bl
 
     if (!bs_struct_export(result, &none, sizeof none))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: the size of the result is not set");
+    if (result == NULL && w->blob.layout == BLOBSEAL_LAYOUT_DETACHED)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a detached envelope needs a result to be returned in");
     st = check_usable(w, err);
     if (st != BLOBSEAL_OK)
         return st;
-    if (result == NULL && w->blob.layout == BLOBSEAL_LAYOUT_DETACHED)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "seal: a detached envelope needs a result to be returned in");
     if (w->zstd != NULL)
         st = bs_zstd_writer_end(w->zstd, &w->payload, &w->error);
     if (st == BLOBSEAL_OK)

@@ -70,7 +70,7 @@ struct fake_kek {
     bool waits;                  /* calls take until their deadline, or until they are canceled */
     uint8_t twist;               /* a key with another one cannot unwrap what this one wrapped */
     bool revocable;              /* its provider has renew()                               */
-    struct blobseal_lease lease; /* what unwrap() and renew() give; zero: no limit          */
+    struct blobseal_lease lease; /* what wrap(), unwrap() and renew() give; zero: no limit  */
     unsigned renew_ms;           /* how long renew() takes                                  */
     struct fault wrap, unwrap, renew, describe;
     /* Below: private, or to be checked afterwards. */
@@ -78,6 +78,7 @@ struct fake_kek {
     _Atomic unsigned wraps, unwraps, renews, describes, closes;
     _Atomic unsigned renewing, most_renewing; /* calls of renew() at the same time */
     _Atomic uint64_t deadline_ms;             /* of the last call                  */
+    uint64_t renewed_tag;                     /* of the lease in the last renew()  */
 };
 
 /* Return a complete provider of keys whose state is a struct fake_kek. Its open() always fails. */

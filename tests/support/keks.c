@@ -96,6 +96,7 @@ static enum blobseal_status fake_wrap_call(void *state, struct blobseal_wrapping
     (void)snprintf(out->alg, sizeof out->alg, "%s", k->alg);
     (void)snprintf(out->kid, sizeof out->kid, "%s", current_kid(k));
     out->key_len = k->wrapped_len;
+    out->lease = k->lease;
     if (k->wrapped_len <= sizeof out->key)
         fake_wrap(out->key, k->wrapped_len, secret);
     for (size_t i = 0; i < k->wrapped_len && i < sizeof out->key; i++)
@@ -132,6 +133,7 @@ static enum blobseal_status fake_renew(void *state, struct blobseal_lease *lease
         k->most_renewing = now;
     (void)nanosleep(&pause, NULL);
     k->renewing--;
+    k->renewed_tag = lease->tag;
     if (fault_strikes(&k->renew, ++k->renews, 0))
         return fault_fails(&k->renew, "renew", err);
     *lease = k->lease;

@@ -267,7 +267,8 @@ static enum blobseal_status write_for(struct blobseal_kek *const *keks, size_t n
     enum blobseal_status st;
 
     memset(err, 0x55, sizeof *err);
-    st = bs_envelope_write(&w, &(const struct bs_envelope_plan){&recipe.core, 1, &recipe.dek, (struct bs_slice){0}},
+    st = bs_envelope_write(&w,
+                           &(const struct bs_envelope_plan){.core = &recipe.core, .generation = 1, .dek = &recipe.dek},
                            (struct bs_keks){keks, num, NULL}, err);
     free(w.p);
     if (st != BLOBSEAL_OK)

@@ -63,7 +63,7 @@ static void scene_start(struct scene *s, struct blobseal_lease first)
     s->fake.kid = "vault-key";
     s->fake.revocable = true;
     kek = fake_kek_open(&s->fake);
-    cr_assert_eq(bs_lease_new(&s->lease, kek, &first, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_lease_new(&s->lease, kek, &first, 0, NULL), BLOBSEAL_OK);
     blobseal_kek_close(kek);
     cr_expect(s->lease == NULL || s->fake.closes == 0, "a lease keeps its key");
 }
@@ -179,7 +179,7 @@ Test(lease, without_renewal_its_end_is_final)
     const struct blobseal_lease first = lease_of(-1, 0);
     struct bs_lease *lease;
 
-    cr_assert_eq(bs_lease_new(&lease, kek, &first, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_lease_new(&lease, kek, &first, 0, NULL), BLOBSEAL_OK);
     cr_expect_eq(bs_lease_check(lease, &no_limits, NULL), BLOBSEAL_E_DENIED);
     bs_lease_free(lease);
     blobseal_kek_close(kek);
@@ -198,6 +198,65 @@ Test(lease, reports_the_earlier_end)
     scene_start(&s, lease_of(0, 50));
     cr_expect_geq(bs_lease_valid_until(s.lease), now + 49000);
     cr_expect_leq(bs_lease_valid_until(s.lease), now + 51000);
+    scene_end(&s);
+}
+
+/* ---- Several leases on one key ----------------------------------------------------------------------------------- */
+
+/* Check the lease @l on the key of @s, with @st as the answer of its provider if that is asked. */
+static void expect_other(struct scene *s, struct bs_lease *l, enum blobseal_status st, unsigned renews)
+{
+    s->fake.renew = (struct fault){.at_call = st != BLOBSEAL_OK ? 1 : 0, .status = st};
+    cr_expect_eq(bs_lease_check(l, &no_limits, NULL), st);
+    cr_expect_eq(s->fake.renews, renews);
+}
+
+/* After a refusal nothing that was granted before it counts: all others ask too, each once. */
+Test(lease, a_denial_makes_the_others_ask)
+{
+    struct scene s = {0};
+    struct bs_lease *other, *third;
+    struct blobseal_kek *kek;
+    const struct blobseal_lease valid = lease_of(1000, 1000);
+    uint64_t before;
+
+    s.fake.kid = "vault-key";
+    s.fake.revocable = true;
+    kek = fake_kek_open(&s.fake);
+    before = bs_kek_denials(kek);
+    cr_assert_eq(bs_lease_new(&s.lease, kek, &(const struct blobseal_lease){sizeof valid, 1, 1, 0}, before, NULL),
+                 BLOBSEAL_OK);
+    cr_assert_eq(bs_lease_new(&other, kek, &valid, before, NULL), BLOBSEAL_OK);
+    s.fake.lease = valid;
+    expect_other(&s, other, BLOBSEAL_OK, 0);
+    expect_other(&s, s.lease, BLOBSEAL_E_DENIED, 1);
+    expect_other(&s, other, BLOBSEAL_E_UNAVAILABLE, 2);
+    expect_other(&s, other, BLOBSEAL_OK, 3);
+    expect_other(&s, other, BLOBSEAL_OK, 3);
+    cr_expect_eq(bs_lease_check(s.lease, &no_limits, NULL), BLOBSEAL_E_DENIED, "final");
+    cr_expect_eq(s.fake.renews, 3);
+    /* An answer to a request that was sent before the refusal arrives after it. */
+    cr_assert_eq(bs_lease_new(&third, kek, &valid, before, NULL), BLOBSEAL_OK);
+    expect_other(&s, third, BLOBSEAL_OK, 4);
+    bs_lease_free(third);
+    bs_lease_free(other);
+    blobseal_kek_close(kek);
+    scene_end(&s);
+}
+
+Test(lease, the_provider_gets_its_tag_back)
+{
+    struct blobseal_lease first = lease_of(-1, 0);
+    struct scene s = {0};
+
+    first.tag = 7;
+    scene_start(&s, first);
+    s.fake.lease = lease_of(-1, 0);
+    s.fake.lease.tag = 8;
+    expect(&s, BLOBSEAL_OK, 1);
+    cr_expect_eq(s.fake.renewed_tag, 7);
+    expect(&s, BLOBSEAL_OK, 2);
+    cr_expect_eq(s.fake.renewed_tag, 8);
     scene_end(&s);
 }
 
