@@ -12,24 +12,13 @@
 
 /* ---- The protected header ---------------------------------------------------------------------------------------- */
 
-enum { SEEN_CTY = 1, SEEN_TYP = 2, SEEN_BS = 4, SEEN_V = 8, SEEN_PURPOSE = 16, SEEN_RCPT = 32 };
-#define SEEN_ALL 63u
+enum { MEMBER_PURPOSE, NUM_MEMBERS };
 
 struct app_key {
     struct bs_jwe jwe;
     const char *purpose; /* that the caller expects */
     uint8_t rcpt[BS_SHA256_LEN];
-    unsigned seen; /* bit mask of the members found in the protected header */
 };
-
-/* Mark a member of the protected header as seen. Return false if it was seen before. */
-static bool mark_seen(struct app_key *k, unsigned bit)
-{
-    bool first = (k->seen & bit) == 0;
-
-    k->seen |= bit;
-    return first;
-}
 
 /* Report that the purpose is another one. Return E_FORMAT. */
 static enum blobseal_status wrong_purpose(const struct app_key *k, struct bs_slice purpose, struct blobseal_error *err)
@@ -41,57 +30,39 @@ static enum blobseal_status wrong_purpose(const struct app_key *k, struct bs_sli
     return st;
 }
 
-static enum blobseal_status read_bs_member(struct app_key *k, struct bs_slice name, struct bs_json *j,
+static enum blobseal_status read_bs_member(struct bs_header *h, struct bs_slice name, struct bs_json *j,
                                            struct blobseal_error *err)
 {
+    const struct app_key *k = h->ctx;
     struct bs_slice value;
-    uint64_t n;
 
-    if (bs_slice_is(name, "v") && mark_seen(k, SEEN_V)) {
-        if (bs_json_uint(j, &n) && n != 1)
-            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "version %llu of a wrapped key is not supported",
-                                 (unsigned long long)n);
-    } else if (bs_slice_is(name, "purpose") && mark_seen(k, SEEN_PURPOSE)) {
-        if (bs_json_string(j, &value) && !bs_slice_is(value, k->purpose))
-            return wrong_purpose(k, value, err);
-    } else if (bs_slice_is(name, "rcpt") && mark_seen(k, SEEN_RCPT)) {
-        if (!bs_json_fixed(j, k->rcpt, sizeof k->rcpt))
-            return bs_malformed(err, "`rcpt` is not 32 bytes in base64url");
-    } else {
-        return bs_malformed(err, "a member of `bs` is not known, or appears twice");
-    }
+    if (!bs_slice_is(name, "purpose") || !bs_header_first(h, MEMBER_PURPOSE))
+        return bs_header_unknown(err);
+    if (bs_json_string(j, &value) && !bs_slice_is(value, k->purpose))
+        return wrong_purpose(k, value, err);
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status read_member(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err)
+static enum blobseal_status other_version(struct blobseal_error *err, uint64_t version)
 {
-    struct app_key *k = ctx;
-    enum blobseal_status st = BLOBSEAL_OK;
-    struct bs_slice value;
-
-    if (bs_slice_is(name, "cty") && mark_seen(k, SEEN_CTY)) {
-        if (bs_json_string(j, &value) && !bs_slice_is(value, "jwk+json"))
-            return bs_malformed(err, "`cty` is not jwk+json");
-    } else if (bs_slice_is(name, "typ") && mark_seen(k, SEEN_TYP)) {
-        if (bs_json_string(j, &value) && !bs_slice_is(value, "blobseal-key"))
-            return bs_malformed(err, "`typ` is not blobseal-key: this is not the wrapped key of an application");
-    } else if (bs_slice_is(name, "bs") && mark_seen(k, SEEN_BS)) {
-        bs_json_object(j);
-        while (st == BLOBSEAL_OK && bs_json_member(j, &name))
-            st = read_bs_member(k, name, j, err);
-    } else {
-        return bs_malformed(err, "a member of the protected header is not known, or appears twice");
-    }
-    return st;
+    return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "version %llu of a wrapped key is not supported",
+                         (unsigned long long)version);
 }
+
+static const struct bs_header_type app_key_type = {
+    .typ = "blobseal-key",
+    .what = "the wrapped key of an application",
+    .num_members = NUM_MEMBERS,
+    .member = read_bs_member,
+    .other_version = other_version,
+};
 
 static enum blobseal_status parse(struct app_key *k, const char *text, size_t len, struct blobseal_error *err)
 {
-    const struct bs_jwe_profile profile = {.member = read_member, .ctx = k};
-    enum blobseal_status st = bs_jwe_parse(&k->jwe, text, len, &profile, err);
+    struct bs_header h = {.type = &app_key_type, .ctx = k};
+    enum blobseal_status st = bs_header_parse(&h, &k->jwe, text, len, err);
 
-    if (st == BLOBSEAL_OK && k->seen != SEEN_ALL)
-        st = bs_malformed(err, "the protected header lacks a member");
+    memcpy(k->rcpt, h.rcpt, sizeof k->rcpt);
     return st;
 }
 
@@ -99,11 +70,10 @@ static size_t write_header(char *out, size_t cap, const char *purpose, const uin
 {
     struct bs_builder w = bs_builder_start((uint8_t *)out, cap);
 
-    bs_put_text(&w, "{\"enc\":\"A256GCM\",\"cty\":\"jwk+json\",\"typ\":\"blobseal-key\",\"bs\":{\"v\":1,\"purpose\":");
+    bs_header_start(&w, &app_key_type);
+    bs_put_text(&w, "\"purpose\":");
     bs_put_json_string(&w, purpose);
-    bs_put_text(&w, ",\"rcpt\":\"");
-    bs_put_base64url(&w, rcpt, BS_SHA256_LEN);
-    bs_put_text(&w, "\"}}");
+    bs_header_end(&w, rcpt);
     return w.ok ? w.len : 0;
 }
 

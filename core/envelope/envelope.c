@@ -9,84 +9,45 @@
 
 /* ---- The protected header ---------------------------------------------------------------------------------------- */
 
-enum {
-    SEEN_CTY = 1,
-    SEEN_TYP = 2,
-    SEEN_BS = 4,
-    SEEN_V = 8,
-    SEEN_BLOB = 16,
-    SEEN_LAYER = 32,
-    SEEN_GEN = 64,
-    SEEN_RCPT = 128
-};
-#define SEEN_ALL 255u
+enum { MEMBER_BLOB, MEMBER_LAYER, MEMBER_GEN, NUM_MEMBERS };
 
-/* Mark a member of the protected header as seen. Return false if it was seen before. */
-static bool mark_seen(struct bs_envelope *e, unsigned bit)
-{
-    bool first = (e->seen & bit) == 0;
-
-    e->seen |= bit;
-    return first;
-}
-
-static enum blobseal_status read_bs_member(struct bs_envelope *e, struct bs_slice name, struct bs_json *j,
+static enum blobseal_status read_bs_member(struct bs_header *h, struct bs_slice name, struct bs_json *j,
                                            struct blobseal_error *err)
 {
+    struct bs_envelope *e = h->ctx;
     uint64_t n;
 
-    if (bs_slice_is(name, "v") && mark_seen(e, SEEN_V)) {
-        if (bs_json_uint(j, &n) && n != 1)
-            return bs_other_envelope_version(err, n);
-    } else if (bs_slice_is(name, "layer") && mark_seen(e, SEEN_LAYER)) {
+    if (bs_slice_is(name, "layer") && bs_header_first(h, MEMBER_LAYER)) {
         if (bs_json_uint(j, &n) && n != 1)
             return bs_other_envelope_layer(err, n);
-    } else if (bs_slice_is(name, "gen") && mark_seen(e, SEEN_GEN)) {
+    } else if (bs_slice_is(name, "gen") && bs_header_first(h, MEMBER_GEN)) {
         if (bs_json_uint(j, &e->generation) && e->generation == 0)
             return bs_malformed(err, "generation 0");
-    } else if (bs_slice_is(name, "blob") && mark_seen(e, SEEN_BLOB)) {
+    } else if (bs_slice_is(name, "blob") && bs_header_first(h, MEMBER_BLOB)) {
         if (!bs_json_fixed(j, e->blob_id, sizeof e->blob_id))
             return bs_malformed(err, "`blob` is not 16 bytes in base64url");
-    } else if (bs_slice_is(name, "rcpt") && mark_seen(e, SEEN_RCPT)) {
-        if (!bs_json_fixed(j, e->rcpt, sizeof e->rcpt))
-            return bs_malformed(err, "`rcpt` is not 32 bytes in base64url");
     } else {
-        return bs_malformed(err, "a member of `bs` is not known, or appears twice");
+        return bs_header_unknown(err);
     }
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status read_member(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err)
-{
-    struct bs_envelope *e = ctx;
-    enum blobseal_status st = BLOBSEAL_OK;
-    struct bs_slice value;
-
-    if (bs_slice_is(name, "cty") && mark_seen(e, SEEN_CTY)) {
-        if (bs_json_string(j, &value) && !bs_slice_is(value, "jwk+json"))
-            return bs_malformed(err, "`cty` is not jwk+json");
-    } else if (bs_slice_is(name, "typ") && mark_seen(e, SEEN_TYP)) {
-        if (bs_json_string(j, &value) && !bs_slice_is(value, "blobseal"))
-            return bs_malformed(err, "`typ` is not blobseal: this is not the envelope of a blob");
-    } else if (bs_slice_is(name, "bs") && mark_seen(e, SEEN_BS)) {
-        bs_json_object(j);
-        while (st == BLOBSEAL_OK && bs_json_member(j, &name))
-            st = read_bs_member(e, name, j, err);
-    } else {
-        return bs_malformed(err, "a member of the protected header is not known, or appears twice");
-    }
-    return st;
-}
+static const struct bs_header_type envelope_type = {
+    .typ = "blobseal",
+    .what = "the envelope of a blob",
+    .num_members = NUM_MEMBERS,
+    .member = read_bs_member,
+    .other_version = bs_other_envelope_version,
+};
 
 enum blobseal_status bs_envelope_parse(struct bs_envelope *e, const char *text, size_t len, struct blobseal_error *err)
 {
-    const struct bs_jwe_profile profile = {.member = read_member, .ctx = e};
+    struct bs_header h = {.type = &envelope_type, .ctx = e};
     enum blobseal_status st;
 
     *e = (struct bs_envelope){0};
-    st = bs_jwe_parse(&e->jwe, text, len, &profile, err);
-    if (st == BLOBSEAL_OK && e->seen != SEEN_ALL)
-        st = bs_malformed(err, "the protected header lacks a member");
+    st = bs_header_parse(&h, &e->jwe, text, len, err);
+    memcpy(e->rcpt, h.rcpt, sizeof e->rcpt);
     if (st == BLOBSEAL_OK && e->jwe.ciphertext.len > BS_JWE_MAX_CONTENT)
         st = bs_malformed(err, "its content is longer than 8192 bytes");
     if (st == BLOBSEAL_E_FORMAT)
@@ -195,13 +156,12 @@ static size_t write_header(char *out, size_t cap, const uint8_t blob_id[BLOBSEAL
     char number[24];
 
     (void)snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
-    bs_put_text(&w, "{\"enc\":\"A256GCM\",\"cty\":\"jwk+json\",\"typ\":\"blobseal\",\"bs\":{\"v\":1,\"blob\":\"");
+    bs_header_start(&w, &envelope_type);
+    bs_put_text(&w, "\"blob\":\"");
     bs_put_base64url(&w, blob_id, BLOBSEAL_BLOB_ID_LEN);
     bs_put_text(&w, "\",\"layer\":1,\"gen\":");
     bs_put_text(&w, number);
-    bs_put_text(&w, ",\"rcpt\":\"");
-    bs_put_base64url(&w, rcpt, BS_SHA256_LEN);
-    bs_put_text(&w, "\"}}");
+    bs_header_end(&w, rcpt);
     return w.ok ? w.len : 0;
 }
 

@@ -60,6 +60,48 @@ BLOBSEAL_MUST_USE bool bs_jwk_read(struct bs_jwk *jwk, uint8_t *text, size_t len
 size_t bs_jwk_write(uint8_t *out, size_t cap, const struct bs_core_header *core, const struct blobseal_secret32 *dek,
                     struct bs_slice metadata);
 
+/* ---- header.c: the protected headers of all JWEs of this format (sections 4.3 and 10) ---------------------------- */
+
+struct bs_header;
+
+/* What distinguishes one type of JWE from the others. */
+struct bs_header_type {
+    const char *typ;      /* the value of `typ`                                                */
+    const char *what;     /* what such a JWE is, for messages: "the envelope of a blob"        */
+    unsigned num_members; /* of `bs`, in addition to `v` and `rcpt`; all of them must be there */
+    /* Read the value of another member of `bs`. Return bs_header_unknown() if it is none, or not the first of its name.
+     */
+    enum blobseal_status (*member)(struct bs_header *h, struct bs_slice name, struct bs_json *j,
+                                   struct blobseal_error *err);
+    /* Fill @err for another value of `v` than 1. Return E_UNSUPPORTED. */
+    enum blobseal_status (*other_version)(struct blobseal_error *err, uint64_t version);
+};
+
+/* A protected header that is being read. */
+struct bs_header {
+    const struct bs_header_type *type;
+    void *ctx; /* for type->member() */
+    uint8_t rcpt[BS_SHA256_LEN];
+    unsigned seen; /* bit mask of the members that were found */
+};
+
+#define BS_HEADER_OWN 32u /* the lowest bit for the members of one type */
+
+/* Return true if member number @index of the type is there for the first time. */
+bool bs_header_first(struct bs_header *h, unsigned index);
+enum blobseal_status bs_header_unknown(struct blobseal_error *err);
+
+/*
+ * Parse a JWE whose protected header is of h->type. Call bs_jwe_clear() also after a failure. Errors: those of
+ * bs_jwe_parse() and of the functions in h->type.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_header_parse(struct bs_header *h, struct bs_jwe *jwe, const char *text,
+                                                       size_t len, struct blobseal_error *err);
+
+/* Write the beginning of a header, after which its own members of `bs` follow, and its end. */
+void bs_header_start(struct bs_builder *out, const struct bs_header_type *type);
+void bs_header_end(struct bs_builder *out, const uint8_t rcpt[BS_SHA256_LEN]);
+
 /* ---- version.c: envelopes of later versions, which must not be taken for malformed ones (section 4.3) ------------ */
 
 /*
@@ -80,7 +122,6 @@ struct bs_envelope {
     uint64_t generation;
     uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
     uint8_t rcpt[BS_SHA256_LEN];
-    unsigned seen; /* bit mask of the members found in the protected header */
 };
 
 /*
