@@ -65,6 +65,26 @@ for options in "" "--slot-size=8192" "--detached=e" "--no-checksums"; do
     has_none_of "$out" Quarterly org.example.author
 done
 
+# Characters that change how a terminal shows other text: as escapes in JSON, and never in text.
+fresh "invisible characters"
+sample f 100
+invisible=(200e 200f 061c 202a 202b 202c 202d 202e 2066 2067 2068 2069 2028 2029 feff 0085 007f 001b)
+name=$("$python" -c 'import sys; sys.stdout.buffer.write("".join("x" + chr(int(c, 16)) for c in sys.argv[1:]).encode())' \
+    "${invisible[@]}")
+escapes=$(printf 'x\\u%s' "${invisible[@]}")
+run seal -k "$seal_key" --name "${name}z" --annotation "${name}n=${name}v" f
+expect_code 0
+run inspect --json -k "$open_key" f.sealed
+expect_ok
+check "the name in escapes" grep -qF "\"name\":\"${escapes}z\"" "$out"
+check "the annotation in escapes" grep -qF "\"${escapes}n\":\"${escapes}v\"" "$out"
+check "nothing but ASCII" test -z "$(LC_ALL=C grep '[^ -~]' "$out")"
+json_is "$out" "d['meta']['name'] == '${escapes}z'" "d['meta']['annotations'] == {'${escapes}n': '${escapes}v'}"
+run inspect -k "$open_key" f.sealed
+expect_ok
+check "nothing but ASCII in text" test -z "$(LC_ALL=C grep '[^ -~]' "$out")"
+expect_stdout '^name +(x\?+)+z$'
+
 fresh "what was not given"
 sample f 100
 run seal -k "$seal_key" f

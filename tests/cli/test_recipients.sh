@@ -47,6 +47,26 @@ RSA-OAEP-256  $(short bob)"
     recipients list -k "$keys/ann.pem" "$file"
     expect_error 2 E-USAGE "list takes no keys"
 done
+fresh "list, a recipient with an unknown algorithm"
+make_blob detached -k "$keys/ann.pub.pem" -k "$keys/bob.pub.pem"
+sed -i 's/"alg":"RSA-OAEP-256"/"alg":"X9-FUTURE+1"/2' e.jwe
+both="[r.get('known') for r in d['recipients']] == [None, False]"
+recipients list e.jwe
+expect_ok
+expect_stdout "^RSA-OAEP-256  $(short ann)$"
+expect_stdout "^X9-FUTURE\+1   $(short bob)  \(unknown algorithm\)$"
+recipients list --json e.jwe
+json_is "$out" "$both" "d['recipients'][1] == {'kid': '$(kid bob)', 'alg': 'X9-FUTURE+1', 'known': False}"
+run inspect --envelope e.jwe blob
+expect_ok
+expect_stdout "X9-FUTURE\+1  $(short bob)  \(unknown algorithm\)$"
+run inspect --json --envelope e.jwe blob
+json_is "$out" "$both"
+run open -k "$keys/bob.pem" --envelope e.jwe -o back blob
+expect_error 12 E-UNSUPPORTED "X9-FUTURE"
+
+fresh "what has no recipients to show"
+make_blob detached -k "$keys/bob.pub.pem"
 title="what has no recipients to show"
 recipients list blob
 expect_error 2 E-CONFIG "^blobseal: error: blob .*sealed detached"

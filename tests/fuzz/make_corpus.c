@@ -161,15 +161,32 @@ static void blobs(const struct known *k, unsigned index)
     seed_text("open", which | 3, k->envelope);
 }
 
-/* Write header and content of an envelope that opens, and of some that must not. */
+/* Write @json as the member `meta` of a JWK: a string in base64url. NULL: nothing. */
+static void put_metadata(char *out, const char *json)
+{
+    size_t len = json != NULL ? strlen(json) : 0;
+    char *end = out;
+
+    if (json != NULL) {
+        end = stpcpy(out, ",\"meta\":\"");
+        blobseal_base64url_encode(end, (const uint8_t *)json, len);
+        end += BLOBSEAL_BASE64URL_LEN(len);
+        *end++ = '"';
+    }
+    *end = '\0';
+}
+
+/*
+ * Write header and content of an envelope that opens, and of some that must not: the core has no metadata, but metadata
+ * is parsed before that is noticed.
+ */
 static void contents(const struct known *k, unsigned index)
 {
-    static const char *const metas[] = {"", ",\"meta\":{}",
-                                        ",\"meta\":{\"name\":\"n\",\"type\":\"t\",\"ann\":{\"a\":\"b\"}}",
-                                        ",\"meta\":{\"ann\":{\"a\":\"b\",\"a\":\"c\"}}", ",\"x\":1"};
+    static const char *const metas[] = {NULL, "{}", "{\"name\":\"n\",\"type\":\"t\",\"ann\":{\"a\":\"b\"}}",
+                                        "{\"ann\":{\"a\":\"b\",\"a\":\"c\"}}", "{\"name\":\"\\u202e\",\"x\":1}"};
     uint8_t wrapped[256], digest[32], part[1024];
     struct bs_builder w = bs_builder_start(part, sizeof part);
-    char blob[32] = "", dek[64] = "", hdr[160] = "", rcpt[64] = "", input[4096];
+    char blob[32] = "", dek[64] = "", hdr[160] = "", rcpt[64] = "", meta[256], input[4096];
 
     fake_wrap(wrapped, sizeof wrapped, &k->r.cek);
     bs_put32(&w, 12);
@@ -185,13 +202,14 @@ static void contents(const struct known *k, unsigned index)
     blobseal_base64url_encode(dek, k->r.dek.b, sizeof k->r.dek.b);
     blobseal_base64url_encode(hdr, k->r.core.raw, sizeof k->r.core.raw);
     for (size_t i = 0; i < COUNT(metas); i++) {
+        put_metadata(meta, metas[i]);
         int n =
             snprintf(input + 2, sizeof input - 2,
                      "{\"enc\":\"A256GCM\",\"cty\":\"jwk+json\",\"typ\":\"blobseal\",\"bs\":{\"v\":1,\"blob\":\"%s\","
                      "\"layer\":1,\"gen\":1,\"rcpt\":\"%s\"}}",
                      blob, rcpt);
         int m = snprintf(input + 2 + n, sizeof input - 2 - (size_t)n,
-                         "{\"kty\":\"oct\",\"k\":\"%s\",\"kid\":\"%s\",\"hdr\":\"%s\"%s}", dek, blob, hdr, metas[i]);
+                         "{\"kty\":\"oct\",\"k\":\"%s\",\"kid\":\"%s\",\"hdr\":\"%s\"%s}", dek, blob, hdr, meta);
 
         input[0] = (char)(n & 0xFF);
         input[1] = (char)(n >> 8);
