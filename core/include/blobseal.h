@@ -8,12 +8,18 @@
  * These rules hold for every function:
  *
  * Errors. Functions that can fail return enum blobseal_status and take a struct blobseal_error as their last parameter,
- * which may be NULL. "Errors: E_ARG" below means BLOBSEAL_E_ARG; E_ARG and E_NOMEM are always possible. After a failure
- * output parameters are defined: pointers are NULL, buffers and structs are zero.
+ * which may be NULL. "Errors: E_ARG" below means BLOBSEAL_E_ARG; E_ARG, E_NOMEM and E_INTERNAL are always possible.
+ * After a failure the error is filled in, and output parameters are defined: pointers are NULL, buffers and structs are
+ * zero. After success the content of the error has no meaning.
  *
- * Threads. Different objects may be used by different threads at once. A KEK may be shared by all threads; for other
- * objects their description says what may be shared. Callbacks run on the caller's thread and on threads that the call
- * has started. Functions that start threads say so. These threads take no signals and have ended when the call returns.
+ * Pointers. An argument may be NULL only where this is said. What is passed to a function must stay valid until it
+ * returns, and longer only where this is said: strings, options and lists are copied, except for names of sources and
+ * sinks, which stay valid as long as those. What a function allocates is released as its description says. "Borrowed
+ * from @x" means: valid until @x is released, and not released itself.
+ *
+ * Threads. Different objects may be used by different threads at once. One object may be used by one thread at a time,
+ * unless its description says more. Callbacks run on the caller's thread and on threads that the call has started.
+ * Functions that start threads say so. These threads take no signals and have ended when the call returns.
  * Only a key in a PKCS#11 token keeps the threads in which its module runs, until the key is closed.
  *
  * Stack. A thread that calls the library needs 64 KiB of stack. Threads that a call starts have 256 KiB, most of which
@@ -148,8 +154,8 @@ struct blobseal_kek;      /* one KEK: it wraps, and with a private key it also u
  * @cap: size of @buf
  * @len: receives the length of the passphrase
  *
- * Called at most once for each key, and only if the key is encrypted, or its token needs a login. Return BLOBSEAL_OK,
- * E_CONFIG, E_INPUT, E_NOMEM, E_CANCELED, or a status of the program's own; blobseal_kek_open() passes it on.
+ * Called at most once for each key, and only if the key is encrypted, or its token needs a login. May return E_CONFIG,
+ * E_INPUT, E_NOMEM and E_CANCELED.
  */
 typedef enum blobseal_status (*blobseal_passphrase_fn)(void *ctx, char *buf, size_t cap, size_t *len,
                                                        struct blobseal_error *err);
@@ -194,11 +200,13 @@ struct blobseal_call_options {
  * blobseal_kek_open - resolve a key reference
  * @kek: receives the KEK; release it with blobseal_kek_close()
  * @registry: providers to look in, or NULL for the built-in ones
- * @ref: "file:PATH" or a plain path: a PEM file (kek/pem.c lists the accepted kinds); or a PKCS#11 URI (RFC 7512) that
+ * @ref: "file:PATH" or a plain path: a PEM file with a private key (PKCS#8, also encrypted, or PKCS#1), or with a
+ * public key (SPKI, PKCS#1, or in a certificate, of which nothing else is looked at); or a PKCS#11 URI (RFC 7512) that
  * matches exactly one RSA key. It may have module-path, module-name and pin-source=file:PATH
  * @options: may be NULL
  *
- * Threads: many threads, seals and readers may use the KEK at once. Close it last.
+ * Threads: many threads may use the KEK at once. It may be closed before the readers, writers and unlocked keys that
+ * were made with it, but not during a call to which it was passed.
  * Errors: E_CONFIG (not an RSA key, malformed, wrong passphrase, unknown provider), E_POLICY (others may read the
  * private key), E_INPUT (the file is missing or unreadable). For a token also E_UNAVAILABLE (it is not there, or does
  * not answer), E_DENIED (the PIN is wrong or locked), E_UNSUPPORTED (it lacks the hash of @options).
@@ -207,12 +215,12 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry, const char *ref,
                   const struct blobseal_kek_options *options, struct blobseal_error *err);
 
-/* Release @kek. Its secrets are wiped when nothing uses it any more. NULL is allowed. */
+/* Release @kek. Its secrets are wiped when the last lease on it has been released, too. NULL is allowed. */
 BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);
 
 /*
- * Return the key id (kid) that recipients of this KEK carry (section 4.2). Borrowed from @kek. NULL only for a key of a
- * provider that names its keys late, as long as nothing had to know the name.
+ * Return the key id (kid) of new recipients of this KEK (section 4.2). Borrowed from @kek. NULL if its provider has not
+ * named the key yet: some do that only when a function must know the name, such as blobseal_diagnose_kek().
  */
 BLOBSEAL_API const char *blobseal_kek_kid(const struct blobseal_kek *kek);
 
@@ -240,8 +248,8 @@ struct blobseal_secret32 {
  * @jwe: receives the wrapped secret, zero-terminated; release it with blobseal_free()
  * @jwe_len: receives its length
  *
- * The result is no envelope of a blob, and unwrapping it never opens one: its type and purpose are authenticated.
- * Cost: one wrap. Errors: E_ARG for a purpose; those of the provider. Source: section 10.
+ * The result is not the envelope of a blob and cannot take the place of one, because its type and purpose are
+ * authenticated. Cost: one wrap. Errors: E_ARG for a purpose; those of the provider. Source: section 10.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_kek_wrap(struct blobseal_kek *kek, const char *purpose, const struct blobseal_secret32 *secret,
@@ -250,12 +258,13 @@ blobseal_kek_wrap(struct blobseal_kek *kek, const char *purpose, const struct bl
 /**
  * blobseal_kek_unwrap - unwrap a secret of the application
  * @keks: keys to try
- * @purpose: what the secret must have been wrapped for
+ * @purpose: the purpose for which it was wrapped
  * @jwe: a wrapped secret, not necessarily zero-terminated; it may come from storage that is not trusted
  * @options: may be NULL
  * @secret: receives the secret
  *
- * Cost: one unwrap; none for the envelope of a blob, or for another purpose.
+ * Cost: one unwrap; none if @jwe is the envelope of a blob or has another purpose. With a key that can be revoked, the
+ * application decides how long it keeps the secret.
  * Errors: E_FORMAT (malformed, the envelope of a blob, or for another purpose), E_UNSUPPORTED, E_NO_KEY, E_AUTH, those
  * of the provider. Source: section 10.
  */
@@ -285,7 +294,7 @@ struct blobseal_keypair {
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_keygen_rsa(struct blobseal_keypair *pair, unsigned bits, const char *passphrase, struct blobseal_error *err);
 
-/* Wipe and release the contents of @pair. The struct itself belongs to the caller. */
+/* Wipe and release the contents of @pair, not the struct. Allowed if the struct is zero but for its size. */
 BLOBSEAL_API void blobseal_keypair_clear(struct blobseal_keypair *pair);
 
 /* Release memory that a function of this header returned to the caller. NULL is allowed. */
@@ -375,7 +384,10 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_sink_fd_at(struct b
                                                                         const char *name, uint64_t off,
                                                                         struct blobseal_error *err);
 
-/* Make a seekable source over @len bytes of memory, or a sequential sink that allocates and extends state->data. */
+/*
+ * Make a seekable source over @len bytes of memory, which stay the caller's, or a sequential sink that allocates and
+ * extends state->data. Release that with blobseal_free(), also after a failure.
+ */
 BLOBSEAL_API void blobseal_source_memory(struct blobseal_source *source, struct blobseal_memory *state,
                                          const void *data, size_t len);
 BLOBSEAL_API void blobseal_sink_memory(struct blobseal_sink *sink, struct blobseal_memory *state);
@@ -499,7 +511,7 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_context_new(struct 
                                                                          const struct blobseal_context_options *options,
                                                                          struct blobseal_error *err);
 
-/* Release @context as soon as the last object that was made with it is released. NULL is allowed. */
+/* Release the caller's reference to @context. Readers and writers that use it keep it. NULL is allowed. */
 BLOBSEAL_API void blobseal_context_free(struct blobseal_context *context);
 
 /*
@@ -560,8 +572,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_preamble_read(const
 /* ---- Sealing ----------------------------------------------------------------------------------------------------- */
 
 /*
- * Reports how many plaintext bytes are done. Called from any worker, by one at a time. Return false to stop; workers
- * that are already working may call once more.
+ * Receives the number of plaintext bytes that are done. Called on any thread of the call, by one at a time. Return
+ * false to stop (E_CANCELED); workers that are already working may call it once more.
  */
 typedef bool (*blobseal_progress_fn)(void *ctx, uint64_t bytes_done);
 
@@ -626,13 +638,13 @@ blobseal_seal(const struct blobseal_sink *sink, const struct blobseal_source *so
               size_t num_keks, const struct blobseal_seal_options *options, struct blobseal_seal_result *result,
               struct blobseal_error *err);
 
-struct blobseal_writer; /* seals a blob from pieces that a program writes */
+struct blobseal_writer; /* seals a blob from pieces that a program writes, for one thread at a time */
 
 /**
  * blobseal_writer_open - start a blob whose plaintext comes piece by piece
  * @writer: receives the writer; release it with blobseal_writer_close()
  * @sink: receives the blob from offset 0, in order; it must stay usable until the writer is closed
- * @keks: the recipients, as for blobseal_seal(); used during this call only
+ * @keks: the recipients, as for blobseal_seal(); they may be closed after this call
  * @options: may be NULL; `threads` and `progress` are ignored
  *
  * If a key can be revoked, sealing for it may have a time limit, as reading has: see struct blobseal_unlocked.
@@ -695,7 +707,7 @@ struct blobseal_reader_options {
  * blobseal_reader_open - open a blob
  * @reader: receives the reader; release it with blobseal_reader_close()
  * @source: the blob; it must stay usable until the reader is closed. The struct itself is copied
- * @keks: keys to try; used during this call only
+ * @keks: keys to try; they may be closed after this call
  * @options: may be NULL
  *
  * Unwraps the DEK and checks the commitment. If the source is seekable, the last chunk is opened as well, which makes
@@ -719,10 +731,12 @@ blobseal_reader_open(struct blobseal_reader **reader, const struct blobseal_sour
  * request to a vault takes milliseconds, opening with an unlocked key microseconds. It holds derived keys of that blob
  * only, which the application cannot read, and at most 128 bytes of locked memory.
  *
- * A key that its owner can revoke is unlocked for a limited time, the lease, which all readers share that use it. The
- * first call after its end that unlocks, opens or reads asks the provider once. If it refuses (E_DENIED), that is
- * final; if it cannot be reached (E_UNAVAILABLE), the next call asks again. A call that has begun is completed. Keys in
- * files have no lease.
+ * A key that its owner can revoke is unlocked for a limited time, the lease. All readers that were opened with one
+ * unlocked key share its lease; a reader that was opened with KEKs has a lease of its own. After its end, the next call
+ * that opens or reads asks the provider. If that refuses (E_DENIED), it is final for this lease, and all other leases
+ * on the same KEK ask before they are used again. If it cannot be reached (E_UNAVAILABLE), or if the caller cancels
+ * (E_CANCELED), the next call asks again. These errors are possible for every function that reads. A call that has
+ * begun is completed. Keys in files have no lease.
  *
  * Threads: all functions may be called by many threads at once. Fork: the child cannot use it (E_ARG).
  */
@@ -742,7 +756,7 @@ struct blobseal_unlock_options {
  * blobseal_unlock - unlock the key of a blob
  * @unlocked: receives the unlocked key, with one reference; release it with blobseal_unlocked_release()
  * @source: the blob, of which the beginning is read. NULL: only options->envelope is available
- * @keks: keys to try; those of a lease may be closed before it ends
+ * @keks: keys to try; they may be closed after this call
  * @options: may be NULL
  *
  * Does what blobseal_reader_open() does up to the commitment; the payload is not read. The result is bound to all 96
@@ -766,7 +780,7 @@ struct blobseal_unlocked_info {
     size_t size;
     uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN];
     uint64_t generation;            /* of the envelope that was opened                                      */
-    uint64_t valid_until;           /* end of the lease, in milliseconds since 1970; 0: there is no lease */
+    uint64_t valid_until;           /* end of the lease as it is now, in milliseconds since 1970; 0: there is none */
     char kid[BLOBSEAL_MAX_KID + 1]; /* of the recipient that was opened                                     */
 };
 
@@ -876,7 +890,7 @@ blobseal_reader_verify(struct blobseal_reader *reader, uint64_t *plain_bytes, st
  * Threads: one at a time; for a seekable source blobseal_reader_pread() may run at the same time.
  * Errors: E_AUTH, E_DAMAGED (a checksum does not match, or the blob was truncated or extended), E_INPUT, E_NOMEM; E_ARG
  * after blobseal_reader_stream() or blobseal_reader_verify() of a sequential source. All of @dst is then zero, and
- * every later call returns the same error.
+ * every later call returns the same error, except for errors of a lease, after which the call can be repeated.
  * Source: section 3.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
@@ -911,9 +925,9 @@ struct blobseal_change {
     bool replace;            /* rotation: also remove the recipient that the first key opens                       */
     bool only;               /* remove every recipient that is not in @add                                         */
     bool repair;             /* change no recipient: make both slots equal, turn a tie into a new generation       */
-    bool dry_run;            /* in place: find out what would be done, and write nothing                           */
+    bool dry_run;            /* in place or in a copy: report what would be done, and write nothing                */
     uint64_t min_generation; /* refuse an older envelope (E_POLICY)                                                */
-    const char *envelope;    /* blobseal_change_envelope() only: the detached envelope; NULL: that of the source   */
+    const char *envelope;    /* the detached envelope; NULL: that of the source. Must be NULL for a change in place */
     size_t envelope_len;
     uint32_t timeout_ms; /* see struct blobseal_call_options */
     const int *cancel;
@@ -962,7 +976,8 @@ blobseal_change_envelope(struct blobseal_change_result **result, const struct bl
                          struct blobseal_error *err);
 
 /*
- * A blob that can be changed in place. `write` writes all @len bytes at @off or fails. `sync` makes what was written to
+ * A blob that can be changed in place. Initialise the struct to zero. All functions are called on the caller's thread.
+ * `write` writes all @len bytes at @off or fails. `sync` makes what was written to
  * that range durable and, as far as possible, lets later reads return what is stored rather than what is cached. `lock`
  * takes (@on) or releases a lock that excludes other changes, and returns E_EXISTS if somebody else holds it; NULL: the
  * caller excludes them. All three may return E_INPUT, E_OUTPUT, E_NOMEM or E_CANCELED.

@@ -56,10 +56,10 @@ struct blobseal_lease {
 /* What wrap() makes. The key id is that of the key which was really used: a key with versions has many. */
 struct blobseal_wrapping {
     size_t size;
-    char alg[BLOBSEAL_MAX_ALG + 1]; /* "RSA-OAEP-256" or "RSA-OAEP"                */
-    char kid[BLOBSEAL_MAX_KID + 1]; /* 1 or more characters from '!' to '~'        */
+    char alg[BLOBSEAL_MAX_ALG + 1]; /* "RSA-OAEP-256" or "RSA-OAEP", zero-terminated */
+    char kid[BLOBSEAL_MAX_KID + 1]; /* 1 or more characters from '!' to '~', likewise  */
     uint8_t key[BLOBSEAL_MAX_WRAPPED];
-    size_t key_len;
+    size_t key_len;              /* 256, 384 or 512 for these algorithms */
     struct blobseal_lease lease; /* until when a writer may go on sealing for this key */
 };
 
@@ -87,10 +87,12 @@ struct blobseal_kek_list {
 typedef bool (*blobseal_found_key_fn)(void *ctx, const char *ref, const struct blobseal_kek_info *info);
 
 /*
- * The functions of a provider. open, owns, wrap and unwrap are required, the others may be NULL.
+ * The functions of a provider. open, owns, wrap and unwrap are required, the others may be NULL. This version of the
+ * library calls neither open_all nor list nor generate; programs may.
  *
- * Threads: all functions may be called by many threads at once with one state; a provider that cannot handle this takes
- * a lock. They may block within the limits of @call, which is never NULL.
+ * Threads: all functions may be called by many threads at once with one state, except close(), after which there is no
+ * other call. A provider that cannot handle this takes a lock. They may block within the limits of @call, which is
+ * never NULL. Arguments are valid during the call only.
  *
  * Statuses: any function may return E_CONFIG, E_UNAVAILABLE, E_DENIED, E_POLICY, E_INPUT, E_NOMEM, E_INTERNAL,
  * E_CANCELED and E_UNSUPPORTED; unwrap() also E_NOT_MINE and E_AUTH. A status of the provider's own, from
@@ -164,9 +166,9 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_registry_new(struct
 BLOBSEAL_API void blobseal_registry_free(struct blobseal_registry *registry);
 
 /*
- * Add @provider, which must outlive every KEK that is opened through it. It replaces a provider with the same scheme.
- * Not while other threads use @registry.
- * Errors: E_ARG for a wrong abi, a missing function, or a scheme that is not [a-z][a-z0-9+.-]{0,30}.
+ * Add @provider, which must outlive every KEK that is opened through it, and also the readers, writers and unlocked
+ * keys that have a lease on such a KEK. It replaces a provider with the same scheme. Not while other threads use
+ * @registry. Errors: E_ARG for a wrong abi, a missing function, or a scheme that is not [a-z][a-z0-9+.-]{0,30}.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry,
                                                                           const struct blobseal_provider *provider,
@@ -174,7 +176,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_registry_add(struct
 
 /*
  * Make a KEK from a provider and a state that the caller made, without a reference. If this succeeds, the KEK owns
- * @state and closes it; otherwise the caller still owns it. @info must name the key unless the provider has describe().
+ * @state and closes it; otherwise the caller still owns it. @provider must stay valid as for blobseal_registry_add().
+ * @info must name the key unless the provider has describe(). Errors: E_ARG.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_new(struct blobseal_kek **kek,
                                                                      const struct blobseal_provider *provider,
