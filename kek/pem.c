@@ -29,7 +29,7 @@
 
 struct pem_key {
     EVP_PKEY *key;
-    enum blobseal_oaep oaep;
+    struct bs_rsa_wrapper wrapper;
     char kid[BS_RSA_KID_LEN];
 };
 
@@ -200,6 +200,7 @@ static void pem_close(void *state)
 
     if (k == NULL)
         return;
+    bs_rsa_wrapper_clear(&k->wrapper);
     EVP_PKEY_free(k->key);
     free(k);
 }
@@ -232,11 +233,11 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
     if (st == BLOBSEAL_OK && !bs_rsa_kid(k->kid, k->key) && !bs_rsa_kid(k->kid, k->key))
         st = bs_openssl_failed(err, "read the key %s", path);
     if (st == BLOBSEAL_OK) {
-        k->oaep = options->oaep;
+        bs_rsa_wrapper_init(&k->wrapper, k->key, options->oaep);
         *info = (struct blobseal_kek_info){
             .size = sizeof *info,
             .kid = k->kid,
-            .alg = bs_rsa_algorithm(k->oaep),
+            .alg = bs_rsa_algorithm(k->wrapper.oaep),
             .wrapped_len = (size_t)EVP_PKEY_get_size(k->key),
             .can_unwrap = is_private(&b),
         };
@@ -263,7 +264,7 @@ static enum blobseal_status pem_wrap(void *state, struct blobseal_wrapping *out,
 
     (void)call;
     memcpy(out->kid, k->kid, sizeof k->kid);
-    return bs_rsa_wrap_secret(k->key, k->oaep, out, secret, err);
+    return bs_rsa_wrap_secret(&k->wrapper, out, secret, err);
 }
 
 static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *secret,

@@ -128,9 +128,9 @@ const char *bs_rsa_algorithm(enum blobseal_oaep oaep)
     return oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256";
 }
 
-bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, struct bs_slice in)
+/* Wrap with @ctx, which may be NULL, and release it. */
+static bool wrap(EVP_PKEY_CTX *ctx, EVP_PKEY *key, uint8_t *out, size_t *out_len, struct bs_slice in)
 {
-    EVP_PKEY_CTX *ctx = start_oaep(key, oaep, true);
     bool ok;
 
     *out_len = (size_t)EVP_PKEY_get_size(key);
@@ -139,15 +139,42 @@ bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size
     return ok;
 }
 
-enum blobseal_status bs_rsa_wrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_wrapping *out,
+bool bs_rsa_oaep_wrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *out_len, struct bs_slice in)
+{
+    return wrap(start_oaep(key, oaep, true), key, out, out_len, in);
+}
+
+void bs_rsa_wrapper_init(struct bs_rsa_wrapper *w, EVP_PKEY *key, enum blobseal_oaep oaep)
+{
+    *w = (struct bs_rsa_wrapper){.key = key, .oaep = oaep, .fips = bs_fips_mode()};
+    w->ready = start_oaep(key, oaep, true);
+    if (w->ready == NULL)
+        ERR_clear_error();
+}
+
+void bs_rsa_wrapper_clear(struct bs_rsa_wrapper *w)
+{
+    EVP_PKEY_CTX_free(w->ready);
+    *w = (struct bs_rsa_wrapper){0};
+}
+
+/* A program can enable FIPS mode at any time, and then the algorithms must be those of the FIPS provider. */
+static bool use_ready(const struct bs_rsa_wrapper *w, uint8_t *out, size_t *out_len, struct bs_slice in)
+{
+    return w->ready != NULL && w->fips == bs_fips_mode() && wrap(EVP_PKEY_CTX_dup(w->ready), w->key, out, out_len, in);
+}
+
+enum blobseal_status bs_rsa_wrap_secret(const struct bs_rsa_wrapper *w, struct blobseal_wrapping *out,
                                         const struct blobseal_secret32 *secret, struct blobseal_error *err)
 {
     const struct bs_slice in = {secret->b, sizeof secret->b};
     enum blobseal_status st = BLOBSEAL_OK;
 
-    (void)snprintf(out->alg, sizeof out->alg, "%s", bs_rsa_algorithm(oaep));
-    if (!bs_rsa_oaep_wrap(key, oaep, out->key, &out->key_len, in) &&
-        !bs_rsa_oaep_wrap(key, oaep, out->key, &out->key_len, in)) /* again, because memory may have been short */
+    (void)snprintf(out->alg, sizeof out->alg, "%s", bs_rsa_algorithm(w->oaep));
+    if (use_ready(w, out->key, &out->key_len, in))
+        return BLOBSEAL_OK;
+    if (!bs_rsa_oaep_wrap(w->key, w->oaep, out->key, &out->key_len, in) &&
+        !bs_rsa_oaep_wrap(w->key, w->oaep, out->key, &out->key_len, in)) /* again: memory may have been short */
         st = bs_openssl_failed(err, "use an RSA key");
     ERR_clear_error();
     return st;

@@ -15,6 +15,7 @@ static void destroy(struct bs_p11_key *k)
     bs_p11_module_unref(k->module);
     bs_p11_uri_clear(&k->uri);
     blobseal_secret_free(k->pin);
+    bs_rsa_wrapper_clear(&k->wrapper);
     EVP_PKEY_free(k->public);
     (void)pthread_mutex_destroy(&k->finding);
     (void)pthread_mutex_destroy(&k->lock);
@@ -260,6 +261,7 @@ static enum blobseal_status read_public(struct bs_p11_key *k, const struct searc
     if (st == BLOBSEAL_OK) {
         k->modulus_len = (size_t)EVP_PKEY_get_size(public);
         k->public = public;
+        bs_rsa_wrapper_init(&k->wrapper, public, k->oaep);
     } else {
         EVP_PKEY_free(public);
     }

@@ -251,6 +251,7 @@ struct bs_p11_key {
     uint32_t limit_ms;
     struct bs_p11_pin *pin; /* in secret memory */
     EVP_PKEY *public;
+    struct bs_rsa_wrapper wrapper; /* for `public` */
     size_t modulus_len;
     char kid[BS_RSA_KID_LEN];
     bool wraps_only;                  /* the URI names a public key                           */

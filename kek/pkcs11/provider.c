@@ -252,7 +252,7 @@ static enum blobseal_status pkcs11_wrap(void *state, struct blobseal_wrapping *o
         return k->oaep_error.status;
     }
     memcpy(out->kid, k->kid, sizeof k->kid);
-    return bs_rsa_wrap_secret(k->public, k->oaep, out, secret, err);
+    return bs_rsa_wrap_secret(&k->wrapper, out, secret, err);
 }
 
 static void run_unwrap(struct bs_p11_job *job)

@@ -144,6 +144,9 @@ Test(fips, a_provider_serves_everything_and_the_format_is_the_same)
 
     cr_assert_eq(EVP_default_properties_enable_fips(NULL, 1), 1);
     expect_opens(&outside, kek);
+    sealed_clear(&in_fips); /* a key that was opened before FIPS mode was on wraps with the FIPS provider now */
+    cr_assert_eq(seal_bytes(&in_fips, plain, PLAIN_LEN, &plain_kek, 1, NULL, &err), BLOBSEAL_OK, "%s", err.text);
+    expect_opens(&in_fips, kek);
     sealed_clear(&in_fips);
     sealed_clear(&outside);
     blobseal_kek_close(plain_kek);

@@ -213,18 +213,34 @@ Test(rsa, wraps_for_every_size_and_hash)
         for (int oaep = BLOBSEAL_OAEP_SHA256; oaep <= BLOBSEAL_OAEP_SHA1; oaep++) {
             struct vec_bytes wrapped = vec_copy(NULL, sizes[s] / 8), again = vec_copy(NULL, sizes[s] / 8);
             const EVP_MD *md = oaep == BLOBSEAL_OAEP_SHA1 ? EVP_sha1() : EVP_sha256();
+            struct bs_rsa_wrapper wrapper;
+            struct blobseal_wrapping w;
             uint8_t out[512];
             size_t n = 0, m = sizeof out;
 
+            bs_rsa_wrapper_init(&wrapper, key, (enum blobseal_oaep)oaep);
+            cr_assert_not_null(wrapper.ready);
             cr_assert(bs_rsa_oaep_wrap(key, (enum blobseal_oaep)oaep, wrapped.p, &n,
                                        (struct bs_slice){secret, sizeof secret}));
             cr_assert_eq(n, sizes[s] / 8);
             cr_assert(openssl_opens(key, md, wrapped.p, n, out, &m));
             cr_assert_eq(m, 32);
             cr_assert_arr_eq(out, secret, 32);
-            cr_assert(
-                bs_rsa_oaep_wrap(key, (enum blobseal_oaep)oaep, again.p, &n, (struct bs_slice){secret, sizeof secret}));
-            cr_assert_neq(memcmp(wrapped.p, again.p, n), 0, "OAEP is randomized");
+            for (unsigned i = 0; i < 2; i++) {
+                struct blobseal_secret32 same;
+
+                memcpy(same.b, secret, sizeof secret);
+                wrapper.fips = i == 1; /* the mode has changed since the context was made */
+                cr_assert_eq(bs_rsa_wrap_secret(&wrapper, &w, &same, NULL), BLOBSEAL_OK);
+                cr_assert_eq(w.key_len, n);
+                cr_assert_neq(memcmp(wrapped.p, w.key, n), 0, "OAEP is randomized");
+                memcpy(wrapped.p, w.key, n);
+                memcpy(again.p, w.key, n);
+                m = sizeof out;
+                cr_assert(openssl_opens(key, md, again.p, n, out, &m));
+                cr_assert_arr_eq(out, secret, 32);
+            }
+            bs_rsa_wrapper_clear(&wrapper);
             cr_assert(bs_rsa_oaep_unwrap(key, (enum blobseal_oaep)oaep, out, 32, &m, (struct bs_slice){again.p, n}));
             cr_assert_eq(m, 32);
             cr_assert_not(
