@@ -222,38 +222,28 @@ enum blobseal_status bs_envelope_encode(struct bs_builder *out, const struct bs_
     return bs_jwe_write(out, &e->jwe, (struct bs_slice){(const uint8_t *)header, len}, cek, content, err);
 }
 
-/* The secrets of an envelope while it is written, in one allocation. */
-struct secrets {
-    struct blobseal_secret32 cek;
-    uint8_t content[1024 + BLOBSEAL_BASE64URL_LEN(BLOBSEAL_MAX_METADATA)];
-};
-
 enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan, struct bs_keks keks,
                                        struct blobseal_error *err)
 {
     struct bs_envelope e = {.generation = plan->generation};
-    struct bs_slice content;
+    size_t len, cap = 1024 + BLOBSEAL_BASE64URL_LEN(plan->metadata.len);
     enum blobseal_status st;
-    struct secrets *s;
+    uint8_t *content;
 
     if (keks.num == 0 || keks.num > BLOBSEAL_MAX_RECIPIENTS)
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob has 1 to 64 recipients, not %zu", keks.num);
-    s = blobseal_secret_alloc(sizeof *s);
-    if (s == NULL)
+    content = blobseal_secret_alloc(cap);
+    if (content == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
     memcpy(e.blob_id, plan->core->blob_id, sizeof e.blob_id);
-    if (!blobseal_random(s->cek.b, sizeof s->cek.b, true))
-        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
-    else
-        st = bs_jwe_new(&e.jwe, err);
+    st = bs_jwe_new(&e.jwe, err);
     if (st == BLOBSEAL_OK)
-        st = wrap_all(&e.jwe, plan->leases, keks, &s->cek, err);
+        st = wrap_all(&e.jwe, plan->leases, keks, plan->cek, err);
     if (st == BLOBSEAL_OK) {
-        content.p = s->content;
-        content.len = bs_jwk_write(s->content, sizeof s->content, plan->core, plan->dek, plan->metadata);
-        st = bs_envelope_encode(out, &e, &s->cek, content, err);
+        len = bs_jwk_write(content, cap, plan->core, plan->dek, plan->metadata);
+        st = bs_envelope_encode(out, &e, plan->cek, (struct bs_slice){content, len}, err);
     }
     bs_envelope_clear(&e);
-    blobseal_secret_free(s);
+    blobseal_secret_free(content);
     return st;
 }

@@ -165,12 +165,13 @@ struct bs_envelope_plan {
     const struct bs_core_header *core;
     uint64_t generation;
     const struct blobseal_secret32 *dek;
-    struct bs_slice metadata; /* from bs_metadata_write(); empty: none */
+    const struct blobseal_secret32 *cek; /* random, and used for nothing else     */
+    struct bs_slice metadata;            /* from bs_metadata_write(); empty: none */
     struct bs_leases *leases; /* receives those of the keys, see bs_leases_clear(); NULL: they are not kept */
 };
 
 /*
- * Generate a CEK, wrap it for each of @keks, and write the envelope into @out. Errors: E_POLICY if it does not fit;
+ * Wrap the CEK for each of @keks, and write the envelope into @out. Errors: E_POLICY if it does not fit;
  * E_ARG if there are no recipients or too many, or if a key appears twice; E_NOMEM; those of providers.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan,

@@ -9,8 +9,13 @@
 
 #define GENERATION 1u /* of the envelope of a new blob */
 
-/* Generate DEK, blob id and salt, derive the keys, and encode the core header. */
-static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_secret32 *dek, struct bs_slice metadata,
+/* Random keys. One call generates both, because most of its time does not depend on the length. */
+struct secrets {
+    struct blobseal_secret32 dek, cek;
+};
+
+/* Generate the secrets, blob id and salt, derive the keys, and encode the core header. */
+static enum blobseal_status make_core(struct bs_new_blob *b, struct secrets *s, struct bs_slice metadata,
                                       const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
     struct bs_core_header *core = &b->core;
@@ -23,15 +28,15 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct blobseal_sec
         .content = o->zstd ? BLOBSEAL_CONTENT_ZSTD : BLOBSEAL_CONTENT_AS_GIVEN,
         .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
     };
-    if (!blobseal_random(dek->b, sizeof dek->b, true) || !blobseal_random(public, sizeof public, false))
+    if (!blobseal_random(s, sizeof *s, true) || !blobseal_random(public, sizeof public, false))
         return bs_openssl_failed(err, "generate random numbers");
     memcpy(core->blob_id, public, sizeof core->blob_id);
     memcpy(core->salt, public + sizeof core->blob_id, sizeof core->salt);
     if (metadata.len > 0 && !bs_metadata_hash(hash, metadata))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     len = bs_core_context(core, metadata.len > 0 ? hash : NULL, context);
-    if (!bs_chunked_derive(b->keys, dek, core->salt, context, len) &&
-        !bs_chunked_derive(b->keys, dek, core->salt, context, len)) /* again, because memory may have been short */
+    if (!bs_chunked_derive(b->keys, &s->dek, core->salt, context, len) &&
+        !bs_chunked_derive(b->keys, &s->dek, core->salt, context, len)) /* again, because memory may have been short */
         return bs_openssl_failed(err, "derive the keys of the blob");
     memcpy(core->commitment, b->keys->commitment, sizeof core->commitment);
     bs_core_encode(core);
@@ -87,8 +92,8 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
                                        struct blobseal_error *err)
 {
     uint8_t metadata_buf[BLOBSEAL_MAX_METADATA];
-    struct blobseal_secret32 *dek = NULL;
     struct bs_envelope_plan plan = {.core = &b->core, .generation = GENERATION, .leases = &b->leases};
+    struct secrets *secrets;
     enum blobseal_status st;
 
     *b = (struct bs_new_blob){.layout = choose_layout(o->layout, size)};
@@ -104,19 +109,21 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
         return st;
     }
     b->digests = bs_digests_start(o->digests, b->layout != BLOBSEAL_LAYOUT_DETACHED);
-    dek = blobseal_secret_alloc(sizeof *dek);
-    plan.dek = dek;
+    secrets = blobseal_secret_alloc(sizeof *secrets);
     b->keys = blobseal_secret_alloc(sizeof *b->keys);
     b->jwe = bs_builder_start(malloc(BLOBSEAL_MAX_ENVELOPE), BLOBSEAL_MAX_ENVELOPE);
-    st = dek != NULL && b->keys != NULL && b->jwe.p != NULL
-             ? make_core(b, dek, plan.metadata, o, err)
+    st = secrets != NULL && b->keys != NULL && b->jwe.p != NULL
+             ? make_core(b, secrets, plan.metadata, o, err)
              : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
-    if (st == BLOBSEAL_OK)
+    if (st == BLOBSEAL_OK) {
+        plan.dek = &secrets->dek;
+        plan.cek = &secrets->cek;
         st = bs_envelope_write(&b->jwe, &plan, keks, err);
+    }
     if (st == BLOBSEAL_OK)
         st = write_preamble(b, sink, o->slot_capacity, err);
     blobseal_wipe(metadata_buf, sizeof metadata_buf);
-    blobseal_secret_free(dek);
+    blobseal_secret_free(secrets);
     return st;
 }
 

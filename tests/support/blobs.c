@@ -420,7 +420,8 @@ char *recipe_envelope(const struct recipe *r, uint64_t generation, struct blobse
     struct bs_builder w = bs_builder_start(must_alloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
 
     if (bs_envelope_write(&w,
-                          &(const struct bs_envelope_plan){.core = &r->core, .generation = generation, .dek = &r->dek},
+                          &(const struct bs_envelope_plan){
+                              .core = &r->core, .generation = generation, .dek = &r->dek, .cek = &r->cek},
                           (struct bs_keks){keks, num_keks, NULL}, NULL) != BLOBSEAL_OK)
         test_support_failed("writing an envelope failed");
     w.p[w.len] = '\0';

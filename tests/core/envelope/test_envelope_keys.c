@@ -267,9 +267,10 @@ static enum blobseal_status write_for(struct blobseal_kek *const *keks, size_t n
     enum blobseal_status st;
 
     memset(err, 0x55, sizeof *err);
-    st = bs_envelope_write(&w,
-                           &(const struct bs_envelope_plan){.core = &recipe.core, .generation = 1, .dek = &recipe.dek},
-                           (struct bs_keks){keks, num, NULL}, err);
+    st = bs_envelope_write(
+        &w,
+        &(const struct bs_envelope_plan){.core = &recipe.core, .generation = 1, .dek = &recipe.dek, .cek = &recipe.cek},
+        (struct bs_keks){keks, num, NULL}, err);
     free(w.p);
     if (st != BLOBSEAL_OK)
         cr_expect_eq(err->status, st, "%s, but the error says %s", blobseal_status_code(st),
@@ -335,29 +336,21 @@ Test(envelope_keys, a_wrap_that_fails_without_a_message_ends_it)
     check_wraps_that_fail(true);
 }
 
-/* The random parts of an envelope must differ each time. Here 20 envelopes are compared. */
-Test(envelope_keys, content_key_and_iv_are_fresh)
+/* Here 20 envelopes with the same keys are compared. */
+Test(envelope_keys, the_iv_is_fresh)
 {
-    uint8_t cek[20][32], iv[20][BS_JWE_IV_LEN];
+    uint8_t iv[20][BS_JWE_IV_LEN];
     struct blobseal_error err;
 
     ring_open(1);
-    for (size_t i = 0; i < COUNT(cek); i++) {
+    for (size_t i = 0; i < COUNT(iv); i++) {
         char *text = recipe_envelope(&recipe, 1, ring.kek, 1);
-        struct blobseal_secret32 zero = {{0}};
-        uint8_t pad[256];
         struct bs_envelope e;
 
         cr_assert_eq(bs_envelope_parse(&e, text, strlen(text), &err), BLOBSEAL_OK);
-        fake_wrap(pad, sizeof pad, &zero);
-        for (size_t k = 0; k < 32; k++)
-            cek[i][k] = e.jwe.recipients[0].key[k] ^ pad[k];
         memcpy(iv[i], e.jwe.iv, sizeof iv[i]);
-        for (size_t k = 0; k < i; k++) {
-            cr_expect_arr_neq(cek[i], cek[k], 16);
-            cr_expect_arr_neq(cek[i] + 16, cek[k] + 16, 16);
+        for (size_t k = 0; k < i; k++)
             cr_expect_arr_neq(iv[i], iv[k], sizeof iv[i]);
-        }
         bs_envelope_clear(&e);
         free(text);
     }

@@ -59,6 +59,38 @@ static void expect_keys(const struct scene *s)
     bs_preamble_clear(&f);
 }
 
+/* The random parts of a blob must differ each time. Here 20 blobs are compared, by halves of their keys. */
+Test(new_blob, everything_random_is_fresh)
+{
+    const struct blobseal_seal_options o = {.layout = BLOBSEAL_LAYOUT_DETACHED};
+    const struct blobseal_secret32 zero = {{0}};
+    uint8_t cek[20][32], key[20][32], id[20][BLOBSEAL_BLOB_ID_LEN], salt[20][BS_SALT_LEN], pad[256];
+
+    fake_wrap(pad, sizeof pad, &zero);
+    for (size_t i = 0; i < COUNT(cek); i++) {
+        struct scene s = {0};
+        struct bs_envelope e;
+
+        cr_assert_eq(make(&s, 100, &o), BLOBSEAL_OK, "%s", s.err.text);
+        cr_assert_eq(bs_envelope_parse(&e, (const char *)s.b.jwe.p, s.b.jwe.len, &s.err), BLOBSEAL_OK);
+        for (size_t k = 0; k < 32; k++)
+            cek[i][k] = e.jwe.recipients[0].key[k] ^ pad[k];
+        memcpy(key[i], s.b.keys->key, sizeof key[i]);
+        memcpy(id[i], s.b.core.blob_id, sizeof id[i]);
+        memcpy(salt[i], s.b.core.salt, sizeof salt[i]);
+        for (size_t k = 0; k < i; k++) {
+            cr_expect_arr_neq(cek[i], cek[k], 16);
+            cr_expect_arr_neq(cek[i] + 16, cek[k] + 16, 16);
+            cr_expect_arr_neq(key[i], key[k], 16);
+            cr_expect_arr_neq(key[i] + 16, key[k] + 16, 16);
+            cr_expect_arr_neq(id[i], id[k], sizeof id[i]);
+            cr_expect_arr_neq(salt[i], salt[k], sizeof salt[i]);
+        }
+        bs_envelope_clear(&e);
+        clear(&s);
+    }
+}
+
 Test(new_blob, its_envelope_yields_its_keys_in_every_layout)
 {
     static const enum blobseal_layout layouts[] = {BLOBSEAL_LAYOUT_COMPACT, BLOBSEAL_LAYOUT_AB,
