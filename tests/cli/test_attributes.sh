@@ -67,6 +67,7 @@ is_like_new() { # is_like_new FILE MODE: it has the attributes of any file that 
 fresh "new files where the folder has a default list"
 echo content >"$tmp/f"
 chmod 666 "$tmp/f"
+cp -p "$tmp/f" "$tmp/g"
 for list in "7 6 5 7 0" "7 7 0 5 4" "6 0 0 0 0"; do
     for mask in 022 077 000; do
         for rules in "" tmpfile=EOPNOTSUPP; do
@@ -78,7 +79,10 @@ for list in "7 6 5 7 0" "7 7 0 5 4" "6 0 0 0 0"; do
                 cd d || exit 1
                 run_failing "$rules" seal -q -k "$seal_key" --detached e -o blob "$tmp/f"
                 run_failing "$rules" open -q -k "$keys/kek.pem" --envelope e -o back blob
+                run_failing "$rules" seal -q -j 1 -k "$seal_key" -o ./ "$tmp/f" "$tmp/g"
                 is_like_new blob 0666
+                is_like_new f.sealed 0666
+                is_like_new g.sealed 0666
                 is_like_new e 0666
                 is_like_new back "$(stat -c %a blob)"
                 [ $failed = 0 ]

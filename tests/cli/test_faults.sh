@@ -58,28 +58,30 @@ last=" keygen -o new.pem >/dev/full"
 expect_code 8
 [ ! -e new.pem ] || check "the hint is no lie: there is an output" test -z "$(grep 'no file was' "$err")"
 
-# Run a command with a disk of 1 MiB. $1 is `tmpfile` if the program can use O_TMPFILE, or `named` if it cannot: without
-# /proc a file made with O_TMPFILE cannot get a name later.
+# Without O_TMPFILE an output has a temporary name.
+no_tmpfile=("FAIL_CALLS=tmpfile=EOPNOTSUPP" "LD_PRELOAD=$fail_calls")
+
+# Run a command with a disk of 1 MiB. $1 is `tmpfile` if the program can use O_TMPFILE, or `named` if it cannot.
 on_small_disk() {
     # shellcheck disable=SC2016 # the inner shell expands
     try "${isolated[@]}" sh -c '
         mount -t tmpfs -o size=1M none disk && cp small disk/ || exit 99
-        [ "$1" = tmpfile ] || mount -t tmpfs none /proc || exit 99
-        shift
+        [ "$1" = tmpfile ] || export "$2" "$3"
+        shift 3
         "$@"
         code=$?
         ls -A disk >left
-        exit $code' sh "$@"
+        exit $code' sh "$1" "${no_tmpfile[@]}" "${@:2}"
 }
 
 mounts=no
 ways="tmpfile named"
-[ $sanitized = no ] || ways=tmpfile # a sanitizer needs /proc
+[ $sanitized = no ] && [ -e "$fail_calls" ] || ways=tmpfile # a sanitizer must be the first library
 if part "a small disk" unshare mount; then
     if can_mount; then mounts=yes; else part_lacks "the right to mount"; fi
 fi
-named=$mounts
-[ $sanitized = no ] || named=no
+named=yes
+[ "$ways" != tmpfile ] || named=no
 if [ $mounts = yes ]; then
     fresh
     sample f 3000000
@@ -233,9 +235,7 @@ if [ $named = yes ]; then
     exec 7<>in2
     for signal in INT:130 TERM:143 HUP:129 KILL:137; do
         title="SIG${signal%:*} with a temporary name"
-        # shellcheck disable=SC2016
-        "${isolated[@]}" env --default-signal=INT,HUP sh -c 'mount -t tmpfs none /proc && exec "$@"' sh \
-            "$blobseal" seal -k "$seal_key" -o new <in2 >"$out" 2>"$err" 7>&- &
+        env --default-signal=INT,HUP "${no_tmpfile[@]}" "$blobseal" seal -k "$seal_key" -o new <in2 >"$out" 2>"$err" 7>&- &
         pid=$!
         timeout $hang_limit head -c 2900000 f >in2
         check "the temporary name is hidden" compgen -G '.new.*.partial' >/dev/null
@@ -260,6 +260,12 @@ inject() {
     ASAN_OPTIONS=detect_leaks=0 timeout $hang_limit strace -f -qq -o "$tmp/trace" -e trace="${what%%:*}" -e inject="$what" \
         "$blobseal" "$@" >"$out" 2>"$err"
     code=$?
+}
+
+# Print how many links a command makes. Only the last ones name outputs: the others find out what the file system can do.
+count_links() {
+    strace -f -qq -o "$tmp/trace" -e trace=linkat "$blobseal" "$@" >"$out" 2>"$err"
+    grep -c linkat "$tmp/trace"
 }
 
 # Run open with the N-th call failing, for each N up to 20 or until there are no more calls: either it fails and leaves
@@ -304,8 +310,10 @@ if [ $traces = yes ]; then
     sweep "7 8 127" openat:error=EMFILE open -j 1 -k "$open_key" -o new b
 
     title="seal with a fault"
+    links=$(count_links seal -j 1 -k "$seal_key" -o new f)
+    rm -f new
     for fault in pwrite64:error=EIO:when=1 pwrite64:error=ENOSPC:when=7 fsync:error=EIO:when=1 fsync:error=EIO:when=2 \
-        linkat:error=EIO:when=2+ fchmod:error=EIO:when=1; do
+        linkat:error=EIO:when=$links+ fchmod:error=EIO:when=1; do
         inject $fault seal -j 1 -k "$seal_key" -o new f
         expect_error 8 E-OUTPUT "(Input/output error|No space left on device)"
         no_leftovers b f
@@ -313,8 +321,10 @@ if [ $traces = yes ]; then
         expect_error 8 E-OUTPUT "(Input/output error|No space left on device)"
         no_leftovers b f
     done
-    title="seal detached with a fault of its second output" # the first two links only test the place
-    for fault in fsync:error=EIO:when=3 fsync:error=EIO:when=4 linkat:error=EIO:when=4 fchmod:error=EIO:when=2; do
+    title="seal detached with a fault of its second output"
+    links=$(count_links seal -j 1 -k "$seal_key" --detached e -o new f)
+    rm -f new e
+    for fault in fsync:error=EIO:when=3 fsync:error=EIO:when=4 linkat:error=EIO:when=$links fchmod:error=EIO:when=2; do
         inject $fault seal -j 1 -k "$seal_key" --detached e -o new f
         expect_error 8 E-OUTPUT "Input/output error"
         no_leftovers b f
@@ -379,14 +389,13 @@ if [ $traces = yes ]; then
     expect_error 6 E-EXISTS "new exists"
 fi
 
-# Without /proc the program needs a temporary name from the start, so strace can inject a different fault.
+# Faults of an output with a temporary name.
 if [ $traces = yes ] && [ $named = yes ]; then
     rm -f new
     inject_named() { # inject_named FAULT ARGUMENT...
         printf -v last ' %q' with-a-temporary-name "$@"
-        # shellcheck disable=SC2016
-        timeout $hang_limit "${isolated[@]}" sh -c 'mount -t tmpfs none /proc && exec "$@"' sh \
-            strace -f -qq -o "$tmp/trace" -e inject="$1" "$blobseal" "${@:2}" >"$out" 2>"$err"
+        timeout $hang_limit strace -E "${no_tmpfile[0]}" -E "${no_tmpfile[1]}" -f -qq -o "$tmp/trace" -e inject="$1" \
+            "$blobseal" "${@:2}" >"$out" 2>"$err"
         code=$?
     }
     for fault in pwrite64:error=ENOSPC:when=1 pwrite64:error=EIO:when=9 fchmod:error=EIO:when=1 fsync:error=EIO:when=1 \

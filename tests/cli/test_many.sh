@@ -123,6 +123,24 @@ expect_code 9
 expect_stderr "a.sealed is an input and the output"
 expect_same a.sealed copy
 
+title="what exists is refused, also after a first output in the same folder"
+fresh
+for name in a b c d e f; do sample $name 100; done
+echo precious >c.sealed
+mkdir d.sealed
+mkfifo e.sealed
+ln -s absent f.sealed
+run seal -j 1 -k "$seal_key" a b c d e f
+expect_code 9
+expect_stderr '^blobseal: error: c: c.sealed exists \(E-EXISTS\)$'
+expect_stderr '^blobseal: error: d: d.sealed is a folder: an output is one file \(E-CONFIG\)$'
+expect_stderr '^blobseal: error: e: e.sealed exists and is a named pipe \(E-EXISTS\)$'
+expect_stderr '^blobseal: error: f: f.sealed exists \(E-EXISTS\)$'
+check "it is as it was" grep -qx precious c.sealed
+no_leftovers a b c d e f {a,b,c,d,e,f}.sealed
+run verify -j 1 -k "$open_key" a.sealed b.sealed
+expect_code 0
+
 # ---- Times and permissions ----
 
 fresh "the time and the permissions stay"
@@ -141,6 +159,12 @@ for name in a b; do
     check "of $name.sealed" same_stat $name $name.sealed
     check "of $name" same_stat $name back/$name
 done
+mkdir masked
+cp -p b c
+(umask 037 && exec "$blobseal" seal -q -j 1 -k "$seal_key" -o masked/ a b c)
+check "less the umask" test "$(stat -c %a masked/a.sealed masked/b.sealed masked/c.sealed | paste -sd ' ')" = "740 640 640"
+(umask 077 && exec "$blobseal" open -q -j 1 -k "$open_key" -o masked/ masked/a.sealed masked/b.sealed masked/c.sealed)
+check "less another umask" test "$(stat -c %a masked/a masked/b masked/c | paste -sd ' ')" = "700 600 600"
 run open -k "$open_key" --range 0:10 -o part a.sealed
 check "a part is a new file" test "$(stat -c %Y part)" -gt 1000000000
 

@@ -177,7 +177,12 @@ static int lost(const struct work *w)
 
 static int bench(struct request *r)
 {
-    struct work w = {.r = r, .from = INPUT_NONE, .compare = INPUT_NONE, .html = OUTPUT_NONE, .json = OUTPUT_NONE};
+    struct work w = {.r = r,
+                     .reads = READS_NONE,
+                     .from = INPUT_NONE,
+                     .compare = INPUT_NONE,
+                     .html = OUTPUT_NONE,
+                     .json = OUTPUT_NONE};
     struct blobseal_error err = {0};
     bool ok = work(&w, &err);
     int code;

@@ -66,7 +66,7 @@ static bool make_pair(struct blobseal_keypair *p, const struct request *r, struc
 }
 
 /* Open both files first, because making a key takes time. */
-static bool open_pair(struct output *private, struct output *public, const struct request *r, const struct reads *reads,
+static bool open_pair(struct output *private, struct output *public, const struct request *r, struct reads *reads,
                       struct blobseal_error *err)
 {
     const struct output_options for_private = {.ui = r->ui, .mode = 0600, .secret = true, .reads = reads};
@@ -84,7 +84,7 @@ static bool write_pair(struct blobseal_keypair *p, const struct request *r, stru
 {
     struct output private = OUTPUT_NONE, public = OUTPUT_NONE;
     bool both = r->public_path != NULL, ok;
-    struct reads reads = {0};
+    struct reads reads = READS_NONE;
 
     ok = reads_add_passphrase(&reads, &r->passphrase, err) && open_pair(&private, &public, r, &reads, err) &&
          make_pair(p, r, err) && output_write(&private, p->private_pem, p->private_len, err) &&

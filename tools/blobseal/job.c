@@ -6,6 +6,9 @@
 
 #include "tools/blobseal/verbs.h"
 
+/* Up to this size, sealing or opening a file takes so little time that it may be in vain. */
+#define SMALL_FILE (1U << 20)
+
 static int set_option(struct job *j, int option, const char *arg)
 {
     int code;
@@ -180,6 +183,7 @@ bool job_open_output(struct job *j, struct blobseal_error *err)
                                      .mode = output_mode(&j->in),
                                      .force = j->force,
                                      .named = j->out_path != NULL,
+                                     .small = j->num > 1 && j->in.source.size <= SMALL_FILE,
                                      .reads = &j->shared->reads,
                                      .device_hint = j->device_hint,
                                      .place = &j->shared->places[j->thread],
@@ -239,18 +243,17 @@ void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path)
         j->progress = (struct progress){.mode = PROGRESS_NONE}; /* files are counted instead */
 }
 
-/* Open the keys, and collect the files that are read. With one input, job_open_input() adds that. */
+/* Open the keys, and collect the files that are read. A single input is added by job_open_input(). */
 static bool open_shared(struct job *j, const struct job_plan *plan, struct blobseal_error *err)
 {
     struct reads *reads = &j->shared->reads;
     bool ok;
 
+    if (j->num > 1)
+        reads_add_later(reads, j->paths, j->num);
     j->keys.use = plan->use;
     ok = keys_open(&j->keys, plan->oaep, err) && reads_add_keys(reads, &j->keys, err) &&
          reads_add(reads, j->envelope_path, "the envelope", err);
-
-    for (size_t i = 0; ok && j->num > 1 && i < j->num; i++)
-        ok = reads_add(reads, j->paths[i], "an input", err);
     if (ok && plan->use == BLOBSEAL_USE_WRAP && !j->ui->quiet)
         keys_warn(j->ui, &j->keys);
     return ok;
@@ -298,6 +301,7 @@ int job_run(struct job *j, const struct job_plan *plan)
         return report_error(j->ui, &err);
     }
     j->shared->folders = FOLDERS_NONE;
+    j->shared->reads = READS_NONE;
     code = open_shared(j, plan, &err) ? run_all(j, plan) : report_error(j->ui, &err);
     reads_free(&j->shared->reads);
     for (size_t i = 0; i < COUNT(j->shared->places); i++)

@@ -27,10 +27,12 @@ bool output_temp_name(struct output *out, struct blobseal_error *err)
     return true;
 }
 
-bool output_link(int folder, int fd, const char *name)
+bool output_link(int folder, int fd, const char *name, bool needs_proc)
 {
     char self[64];
 
+    if (!needs_proc)
+        return linkat(fd, "", folder, name, AT_EMPTY_PATH) == 0;
     (void)snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, self, folder, name, AT_SYMLINK_FOLLOW) == 0;
 }
@@ -115,9 +117,9 @@ static bool give_name(struct output *out, struct blobseal_error *err)
     bool unnamed = out->temp[0] == '\0';
 
     if (unnamed && !out->force)
-        return output_link(out->folder, out->fd, out->name);
+        return output_link(out->folder, out->fd, out->name, out->needs_proc);
     if (unnamed) { /* linkat() never replaces: take a temporary name first */
-        if (!output_temp_name(out, err) || !output_link(out->folder, out->fd, out->temp)) {
+        if (!output_temp_name(out, err) || !output_link(out->folder, out->fd, out->temp, out->needs_proc)) {
             out->temp[0] = '\0';
             return false;
         }
@@ -158,7 +160,7 @@ static bool sync_folder(const struct output *out, struct blobseal_error *err)
 /* Set the mode. Some file systems have one mode for all files. That is an error only if others could read a secret. */
 static bool set_mode(const struct output *out, struct blobseal_error *err)
 {
-    bool refused = fchmod(out->fd, out->mode) != 0;
+    bool refused = !out->has_mode && fchmod(out->fd, out->mode) != 0;
     struct stat st;
 
     if (refused && is_disk_error(errno))
@@ -251,7 +253,7 @@ static bool publish(struct output *out, struct blobseal_error *err)
         return true;
     if (!give_name(out, err)) {
         if (errno == EEXIST)
-            return fail(err, BLOBSEAL_E_EXISTS, 0, "%s appeared meanwhile", out->path);
+            return output_found(out, err);
         return fail(err, BLOBSEAL_E_OUTPUT, errno, "give %s its name", out->path);
     }
     out->committed = true;
@@ -310,7 +312,7 @@ void output_close(struct output *out)
     out->fd = -1;
     if (out->temp[0] != '\0')
         remove_temp(out);
-    if (out->folder >= 0)
+    if (out->folder >= 0 && !out->borrowed)
         (void)close(out->folder);
     out->folder = -1;
 }

@@ -118,11 +118,16 @@ bool is_system_folder(const char *folder);
 struct keys;
 struct key_arg;
 
-/* Fill it before other threads look into it. {0} is empty. */
+/* Fill it before other threads look into it. */
 struct reads {
     struct read_file *slots; /* a hash table */
     size_t num, num_slots;
+    pthread_mutex_t lock; /* for reads_load() */
+    char *const *paths;   /* of inputs that are not in the table yet */
+    size_t num_paths;
 };
+
+#define READS_NONE ((struct reads){.lock = PTHREAD_MUTEX_INITIALIZER})
 
 /* Add a file that is read as @what: a constant such as "the input" or "a key". A path that leads nowhere is ignored. */
 bool reads_add(struct reads *r, const char *path, const char *what, struct blobseal_error *err);
@@ -130,6 +135,9 @@ bool reads_add_stat(struct reads *r, const struct stat *st, const char *what, st
 /* Add the files of keys and of their passphrases. */
 bool reads_add_keys(struct reads *r, const struct keys *keys, struct blobseal_error *err);
 bool reads_add_passphrase(struct reads *r, const struct key_arg *key, struct blobseal_error *err);
+/* Let reads_load() add many inputs, which threads may call at the same time. */
+void reads_add_later(struct reads *r, char *const *paths, size_t num);
+bool reads_load(struct reads *r, struct blobseal_error *err);
 /* Return what the file is read as, or NULL if it is not read. @r may be NULL. */
 const char *reads_find(const struct reads *r, const struct stat *st);
 void reads_free(struct reads *r);
@@ -166,8 +174,9 @@ bool folders_sync(struct folders *f, struct blobseal_error *err);
 struct output_place {
     bool known;
     dev_t dev;
-    bool unnamed;  /* a file can be made without a name, and get one later */
-    bool in_order; /* write from the start to the end only                 */
+    bool unnamed;    /* a file can be made without a name, and get one later */
+    bool needs_proc; /* for the later name */
+    bool in_order;   /* write from the start to the end only                 */
     /* The last folder of an output, with the slash: */
     char folder[256];
     int fd;         /* 0: none */
@@ -183,12 +192,17 @@ struct output {
     const char *name; /* the last component of the path                          */
     int folder;       /* of the file; -1: not open, or a stream                  */
     int fd;           /* -1: not open                                            */
+    bool borrowed;    /* the folder is that of the struct output_place           */
     bool stream;      /* stdout, a pipe or a device: written as data comes       */
     bool started;     /* something was written to the stream                     */
     bool in_order;
     bool force;
     bool secret;
-    bool drop_old; /* the replaced file must be gone at once: no crash may leave it under another name */
+    bool drop_old;       /* the replaced file must be gone at once: no crash may leave it under another name */
+    bool has_mode;       /* the file was made with its mode                  */
+    bool unchecked;      /* a file that exists has not been looked for       */
+    struct reads *reads; /* the files that the command reads, if `unchecked` */
+    bool needs_proc;
     bool committed;
     bool replaced; /* temp is now the name of the file that was replaced         */
     bool keep_time;
@@ -206,8 +220,9 @@ struct output_options {
     mode_t mode;                /* permission bits of the new file, on which the umask or an ACL has effect  */
     bool force;                 /* replace an existing file                                                  */
     bool named;                 /* the user named this output with -o, so that it may be a pipe or a device  */
+    bool small;                 /* a file that exists may be found as late as when this one gets its name    */
     bool secret;                /* a private key: an error if others could read the file                     */
-    const struct reads *reads;  /* the files that the command reads: never an output, even with force        */
+    struct reads *reads;        /* the files that the command reads: never an output, even with force        */
     const char *device_hint;    /* hint if the output is a block device; NULL: a general hint                */
     struct output_place *place; /* NULL: find it out for each output                                        */
     const struct stat *times;   /* of a file, whose time of the last change is kept; NULL: it is now         */
@@ -232,6 +247,9 @@ bool output_open(struct output *out, const char *path, const struct output_optio
  */
 bool output_replace(struct output *out, const char *path, mode_t mode, struct ui *ui, struct blobseal_error *err);
 
+/* Report that a file with the name of @out has been found now. Return false. Errors: those of output_open(). */
+bool output_found(struct output *out, struct blobseal_error *err);
+
 /* Make a sink of the output, which must not move in memory after that. */
 bool output_sink(struct output *out, struct blobseal_sink *sink, struct blobseal_error *err);
 
@@ -245,8 +263,8 @@ mode_t output_mode(const struct input *in);
 
 /* Put a new random name for the folder of @out into out->temp. */
 bool output_temp_name(struct output *out, struct blobseal_error *err);
-/* Give a file without a name a name in its folder. Return false and set errno. */
-bool output_link(int folder, int fd, const char *name);
+/* Give a file without a name a name in its folder, with the help of /proc or without. Return false and set errno. */
+bool output_link(int folder, int fd, const char *name, bool needs_proc);
 
 /* Give the file its name, durably. */
 bool output_commit(struct output *out, struct blobseal_error *err);

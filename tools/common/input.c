@@ -23,6 +23,9 @@ static bool open_input(struct input *in, const char *path, int number, struct bl
         blobseal_hint(err, "name a file in it");
         return false;
     }
+    if (number < 0 && S_ISREG(in->before.st_mode) && in->before.st_size > 0) /* it stands at its start */
+        return blobseal_source_fd_at(&in->source, &in->state, in->fd, in->name, 0, BLOBSEAL_SIZE_UNKNOWN, err) ==
+               BLOBSEAL_OK;
     return blobseal_source_fd(&in->source, &in->state, in->fd, in->name, err) == BLOBSEAL_OK;
 }
 

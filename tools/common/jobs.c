@@ -49,19 +49,12 @@ unsigned jobs_threads(unsigned wanted, size_t num, uint64_t size)
 
 /* ---- One file ---------------------------------------------------------------------------------------------------- */
 
-/* Process one file. An output that got its name leaves signals blocked until the file has been reported. */
 static int run_one(const struct crew *c, unsigned thread, const char *path)
 {
     struct ui ui = *c->jobs->ui;
-    sigset_t before;
-    int code;
 
     ui.file = c->num == 1 ? NULL : strcmp(path, "-") == 0 ? "standard input" : path;
-    (void)pthread_sigmask(SIG_SETMASK, NULL, &before);
-    code = c->jobs->one(c->jobs->ctx, &ui, thread, path);
-    if (c->num > 1)
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
+    return c->jobs->one(c->jobs->ctx, &ui, thread, path);
 }
 
 /* Take the next file. Return false if there is none, or if reports can no longer be written. */
@@ -147,15 +140,20 @@ static unsigned start(struct crew *c, pthread_t *ids, unsigned wanted)
     return n;
 }
 
-/* Process the files in this thread. */
+/* Process the files in this thread. An output that got its name leaves signals blocked until the file has been
+ * reported, and the output of the only file until the program ends. */
 static void run_alone(struct crew *c)
 {
     const char *path;
+    sigset_t before;
 
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &before);
     while (take(c, &path)) {
         if (c->num > 1 && seconds_now() - c->jobs->progress->shown >= REDRAW_NS / 1e9)
             progress_count(c->jobs->progress, c->finished, c->num, path);
         finished(c, run_one(c, 0, path));
+        if (c->num > 1)
+            (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
 }
 

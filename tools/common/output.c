@@ -29,8 +29,11 @@ mode_t output_mode(const struct input *in)
 static bool check_reads(const struct output *out, const struct output_options *options, const struct stat *st,
                         struct blobseal_error *err)
 {
-    const char *what = reads_find(options->reads, st);
+    const char *what;
 
+    if (options->reads != NULL && !reads_load(options->reads, err))
+        return false;
+    what = reads_find(options->reads, st);
     if (what == NULL)
         return true;
     (void)fail(err, BLOBSEAL_E_EXISTS, 0, "%s is %s and the output", out->path, what);
@@ -139,13 +142,24 @@ static bool look_at_system(struct output *out, const struct output_options *opti
     return open_special(out, &st, options, true, err);
 }
 
-/* Check what exists at out->path. If it is neither a file nor absent, open it as a stream. */
-static bool look_at_existing(struct output *out, const struct output_options *options, struct blobseal_error *err)
+/* Return the length of the folder in @path, with the slash. */
+static size_t folder_length(const char *path)
 {
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* Check what exists at out->path. If it is neither a file nor absent, open it as a stream. @known: in options->place.
+ */
+static bool look_at_existing(struct output *out, bool known, const struct output_options *options,
+                             struct blobseal_error *err)
+{
+    int folder = known ? options->place->fd : AT_FDCWD;
     struct stat st, target;
     bool link, leads;
 
-    if (lstat(out->path, &st) != 0)
+    if (fstatat(folder, out->path + (known ? folder_length(out->path) : 0), &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno != ENAMETOOLONG || fail(err, BLOBSEAL_E_OUTPUT, errno, "create %s", out->path);
     link = S_ISLNK(st.st_mode);
     leads = link && stat(out->path, &target) == 0;
@@ -168,14 +182,6 @@ static bool is_in_system_folder(const char *path)
 
     free(folder);
     return is;
-}
-
-/* Return the length of the folder in @path, with the slash. */
-static size_t folder_length(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash != NULL ? (size_t)(slash - path) + 1 : 0;
 }
 
 /* Return true if @path is in the last folder of @place, which is then not looked at again. */
@@ -217,8 +223,9 @@ static bool open_folder(struct output *out, const struct output_place *place, st
 
     out->name = slash != NULL ? slash + 1 : out->path;
     if (is_known(place, out->path) && out->name[0] != '\0') {
-        out->folder = fcntl(place->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        return out->folder >= 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "create %s", out->path);
+        out->folder = place->fd;
+        out->borrowed = true;
+        return true;
     }
     folder = slash == NULL ? strdup(".") : strndup(out->path, slash == out->path ? 1 : (size_t)(slash - out->path));
     if (folder == NULL)
@@ -230,29 +237,29 @@ static bool open_folder(struct output *out, const struct output_place *place, st
     return true;
 }
 
-static int open_unnamed(const struct output *out)
+static int open_unnamed(const struct output *out, mode_t mode)
 {
-    return openat(out->folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    return openat(out->folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
 }
 
 /*
  * Return true if a file without a name can get one later: name an empty file. Otherwise hours of work could be lost at
- * the end. A link needs /proc, can be forbidden to the process, and some file systems have none.
+ * the end. A link needs /proc before Linux 6.10, can be forbidden to the process, and some file systems have none.
  */
-static bool can_name_unnamed(struct output *out)
+static bool can_name_unnamed(struct output *out, bool *needs_proc)
 {
     struct blobseal_error ignored;
     bool ok = false;
-    int fd;
+    int fd = open_unnamed(out, 0600);
 
-    if (access("/proc/self/fd", X_OK) != 0)
-        return false;
-    fd = open_unnamed(out);
+    *needs_proc = false;
     if (fd < 0)
         return false;
     if (output_temp_name(out, &ignored)) {
         signals_remember(out->folder, -1, out->temp);
-        ok = output_link(out->folder, fd, out->temp);
+        ok = output_link(out->folder, fd, out->temp, false);
+        *needs_proc = !ok;
+        ok = ok || output_link(out->folder, fd, out->temp, true);
         if (ok && unlinkat(out->folder, out->temp, 0) != 0)
             warn(out->ui, "%s: the empty file %s was made next to it, and cannot be removed", out->path, out->temp);
         signals_forget(out->temp);
@@ -270,7 +277,8 @@ static void look_at_place(struct output *out, struct output_place *place)
 
     if (fstat(out->folder, &st) != 0 || (place->known && place->dev == st.st_dev))
         return;
-    *place = (struct output_place){.known = true, .dev = st.st_dev, .unnamed = can_name_unnamed(out)};
+    *place = (struct output_place){.known = true, .dev = st.st_dev};
+    place->unnamed = can_name_unnamed(out, &place->needs_proc);
     /* Object stores and other remote systems behind FUSE often refuse to write anywhere but at the end of a file. */
     place->in_order = fstatfs(out->folder, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC;
 }
@@ -315,8 +323,10 @@ static bool open_file(struct output *out, struct output_place *place, struct blo
     if (!is_known(place, out->path))
         look_at_place(out, place);
     out->in_order = place->in_order;
+    out->needs_proc = place->needs_proc;
     if (place->unnamed)
-        out->fd = open_unnamed(out);
+        out->fd = open_unnamed(out, out->has_mode ? out->mode : 0600);
+    out->has_mode = out->has_mode && out->fd >= 0;
     return (out->fd >= 0 || open_temp(out, err)) && check_secret(out, err);
 }
 
@@ -325,8 +335,8 @@ static bool open_file(struct output *out, struct output_place *place, struct blo
 bool output_open(struct output *out, const char *path, const struct output_options *options, struct blobseal_error *err)
 {
     int number = strcmp(path, "-") == 0 ? STDOUT_FILENO : options->named ? own_descriptor(path) : -1;
-    bool known = is_known(options->place, path);
-    mode_t allowed;
+    bool known = is_known(options->place, path), late = known && options->place->unnamed && options->small;
+    mode_t allowed = known ? options->place->allowed : 0;
 
     *out = OUTPUT_NONE;
     out->ui = options->ui;
@@ -337,19 +347,24 @@ bool output_open(struct output *out, const char *path, const struct output_optio
     out->keep_time = options->times != NULL && S_ISREG(options->times->st_mode);
     if (out->keep_time)
         out->time = options->times->st_mtim;
+    out->unchecked = late && !options->force && !options->named;
+    out->reads = options->reads;
     if (number >= 0)
         return open_descriptor(out, number, options, err) && refuse_terminal(out, options->named, err);
-    if (!(!known && is_in_system_folder(path) ? look_at_system(out, options, err)
-                                              : look_at_existing(out, options, err)))
+    if (!out->unchecked && !(!known && is_in_system_folder(path) ? look_at_system(out, options, err)
+                                                                 : look_at_existing(out, known, options, err)))
         return false;
     if (out->stream)
         return refuse_terminal(out, false, err);
+    out->has_mode = known && !out->secret;
+    out->mode = options->mode & (out->secret ? 07777 : allowed);
     if (!open_file(out, options->place, err))
         return false;
-    allowed = known ? options->place->allowed : new_file_mode(out->folder, 07777, out->ui->umask);
-    out->mode = options->secret ? options->mode : options->mode & allowed;
-    if (!known)
-        keep_folder(options->place, out, allowed);
+    if (known || out->secret)
+        return true;
+    allowed = new_file_mode(out->folder, 07777, out->ui->umask);
+    out->mode = options->mode & allowed;
+    keep_folder(options->place, out, allowed);
     return true;
 }
 
@@ -362,6 +377,14 @@ bool output_replace(struct output *out, const char *path, mode_t mode, struct ui
     out->drop_old = true;
     out->mode = mode;
     return open_file(out, NULL, err);
+}
+
+bool output_found(struct output *out, struct blobseal_error *err)
+{
+    const struct output_options options = {.ui = out->ui, .reads = out->reads};
+
+    return (!out->unchecked || look_at_existing(out, false, &options, err)) &&
+           fail(err, BLOBSEAL_E_EXISTS, 0, "%s appeared meanwhile", out->path);
 }
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
@@ -395,7 +418,7 @@ static enum blobseal_status write_in_order(void *ctx, const void *buf, size_t le
 bool output_sink(struct output *out, struct blobseal_sink *sink, struct blobseal_error *err)
 {
     if (!out->stream && !out->in_order)
-        return blobseal_sink_fd(sink, &out->state, out->fd, out->path, err) == BLOBSEAL_OK;
+        return blobseal_sink_fd_at(sink, &out->state, out->fd, out->path, 0, err) == BLOBSEAL_OK;
     *sink = (struct blobseal_sink){.ctx = out, .name = out->path, .write = write_in_order};
     if (out->stream)
         (void)fcntl(out->fd, F_SETPIPE_SZ, 1 << 20); /* for fewer, larger writes; fails if it is not a pipe */

@@ -32,7 +32,7 @@ static struct read_file *slot_of(const struct reads *r, const struct stat *st)
 /* Keep at least half of the slots free. */
 static bool make_room(struct reads *r)
 {
-    struct reads more = {.num = r->num, .num_slots = r->num_slots == 0 ? FIRST_SLOTS : 2 * r->num_slots};
+    struct reads more = {.num_slots = r->num_slots == 0 ? FIRST_SLOTS : 2 * r->num_slots};
 
     if (2 * (r->num + 1) <= r->num_slots)
         return true;
@@ -46,7 +46,8 @@ static bool make_room(struct reads *r)
             *slot_of(&more, &st) = r->slots[i];
     }
     free(r->slots);
-    *r = more;
+    r->slots = more.slots;
+    r->num_slots = more.num_slots;
     return true;
 }
 
@@ -108,6 +109,27 @@ bool reads_add_keys(struct reads *r, const struct keys *keys, struct blobseal_er
     return true;
 }
 
+void reads_add_later(struct reads *r, char *const *paths, size_t num)
+{
+    r->paths = paths;
+    r->num_paths = num;
+}
+
+/* Most outputs do not exist, so looking at all inputs is left until it matters. That is early enough: only an output
+ * replaces an input, and only after all inputs have been looked at. */
+bool reads_load(struct reads *r, struct blobseal_error *err)
+{
+    bool ok = true;
+
+    (void)pthread_mutex_lock(&r->lock);
+    while (ok && r->num_paths > 0) {
+        ok = reads_add(r, r->paths[r->num_paths - 1], "an input", err);
+        r->num_paths -= ok ? 1 : 0;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
 const char *reads_find(const struct reads *r, const struct stat *st)
 {
     return r == NULL || r->num == 0 || !counts(st) ? NULL : slot_of(r, st)->what;
@@ -116,5 +138,5 @@ const char *reads_find(const struct reads *r, const struct stat *st)
 void reads_free(struct reads *r)
 {
     free(r->slots);
-    *r = (struct reads){0};
+    *r = READS_NONE;
 }
