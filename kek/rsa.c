@@ -180,14 +180,50 @@ enum blobseal_status bs_rsa_wrap_secret(const struct bs_rsa_wrapper *w, struct b
     return st;
 }
 
+/* The end of an attempt to decrypt. */
+enum outcome {
+    DECRYPTED,
+    REFUSED,   /* the bytes are wrong, or were decrypted with blinding that is wrong */
+    NO_MEMORY, /* an allocation failed, or something else that the bytes do not decide */
+    UNCLEAR,   /* one of these */
+};
+
+/* Tell from OpenSSL's error queue why decryption failed. The queue can lack a failed allocation. */
+static enum outcome why_not_decrypted(void)
+{
+    unsigned long last = ERR_peek_last_error(), e;
+    bool refused = ERR_GET_LIB(last) == ERR_LIB_RSA && (ERR_GET_REASON(last) == RSA_R_OAEP_DECODING_ERROR ||
+                                                        ERR_GET_REASON(last) == RSA_R_DATA_TOO_LARGE_FOR_MODULUS);
+
+    while ((e = ERR_get_error()) != 0)
+        if (ERR_GET_REASON(e) == ERR_GET_REASON(ERR_R_MALLOC_FAILURE))
+            return NO_MEMORY;
+    return refused ? REFUSED : UNCLEAR;
+}
+
+static enum outcome decrypt(EVP_PKEY *key, enum blobseal_oaep oaep, struct bs_slice in, uint8_t block[MAX_MODULUS],
+                            size_t *len)
+{
+    EVP_PKEY_CTX *ctx = start_oaep(key, oaep, false);
+    enum outcome outcome = NO_MEMORY;
+
+    *len = MAX_MODULUS;
+    ERR_clear_error();
+    if (ctx != NULL && in.len != (size_t)EVP_PKEY_get_size(key))
+        outcome = REFUSED;
+    else if (ctx != NULL)
+        outcome = EVP_PKEY_decrypt(ctx, block, len, in.p, in.len) == 1 ? DECRYPTED : why_not_decrypted();
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return outcome;
+}
+
 bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t cap, size_t *out_len,
                         struct bs_slice in)
 {
-    EVP_PKEY_CTX *ctx = start_oaep(key, oaep, false);
     uint8_t block[MAX_MODULUS];
-    size_t n = sizeof block;
-    bool ok = ctx != NULL && in.len == (size_t)EVP_PKEY_get_size(key) &&
-              EVP_PKEY_decrypt(ctx, block, &n, in.p, in.len) == 1 && n <= cap;
+    size_t n;
+    bool ok = decrypt(key, oaep, in, block, &n) == DECRYPTED && n <= cap;
 
     *out_len = 0;
     if (ok) {
@@ -195,16 +231,22 @@ bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, si
         *out_len = n;
     }
     blobseal_wipe(block, sizeof block);
-    EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
     return ok;
 }
 
-static bool unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret, struct bs_slice in)
+static enum outcome unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
+                                  struct bs_slice in)
 {
-    size_t len;
+    uint8_t block[MAX_MODULUS];
+    size_t n;
+    enum outcome outcome = decrypt(key, oaep, in, block, &n);
 
-    return bs_rsa_oaep_unwrap(key, oaep, secret->b, sizeof secret->b, &len, in) && len == sizeof secret->b;
+    if (outcome == DECRYPTED && n != sizeof secret->b)
+        outcome = REFUSED;
+    if (outcome == DECRYPTED)
+        memcpy(secret->b, block, sizeof secret->b);
+    blobseal_wipe(block, sizeof block);
+    return outcome;
 }
 
 /* Return true if a key unwraps what it has just wrapped. */
@@ -216,30 +258,50 @@ static bool key_works(EVP_PKEY *key, enum blobseal_oaep oaep)
     size_t len;
 
     return bs_rsa_oaep_wrap(key, oaep, wrapped, &len, (struct bs_slice){known.b, sizeof known.b}) &&
-           unwrap_secret(key, oaep, &again, (struct bs_slice){wrapped, len}) &&
+           unwrap_secret(key, oaep, &again, (struct bs_slice){wrapped, len}) == DECRYPTED &&
            memcmp(again.b, known.b, sizeof known.b) == 0;
 }
 
+#define MAX_UNCLEAR 6 /* attempts, of which none has said why it failed, with a key that works in between */
+
+/* Unwrap with a key that has just worked. */
+static enum blobseal_status unwrap_again(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
+                                         struct bs_slice in)
+{
+    for (unsigned tries = 0; tries < MAX_UNCLEAR; tries++) {
+        enum outcome outcome = unwrap_secret(key, oaep, secret, in);
+
+        if (outcome == DECRYPTED)
+            return BLOBSEAL_OK;
+        if (outcome == NO_MEMORY || !key_works(key, oaep))
+            return BLOBSEAL_E_NOMEM;
+        if (outcome == REFUSED)
+            break;
+    }
+    return BLOBSEAL_E_AUTH;
+}
+
 /*
- * OpenSSL does not say whether the bytes or an allocation made a decryption fail. After one failed allocation, the
- * blinding of an RSA key can even stay wrong for its next 32 uses. So every failure takes the same path, which does not
- * depend on the bytes: the key, or else a copy of it without this state, must work on a known value before and after a
- * second attempt.
+ * OpenSSL does not always say whether the bytes or an allocation made a decryption fail. After one failed allocation,
+ * the blinding of an RSA key can even stay wrong for its next 32 uses. So every failure takes the same path, which does
+ * not depend on the bytes: the key, or else a copy of it without this state, must work on a known value before and
+ * after a second attempt.
  */
 enum blobseal_status bs_rsa_unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
                                           struct bs_slice in, struct blobseal_error *err)
 {
-    EVP_PKEY *copy = NULL, *use = key;
-    enum blobseal_status st = BLOBSEAL_OK;
+    EVP_PKEY *copy = NULL;
+    enum blobseal_status st = BLOBSEAL_E_NOMEM;
 
-    if (unwrap_secret(key, oaep, secret, in))
+    if (unwrap_secret(key, oaep, secret, in) == DECRYPTED)
         return BLOBSEAL_OK;
-    if (!key_works(key, oaep))
-        use = copy = EVP_PKEY_dup(key);
-    if (use == NULL || (use == copy && !key_works(use, oaep)))
-        st = BLOBSEAL_E_NOMEM;
-    else if (!unwrap_secret(use, oaep, secret, in))
-        st = key_works(use, oaep) ? BLOBSEAL_E_AUTH : BLOBSEAL_E_NOMEM;
+    if (key_works(key, oaep)) {
+        st = unwrap_again(key, oaep, secret, in);
+    } else {
+        copy = EVP_PKEY_dup(key);
+        if (copy != NULL && key_works(copy, oaep))
+            st = unwrap_again(copy, oaep, secret, in);
+    }
     EVP_PKEY_free(copy);
     ERR_clear_error();
     if (st == BLOBSEAL_E_AUTH)

@@ -90,6 +90,7 @@ enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_
     enum bs_gcm_status st = test_once(i);
 
     key->state = NULL;
+    key->failed = false;
     key->impl = bs_gcm_impls[i];
     return st == BS_GCM_OK ? key->impl->init(key, raw) : st;
 }

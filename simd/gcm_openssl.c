@@ -85,19 +85,20 @@ static bool openssl_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, u
 }
 
 /* Open one message, in the order that EVP documents: the tag is set before decryption, and only the result of the final
- * call decides. */
-static bool open_message(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *plain, const uint8_t *sealed, size_t len)
+ * call decides. If another call fails, set *@failed. */
+static bool open_message(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *plain, const uint8_t *sealed, size_t len,
+                         bool *failed)
 {
     uint8_t tag[BS_GCM_TAG_LEN];
     uint8_t unused[BS_GCM_TAG_LEN]; /* the final call requires a buffer but writes nothing in GCM mode */
     int n = 0;
 
     memcpy(tag, sealed + len, sizeof tag);
-    return EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, 0, NULL) == 1 &&
-           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) == 1 &&
-           (len == 0 ||
-            (EVP_CipherUpdate(ctx, plain, &n, avoid_overlap(plain, sealed, len), (int)len) == 1 && (size_t)n == len)) &&
-           EVP_CipherFinal_ex(ctx, unused, &n) == 1;
+    *failed = EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, 0, NULL) != 1 ||
+              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) != 1 ||
+              (len > 0 && (EVP_CipherUpdate(ctx, plain, &n, avoid_overlap(plain, sealed, len), (int)len) != 1 ||
+                           (size_t)n != len));
+    return !*failed && EVP_CipherFinal_ex(ctx, unused, &n) == 1;
 }
 
 static bool openssl_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed)
@@ -109,7 +110,7 @@ static bool openssl_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, u
         size_t len = bs_gcm_message_len(run, i);
 
         make_nonce(nonce, run->nonce, run->first + i);
-        if (!open_message(key->state, nonce, plain, sealed, len)) {
+        if (!open_message(key->state, nonce, plain, sealed, len, &key->failed)) {
             OPENSSL_cleanse(plain, left);
             return false;
         }

@@ -126,15 +126,15 @@ enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl)
     return st;
 }
 
-bool bs_xxh3_selftest(uint64_t (*hash)(uint64_t seed, const void *p, size_t len))
+enum bs_gcm_status bs_xxh3_selftest(uint64_t (*hash)(uint64_t seed, const void *p, size_t len))
 {
     uint8_t *p = malloc(LEN);
     bool ok;
 
     if (p == NULL)
-        return false;
+        return BS_GCM_NO_MEMORY;
     fill(p);
     ok = hash(0, NULL, 0) == 0x2D06800538D394C2 && hash(0, p, LEN) == 0x4DF66331F3BD343E;
     free(p);
-    return ok;
+    return ok ? BS_GCM_OK : BS_GCM_BROKEN;
 }

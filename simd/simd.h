@@ -47,6 +47,7 @@ enum bs_gcm_status {
 struct bs_gcm_key {
     const struct bs_gcm_impl *impl;
     void *state;                         /* of an implementation that stores its key elsewhere */
+    bool failed;                         /* the last open() failed for another reason than a wrong tag */
     _Alignas(16) uint8_t schedule[2576]; /* of all other implementations                       */
 };
 
@@ -54,6 +55,7 @@ struct bs_gcm_key {
  * An entry of the dispatch table. `open` verifies each tag in constant time and returns false at the first message that
  * is not authentic; the plaintexts of that message and of all later ones are then zero. When opening in place, these
  * zeros overwrite sealed bytes, but the bytes after the last plaintext, as many as @num tags have, remain as they were.
+ * If it returns false because the implementation failed, it sets key->failed, which is otherwise false.
  * Source: NIST SP 800-38D.
  */
 struct bs_gcm_impl {
@@ -157,6 +159,6 @@ const char *bs_cpu_feature_name(unsigned bit);
 enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl);
 
 /* Check known answers of an XXH3-64 function with the interface of bs_xxh3(). */
-bool bs_xxh3_selftest(uint64_t (*hash)(uint64_t seed, const void *p, size_t len));
+enum bs_gcm_status bs_xxh3_selftest(uint64_t (*hash)(uint64_t seed, const void *p, size_t len));
 
 #endif

@@ -5,9 +5,12 @@
  */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <openssl/core_dispatch.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
@@ -18,7 +21,7 @@
 
 bool bs_fips_mode(void)
 {
-    return EVP_default_properties_is_fips_enabled(NULL) == 1;
+    return bs_openssl_start(NULL) == BLOBSEAL_OK && EVP_default_properties_is_fips_enabled(NULL) == 1;
 }
 
 static const OSSL_PROVIDER *cipher_provider(void)
@@ -76,14 +79,24 @@ static const OSSL_PROVIDER *random_provider(void)
 }
 
 const struct bs_algorithm bs_algorithms[BS_NUM_ALGORITHMS] = {
-    {"AES-256-GCM", cipher_provider}, {"SHA-256", sha256_provider}, {"SHA-512", sha512_provider},
-    {"HKDF", kdf_provider},           {"RSA", rsa_provider},        {"random numbers", random_provider},
+    {"AES-256-GCM", cipher_provider, OSSL_OP_CIPHER, "AES-256-GCM"},
+    {"SHA-256", sha256_provider, OSSL_OP_DIGEST, "SHA2-256"},
+    {"SHA-512", sha512_provider, OSSL_OP_DIGEST, "SHA2-512"},
+    {"HKDF", kdf_provider, OSSL_OP_KDF, "HKDF"},
+    {"RSA", rsa_provider, OSSL_OP_ASYM_CIPHER, "RSA"},
+    {"random numbers", random_provider, OSSL_OP_RAND, "CTR-DRBG"},
 };
 
 enum blobseal_status bs_openssl_start(struct blobseal_error *err)
 {
-    if (OPENSSL_init_crypto(0, NULL) == 1 && OSSL_LIB_CTX_get0_global_default() != NULL)
+    static _Atomic bool started;
+
+    if (atomic_load_explicit(&started, memory_order_relaxed))
         return BLOBSEAL_OK;
+    if (OPENSSL_init_crypto(0, NULL) == 1 && OSSL_LIB_CTX_get0_global_default() != NULL) {
+        atomic_store_explicit(&started, true, memory_order_relaxed);
+        return BLOBSEAL_OK;
+    }
     (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "initialise OpenSSL: no memory");
     blobseal_hint(err, "OpenSSL stays unusable in this process: start the program again when there is memory");
     return BLOBSEAL_E_NOMEM;
@@ -97,47 +110,79 @@ bool bs_memory_is_exhausted(void)
     return p == NULL;
 }
 
-/* Return true if OpenSSL lacks what its default provider has, although that is active. A failed allocation can leave
- * OpenSSL in this state until the process ends. */
-static bool default_provider_is_broken(void)
-{
-    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", "provider=default");
-
-    EVP_MD_free(md);
-    return md == NULL && !bs_fips_mode() && OSSL_PROVIDER_available(NULL, "default") == 1;
-}
-
-static enum blobseal_status not_found(const char *algorithm, struct blobseal_error *err)
-{
-    if (!bs_memory_is_exhausted() && !default_provider_is_broken())
-        return bs_no_provider(algorithm, err);
-    (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "look for %s in OpenSSL: no memory", algorithm);
-    blobseal_hint(err, "start the program again when there is memory");
-    return BLOBSEAL_E_NOMEM;
-}
-
 enum blobseal_status bs_algorithms_check(struct blobseal_error *err)
 {
     enum blobseal_status st = bs_openssl_start(err);
 
-    if (st != BLOBSEAL_OK)
-        return st;
     (void)ERR_set_mark();
     for (size_t i = 0; i < BS_NUM_ALGORITHMS && st == BLOBSEAL_OK; i++) {
         const struct bs_algorithm *a = &bs_algorithms[i];
-        const OSSL_PROVIDER *found = a->provider();
 
-        if (found == NULL) /* a second try, because memory may have been short */
-            found = a->provider();
-        if (found == NULL)
-            st = not_found(a->name, err);
+        /* A second try, because memory may have been short for a moment. */
+        if (a->provider() == NULL && a->provider() == NULL)
+            st = bs_no_provider(a->name, err);
     }
     (void)ERR_pop_to_mark(); /* the host program shares this queue */
     return st;
 }
 
+/* ---- Why an algorithm is not found ------------------------------------------------------------------------------- */
+
+/* A search for an active provider. */
+struct search {
+    const struct bs_algorithm *algorithm;
+    bool fips;                 /* the algorithm needs the property fips=yes */
+    bool has_provider, has_it; /* what was found */
+};
+
+/* Return true if @name is in the list @names, which are separated by colons. */
+static bool is_listed(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = names; at != NULL; at = strchr(at, ':')) {
+        at += at != names ? 1 : 0;
+        if (strncmp(at, name, len) == 0 && (at[len] == ':' || at[len] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static int look_at_provider(OSSL_PROVIDER *provider, void *ctx)
+{
+    struct search *s = ctx;
+    int changes;
+    const OSSL_ALGORITHM *list = OSSL_PROVIDER_query_operation(provider, s->algorithm->operation, &changes);
+
+    s->has_provider = true;
+    for (const OSSL_ALGORITHM *a = list; a != NULL && a->algorithm_names != NULL; a++)
+        if (is_listed(a->algorithm_names, s->algorithm->openssl_name) &&
+            (!s->fips || (a->property_definition != NULL && strstr(a->property_definition, "fips=yes") != NULL)))
+            s->has_it = true;
+    OSSL_PROVIDER_unquery_operation(provider, s->algorithm->operation, list);
+    return 1;
+}
+
+/* Return true if an active provider has the algorithm, or if OpenSSL has not even activated its default provider. */
+static bool should_be_found(const char *algorithm)
+{
+    struct search s = {.fips = bs_fips_mode()};
+
+    for (size_t i = 0; i < BS_NUM_ALGORITHMS; i++)
+        if (strcmp(bs_algorithms[i].name, algorithm) == 0)
+            s.algorithm = &bs_algorithms[i];
+    if (bs_openssl_start(NULL) != BLOBSEAL_OK || OSSL_PROVIDER_do_all(NULL, look_at_provider, &s) != 1)
+        return true;
+    return s.has_it || !s.has_provider;
+}
+
 enum blobseal_status bs_no_provider(const char *algorithm, struct blobseal_error *err)
 {
+    if (bs_memory_is_exhausted() || should_be_found(algorithm)) {
+        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "look for %s in OpenSSL: no memory", algorithm);
+        blobseal_hint(err, "OpenSSL may stay unusable in this process: start the program again when there is memory");
+        return BLOBSEAL_E_NOMEM;
+    }
     (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "OpenSSL's configuration activates no provider that has %s%s",
                         algorithm, bs_fips_mode() ? " with the property fips=yes" : "");
     blobseal_hint(err, "%s",

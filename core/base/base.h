@@ -58,6 +58,9 @@ void bs_unmap(void *p, size_t len);
  * space. blobseal_fail() calls this for E_NOMEM. */
 void bs_hint_memory(struct blobseal_error *err);
 
+/* Fill @p with random bytes, as blobseal_random() does. Errors: E_NOMEM, E_CONFIG, E_INTERNAL. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_random(void *p, size_t len, bool secret, struct blobseal_error *err);
+
 /* Return false if OpenSSL has released its global state, as it does when the process exits. */
 bool bs_openssl_is_usable(void);
 
@@ -132,19 +135,25 @@ bool bs_fips_mode(void);
 struct bs_algorithm {
     const char *name;
     const struct ossl_provider_st *(*provider)(void);
+    int operation; /* of OpenSSL, to which it belongs */
+    const char *openssl_name;
 };
 extern const struct bs_algorithm bs_algorithms[BS_NUM_ALGORITHMS];
 
 /*
  * Initialise OpenSSL. Functions that may be the first to use it call this. If memory is short meanwhile, OpenSSL stays
- * unusable in this process, and some of its functions would crash. Errors: E_NOMEM.
+ * unusable in this process, and some of its functions would crash. Cheap after the first time. Errors: E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_openssl_start(struct blobseal_error *err);
 
-/* Check that there is a provider for each algorithm. Errors: E_CONFIG, E_NOMEM. */
+/* Check that OpenSSL finds each algorithm. Errors: E_CONFIG, E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_algorithms_check(struct blobseal_error *err);
 
-/* Report that no provider has @algorithm. Return E_CONFIG. */
+/*
+ * Report why OpenSSL does not find @algorithm, which is a name from bs_algorithms. Return E_CONFIG if no active
+ * provider has it. Otherwise there is no memory, or there was none when OpenSSL started, which can leave it in this
+ * state: E_NOMEM.
+ */
 enum blobseal_status bs_no_provider(const char *algorithm, struct blobseal_error *err);
 
 /* Return true if memory is so short that it explains a failure inside OpenSSL, which does not report its causes. */

@@ -102,5 +102,11 @@ static bool fill_random(void *p, size_t len, bool secret)
 
 bool blobseal_random(void *p, size_t len, bool secret)
 {
-    return fill_random(p, len, secret) || fill_random(p, len, secret); /* again: memory may have been short */
+    return bs_openssl_start(NULL) == BLOBSEAL_OK &&
+           (fill_random(p, len, secret) || fill_random(p, len, secret)); /* again: memory may have been short */
+}
+
+enum blobseal_status bs_random(void *p, size_t len, bool secret, struct blobseal_error *err)
+{
+    return blobseal_random(p, len, secret) ? BLOBSEAL_OK : bs_openssl_failed(err, "generate random numbers");
 }

@@ -6,7 +6,8 @@
 
 struct bs_sha256 bs_sha256_start(void)
 {
-    EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    bool started = bs_openssl_start(NULL) == BLOBSEAL_OK;
+    EVP_MD *md = started ? EVP_MD_fetch(NULL, "SHA256", NULL) : NULL;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     struct bs_sha256 h = {ctx, md != NULL && ctx != NULL && EVP_DigestInit_ex2(ctx, md, NULL) == 1};
 

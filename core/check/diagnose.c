@@ -42,10 +42,17 @@ __attribute__((format(printf, 5, 6))) static void report(const struct diagnosis 
     d->fn(d->ctx, &f);
 }
 
+static void report_no_memory(const struct diagnosis *d, const char *name, const char *value)
+{
+    report(d, name, BLOBSEAL_LEVEL_FAILURE, "", "%s: not tested: no memory", value);
+}
+
 static void report_test(const struct diagnosis *d, const char *name, bool ok, const char *value)
 {
     if (ok)
         report(d, name, BLOBSEAL_LEVEL_OK, "", "%s", value);
+    else if (bs_memory_is_exhausted())
+        report_no_memory(d, name, value);
     else
         report(d, name, BLOBSEAL_LEVEL_FAILURE,
                "do not seal on this machine: the CPU, its microcode or a library computes wrong results",
@@ -270,18 +277,23 @@ static bool is_available(const char *algorithm)
 /* Report that a self-test was not run, because OpenSSL lacks the algorithm. The providers were reported before. */
 static void report_missing(const struct diagnosis *d, const char *name, const char *value)
 {
+    if (bs_memory_is_exhausted()) {
+        report_no_memory(d, name, value);
+        return;
+    }
     report(d, name, BLOBSEAL_LEVEL_FAILURE, "the configuration of OpenSSL is at fault, not this machine",
            "%s: not tested, because no active provider has it", value);
 }
 
-static void check_kernel(const struct diagnosis *d)
+/* Report the result of a self-test of simd. */
+static void report_simd_test(const struct diagnosis *d, const char *name, enum bs_gcm_status st, const char *value)
 {
-    enum bs_gcm_status st = bs_gcm_selftest(d->parts->gcm);
-
     if (st == BS_GCM_NO_CIPHER)
-        report_missing(d, "aes-256-gcm", d->parts->gcm->name);
+        report_missing(d, name, value);
+    else if (st == BS_GCM_NO_MEMORY)
+        report_no_memory(d, name, value);
     else
-        report_test(d, "aes-256-gcm", st == BS_GCM_OK, d->parts->gcm->name);
+        report_test(d, name, st == BS_GCM_OK, value);
 }
 
 /* Run the known answers of what OpenSSL computes. */
@@ -338,17 +350,23 @@ void bs_diagnose(const struct bs_selftest_parts *parts, blobseal_finding_fn fn, 
         report_test(&d, "random", random_works(&d), "OpenSSL's generator");
     else
         report_missing(&d, "random", "OpenSSL's generator");
-    check_kernel(&d);
+    report_simd_test(&d, "aes-256-gcm", bs_gcm_selftest(parts->gcm), parts->gcm->name);
     check_answers(&d);
-    report_test(&d, "xxh3", bs_xxh3_selftest(parts->xxh3), "libxxhash");
+    report_simd_test(&d, "xxh3", bs_xxh3_selftest(parts->xxh3), "libxxhash");
     (void)ERR_pop_to_mark(); /* failures have been reported as findings */
 }
 
 void blobseal_diagnose(blobseal_finding_fn fn, void *ctx)
 {
-    const struct bs_selftest_parts parts = {.gcm = bs_gcm_choose(), .xxh3 = bs_xxh3, .random = blobseal_random};
+    struct bs_selftest_parts parts = {.xxh3 = bs_xxh3, .random = blobseal_random};
+    struct blobseal_error err;
 
-    bs_diagnose(&parts, fn, ctx);
+    if (bs_openssl_start(&err) == BLOBSEAL_OK) {
+        parts.gcm = bs_gcm_choose();
+        bs_diagnose(&parts, fn, ctx);
+    } else {
+        report(&(const struct diagnosis){NULL, fn, ctx}, "openssl", BLOBSEAL_LEVEL_FAILURE, err.hint, "%s", err.text);
+    }
 }
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */

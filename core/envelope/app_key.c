@@ -162,8 +162,8 @@ enum blobseal_status blobseal_kek_wrap(struct blobseal_kek *kek, const char *pur
         st = st != BLOBSEAL_OK ? st : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "wrap a key: no memory");
         goto out;
     }
-    if (st == BLOBSEAL_OK && !blobseal_random(s->cek.b, sizeof s->cek.b, true))
-        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    if (st == BLOBSEAL_OK)
+        st = bs_random(s->cek.b, sizeof s->cek.b, true, err);
     if (st == BLOBSEAL_OK)
         st = bs_kek_wrap(kek, w, &s->cek, &call, err);
     if (st == BLOBSEAL_OK) {

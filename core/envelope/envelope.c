@@ -87,7 +87,7 @@ static enum blobseal_status derive(struct bs_unlocked *u, const struct bs_core_h
         return bs_malformed(err, "its metadata breaks a rule of the format");
     len = bs_core_context(core, u->jwk.has_metadata ? hash : NULL, context);
     if (!bs_chunked_derive(&u->keys, &u->jwk.k, core->salt, context, len))
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: OpenSSL failed");
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "derive the keys of the blob: no memory");
     return BLOBSEAL_OK;
 }
 

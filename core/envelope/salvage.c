@@ -84,7 +84,7 @@ static enum blobseal_status open_last_chunk(struct bs_chunked *chunked, const st
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the end of the blob: no memory");
     st = bs_pread(source, chunk, len, off, err);
     if (st == BLOBSEAL_OK && !bs_chunked_open(chunked, index, true, chunk, (struct bs_slice){chunk, len}, &ignored))
-        st = BLOBSEAL_E_DAMAGED;
+        st = bs_chunked_failed(chunked, err) ? BLOBSEAL_E_NOMEM : BLOBSEAL_E_DAMAGED;
     bs_unmap(chunk, BS_SEALED_CHUNK_LEN);
     return st;
 }

@@ -151,6 +151,13 @@ bool bs_chunked_seal(struct bs_chunked *c, uint64_t first, bool last, uint8_t *s
     return make_run(&run, c, first, last, plain.len) && c->gcm->impl->seal(c->gcm, &run, sealed, plain.p);
 }
 
+bool bs_chunked_failed(const struct bs_chunked *c, struct blobseal_error *err)
+{
+    if (c->gcm->failed)
+        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the payload: OpenSSL failed");
+    return c->gcm->failed;
+}
+
 bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *plain, struct bs_slice sealed,
                      size_t *plain_len)
 {
@@ -158,6 +165,7 @@ bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *p
     uint64_t n;
 
     *plain_len = 0;
+    c->gcm->failed = false;
     if (last) {
         if (!bs_tail_plain_len(sealed.len, &n))
             return false;

@@ -157,6 +157,12 @@ BLOBSEAL_MUST_USE bool bs_chunked_seal(struct bs_chunked *c, uint64_t first, boo
 BLOBSEAL_MUST_USE bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *plain,
                                        struct bs_slice sealed, size_t *plain_len);
 
+/*
+ * Return true if bs_chunked_open() has just returned false because OpenSSL failed, which says nothing about the chunks.
+ * @err is then filled with E_NOMEM.
+ */
+BLOBSEAL_MUST_USE bool bs_chunked_failed(const struct bs_chunked *c, struct blobseal_error *err);
+
 /* ---- frame.c: the envelope frame and its slots (section 5) ------------------------------------------------------- */
 
 #define BS_FRAME_HEADER_LEN      64

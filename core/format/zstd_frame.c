@@ -8,6 +8,7 @@
 
 #define ZSTD_STATIC_LINKING_ONLY /* ZSTD_customMem; shared builds of libzstd export these functions as well */
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "core/format/format.h"
 
@@ -154,6 +155,7 @@ enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uin
 {
     const char *fault = NULL;
     struct bs_zframe f;
+    size_t len;
 
     bs_zframe_start(&f);
     while (fault == NULL && !f.last && f.need <= frame.len)
@@ -168,7 +170,10 @@ enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uin
         z->d = ZSTD_createDCtx_advanced(memory);
     if (z->d == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
-    if (ZSTD_decompressDCtx(z->d, plain, plain_len, frame.p, frame.len) != plain_len)
+    len = ZSTD_decompressDCtx(z->d, plain, plain_len, frame.p, frame.len);
+    if (ZSTD_getErrorCode(len) == ZSTD_error_memory_allocation)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
+    if (len != plain_len)
         return bs_bad_frame(err, index, "decompression failed");
     return BLOBSEAL_OK;
 }

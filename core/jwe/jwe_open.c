@@ -36,8 +36,9 @@ static enum blobseal_status attempt(struct search *s, const struct bs_jwe_recipi
     struct bs_a256gcm gcm = {.cek = &s->cek[0], .iv = jwe->iv, .aad = jwe->protected_text};
     enum blobseal_status st;
 
-    if (!blobseal_random(&s->cek[1], sizeof s->cek[1], true))
-        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
+    st = bs_random(&s->cek[1], sizeof s->cek[1], true, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     s->by.denials = bs_kek_denials(kek);
     st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, &s->by.lease, s->call, err);
     if (st == BLOBSEAL_E_AUTH)

@@ -111,6 +111,7 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
 {
     uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN] = {0}, ciphertext[BS_JWE_MAX_CONTENT];
     struct bs_a256gcm gcm = {.cek = cek, .iv = iv};
+    enum blobseal_status st;
     size_t start;
 
     if (content.len > sizeof ciphertext)
@@ -121,8 +122,9 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
     bs_put_base64url(out, header.p, header.len);
     if (out->ok) {
         gcm.aad = (struct bs_slice){out->p + start, out->len - start};
-        if (!blobseal_random(iv, sizeof iv, false))
-            return bs_openssl_failed(err, "generate random numbers");
+        st = bs_random(iv, sizeof iv, false, err);
+        if (st != BLOBSEAL_OK)
+            return st;
         if (!bs_a256gcm_encrypt(&gcm, ciphertext, content, tag) && /* again, because memory may have been short */
             !bs_a256gcm_encrypt(&gcm, ciphertext, content, tag))
             return bs_openssl_failed(err, "encrypt the envelope");

@@ -34,6 +34,8 @@ static enum blobseal_status open_run(const struct bs_stored *s, struct bs_chunke
         return st;
     if (bs_chunked_open(chunked, run.first, last, plain, (struct bs_slice){sealed, len}, &plain_len))
         return BLOBSEAL_OK;
+    if (bs_chunked_failed(chunked, err))
+        return BLOBSEAL_E_NOMEM;
     return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "%s is not authentic: chunks %llu to %llu, at byte %llu",
                          bs_source_name(&s->source), (unsigned long long)run.first,
                          (unsigned long long)(run.first + run.num - 1), (unsigned long long)off);

@@ -72,10 +72,11 @@ static enum blobseal_status open_run(const struct streaming *t, struct bs_worker
         bs_xxh3_add(&r->checksum, in, r->len);
         r->checksum_ok = !r->end || bs_xxh3_end(&r->checksum) == bs_load64(in + r->len);
     }
-    r->authentic =
-        r->authentic && bs_chunked_open(&state->chunked, chunk, r->last, out, (struct bs_slice){in, r->len}, &len);
     if (!r->authentic)
         return BLOBSEAL_OK; /* open_work() reports it */
+    r->authentic = bs_chunked_open(&state->chunked, chunk, r->last, out, (struct bs_slice){in, r->len}, &len);
+    if (!r->authentic)
+        return bs_chunked_failed(&state->chunked, err) ? BLOBSEAL_E_NOMEM : BLOBSEAL_OK;
     if (to_file && len > 0)
         st = bs_write(t->sink, out, len, r->index * BS_SEGMENT_LEN + worker->done, err);
     worker->done += len;

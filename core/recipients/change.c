@@ -440,9 +440,9 @@ enum blobseal_status bs_change_write(struct bs_change *c, struct bs_slice *jwe, 
     fresh = c->fresh ? blobseal_secret_alloc(sizeof *fresh) : &c->opened.unlocked->by.cek;
     if (c->new_jwe.p == NULL || fresh == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
-    else if (c->fresh && !blobseal_random(fresh->b, sizeof fresh->b, true))
-        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the random number generator failed");
     else
+        st = c->fresh ? bs_random(fresh->b, sizeof fresh->b, true, err) : BLOBSEAL_OK;
+    if (st == BLOBSEAL_OK)
         st = encode(c, fresh, err);
     if (c->fresh)
         blobseal_secret_free(fresh);

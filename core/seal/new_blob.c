@@ -20,6 +20,7 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct secrets *s, 
 {
     struct bs_core_header *core = &b->core;
     uint8_t hash[BS_SHA256_LEN], context[BS_MAX_CONTEXT_LEN], public[sizeof core->blob_id + sizeof core->salt];
+    enum blobseal_status st;
     size_t len;
 
     *core = (struct bs_core_header){
@@ -28,8 +29,11 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct secrets *s, 
         .content = o->zstd ? BLOBSEAL_CONTENT_ZSTD : BLOBSEAL_CONTENT_AS_GIVEN,
         .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
     };
-    if (!blobseal_random(s, sizeof *s, true) || !blobseal_random(public, sizeof public, false))
-        return bs_openssl_failed(err, "generate random numbers");
+    st = bs_random(s, sizeof *s, true, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_random(public, sizeof public, false, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     memcpy(core->blob_id, public, sizeof core->blob_id);
     memcpy(core->salt, public + sizeof core->blob_id, sizeof core->salt);
     if (metadata.len > 0 && !bs_metadata_hash(hash, metadata))
