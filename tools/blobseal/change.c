@@ -137,8 +137,6 @@ static void print_text(const char *file, const struct change_request *r, const s
                (unsigned long long)result->generation, counts[BLOBSEAL_ACTION_ADD], counts[BLOBSEAL_ACTION_REMOVE],
                counts[BLOBSEAL_ACTION_KEEP],
                result->changed && result->finished ? "; an earlier change was finished" : "");
-    if ((result->changed || result->finished) && !r->change.dry_run)
-        digest_print_envelope(stdout, result->envelope_sha256, file);
     for (size_t i = 0; i < result->num_steps && r->change.dry_run; i++)
         printf("  %-6s  %-12s  %s\n", action_name(result->steps[i].action), result->steps[i].recipient.alg,
                short_kid(kid, result->steps[i].recipient.kid));
