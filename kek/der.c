@@ -70,7 +70,7 @@ static bool take_number(struct bs_slice *in, struct bs_slice *number)
     return true;
 }
 
-/* Take an AlgorithmIdentifier. */
+/* Take an AlgorithmIdentifier, or another sequence that starts with an object identifier. */
 static bool take_algorithm(struct bs_slice *in, struct bs_slice *oid)
 {
     struct bs_slice id;
@@ -203,4 +203,12 @@ bool bs_der_encrypted(struct bs_der_encrypted *encrypted, struct bs_slice der)
         return false;
     encrypted->algorithm = (struct bs_slice){start.p, (size_t)(in.p - start.p)};
     return take(&in, OCTET_STRING, &encrypted->bytes) && encrypted->bytes.len > 0;
+}
+
+bool bs_der_is_pkcs12(struct bs_slice der)
+{
+    struct bs_slice in, version, oid;
+
+    return take(&der, SEQUENCE, &in) && take_number(&in, &version) && version.len == 1 && version.p[0] == 3 &&
+           take_algorithm(&in, &oid) && bs_slice_is(oid, "\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01"); /* data */
 }

@@ -10,6 +10,7 @@
 
 #include "blobseal_provider.h"
 #include "core/base/bytes.h"
+#include "kek/rsa.h"
 
 /* ---- pem_blocks.c: PEM (RFC 7468) -------------------------------------------------------------------------------- */
 
@@ -65,6 +66,9 @@ struct bs_der_encrypted {
     struct bs_slice bytes;
 };
 
+/* Return true if the bytes are a PKCS#12 file (RFC 7292). */
+bool bs_der_is_pkcs12(struct bs_slice der);
+
 /* Read an encrypted PKCS#8 structure. Return false if the bytes are malformed. */
 bool bs_der_encrypted(struct bs_der_encrypted *encrypted, struct bs_slice der);
 
@@ -84,5 +88,39 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_pem_decrypt(EVP_PKEY **key, const stru
 
 /* Report that a key is not RSA, but @kind, such as "EC". Return E_CONFIG. */
 enum blobseal_status bs_pem_not_rsa(const char *kind, const char *what, struct blobseal_error *err);
+
+/* ---- pem_kinds.c: what is not a key that can be used ------------------------------------------------------------- */
+
+/* Report that the block is a key of a kind that cannot be used, by its name. Return E_CONFIG. */
+enum blobseal_status bs_pem_refuse(const struct bs_pem_block *b, const char *what, struct blobseal_error *err);
+
+/* Report what a file is that has no key. @other is a block of it, or has line 0. Return E_CONFIG. */
+enum blobseal_status bs_pem_no_key(const struct bs_pem_block *other, const char *text, size_t len, const char *path,
+                                   struct blobseal_error *err);
+
+/* ---- pem_file.c: the keys of a file ------------------------------------------------------------------------------ */
+
+#define BS_PEM_MAX_KEYS 64
+
+struct bs_pem_key {
+    EVP_PKEY *key;
+    struct bs_rsa_wrapper wrapper;
+    bool is_private;
+    char kid[BS_RSA_KID_LEN];
+};
+
+/* The keys of a file, each once: a private key is preferred to its public half. */
+struct bs_pem_keys {
+    size_t num;
+    struct bs_pem_key *list[BS_PEM_MAX_KEYS];
+};
+
+/* Read all keys of a file. Release them with bs_pem_keys_clear(). Errors: those of blobseal_kek_open(). */
+BLOBSEAL_MUST_USE enum blobseal_status bs_pem_read(struct bs_pem_keys *keys, const char *path,
+                                                   const struct blobseal_kek_options *options,
+                                                   struct blobseal_error *err);
+
+void bs_pem_key_free(struct bs_pem_key *key);
+void bs_pem_keys_clear(struct bs_pem_keys *keys);
 
 #endif

@@ -161,17 +161,20 @@ static void read_body(struct bs_pem_text *t, struct bs_pem_block *b)
             if (!ends(b, &line))
                 set_fault(b, "does not match its END line", before.line);
             if (d.have > 0)
-                set_fault(b, "is not whole: characters are missing before its END line", before.line);
+                set_fault(b, "is not complete: characters are missing before its END line", before.line);
             if (d.len == 0)
                 set_fault(b, "is empty", b->line);
             b->bytes = (struct bs_slice){d.out, d.len};
             return;
         }
         if (b->fault == NULL && !decode_line(&d, &line))
-            set_fault(b, "contains what is not base64", before.line);
+            set_fault(b, "contains something that is not base64", before.line);
     }
+    set_fault(b,
+              before.at == before.end ? "has no END line: the end of the file is missing"
+                                      : "has no END line before the next block begins",
+              b->line);
     *t = before;
-    set_fault(b, "has no END line, so the end of the file is probably missing", b->line);
 }
 
 /* Return true if a block begins or ends in this line. @last: no line follows. */
@@ -192,11 +195,11 @@ bool bs_pem_next(struct bs_pem_text *t, struct bs_pem_block *b)
     } while (!is_mark(&line, t->at == t->end));
     if (starts_with(&line, end)) {
         (void)read_label(&b->label, &line, end);
-        set_fault(b, "has no BEGIN line, so the start of the file is probably missing", b->line);
+        set_fault(b, "has no BEGIN line: the start of the file is missing", b->line);
     } else if (read_label(&b->label, &line, begin)) {
         read_body(t, b);
     } else {
-        set_fault(b, "has a BEGIN line that is not whole", b->line);
+        set_fault(b, "has a BEGIN line that is not complete", b->line);
     }
     return true;
 }

@@ -138,40 +138,135 @@ static enum blobseal_status ask_passphrase(void *ctx, char *buf, size_t cap, siz
     return st;
 }
 
+/* What it takes to open a reference: its provider, and the limits and options that the provider gets. */
+struct opening {
+    const struct blobseal_provider *provider;
+    const char *ref, *rest; /* with and without the scheme */
+    struct blobseal_kek_options options, for_provider;
+    struct asking asking;
+    struct blobseal_call call;
+};
+
+static enum blobseal_status start(struct opening *o, const struct blobseal_registry *registry, const char *ref,
+                                  const struct blobseal_kek_options *options, struct blobseal_error *err)
+{
+    *o = (struct opening){.ref = ref, .options.size = sizeof o->options};
+    if (!blobseal_struct_import(&o->options, sizeof o->options, options)) /* so the provider gets all members */
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "open a key: options without their size, or newer than the library");
+    o->provider = resolve(&o->rest, registry, ref, err);
+    if (o->provider == NULL)
+        return BLOBSEAL_E_CONFIG;
+    o->asking = (struct asking){&o->options, ref};
+    o->for_provider = o->options;
+    if (o->options.passphrase != NULL) {
+        o->for_provider.passphrase = ask_passphrase;
+        o->for_provider.passphrase_ctx = &o->asking;
+    }
+    o->call = bs_call_start(o->options.timeout_ms, o->options.cancel);
+    return bs_call_check(&o->call, err);
+}
+
+static void close_state(const struct blobseal_provider *provider, void *state)
+{
+    if (provider->close != NULL)
+        provider->close(state);
+}
+
+static enum blobseal_status open_one(struct blobseal_kek **kek, const struct opening *o, struct blobseal_error *err)
+{
+    const struct blobseal_provider *p = o->provider;
+    struct blobseal_kek_info info = {.size = sizeof info};
+    void *state = NULL;
+    enum blobseal_status st;
+
+    st = bs_provider_status(p->open(&state, &info, o->rest, &o->for_provider, &o->call, err), p, o->ref, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = blobseal_kek_new(kek, p, state, &info, err);
+    if (st != BLOBSEAL_OK)
+        close_state(p, state);
+    return st;
+}
+
 enum blobseal_status blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry,
                                        const char *ref, const struct blobseal_kek_options *options,
                                        struct blobseal_error *err)
 {
-    struct blobseal_kek_options o = {.size = sizeof o}, for_provider;
-    struct blobseal_kek_info info = {.size = sizeof info};
-    const struct asking asking = {&o, ref};
-    const struct blobseal_provider *provider;
-    struct blobseal_call call;
-    const char *rest = NULL;
-    enum blobseal_status st;
-    void *state = NULL;
+    struct opening o;
+    enum blobseal_status st = start(&o, registry, ref, options, err);
 
     *kek = NULL;
-    if (!blobseal_struct_import(&o, sizeof o, options)) /* so the provider gets all members of this version */
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "open a key: options without their size, or newer than the library");
-    provider = resolve(&rest, registry, ref, err);
-    if (provider == NULL)
-        return BLOBSEAL_E_CONFIG;
-    for_provider = o;
-    if (o.passphrase != NULL) {
-        for_provider.passphrase = ask_passphrase;
-        for_provider.passphrase_ctx = (void *)&asking;
+    return st == BLOBSEAL_OK ? open_one(kek, &o, err) : st;
+}
+
+/* ---- Several keys ------------------------------------------------------------------------------------------------ */
+
+/* Collects the keys that a provider opens. */
+struct collection {
+    const struct opening *opening;
+    struct blobseal_kek **keks;
+    size_t num, max;
+};
+
+static enum blobseal_status add(void *ctx, void *state, const struct blobseal_kek_info *info,
+                                struct blobseal_error *err)
+{
+    struct collection *c = ctx;
+    const struct blobseal_provider *p = c->opening->provider;
+    enum blobseal_status st;
+
+    if (c->num == c->max)
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "open the keys of %s: there is room for %zu, and it has more",
+                           c->opening->ref, c->max);
+    else
+        st = blobseal_kek_new(&c->keks[c->num], p, state, info, err);
+    if (st == BLOBSEAL_OK)
+        c->num++;
+    else
+        close_state(p, state);
+    return st;
+}
+
+static enum blobseal_status open_all(struct collection *c, struct blobseal_error *err)
+{
+    const struct opening *o = c->opening;
+    const struct blobseal_kek_list list = {c, add};
+    enum blobseal_status st;
+
+    if (o->provider->open_all == NULL) {
+        st = open_one(c->keks, o, err);
+        c->num = st == BLOBSEAL_OK;
+        return st;
     }
-    call = bs_call_start(o.timeout_ms, o.cancel);
-    st = bs_call_check(&call, err);
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = bs_provider_status(provider->open(&state, &info, rest, &for_provider, &call, err), provider, ref, err);
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = blobseal_kek_new(kek, provider, state, &info, err);
-    if (st != BLOBSEAL_OK && provider->close != NULL)
-        provider->close(state);
+    st = o->provider->open_all(&list, o->rest, &o->for_provider, &o->call, err);
+    st = bs_provider_status(st, o->provider, o->ref, err);
+    if (st == BLOBSEAL_OK && c->num == 0)
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "open the keys of %s: provider %s returned none", o->ref,
+                           o->provider->scheme);
+    return st;
+}
+
+enum blobseal_status blobseal_keks_open(struct blobseal_kek **keks, size_t *num,
+                                        const struct blobseal_registry *registry, const char *ref,
+                                        const struct blobseal_kek_options *options, struct blobseal_error *err)
+{
+    struct opening o;
+    struct collection c = {.opening = &o, .keks = keks, .max = *num};
+    enum blobseal_status st;
+
+    *num = 0;
+    for (size_t i = 0; i < c.max; i++)
+        keks[i] = NULL;
+    if (c.max == 0)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open keys: there is no room for one");
+    st = start(&o, registry, ref, options, err);
+    if (st == BLOBSEAL_OK)
+        st = open_all(&c, err);
+    for (size_t i = 0; i < c.num && st != BLOBSEAL_OK; i++) {
+        blobseal_kek_close(keks[i]);
+        keks[i] = NULL;
+    }
+    *num = st == BLOBSEAL_OK ? c.num : 0;
     return st;
 }

@@ -154,8 +154,9 @@ struct blobseal_kek;      /* one KEK: it wraps, and with a private key it also u
  * @cap: size of @buf
  * @len: receives the length of the passphrase
  *
- * Called at most once for each key, and only if the key is encrypted, or its token needs a login. May return E_CONFIG,
- * E_INPUT, E_NOMEM and E_CANCELED.
+ * Called at most once for each key, and only if the key is encrypted, or its token needs a login. If several keys of a
+ * file are encrypted, it is called again only for a key that the passphrase of the key before does not decrypt. May
+ * return E_CONFIG, E_INPUT, E_NOMEM and E_CANCELED.
  */
 typedef enum blobseal_status (*blobseal_passphrase_fn)(void *ctx, char *buf, size_t cap, size_t *len,
                                                        struct blobseal_error *err);
@@ -207,13 +208,27 @@ struct blobseal_call_options {
  *
  * Threads: many threads may use the KEK at once. It may be closed before the readers, writers and unlocked keys that
  * were made with it, but not during a call to which it was passed.
- * Errors: E_CONFIG (not an RSA key, malformed, wrong passphrase, unknown provider), E_POLICY (others may read the
- * private key), E_INPUT (the file is missing or unreadable). For a token also E_UNAVAILABLE (it is not there, or does
- * not answer), E_DENIED (the PIN is wrong or locked), E_UNSUPPORTED (it lacks the hash of @options).
+ * Errors: E_CONFIG (not an RSA key, malformed, wrong passphrase, several keys, unknown provider), E_POLICY (others may
+ * read the private key), E_INPUT (the file is missing or unreadable), E_NOMEM. For a token also E_UNAVAILABLE (it is
+ * not there, or does not answer), E_DENIED (the PIN is wrong or locked), E_UNSUPPORTED (it lacks the hash of @options).
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_kek_open(struct blobseal_kek **kek, const struct blobseal_registry *registry, const char *ref,
                   const struct blobseal_kek_options *options, struct blobseal_error *err);
+
+/**
+ * blobseal_keks_open - open all keys that a reference names
+ * @keks: receives the KEKs; release each with blobseal_kek_close()
+ * @num: the number of KEKs that @keks has room for; receives the number that were opened
+ * @registry, @ref, @options: as for blobseal_kek_open()
+ *
+ * A file can have several keys. Each key id appears once; a private key is preferred to its public half. If one of the
+ * keys cannot be used, nothing is opened. To seal, pass them all, so that each is a recipient; to open, they are tried.
+ * Errors: those of blobseal_kek_open(); E_CONFIG also if there is not enough room, E_ARG if there is none.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_keks_open(struct blobseal_kek **keks, size_t *num, const struct blobseal_registry *registry, const char *ref,
+                   const struct blobseal_kek_options *options, struct blobseal_error *err);
 
 /* Release @kek. Its secrets are wiped when the last lease on it has been released, too. NULL is allowed. */
 BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);

@@ -111,7 +111,8 @@ struct blobseal_provider {
                                  const struct blobseal_kek_options *options, const struct blobseal_call *call,
                                  struct blobseal_error *err);
 
-    /* Open all keys that the reference names, in their order. NULL: a reference names one key. */
+    /* Open all keys that the reference names, in their order, each once, for blobseal_keks_open(). open() fails with
+     * E_CONFIG if there are several. NULL: a reference names one key. */
     enum blobseal_status (*open_all)(const struct blobseal_kek_list *list, const char *ref,
                                      const struct blobseal_kek_options *options, const struct blobseal_call *call,
                                      struct blobseal_error *err);

@@ -172,7 +172,7 @@ key_refused 7 E-INPUT "none.pem: No such file" -k file:none.pem
 key_refused 7 E-INPUT "No such file" -k ""
 key_refused 7 E-INPUT "none: No such file" -k "$open_key" -k none
 key_refused 7 E-INPUT "Is a directory" -k .
-key_refused 2 E-CONFIG "empty.pem: no PEM block" -k empty.pem
+key_refused 2 E-CONFIG "empty.pem: it is an empty file" -k empty.pem
 key_refused 2 E-CONFIG "f: no PEM block" -k f
 key_refused 2 E-CONFIG "larger than 64 KiB" -k big.pem
 key_refused 2 E-CONFIG "the key is malformed" -k bad.pem

@@ -195,8 +195,28 @@ static bool open_kid_keys(struct change_request *r, struct blobseal_error *err)
 {
     if (!keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err))
         return false;
-    for (size_t i = 0; i < r->kid_keys.num; i++)
+    if (r->num_kids + r->kid_keys.num_keks > COUNT(r->kids))
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "more than %zu key ids", COUNT(r->kids));
+    for (size_t i = 0; i < r->kid_keys.num_keks; i++)
         r->kids[r->num_kids++] = blobseal_kek_kid(r->kid_keys.keks[i]);
+    return true;
+}
+
+/* Open all keys of the request. */
+static bool open_keys(struct change_request *r, struct blobseal_error *err)
+{
+    if (!keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, err) || !keys_open(&r->to, BLOBSEAL_OAEP_SHA256, err) ||
+        !open_kid_keys(r, err))
+        return false;
+    if (r->change.replace && r->keys.num_keks > 1 && r->keys.from[0] == r->keys.from[1]) {
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s has several keys: which one is to be replaced is not clear",
+                   r->keys.from[0]->ref);
+        blobseal_hint(err, "name a file with the old key only first; files with several keys can follow with -k");
+        return false;
+    }
+    r->change.add = r->to.keks;
+    r->change.num_add = r->to.num_keks;
+    r->change.remove = r->kids;
     r->change.num_remove = r->num_kids;
     return true;
 }
@@ -218,15 +238,10 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
         if (strcmp(paths[i], "-") == 0)
             return usage_error(r->ui, "%s changes files, not streams", r->ui->verb);
     r->change.size = sizeof r->change;
-    r->change.add = r->to.keks;
-    r->change.num_add = r->to.num;
-    r->change.remove = r->kids;
-    r->change.num_remove = r->num_kids;
     r->to.use = BLOBSEAL_USE_WRAP;
     r->kid_keys.use = BLOBSEAL_USE_NAME;
-    if (keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, &err) && keys_open(&r->to, BLOBSEAL_OAEP_SHA256, &err) &&
-        open_kid_keys(r, &err) && reads_add_keys(&r->reads, &r->keys, &err) &&
-        reads_add_keys(&r->reads, &r->to, &err) && reads_add_keys(&r->reads, &r->kid_keys, &err))
+    if (open_keys(r, &err) && reads_add_keys(&r->reads, &r->keys, &err) && reads_add_keys(&r->reads, &r->to, &err) &&
+        reads_add_keys(&r->reads, &r->kid_keys, &err))
         code = change_all(r, paths, num);
     else
         code = report_error(r->ui, &err);

@@ -209,7 +209,7 @@ static bool change_anew(struct subject *s, const struct change_request *r, struc
 
     change.envelope = s->envelope;
     change.envelope_len = s->envelope_len;
-    if (blobseal_change_envelope(result, s->envelope != NULL ? NULL : &s->target.source, r->keys.keks, r->keys.num,
+    if (blobseal_change_envelope(result, s->envelope != NULL ? NULL : &s->target.source, r->keys.keks, r->keys.num_keks,
                                  &change, err) != BLOBSEAL_OK)
         return false;
     (*result)->finished = s->unsound;
@@ -223,13 +223,13 @@ static bool change_in_place(struct subject *s, const struct change_request *r, s
     struct blobseal_target target = s->target;
 
     target.lock = NULL; /* it is already locked, or the user excludes others */
-    return blobseal_change_in_place(result, &target, r->keys.keks, r->keys.num, &r->change, err) == BLOBSEAL_OK;
+    return blobseal_change_in_place(result, &target, r->keys.keks, r->keys.num_keks, &r->change, err) == BLOBSEAL_OK;
 }
 
 /* Return the public key that was given where a private one is needed, or NULL if a private one was given. */
 static const char *public_key(const struct change_request *r)
 {
-    size_t num = r->change.replace ? 1 : r->keys.num; /* when replacing, the first key must open the envelope */
+    size_t num = r->change.replace ? 1 : r->keys.num_keks; /* when replacing, the first key must open the envelope */
 
     for (size_t i = 0; i < num; i++)
         if (blobseal_kek_can_unwrap(r->keys.keks[i]))

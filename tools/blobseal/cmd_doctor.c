@@ -51,7 +51,7 @@ static bool test_keys(struct checkup *c, const struct keys *keys, struct blobsea
 {
     bool ok = true;
 
-    for (size_t i = 0; i < keys->num; i++) {
+    for (size_t i = 0; i < keys->num_keks; i++) {
         struct blobseal_error err = {0};
 
         if (blobseal_diagnose_kek(keys->keks[i], NULL, print, c, &err) == BLOBSEAL_OK)

@@ -12,7 +12,7 @@
 
 static const char usage[] =
     "blobseal key show KEY...\n"
-    "Show each KEY: its key id, its kind and size, and its public half.\n\n"
+    "Show each KEY: its key id, its kind and size, and its public half. A file with several keys shows them all.\n\n"
     "  -k, --kek KEY           the same as KEY, so that a passphrase can follow\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
@@ -24,98 +24,162 @@ static const char usage[] =
     "Example:\n"
     "  blobseal key show kek.pub.pem\n";
 
-/* A key that is shown. */
+#define MAX_PASSPHRASE 1024
+
+/* A reference that is shown, and what is read from its file for the public halves, which the library does not show. */
 struct shown {
     struct key_arg *arg;
-    struct blobseal_kek *kek;
-    EVP_PKEY *key;    /* NULL if the key is not in a file */
-    char *passphrase; /* as typed or read, so that it is asked for once */
-    size_t passphrase_len;
+    struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
+    size_t num_keks;
+    EVP_PKEY *keys[BLOBSEAL_MAX_RECIPIENTS]; /* in the same order; none if the keys are not in a file */
+    size_t num_keys;
+    char *passphrases[BLOBSEAL_MAX_RECIPIENTS]; /* as typed or read, so that each is asked for once */
+    size_t lengths[BLOBSEAL_MAX_RECIPIENTS];
+    size_t num_passphrases;
 };
-
-#define MAX_PASSPHRASE 1024
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Get the passphrase, and keep it for the second time that the file is decrypted. */
+/* Get a passphrase, and keep it for the second time that the file is decrypted. */
 static enum blobseal_status keep_passphrase(void *ctx, char *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
     struct shown *s = ctx;
     enum blobseal_status st = get_passphrase(s->arg, buf, cap, len, err);
+    char *copy;
 
     if (st != BLOBSEAL_OK)
         return st;
-    blobseal_secret_free(s->passphrase);
-    s->passphrase = blobseal_secret_alloc(MAX_PASSPHRASE);
-    if (s->passphrase == NULL || *len >= MAX_PASSPHRASE)
+    copy = s->num_passphrases < COUNT(s->passphrases) ? blobseal_secret_alloc(MAX_PASSPHRASE) : NULL;
+    if (copy == NULL || *len >= MAX_PASSPHRASE) {
+        blobseal_secret_free(copy);
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "keep the passphrase: no memory");
-    memcpy(s->passphrase, buf, *len);
-    s->passphrase_len = *len;
+    }
+    memcpy(copy, buf, *len);
+    s->lengths[s->num_passphrases] = *len;
+    s->passphrases[s->num_passphrases++] = copy;
     return BLOBSEAL_OK;
 }
 
-/* Read the key from its file for its public half; keys elsewhere have none to show. */
-static EVP_PKEY *read_key(const struct shown *s)
+/* Decode a key, with a passphrase if @passphrase is not NULL. */
+static EVP_PKEY *decode(const unsigned char *der, size_t len, const char *passphrase, size_t passphrase_len)
 {
-    const char *path = strncmp(s->arg->ref, "file:", 5) == 0 ? s->arg->ref + 5 : s->arg->ref;
-    BIO *bio = BIO_new_file(path, "r");
     EVP_PKEY *key = NULL;
-    OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", NULL, "RSA", 0, NULL, NULL);
-    X509 *cert = NULL;
+    OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(&key, "DER", NULL, "RSA", 0, NULL, NULL);
 
-    if (ctx != NULL && s->passphrase != NULL)
-        (void)OSSL_DECODER_CTX_set_passphrase(ctx, (const unsigned char *)s->passphrase, s->passphrase_len);
-    if (bio != NULL && ctx != NULL && OSSL_DECODER_from_bio(ctx, bio) != 1 && BIO_seek(bio, 0) == 0)
-        cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    if (cert != NULL)
-        key = X509_get_pubkey(cert);
-    X509_free(cert);
+    if (ctx != NULL && passphrase != NULL)
+        (void)OSSL_DECODER_CTX_set_passphrase(ctx, (const unsigned char *)passphrase, passphrase_len);
+    if (ctx != NULL)
+        (void)OSSL_DECODER_from_data(ctx, &der, &len);
     OSSL_DECODER_CTX_free(ctx);
-    (void)BIO_free(bio);
-    ERR_clear_error();
     return key;
 }
 
-static bool open_key(struct shown *s, struct blobseal_error *err)
+/* Return the key in a block of the file, or NULL. */
+static EVP_PKEY *read_block(const struct shown *s, const char *name, const unsigned char *der, size_t len)
+{
+    EVP_PKEY *key = NULL;
+    X509 *cert;
+
+    if (strstr(name, "CERTIFICATE") != NULL) {
+        cert = d2i_X509(NULL, &der, (long)len);
+        key = cert != NULL ? X509_get_pubkey(cert) : NULL;
+        X509_free(cert);
+        return key;
+    }
+    if (strncmp(name, "ENCRYPTED", 9) != 0)
+        return decode(der, len, NULL, 0);
+    for (size_t i = 0; i < s->num_passphrases && key == NULL; i++)
+        key = decode(der, len, s->passphrases[i], s->lengths[i]);
+    return key;
+}
+
+/* Keep a key, once, as the library does. */
+static void keep_key(struct shown *s, EVP_PKEY *key)
+{
+    bool known = key == NULL || s->num_keys == COUNT(s->keys);
+
+    for (size_t i = 0; i < s->num_keys && !known; i++)
+        known = EVP_PKEY_eq(s->keys[i], key) == 1;
+    if (known)
+        EVP_PKEY_free(key);
+    else
+        s->keys[s->num_keys++] = key;
+}
+
+/* Read the keys from their file for their public halves; keys elsewhere have none to show. */
+static void read_keys(struct shown *s)
+{
+    const char *path = strncmp(s->arg->ref, "file:", 5) == 0 ? s->arg->ref + 5 : s->arg->ref;
+    BIO *bio = BIO_new_file(path, "r");
+    char *name, *header, mark[3];
+    unsigned char *der;
+    long len;
+
+    if (bio != NULL && (BIO_read(bio, mark, 3) != 3 || memcmp(mark, "\xEF\xBB\xBF", 3) != 0))
+        (void)BIO_seek(bio, 0);
+    while (bio != NULL && PEM_read_bio(bio, &name, &header, &der, &len) == 1) {
+        keep_key(s, read_block(s, name, der, (size_t)len));
+        OPENSSL_free(name);
+        OPENSSL_free(header);
+        OPENSSL_clear_free(der, (size_t)len);
+    }
+    (void)BIO_free(bio);
+    ERR_clear_error();
+}
+
+static bool open_keys(struct shown *s, struct blobseal_error *err)
 {
     const struct blobseal_kek_options o = {
         .size = sizeof o, .passphrase = keep_passphrase, .passphrase_ctx = s, .use = BLOBSEAL_USE_NAME};
 
-    if (blobseal_kek_open(&s->kek, NULL, s->arg->ref, &o, err) != BLOBSEAL_OK) {
+    s->num_keks = COUNT(s->keks);
+    if (blobseal_keks_open(s->keks, &s->num_keks, NULL, s->arg->ref, &o, err) != BLOBSEAL_OK) {
         passphrase_failed(s->arg, err);
         return false;
     }
-    s->key = read_key(s);
+    read_keys(s);
     return true;
+}
+
+static void shown_clear(struct shown *s)
+{
+    for (size_t i = 0; i < s->num_keys; i++)
+        EVP_PKEY_free(s->keys[i]);
+    for (size_t i = 0; i < s->num_keks; i++)
+        blobseal_kek_close(s->keks[i]);
+    for (size_t i = 0; i < s->num_passphrases; i++)
+        blobseal_secret_free(s->passphrases[i]);
 }
 
 /* ---- Showing ----------------------------------------------------------------------------------------------------- */
 
 /* Return the public half in PEM, to be released with BIO_free(), or NULL. *@text ends in a zero byte. */
-static BIO *public_half(const struct shown *s, const char **text)
+static BIO *public_half(EVP_PKEY *key, const char **text)
 {
-    BIO *bio = s->key != NULL ? BIO_new(BIO_s_mem()) : NULL;
+    BIO *bio = key != NULL ? BIO_new(BIO_s_mem()) : NULL;
     char *data;
 
     *text = NULL;
-    if (bio != NULL && PEM_write_bio_PUBKEY(bio, s->key) == 1 && BIO_write(bio, "", 1) == 1 &&
+    if (bio != NULL && PEM_write_bio_PUBKEY(bio, key) == 1 && BIO_write(bio, "", 1) == 1 &&
         BIO_get_mem_data(bio, &data) > 0)
         *text = data;
     ERR_clear_error();
     return bio;
 }
 
-static bool print(const struct ui *ui, const struct shown *s, const char *pem, struct blobseal_error *err)
+/* Print one key. @key is NULL if it is not in a file. */
+static bool print(const struct ui *ui, const char *ref, const struct blobseal_kek *kek, EVP_PKEY *key, const char *pem,
+                  struct blobseal_error *err)
 {
-    const char *kid = blobseal_kek_kid(s->kek);
-    bool is_private = blobseal_kek_can_unwrap(s->kek);
-    uint64_t bits = s->key != NULL ? (uint64_t)EVP_PKEY_get_bits(s->key) : BLOBSEAL_SIZE_UNKNOWN;
+    const char *kid = blobseal_kek_kid(kek);
+    bool is_private = blobseal_kek_can_unwrap(kek);
+    uint64_t bits = key != NULL ? (uint64_t)EVP_PKEY_get_bits(key) : BLOBSEAL_SIZE_UNKNOWN;
     char name[320], id[SHORT_KID];
     struct json j;
 
     if (ui->json) {
         json_start(&j, "blobseal.key/1");
-        json_text(&j, "key", s->arg->ref);
+        json_text(&j, "key", ref);
         json_text(&j, "kid", kid);
         json_text(&j, "kind", "RSA");
         json_number(&j, "bits", bits);
@@ -127,7 +191,7 @@ static bool print(const struct ui *ui, const struct shown *s, const char *pem, s
         puts(kid);
         return stdout_flush(err);
     }
-    printf("%s: RSA", printable(name, sizeof name, s->arg->ref));
+    printf("%s: RSA", printable(name, sizeof name, ref));
     if (bits != BLOBSEAL_SIZE_UNKNOWN)
         printf(", %llu bits", (unsigned long long)bits);
     printf(", %s\n", is_private ? "private: it seals and opens" : "public: it seals");
@@ -135,21 +199,22 @@ static bool print(const struct ui *ui, const struct shown *s, const char *pem, s
     return stdout_flush(err);
 }
 
+/* Show all keys that a reference names. */
 static int show(const struct ui *ui, struct key_arg *arg)
 {
     struct shown s = {.arg = arg};
     struct blobseal_error err = {0};
-    const char *pem = NULL;
-    BIO *bio = NULL;
-    bool ok = open_key(&s, &err);
+    bool ok = open_keys(&s, &err);
 
-    if (ok)
-        bio = public_half(&s, &pem);
-    ok = ok && print(ui, &s, pem, &err);
-    (void)BIO_free(bio);
-    EVP_PKEY_free(s.key);
-    blobseal_kek_close(s.kek);
-    blobseal_secret_free(s.passphrase);
+    for (size_t i = 0; i < s.num_keks && ok; i++) {
+        EVP_PKEY *key = s.num_keys == s.num_keks ? s.keys[i] : NULL;
+        const char *pem;
+        BIO *bio = public_half(key, &pem);
+
+        ok = print(ui, arg->ref, s.keks[i], key, pem, &err);
+        (void)BIO_free(bio);
+    }
+    shown_clear(&s);
     return ok ? EXIT_OK : report_error(ui, &err);
 }
 

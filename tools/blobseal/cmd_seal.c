@@ -56,7 +56,7 @@ struct request {
 
 static void describe_recipients(struct blobseal_recipient *list, const struct request *r)
 {
-    for (size_t i = 0; i < r->job.keys.num; i++)
+    for (size_t i = 0; i < r->job.keys.num_keks; i++)
         list[i] = (struct blobseal_recipient){.alg = r->oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256",
                                               .kid = blobseal_kek_kid(r->job.keys.keks[i])};
 }
@@ -76,7 +76,7 @@ static bool report(const struct request *r, const struct blobseal_seal_result *r
                                   .blob_id = result->blob_id,
                                   .generation = result->generation,
                                   .recipients = recipients,
-                                  .num_recipients = j->keys.num,
+                                  .num_recipients = j->keys.num_keks,
                                   .envelope_sha256 = result->envelope_sha256,
                                   .digests = result->digests,
                                   .seconds = seconds};
@@ -93,8 +93,8 @@ static bool report(const struct request *r, const struct blobseal_seal_result *r
     }
     if (j->progress.summary)
         fprintf(stderr, "sealed %s  %s%s  %zu recipient%s  %.2f s  %s  -> %s\n", j->in.printable,
-                human_bytes(size, result->plain_bytes), report_ratio(ratio, &sealed), j->keys.num,
-                j->keys.num == 1 ? "" : "s", seconds, human_rate(rate, result->plain_bytes, seconds),
+                human_bytes(size, result->plain_bytes), report_ratio(ratio, &sealed), j->keys.num_keks,
+                j->keys.num_keks == 1 ? "" : "s", seconds, human_rate(rate, result->plain_bytes, seconds),
                 printable(out, sizeof out, j->out.path));
     if (!j->ui->quiet)
         digest_print(stderr, &sealed.digests, j->out.path);
@@ -127,7 +127,8 @@ static bool seal_to(struct request *r, struct output *envelope, struct blobseal_
     r->options.digests = j->digests;
     r->options.progress = progress_step;
     r->options.progress_ctx = &j->progress;
-    ok = ok && blobseal_seal(&sink, &j->in.source, j->keys.keks, j->keys.num, &r->options, &result, err) == BLOBSEAL_OK;
+    ok = ok &&
+         blobseal_seal(&sink, &j->in.source, j->keys.keks, j->keys.num_keks, &r->options, &result, err) == BLOBSEAL_OK;
     seconds = progress_end(&j->progress);
     ok = ok && input_unchanged(&j->in, err) && commit(&j->out, envelope, &result, err) &&
          report(r, &result, seconds, err);

@@ -210,11 +210,11 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
                                               .raw = j->raw,
                                               .digests = j->digests};
 
-    if (blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num, &o, err) == BLOBSEAL_OK)
+    if (blobseal_reader_open(&j->reader, &j->in.source, j->keys.keks, j->keys.num_keks, &o, err) == BLOBSEAL_OK)
         return true;
-    for (size_t i = 0; i < j->keys.num && err->status == BLOBSEAL_E_NO_KEY; i++)
+    for (size_t i = 0; i < j->keys.num_keks && err->status == BLOBSEAL_E_NO_KEY; i++)
         if (!blobseal_kek_can_unwrap(j->keys.keks[i]))
-            blobseal_hint(err, "%.120s holds a public key: opening needs the private one", j->keys.args[i].ref);
+            blobseal_hint(err, "%.120s holds a public key: opening needs the private one", j->keys.from[i]->ref);
     return false;
 }
 

@@ -21,7 +21,9 @@ struct keys {
     size_t num;
     enum blobseal_use use;
     struct key_arg args[BLOBSEAL_MAX_RECIPIENTS];
+    size_t num_keks; /* after keys_open(): a file can have several keys */
     struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
+    const struct key_arg *from[BLOBSEAL_MAX_RECIPIENTS]; /* where each of them is from */
     size_t num_lists;
     const char *lists[BLOBSEAL_MAX_RECIPIENTS]; /* files of recipients, which were read */
     char *texts[BLOBSEAL_MAX_RECIPIENTS];       /* references that were read from files of recipients */
@@ -45,6 +47,7 @@ bool keys_option(const struct ui *ui, struct keys *keys, int option, const char 
  */
 bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code);
 
+/* Open all keys that the references name. */
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err);
 
 /* Warn of keys about which something important could not be found out. They are open, and used to wrap. */

@@ -71,20 +71,28 @@ void keys_default(struct keys *keys)
 
 #define ASK_TRIES 3 /* for a passphrase that is typed */
 
-/* Open one key. Ask again for a passphrase that was typed and does not fit. */
-static bool open_key(struct blobseal_kek **kek, struct key_arg *arg, const struct blobseal_kek_options *o,
+/* Open the keys of one reference. Ask again for a passphrase that was typed and does not fit. */
+static bool open_arg(struct keys *keys, struct key_arg *arg, const struct blobseal_kek_options *o,
                      struct blobseal_error *err)
 {
+    size_t room = COUNT(keys->keks) - keys->num_keks, num;
+
+    if (room == 0)
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "open the key %s: more than %zu keys", arg->ref, COUNT(keys->keks));
     for (unsigned i = 1;; i++) {
         arg->asked = false;
-        if (blobseal_kek_open(kek, NULL, arg->ref, o, err) == BLOBSEAL_OK)
-            return true;
-        if (!arg->asked || err->status != BLOBSEAL_E_CONFIG || i == ASK_TRIES || in_token(arg->ref))
+        num = room;
+        if (blobseal_keks_open(keys->keks + keys->num_keks, &num, NULL, arg->ref, o, err) == BLOBSEAL_OK)
             break;
+        if (!arg->asked || err->status != BLOBSEAL_E_CONFIG || i == ASK_TRIES || in_token(arg->ref)) {
+            passphrase_failed(arg, err);
+            return false;
+        }
         tell_terminal("That did not work. Try again.\n");
     }
-    passphrase_failed(arg, err);
-    return false;
+    for (size_t i = 0; i < num; i++)
+        keys->from[keys->num_keks++] = arg;
+    return true;
 }
 
 /* Return true if the passphrase or PIN need not be asked for. */
@@ -105,7 +113,7 @@ bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error
             .use = keys->use == BLOBSEAL_USE_WRAP && has_passphrase(arg) ? BLOBSEAL_USE_ANY : keys->use,
         };
 
-        if (!open_key(&keys->keks[i], arg, &o, err))
+        if (!open_arg(keys, arg, &o, err))
             return false;
     }
     return true;
@@ -113,21 +121,21 @@ bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error
 
 void keys_warn(const struct ui *ui, const struct keys *keys)
 {
-    for (size_t i = 0; i < keys->num; i++)
+    for (size_t i = 0; i < keys->num_keks; i++)
         if ((blobseal_kek_notes(keys->keks[i]) & BLOBSEAL_KEK_NOTE_UNCHECKED) != 0)
             warn(ui,
                  "whether the token of %.200s can open what is sealed for it was not checked, because that needs its "
                  "PIN: add pin-source=file:PATH, or --passphrase-file",
-                 keys->args[i].ref);
+                 keys->from[i]->ref);
 }
 
 void keys_close(struct keys *keys)
 {
-    for (size_t i = 0; i < keys->num; i++)
+    for (size_t i = 0; i < keys->num_keks; i++)
         blobseal_kek_close(keys->keks[i]);
     for (size_t i = 0; i < keys->num_texts; i++)
         free(keys->texts[i]);
-    keys->num = keys->num_texts = 0;
+    keys->num = keys->num_keks = keys->num_texts = 0;
 }
 
 /* ---- Passphrases ------------------------------------------------------------------------------------------------- */

@@ -17,6 +17,23 @@ static int refuse(const struct ui *ui, const char *path, size_t line, const char
     return report_error(ui, &err);
 }
 
+/* Refuse a public key of another program, which is in the list itself. */
+static int refuse_foreign(const struct ui *ui, const char *path, size_t line, bool age)
+{
+    struct blobseal_error err;
+
+    (void)fail(&err, BLOBSEAL_E_CONFIG, 0, "the list of recipients %s, line %zu: %s", path, line,
+               age ? "a recipient of age, which cannot be used" : "a public key in OpenSSH's own format");
+    blobseal_hint(&err, age ? "ask for a public RSA key in PEM"
+                            : "convert RSA keys, and name the new file: ssh-keygen -e -m PKCS8 -f OLD > NEW");
+    return report_error(ui, &err);
+}
+
+static bool starts_with(const char *line, const char *start)
+{
+    return strncmp(line, start, strlen(start)) == 0;
+}
+
 /* Read the file as text. Return NULL after a failure; a text with a zero byte ends there. */
 static char *read_text(const char *path, struct blobseal_error *err)
 {
@@ -121,6 +138,10 @@ int recipients_file(const struct ui *ui, struct keys *keys, const char *path)
             in_pem = has_pem = true;
         if (in_pem && strstr(line, "PRIVATE KEY-----") != NULL)
             code = refuse(ui, path, number, "a private key: the list is for public ones");
+        else if (!in_pem && (starts_with(line, "ssh-") || starts_with(line, "ecdsa-")) && strchr(line, ' ') != NULL)
+            code = refuse_foreign(ui, path, number, false);
+        else if (!in_pem && starts_with(line, "age1") && strlen(line) == 62)
+            code = refuse_foreign(ui, path, number, true);
         else if (!in_pem && line[0] != '\0')
             code = add_ref(ui, keys, path, line);
         if (strncmp(line, "-----END ", 9) == 0)
