@@ -45,7 +45,21 @@ static bool starts_with(const struct line *line, const char *text)
     return line->len >= strlen(text) && memcmp(line->p, text, strlen(text)) == 0;
 }
 
-/* Get the label from a BEGIN or END line, which starts with @start. Return false if the line is not complete. */
+/* Return true for a label such as "RSA PRIVATE KEY". Messages name labels, so nothing of a key may pass for one: where
+ * the line breaks of a file are lost, the whole key is in the BEGIN line. */
+static bool is_label(struct bs_slice label)
+{
+    for (size_t i = 0; i < label.len; i++) {
+        uint8_t c = label.p[i];
+
+        if ((c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != ' ')
+            return false;
+    }
+    return label.len > 0 && label.len <= 40;
+}
+
+/* Get the label from a BEGIN or END line, which starts with @start. Return false, and no label, if the line has not got
+ * its form. */
 static bool read_label(struct bs_slice *label, const struct line *line, const char *start)
 {
     size_t around = strlen(start) + strlen(dashes);
@@ -53,7 +67,10 @@ static bool read_label(struct bs_slice *label, const struct line *line, const ch
     if (line->len <= around || memcmp(line->p + line->len - strlen(dashes), dashes, strlen(dashes)) != 0)
         return false;
     *label = (struct bs_slice){(const uint8_t *)line->p + strlen(start), line->len - around};
-    return true;
+    if (is_label(*label))
+        return true;
+    *label = (struct bs_slice){(const uint8_t *)"", 0};
+    return false;
 }
 
 struct bs_pem_text bs_pem_start(char *text, size_t len)
@@ -199,7 +216,7 @@ bool bs_pem_next(struct bs_pem_text *t, struct bs_pem_block *b)
     } else if (read_label(&b->label, &line, begin)) {
         read_body(t, b);
     } else {
-        set_fault(b, "has a BEGIN line that is not complete", b->line);
+        set_fault(b, "has a BEGIN line that is not complete, or has more in it", b->line);
     }
     return true;
 }

@@ -144,7 +144,7 @@ enum blobseal_status bs_pem_no_key(const struct bs_pem_block *other, const char 
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: it has a block %.*s in line %zu, but no key",
                             path, (int)(other->label.len < 80 ? other->label.len : 80), (const char *)other->label.p,
                             other->line);
-        blobseal_hint(err, "a key file has a line such as -----BEGIN PRIVATE KEY-----");
+        blobseal_hint(err, "a key file starts with a line such as -----BEGIN PRIVATE KEY-----");
         return BLOBSEAL_E_CONFIG;
     }
     if (len == 0)
@@ -160,6 +160,6 @@ enum blobseal_status bs_pem_no_key(const struct bs_pem_block *other, const char 
         return refuse(path, "JSON, and keys are read from PEM", "convert it to PEM with a tool for JSON Web Keys", err);
     (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: no PEM block with a key or certificate found",
                         path);
-    blobseal_hint(err, "a key file has a line such as -----BEGIN PRIVATE KEY-----");
+    blobseal_hint(err, "a key file starts with a line such as -----BEGIN PRIVATE KEY-----");
     return BLOBSEAL_E_CONFIG;
 }
