@@ -9,7 +9,7 @@
  *     test_memory random     in four threads, some of whose allocations fail
  *
  * In cold processes the first 200 allocations of a case and every 50th after them fail; fewer while keys are generated.
- * With BLOBSEAL_TEST_TIER=campaign all of them fail in turn.
+ * With BLOBSEAL_TEST_TIER=campaign all of them fail in turn; while keys are generated, the first 200 and every 50th.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -129,11 +129,11 @@ static unsigned long next(const struct test_case *c, unsigned long i)
 {
     unsigned long turns = tier_has_all() ? 1 : count_cold(&cases[num_cases]);
 
-    if (tier_has_campaign())
-        return i + 1;
+    if ((c->properties & CASE_KEYGEN) != 0 && tier_has_campaign())
+        return i + (i < 200 ? 1 : 50);
     if ((c->properties & CASE_KEYGEN) != 0)
-        return i + (i < 200 ? 40 : cold ? 2000 : 500);
-    if (!cold)
+        return i + (i < 200 ? 80 : cold ? 2000 : 1000);
+    if (tier_has_campaign() || !cold)
         return i + 1;
     if (i < 200)
         return i == 0 ? 1 + count_cold(c) % turns : i + turns;
@@ -234,7 +234,7 @@ static void run_warm(const struct test_case *c, enum failing how)
 
     messages = 0;
     memory_watch(WATCH_CALLERS);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ((c->properties & CASE_KEYGEN) != 0 ? 1 : 3); i++) {
         unsigned long n = run_case(c, FAIL_NONE, 0);
 
         total = n > total ? n : total;
