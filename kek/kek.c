@@ -8,6 +8,7 @@
 
 #include "core/base/base.h"
 #include "kek/kek.h"
+#include "kek/rsa.h"
 
 struct blobseal_kek {
     const struct blobseal_provider *provider;
@@ -280,6 +281,38 @@ enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_sec
     if (st == BLOBSEAL_E_NOT_MINE || st == BLOBSEAL_E_AUTH)
         return bs_checked(st, err, "unwrapping failed");
     return checked(st, kek, err);
+}
+
+enum blobseal_status bs_kek_diagnose(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx,
+                                     const struct blobseal_call *call, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    if (kek->provider->diagnose == NULL)
+        return BLOBSEAL_OK;
+    call = call != NULL ? call : &unlimited;
+    st = bs_call_check(call, err);
+    return st == BLOBSEAL_OK ? checked(kek->provider->diagnose(kek->state, fn, ctx, call, err), kek, err) : st;
+}
+
+enum blobseal_status blobseal_kek_public_key(struct blobseal_kek *kek, char **pem, size_t *len,
+                                             struct blobseal_error *err)
+{
+    enum blobseal_status st;
+    uint8_t *spki = NULL;
+    size_t spki_len = 0;
+
+    *pem = NULL;
+    *len = 0;
+    if (kek->provider->public_key == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s does not reveal public keys",
+                             kek->provider->scheme);
+    bs_error_clear(err);
+    st = checked(kek->provider->public_key(kek->state, &spki, &spki_len, &unlimited, err), kek, err);
+    if (st == BLOBSEAL_OK && !bs_spki_to_pem(pem, len, (struct bs_slice){spki, spki_len}))
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write a public key: no memory");
+    free(spki);
+    return st;
 }
 
 bool bs_kek_can_revoke(const struct blobseal_kek *kek)

@@ -70,6 +70,11 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, s
                                                      struct blobseal_lease *lease, const struct blobseal_call *call,
                                                      struct blobseal_error *err);
 
+/* Let the provider report what somebody should know who uses the key. Does nothing if it reports nothing. Errors: those
+ * of the provider. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_diagnose(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx,
+                                                       const struct blobseal_call *call, struct blobseal_error *err);
+
 /* Return true if the provider can extend leases on this KEK. */
 bool bs_kek_can_revoke(const struct blobseal_kek *kek);
 

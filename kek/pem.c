@@ -93,6 +93,15 @@ static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *se
     return bs_rsa_unwrap_secret(k->key, oaep, secret, (struct bs_slice){wrapped->key, wrapped->key_len}, err);
 }
 
+static enum blobseal_status pem_public_key(void *state, uint8_t **spki, size_t *len, const struct blobseal_call *call,
+                                           struct blobseal_error *err)
+{
+    const struct bs_pem_key *k = state;
+
+    (void)call;
+    return bs_rsa_spki(spki, len, k->key) ? BLOBSEAL_OK : bs_openssl_failed(err, "write the public key %s", k->kid);
+}
+
 const struct blobseal_provider bs_pem_provider = {
     .abi = BLOBSEAL_PROVIDER_ABI,
     .scheme = "file",
@@ -101,5 +110,6 @@ const struct blobseal_provider bs_pem_provider = {
     .owns = pem_owns,
     .wrap = pem_wrap,
     .unwrap = pem_unwrap,
+    .public_key = pem_public_key,
     .close = pem_close,
 };

@@ -270,3 +270,57 @@ enum blobseal_status blobseal_keks_open(struct blobseal_kek **keks, size_t *num,
     *num = st == BLOBSEAL_OK ? c.num : 0;
     return st;
 }
+
+/* ---- Places with keys -------------------------------------------------------------------------------------------- */
+
+/* Fail for a provider that lacks a function. */
+static enum blobseal_status lacks(const struct opening *r, const char *what, struct blobseal_error *err)
+{
+    return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s cannot %s", r->provider->scheme, what);
+}
+
+struct listing {
+    blobseal_listed_key_fn fn;
+    void *ctx;
+};
+
+static bool report_key(void *ctx, const char *ref, const struct blobseal_kek_info *info)
+{
+    const struct blobseal_listed_key key = {
+        .ref = ref, .kid = info->kid, .bits = 8 * (unsigned)info->wrapped_len, .can_unwrap = info->can_unwrap};
+    const struct listing *l = ctx;
+
+    return l->fn(l->ctx, &key);
+}
+
+enum blobseal_status blobseal_list_keys(const struct blobseal_registry *registry, const char *ref,
+                                        const struct blobseal_kek_options *options, blobseal_listed_key_fn fn,
+                                        void *fn_ctx, struct blobseal_error *err)
+{
+    struct listing listing = {fn, fn_ctx};
+    struct opening r;
+    enum blobseal_status st = start(&r, registry, ref, options, err);
+
+    if (st == BLOBSEAL_OK && r.provider->list == NULL)
+        st = lacks(&r, "list keys", err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    return bs_provider_status(r.provider->list(r.rest, &r.for_provider, report_key, &listing, &r.call, err), r.provider,
+                              ref, err);
+}
+
+enum blobseal_status blobseal_generate_key(const struct blobseal_registry *registry, const char *ref,
+                                           const struct blobseal_kek_options *options, unsigned bits,
+                                           struct blobseal_error *err)
+{
+    struct opening r;
+    enum blobseal_status st = start(&r, registry, ref, options, err);
+
+    if (st == BLOBSEAL_OK && bits != 2048 && bits != 3072 && bits != 4096)
+        st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "RSA keys have 2048, 3072 or 4096 bits, not %u", bits);
+    if (st == BLOBSEAL_OK && r.provider->generate == NULL)
+        st = lacks(&r, "generate keys", err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    return bs_provider_status(r.provider->generate(r.rest, &r.for_provider, bits, &r.call, err), r.provider, ref, err);
+}

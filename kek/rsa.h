@@ -25,6 +25,12 @@ const char *bs_rsa_algorithm(enum blobseal_oaep oaep);
  * false if OpenSSL failed. */
 BLOBSEAL_MUST_USE bool bs_rsa_kid(char out[BS_RSA_KID_LEN], EVP_PKEY *key);
 
+/* Write a public key in PEM, zero-terminated, into memory from malloc(). Return false if there is no memory. */
+BLOBSEAL_MUST_USE bool bs_spki_to_pem(char **pem, size_t *len, struct bs_slice spki);
+
+/* Make the SubjectPublicKeyInfo of a key, in memory from malloc(). Return false if there is no memory. */
+BLOBSEAL_MUST_USE bool bs_rsa_spki(uint8_t **spki, size_t *len, EVP_PKEY *key);
+
 /*
  * Wrap @in with RSAES-OAEP (RFC 8017 section 7.1), with an empty label, and with the same hash function in MGF1. @out
  * must have room for the length of the modulus. Return false if OpenSSL failed; its error queue may say why.

@@ -416,6 +416,9 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, const struc
     report(&d, "key", BLOBSEAL_LEVEL_OK, "", "%s", info->kid);
     report(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
            info->can_unwrap ? "private" : "public");
+    st = bs_kek_diagnose(kek, fn, ctx, &call, err);
+    if (st != BLOBSEAL_OK)
+        goto out;
     st = try_kek(kek, wrapped, secret, &call, err);
     if (st == BLOBSEAL_OK && !info->can_unwrap)
         report(&d, "key works", BLOBSEAL_LEVEL_OK, "", "wraps; a public key cannot unwrap");

@@ -248,6 +248,54 @@ BLOBSEAL_API uint32_t blobseal_kek_notes(const struct blobseal_kek *kek);
 /* Return true if this KEK can unwrap, that is, if it holds or can reach a private key. */
 BLOBSEAL_API bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek);
 
+/**
+ * blobseal_kek_public_key - get the public half of a key
+ * @pem: receives it as SPKI in PEM, zero-terminated; release it with blobseal_free()
+ * @len: receives its length
+ *
+ * Errors: E_UNSUPPORTED (its provider does not reveal it), those of the provider.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_public_key(struct blobseal_kek *kek, char **pem,
+                                                                            size_t *len, struct blobseal_error *err);
+
+/* A key in a token or a vault. Only the library makes it, so it may grow. It is valid during the call only. */
+struct blobseal_listed_key {
+    const char *ref; /* a reference that blobseal_kek_open() accepts           */
+    const char *kid; /* NULL: not known without more permissions               */
+    unsigned bits;   /* of the RSA key                                         */
+    bool can_unwrap; /* false: only the public half is there                   */
+};
+
+/* Receives a key. Return false to stop. */
+typedef bool (*blobseal_listed_key_fn)(void *ctx, const struct blobseal_listed_key *key);
+
+/**
+ * blobseal_list_keys - find the keys of a place
+ * @ref: the place: a PKCS#11 URI, of which "pkcs11:" alone means all tokens of this machine
+ * @options: as for blobseal_kek_open(); some tokens show their keys only after a login
+ * @fn: receives each key, on the caller's thread
+ *
+ * Errors: E_UNSUPPORTED (its provider cannot list keys), those of the provider.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_list_keys(const struct blobseal_registry *registry,
+                                                                       const char *ref,
+                                                                       const struct blobseal_kek_options *options,
+                                                                       blobseal_listed_key_fn fn, void *fn_ctx,
+                                                                       struct blobseal_error *err);
+
+/**
+ * blobseal_generate_key - generate an RSA key in a token or a vault, which it never leaves
+ * @ref: names the new key: a PKCS#11 URI with its token and its label (object=). blobseal_kek_open() opens it
+ * afterwards
+ * @bits: 2048, 3072 or 4096
+ *
+ * Errors: E_UNSUPPORTED (its provider cannot do that), E_CONFIG (also if there is such a key), those of the provider.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_generate_key(const struct blobseal_registry *registry,
+                                                                          const char *ref,
+                                                                          const struct blobseal_kek_options *options,
+                                                                          unsigned bits, struct blobseal_error *err);
+
 #define BLOBSEAL_SECRET_LEN  32
 #define BLOBSEAL_MAX_PURPOSE 64
 

@@ -149,11 +149,19 @@ struct blobseal_provider {
     enum blobseal_status (*renew)(void *state, struct blobseal_lease *lease, const struct blobseal_call *call,
                                   struct blobseal_error *err);
 
+    /* Make the public half: the DER of a SubjectPublicKeyInfo (RFC 5280), from malloc(). NULL: it cannot be had. */
+    enum blobseal_status (*public_key)(void *state, uint8_t **spki, size_t *len, const struct blobseal_call *call,
+                                       struct blobseal_error *err);
+
+    /* Report what somebody should know who wants to use the key, on the caller's thread. */
+    enum blobseal_status (*diagnose)(void *state, blobseal_finding_fn fn, void *fn_ctx,
+                                     const struct blobseal_call *call, struct blobseal_error *err);
+
     /* Report the keys in the place that @ref names, such as a token or a vault. */
     enum blobseal_status (*list)(const char *ref, const struct blobseal_kek_options *options, blobseal_found_key_fn fn,
                                  void *fn_ctx, const struct blobseal_call *call, struct blobseal_error *err);
 
-    /* Generate an RSA key of @bits, which open() then opens by the same reference. */
+    /* Generate an RSA key of @bits, which open() then opens by the same reference. Never replace a key: E_CONFIG. */
     enum blobseal_status (*generate)(const char *ref, const struct blobseal_kek_options *options, unsigned bits,
                                      const struct blobseal_call *call, struct blobseal_error *err);
 

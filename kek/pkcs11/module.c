@@ -153,6 +153,13 @@ void bs_p11_module_enter(struct bs_p11_module *m)
     (void)pthread_mutex_unlock(&modules.lock);
 }
 
+enum blobseal_status bs_p11_module_run(struct bs_p11_module *m, struct bs_p11_job *job, bool *taken,
+                                       const struct blobseal_call *call, uint32_t limit_ms, struct blobseal_error *err)
+{
+    bs_p11_module_enter(m);
+    return bs_p11_pool_run(&m->pool, job, taken, call, limit_ms, bs_p11_module_name(m), err);
+}
+
 /* ---- Releasing --------------------------------------------------------------------------------------------------- */
 
 struct closing {

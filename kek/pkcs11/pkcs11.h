@@ -9,6 +9,7 @@
  *   slots.c      which tokens match a URI                           objects.c  which keys of a token match it
  *   public.c     the public half of a key, and its attributes       session.c  sessions, and logging in
  *   unwrap.c     C_Decrypt, C_UnwrapKey, and which OAEP hash works  key.c      finding the key of a URI again
+ *   list.c, generate.c, report.c   the keys of tokens, new keys, and what should be known about a key
  *
  * Functions that call a module run on a thread of worker.c, because a call may never return. They get their data in a
  * job, which belongs to that thread if the caller stops waiting. Everything that a job uses has references.
@@ -172,6 +173,11 @@ void bs_p11_module_unref(struct bs_p11_module *module);
 
 /* Prepare the module for a process that was forked since the last call. */
 void bs_p11_module_enter(struct bs_p11_module *module);
+
+/* Run a job of the module: bs_p11_module_enter() and bs_p11_pool_run(). */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_module_run(struct bs_p11_module *module, struct bs_p11_job *job,
+                                                         bool *taken, const struct blobseal_call *call,
+                                                         uint32_t limit_ms, struct blobseal_error *err);
 
 /* Return the name of a module for messages. */
 const char *bs_p11_module_name(const struct bs_p11_module *module);
@@ -342,5 +348,19 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_p11_unwrap(struct bs_p11_key *key, enu
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_check_oaep(struct bs_p11_key *key, enum blobseal_oaep oaep, bool *known,
                                                          struct blobseal_error *err);
+
+/* ---- list.c, generate.c and report.c: on the caller's thread ----------------------------------------------------- */
+
+/* Report the keys that match the URI of @key. With a PIN, one token must match. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_list(struct bs_p11_key *key, blobseal_found_key_fn fn, void *fn_ctx,
+                                                   const struct blobseal_call *call, struct blobseal_error *err);
+
+/* Generate the key that the URI of @key names. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_generate(struct bs_p11_key *key, unsigned bits,
+                                                       const struct blobseal_call *call, struct blobseal_error *err);
+
+/* Report module, token, protection, hashes and speed of a key that is open. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_report(struct bs_p11_key *key, blobseal_finding_fn fn, void *fn_ctx,
+                                                     const struct blobseal_call *call, struct blobseal_error *err);
 
 #endif

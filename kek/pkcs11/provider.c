@@ -57,9 +57,7 @@ static enum blobseal_status run(struct op **op, const struct blobseal_call *call
     enum blobseal_status st;
     bool taken;
 
-    bs_p11_module_enter(key->module);
-    st = bs_p11_pool_run(&key->module->pool, &(*op)->job, &taken, call, key->limit_ms, bs_p11_module_name(key->module),
-                         err);
+    st = bs_p11_module_run(key->module, &(*op)->job, &taken, call, key->limit_ms, err);
     if (taken)
         *op = NULL;
     if (st != BLOBSEAL_OK)
@@ -291,6 +289,54 @@ static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 
     return st;
 }
 
+static enum blobseal_status pkcs11_public_key(void *state, uint8_t **spki, size_t *len,
+                                              const struct blobseal_call *call, struct blobseal_error *err)
+{
+    const struct bs_p11_key *k = state;
+
+    (void)call;
+    if (bs_rsa_spki(spki, len, k->public))
+        return BLOBSEAL_OK;
+    return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the public key of %.150s: no memory", k->uri.name);
+}
+
+static enum blobseal_status pkcs11_diagnose(void *state, blobseal_finding_fn fn, void *fn_ctx,
+                                            const struct blobseal_call *call, struct blobseal_error *err)
+{
+    return bs_p11_report(state, fn, fn_ctx, call, err);
+}
+
+/* ---- Places ------------------------------------------------------------------------------------------------------ */
+
+static enum blobseal_status pkcs11_list(const char *ref, const struct blobseal_kek_options *options,
+                                        blobseal_found_key_fn fn, void *fn_ctx, const struct blobseal_call *call,
+                                        struct blobseal_error *err)
+{
+    struct bs_p11_key *k;
+    enum blobseal_status st = bs_p11_key_new(&k, ref, options, err);
+
+    if (st == BLOBSEAL_OK)
+        st = get_pin(k, options, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_p11_list(k, fn, fn_ctx, call, err);
+    bs_p11_key_unref(k);
+    return st;
+}
+
+static enum blobseal_status pkcs11_generate(const char *ref, const struct blobseal_kek_options *options, unsigned bits,
+                                            const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_p11_key *k;
+    enum blobseal_status st = bs_p11_key_new(&k, ref, options, err);
+
+    if (st == BLOBSEAL_OK)
+        st = get_pin(k, options, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_p11_generate(k, bits, call, err);
+    bs_p11_key_unref(k);
+    return st;
+}
+
 const struct blobseal_provider bs_pkcs11_provider = {
     .abi = BLOBSEAL_PROVIDER_ABI,
     .scheme = "pkcs11",
@@ -298,5 +344,9 @@ const struct blobseal_provider bs_pkcs11_provider = {
     .owns = pkcs11_owns,
     .wrap = pkcs11_wrap,
     .unwrap = pkcs11_unwrap,
+    .public_key = pkcs11_public_key,
+    .diagnose = pkcs11_diagnose,
+    .list = pkcs11_list,
+    .generate = pkcs11_generate,
     .close = pkcs11_close,
 };

@@ -74,7 +74,7 @@ for verb in $verbs; do
     title="options of $verb in bash"
     completions blobseal "$verb" --
     run "$verb" --help
-    grep -oE '^ +(-[a-zA-Z], )?--[a-z-]+|^ .*, --[a-z-]+ N' "$out" | grep -oE -- '--[a-z-]+' | sort -u | paste -sd ' ' >options
+    grep -oE '^ +(-[a-zA-Z], )?--[a-z0-9-]+|^ .*, --[a-z0-9-]+ N' "$out" | grep -oE -- '--[a-z0-9-]+' | sort -u | paste -sd ' ' >options
     completions blobseal "$verb" --
     expect_completions "$(cat options)"
     completions blobseal "$verb" x y --hel
@@ -209,7 +209,7 @@ if part "$title" fish; then
     for verb in $verbs; do
         title="options of $verb in fish"
         run "$verb" --help
-        grep -oE '^ +(-[a-zA-Z], )?--[a-z-]+|^ .*, --[a-z-]+ N' "$out" | grep -oE -- '--[a-z-]+' | sort -u | paste -sd ' ' >options
+        grep -oE '^ +(-[a-zA-Z], )?--[a-z0-9-]+|^ .*, --[a-z0-9-]+ N' "$out" | grep -oE -- '--[a-z0-9-]+' | sort -u | paste -sd ' ' >options
         fish_offers "blobseal $verb --"
         tr ' ' '\n' <"$out" | sed 's/=$//' | sort -u | paste -sd ' ' >offered
         check "fish should offer $(cat options), not $(cat offered)" cmp -s options offered

@@ -34,6 +34,7 @@ static const struct {
     {"min-generation", ""},
     {"name", ""},
     {"passphrase-fd", ""},
+    {"pkcs11", ""},
     {"range", ""},
     {"sizes", ""},
     {"slot-size", "4096 8192 16384 32768 65536"},

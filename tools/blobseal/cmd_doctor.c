@@ -6,9 +6,11 @@ static const char usage[] =
     "blobseal doctor [-k KEY]...\n"
     "Check what blobseal depends on: CPU, OpenSSL, limits of the process; test ciphers, digests, key derivation and\n"
     "checksums with known answers; wrap and unwrap random bytes with each KEY.\n\n"
-    "  -k, --kek KEY           a PEM file with an RSA key to test; a public one can only wrap; repeatable\n"
+    "  -k, --kek KEY           a PEM file with an RSA key, or the PKCS#11 URI of one, to test; a public one can only\n"
+    "                          wrap; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
+    "      --oaep HASH         test the KEY before it with sha1 instead of sha256\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.doctor/1)\n"
     "  -q, --quiet             print only warnings and failures\n"
@@ -101,16 +103,24 @@ static int diagnose(const struct ui *ui, struct keys *keys)
     return printed ? verdict(&c, keys_work, &err) : report_error(ui, &output_err);
 }
 
-static const struct option options[] = {KEY_OPTIONS, COMMON_OPTIONS, {0}};
+static const struct option options[] = {KEY_OPTIONS, {"oaep", required_argument, NULL, OPT_OAEP}, COMMON_OPTIONS, {0}};
 
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct keys keys = {0};
     int c, code;
 
-    while ((c = next_option(ui, argc, argv)) != -1)
-        if (keys_option(ui, &keys, c, optarg, &code) && code != EXIT_OK)
+    while ((c = next_option(ui, argc, argv)) != -1) {
+        code = EXIT_OK;
+        if (c == OPT_OAEP && keys.num == 0)
+            code = usage_error(ui, "--oaep belongs after the -k of its key");
+        else if (c == OPT_OAEP)
+            code = oaep_option(ui, optarg, &keys.args[keys.num - 1].oaep);
+        else
+            (void)keys_option(ui, &keys, c, optarg, &code);
+        if (code != EXIT_OK)
             return code;
+    }
     if (optind < argc)
         return usage_error(ui, "doctor takes no file: %s", argv[optind]);
     code = diagnose(ui, &keys);

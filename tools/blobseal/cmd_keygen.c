@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal keygen: make an RSA key pair in PEM files. */
+/* blobseal keygen: make an RSA key pair in PEM files, or in a token. */
 #include <string.h>
 
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
     "blobseal keygen [--rsa BITS] -o FILE [--pub FILE] [--passphrase | --passphrase-file FILE | --passphrase-fd N]\n"
+    "blobseal keygen [--rsa BITS] --pkcs11 URI [--pub FILE] [--passphrase-file FILE | --passphrase-fd N]\n"
     "Make an RSA key pair and print its key id.\n\n"
     "  -o, --output FILE       the private key: PKCS#8 in PEM, mode 0600; never overwritten\n"
+    "      --pkcs11 URI        make the pair in the token that URI names, under the label object= in it; the private\n"
+    "                          key never leaves it, and only decrypts. Prints the URI to use as well. The PIN comes "
+    "from\n"
+    "                          pin-source=file:PATH in URI, from the next options, or from a prompt\n"
     "      --pub FILE          the public key, which is enough to seal: SPKI in PEM; never overwritten\n"
     "      --rsa BITS          2048, 3072 (default) or 4096\n"
     "      --passphrase        encrypt the private key with a passphrase: a prompt on the terminal asks for it twice\n"
@@ -19,14 +24,16 @@ static const char usage[] =
     "  -q, --quiet             print no key id\n"
     "  -h, --help              this text\n\n"
     "Without the private key nothing opens the blobs that are sealed for it alone: keep a copy in a safe place.\n\n"
-    "Example:\n"
-    "  blobseal keygen -o kek.pem --pub kek.pub.pem\n";
+    "Examples:\n"
+    "  blobseal keygen -o kek.pem --pub kek.pub.pem\n"
+    "  blobseal keygen --pkcs11 'pkcs11:token=ops;object=kek' --pub kek.pub.pem\n";
 
 struct request {
     struct ui *ui;
     unsigned long bits;
     const char *private_path, *public_path;
     struct key_arg passphrase;
+    const char *token;
     bool ask; /* for the passphrase, on the terminal */
 };
 
@@ -129,6 +136,7 @@ static bool keygen(const struct request *r, struct blobseal_error *err)
 static const struct option options[] = {{"output", required_argument, NULL, 'o'},
                                         {"pub", required_argument, NULL, OPT_PUB},
                                         {"rsa", required_argument, NULL, OPT_RSA},
+                                        {"pkcs11", required_argument, NULL, OPT_PKCS11},
                                         {"passphrase", no_argument, NULL, OPT_PASSPHRASE},
                                         {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},
                                         {"passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD},
@@ -147,10 +155,33 @@ static int set_option(struct request *r, int option, const char *arg)
         r->ask = true;
     if (option == OPT_PUB)
         r->public_path = arg;
+    if (option == OPT_PKCS11)
+        r->token = arg;
     if (option == OPT_RSA &&
         (!parse_number(arg, 1, 1 << 20, &r->bits) || (r->bits != 2048 && r->bits != 3072 && r->bits != 4096)))
         return usage_error(r->ui, "--rsa is 2048, 3072 or 4096, not %s", arg);
     return EXIT_OK;
+}
+
+/* Make the pair in a token. */
+static int run_token(struct request *r)
+{
+    struct blobseal_error err = {0};
+    struct keys keys = {0};
+    int code;
+
+    if (r->private_path != NULL || r->ask)
+        return usage_error(r->ui, "--pkcs11 makes a key that is in no file, so -o and --passphrase do not go with it");
+    if (strncmp(r->token, "pkcs11:", strlen("pkcs11:")) != 0)
+        return usage_error(r->ui, "--pkcs11 takes a URI that starts with pkcs11:, not %s", r->token);
+    code = keys_add(r->ui, &keys, r->token);
+    if (code != EXIT_OK)
+        return code;
+    if (r->public_path != NULL && is_stream(r->public_path))
+        return usage_error(r->ui, "--pub needs the name of a file");
+    r->passphrase.ref = r->token;
+    return keygen_token(r->ui, &r->passphrase, r->public_path, (unsigned)r->bits, &err) ? EXIT_OK
+                                                                                        : report_error(r->ui, &err);
 }
 
 static int run(struct ui *ui, int argc, char **argv)
@@ -168,8 +199,10 @@ static int run(struct ui *ui, int argc, char **argv)
         return usage_error(ui, "keygen takes no file but those of -o and --pub: %s", argv[optind]);
     if (r.ask && (r.passphrase.passphrase_file != NULL || r.passphrase.passphrase_fd >= 0))
         return usage_error(ui, "--passphrase asks on the terminal; --passphrase-file and --passphrase-fd do not");
+    if (r.token != NULL)
+        return run_token(&r);
     if (r.private_path == NULL || is_stream(r.private_path))
-        return usage_error(ui, "keygen needs -o FILE for the private key");
+        return usage_error(ui, "keygen needs -o FILE for the private key, or --pkcs11 URI");
     if (r.public_path != NULL && (is_stream(r.public_path) || strcmp(r.public_path, r.private_path) == 0))
         return usage_error(ui, "--pub needs the name of another file");
     return keygen(&r, &err) ? EXIT_OK : report_error(ui, &err);

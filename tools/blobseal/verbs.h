@@ -34,6 +34,7 @@ enum {
     OPT_JWE,
     OPT_RSA,
     OPT_PUB,
+    OPT_PKCS11,
     OPT_RANGE,
     OPT_SPARSE,
     OPT_TO,
@@ -144,6 +145,12 @@ bool job_open_reader(struct job *j, struct blobseal_error *err);
 
 /* Report @err unless @ok, close everything, and return the exit code. */
 int job_finish(struct job *j, bool ok, const struct blobseal_error *err);
+
+/* ---- keygen_token.c ---------------------------------------------------------------------------------------------- */
+
+/* Make a key pair in the token that the URI in @token names, and write its public half to @public_path unless NULL. */
+bool keygen_token(struct ui *ui, struct key_arg *token, const char *public_path, unsigned bits,
+                  struct blobseal_error *err);
 
 /* ---- digest.c: digests, and the option --digest ------------------------------------------------------------------ */
 

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The RSA keys of the tokens that match a URI. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kek/pkcs11/pkcs11.h"
+
+#define MAX_URI 512
+
+struct listed {
+    char ref[MAX_URI];
+    char kid[BS_RSA_KID_LEN];
+    size_t modulus_len;
+    bool can_unwrap;
+};
+
+struct listing {
+    struct bs_p11_job job;
+    struct bs_p11_key *key;
+    enum blobseal_status status;
+    struct blobseal_error err;
+    size_t num;
+    struct listed list[BS_P11_MAX_FOUND];
+    struct bs_p11_slots slots;
+    struct bs_p11_keys keys;
+};
+
+static void release(struct bs_p11_job *job)
+{
+    struct listing *l = (struct listing *)job;
+
+    bs_p11_key_unref(l->key);
+    free(l);
+}
+
+/* Add one key, if it is an RSA key that is accepted. */
+static void add(struct listing *l, const struct bs_p11_found *found, CK_SESSION_HANDLE s)
+{
+    struct listed *one = &l->list[l->num];
+    EVP_PKEY *public;
+
+    if (l->num == BS_P11_MAX_FOUND || (found->type != CKK_RSA && found->type != CK_UNAVAILABLE_INFORMATION))
+        return;
+    public = bs_p11_public_half(found, s);
+    if (public != NULL && bs_p11_check_public(public, "", NULL) == BLOBSEAL_OK && bs_rsa_kid(one->kid, public) &&
+        bs_p11_uri_format(one->ref, sizeof one->ref, &l->key->uri, found)) {
+        one->modulus_len = (size_t)EVP_PKEY_get_size(public);
+        one->can_unwrap = found->private_key != 0 || bs_p11_must_login(&found->slot, s);
+        l->num++;
+    }
+    EVP_PKEY_free(public);
+}
+
+/* Add the keys of one token. */
+static enum blobseal_status add_token(struct listing *l, struct bs_p11_slot *slot)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+    CK_SESSION_HANDLE s;
+    CK_RV rv = slot->f->C_OpenSession(slot->id, CKF_SERIAL_SESSION, NULL, NULL, &s);
+
+    if (rv != CKR_OK)
+        return bs_p11_fail(&l->err, rv, "open a session for", l->key->uri.name);
+    l->keys.num = 0;
+    if (l->key->pin->set != 0)
+        st = bs_p11_login(l->key, slot, s, &l->err);
+    if (st == BLOBSEAL_OK) {
+        rv = bs_p11_find_keys(&l->keys, slot, s, &l->key->uri);
+        if (rv != CKR_OK)
+            st = bs_p11_fail(&l->err, rv, "list the keys of", l->key->uri.name);
+    }
+    for (size_t i = 0; st == BLOBSEAL_OK && i < l->keys.num && i < BS_P11_MAX_FOUND; i++)
+        add(l, &l->keys.list[i], s);
+    (void)slot->f->C_CloseSession(s);
+    return st;
+}
+
+static void run(struct bs_p11_job *job)
+{
+    struct listing *l = (struct listing *)job;
+
+    l->status = bs_p11_module_load(l->key->module, &l->err);
+    if (l->status == BLOBSEAL_OK)
+        l->status = bs_p11_find_slots(&l->slots, l->key->module, &l->key->uri, &l->err);
+    if (l->status == BLOBSEAL_OK && l->key->pin->set != 0 && l->slots.num > 1)
+        l->status = blobseal_fail(&l->err, BLOBSEAL_E_CONFIG, 0,
+                                  "list the keys of %.150s: %zu tokens match, and there is one PIN", l->key->uri.name,
+                                  l->slots.num);
+    for (size_t i = 0; l->status == BLOBSEAL_OK && i < l->slots.num; i++)
+        l->status = add_token(l, &l->slots.list[i]);
+}
+
+enum blobseal_status bs_p11_list(struct bs_p11_key *k, blobseal_found_key_fn fn, void *fn_ctx,
+                                 const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct listing *l = calloc(1, sizeof *l);
+    enum blobseal_status st;
+    bool taken;
+
+    if (l == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "list the keys of %.150s: no memory", k->uri.name);
+    l->job.run = run;
+    l->job.release = release;
+    l->key = bs_p11_key_ref(k);
+    st = bs_p11_module_run(k->module, &l->job, &taken, call, k->limit_ms, err);
+    if (taken)
+        return st;
+    if (st == BLOBSEAL_OK && l->status != BLOBSEAL_OK) {
+        st = l->status;
+        if (err != NULL)
+            *err = l->err;
+    }
+    for (size_t i = 0; st == BLOBSEAL_OK && i < l->num; i++) {
+        const struct blobseal_kek_info info = {.size = sizeof info,
+                                               .kid = l->list[i].kid,
+                                               .alg = bs_rsa_algorithm(k->oaep),
+                                               .wrapped_len = l->list[i].modulus_len,
+                                               .can_unwrap = l->list[i].can_unwrap};
+
+        if (!fn(fn_ctx, l->list[i].ref, &info))
+            break;
+    }
+    release(&l->job);
+    return st;
+}
