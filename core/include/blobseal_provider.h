@@ -133,8 +133,9 @@ struct blobseal_provider {
     /*
      * Unwrap. Called if owns() returned true, or without a kid. Return E_NOT_MINE to let the next key try. Return
      * E_AUTH if the secret does not decrypt, or not to 32 bytes, without any detail, and only then: a failure of memory
-     * or of a library is another error. E_UNAVAILABLE and E_DENIED are remembered while other keys are tried. Any other
-     * error ends the opening. Fill in @lease, which is all zero except for its size, if the key can be revoked.
+     * or of a library is another error. E_UNAVAILABLE, E_DENIED and E_UNSUPPORTED are remembered while other keys are
+     * tried. Any other error ends the opening. Fill in @lease, which is all zero except for its size, if the key can be
+     * revoked.
      */
     enum blobseal_status (*unwrap)(void *state, struct blobseal_secret32 *secret,
                                    const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,

@@ -113,7 +113,7 @@ static enum blobseal_status report_no_key(const struct bs_jwe *jwe, struct blobs
  */
 static enum blobseal_status search(struct search *s, struct bs_keks keks, struct blobseal_error *err)
 {
-    struct blobseal_error unavailable = {0}; /* the first E_UNAVAILABLE or E_DENIED that a provider returned */
+    struct blobseal_error unavailable = {0}; /* the first that a provider returned: see the header for providers */
 
     for (size_t i = 0; i < s->jwe->num; i++) {
         bool known = bs_jwe_knows(&s->jwe->recipients[i]);
@@ -126,7 +126,7 @@ static enum blobseal_status search(struct search *s, struct bs_keks keks, struct
             if (st == BLOBSEAL_E_NOT_MINE)
                 continue;
             s->attempts++;
-            if (st == BLOBSEAL_E_UNAVAILABLE || st == BLOBSEAL_E_DENIED)
+            if (st == BLOBSEAL_E_UNAVAILABLE || st == BLOBSEAL_E_DENIED || st == BLOBSEAL_E_UNSUPPORTED)
                 unavailable = unavailable.status == BLOBSEAL_OK ? *err : unavailable;
             else if (st != BLOBSEAL_E_AUTH)
                 return st;
