@@ -163,7 +163,7 @@ static enum blobseal_status find(struct bs_p11_key *k, const struct blobseal_kek
 
     if (!wish.needs_pin || (st != BLOBSEAL_OK && st != BLOBSEAL_E_CONFIG))
         return st;
-    if (st == BLOBSEAL_OK && !unwraps && k->uri.pin_file == NULL)
+    if (st == BLOBSEAL_OK && !unwraps && (k->uri.pin_file == NULL || o->use == BLOBSEAL_USE_NAME))
         return st;
     pin = get_pin(k, o, err);
     if (pin != BLOBSEAL_OK)

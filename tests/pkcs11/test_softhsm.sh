@@ -173,6 +173,33 @@ expect_code 2
 expect_stderr "needs its PIN, and there is no terminal"
 expect_stderr "hint: add pin-source=file:PATH"
 
+if part "a prompt for the PIN" "$python"; then
+    on_terminal "expect:PIN for pkcs11:token=ops" echo:off "send:739155\\n" -- "$blobseal" open -k "$key" -o prompted in.sealed
+    expect_code 0
+    check "the content is the same" cmp -s in prompted
+    check "the PIN is not shown" test -z "$(grep -a 739155 "$out")"
+    on_terminal "expect:PIN for" echo:off "send:222222\\n" -- "$blobseal" open -k "$key" -o out in.sealed
+    expect_code 11
+    expect_stdout "the PIN is wrong"
+    check "it is asked for once" test "$(grep -ac 'PIN for' "$out")" = 1
+fi
+
+# ---- Many blobs ----
+
+fresh "many blobs through one key"
+number=40
+tier_has all && number=200
+mkdir many opened
+for ((i = 0; i < number; i++)); do echo "content $i" >many/$i; done
+run seal -q -j 8 -k "$key" --oaep sha1 many/*
+expect_code 0
+run open -q -j 8 -k "$with_pin" -o opened/ many/*.sealed
+expect_code 0
+for ((i = 0; i < number; i++)); do
+    [ "$(cat opened/$i)" = "content $i" ] || fail "the content of $i is not the same"
+done
+pass
+
 # ---- What the token lacks ----
 
 fresh "the hash that the token lacks is found before anything is sealed"
