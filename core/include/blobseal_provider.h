@@ -88,11 +88,14 @@ typedef bool (*blobseal_found_key_fn)(void *ctx, const char *ref, const struct b
 
 /*
  * The functions of a provider. open, owns, wrap and unwrap are required, the others may be NULL. This version of the
- * library calls neither open_all nor list nor generate; programs may.
+ * library calls neither list nor generate; programs may.
  *
  * Threads: all functions may be called by many threads at once with one state, except close(), after which there is no
  * other call. A provider that cannot handle this takes a lock. They may block within the limits of @call, which is
  * never NULL. Arguments are valid during the call only.
+ *
+ * Fork: a child may use the KEKs of its parent. A provider whose state does not survive fork(), such as a connection or
+ * memory from blobseal_secret_alloc(), compares process ids in each function and makes it again.
  *
  * Statuses: any function may return E_CONFIG, E_UNAVAILABLE, E_DENIED, E_POLICY, E_INPUT, E_NOMEM, E_INTERNAL,
  * E_CANCELED and E_UNSUPPORTED; unwrap() also E_NOT_MINE and E_AUTH. A status of the provider's own, from

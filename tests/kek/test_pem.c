@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/pem.h>
@@ -221,6 +222,21 @@ static enum blobseal_status unwrap(struct pair *p, const char *alg, const char *
         cr_assert_arr_eq(out.b, (const uint8_t[32]){0}, sizeof out.b);
     free(key.p);
     return st;
+}
+
+Test(pem, a_child_can_use_the_key_of_its_parent)
+{
+    struct pair p = pair_start();
+    const char *kid = blobseal_kek_kid(p.kek);
+    int status;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(unwrap(&p, "RSA-OAEP-256", kid, 256, NULL) == BLOBSEAL_OK ? 0 : 1);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    cr_assert_eq(unwrap(&p, "RSA-OAEP-256", kid, 256, NULL), BLOBSEAL_OK);
+    pair_end(&p);
 }
 
 Test(pem, only_its_own_kid_is_its_own)
