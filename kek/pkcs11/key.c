@@ -23,6 +23,16 @@ static void destroy(struct bs_p11_key *k)
     free(k);
 }
 
+struct bs_p11_found bs_p11_where(struct bs_p11_key *k)
+{
+    struct bs_p11_found copy;
+
+    (void)pthread_mutex_lock(&k->lock);
+    copy = k->where;
+    (void)pthread_mutex_unlock(&k->lock);
+    return copy;
+}
+
 struct bs_p11_key *bs_p11_key_ref(struct bs_p11_key *k)
 {
     atomic_fetch_add(&k->references, 1);
@@ -219,7 +229,7 @@ static enum blobseal_status look_with_pin(struct bs_p11_key *k, struct search *s
     s->logged_in = !bs_p11_must_login(slot, s->session);
     if (s->logged_in && s->one != NULL)
         return BLOBSEAL_OK; /* there is no private key */
-    if (!s->logged_in && k->pin->set == 0 && (slot->token.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0) {
+    if (!s->logged_in && !bs_p11_pin_is_set(k->pin) && (slot->token.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0) {
         wish->needs_pin = true;
         return BLOBSEAL_OK;
     }
@@ -276,10 +286,11 @@ static void keep(struct bs_p11_key *k, struct search *s, unsigned epoch)
     bool decrypts = private_key == 0 || bs_p11_flag(f, s->session, private_key, CKA_DECRYPT, true);
     bool unwraps = private_key != 0 && bs_p11_flag(f, s->session, private_key, CKA_UNWRAP, false);
     bool always = private_key != 0 && bs_p11_flag(f, s->session, private_key, CKA_ALWAYS_AUTHENTICATE, false);
-    CK_SESSION_HANDLE before = k->keeper;
+    CK_SESSION_HANDLE before;
     bool close_before;
 
     (void)pthread_mutex_lock(&k->lock);
+    before = k->keeper;
     close_before = k->has_keeper && k->epoch == epoch;
     k->where = *s->one;
     k->where.slot.token = s->slot->token;

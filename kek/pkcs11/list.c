@@ -61,7 +61,7 @@ static enum blobseal_status add_token(struct listing *l, struct bs_p11_slot *slo
     if (rv != CKR_OK)
         return bs_p11_fail(&l->err, rv, "open a session for", l->key->uri.name);
     l->keys.num = 0;
-    if (l->key->pin->set != 0)
+    if (bs_p11_pin_is_set(l->key->pin))
         st = bs_p11_login(l->key, slot, s, &l->err);
     if (st == BLOBSEAL_OK) {
         rv = bs_p11_find_keys(&l->keys, slot, s, &l->key->uri);
@@ -81,7 +81,7 @@ static void run(struct bs_p11_job *job)
     l->status = bs_p11_module_load(l->key->module, &l->err);
     if (l->status == BLOBSEAL_OK)
         l->status = bs_p11_find_slots(&l->slots, l->key->module, &l->key->uri, &l->err);
-    if (l->status == BLOBSEAL_OK && l->key->pin->set != 0 && l->slots.num > 1)
+    if (l->status == BLOBSEAL_OK && bs_p11_pin_is_set(l->key->pin) && l->slots.num > 1)
         l->status = blobseal_fail(&l->err, BLOBSEAL_E_CONFIG, 0,
                                   "list the keys of %.150s: %zu tokens match, and there is one PIN", l->key->uri.name,
                                   l->slots.num);

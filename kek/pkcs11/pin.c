@@ -40,6 +40,11 @@ static enum blobseal_status read_line(struct bs_p11_pin *pin, int fd, const char
     return BLOBSEAL_OK;
 }
 
+bool bs_p11_pin_is_set(const struct bs_p11_pin *pin)
+{
+    return __atomic_load_n(&pin->set, __ATOMIC_ACQUIRE) != 0;
+}
+
 enum blobseal_status bs_p11_pin_read(struct bs_p11_pin *pin, const char *path, struct blobseal_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

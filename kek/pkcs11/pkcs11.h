@@ -100,6 +100,9 @@ struct bs_p11_pin {
     char text[BS_P11_MAX_PIN];
 };
 
+/* Return true if there is a PIN. It is complete then, also if another thread has just read it. */
+bool bs_p11_pin_is_set(const struct bs_p11_pin *pin);
+
 /* Read the PIN from the first line of @path. Errors: E_INPUT, E_POLICY (others can read the file), E_CONFIG. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_pin_read(struct bs_p11_pin *pin, const char *path,
                                                        struct blobseal_error *err);
@@ -297,6 +300,9 @@ struct bs_p11_wish {
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_locate(struct bs_p11_key *key, struct bs_p11_wish *wish,
                                                      struct blobseal_error *err);
+
+/* Return a copy of what is known of the place of the key. Other threads may be finding it again. */
+struct bs_p11_found bs_p11_where(struct bs_p11_key *key);
 
 /* Forget all handles, after the module has called them invalid, or the token has gone. */
 void bs_p11_forget(struct bs_p11_key *key);

@@ -132,22 +132,41 @@ static enum blobseal_status check(struct bs_p11_key *k, bool unwraps, bool *know
     return st;
 }
 
-/* Get the PIN from the file of the URI, or from the caller. Without either it stays unset. */
+/* Ask the caller for the PIN. */
+static enum blobseal_status ask(struct bs_p11_pin *pin, const struct blobseal_kek_options *o,
+                                struct blobseal_error *err)
+{
+    enum blobseal_status st = o->passphrase(o->passphrase_ctx, pin->text, sizeof pin->text, &pin->len, err);
+
+    pin->set = st == BLOBSEAL_OK ? 1 : 0;
+    return st;
+}
+
+/*
+ * Get the PIN from the file of the URI, or from the caller. Without either it stays unset. Several threads may do that
+ * at once in a forked child, where the PIN of the parent is gone.
+ */
 static enum blobseal_status get_pin(struct bs_p11_key *k, const struct blobseal_kek_options *o,
                                     struct blobseal_error *err)
 {
-    enum blobseal_status st;
-    size_t len = 0;
+    struct bs_p11_pin *pin = blobseal_secret_alloc(sizeof *pin);
+    enum blobseal_status st = BLOBSEAL_OK;
 
+    if (pin == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->uri.name);
+    memset(pin, 0, sizeof *pin);
     if (k->uri.pin_file != NULL)
-        return bs_p11_pin_read(k->pin, k->uri.pin_file, err);
-    if (o == NULL || o->passphrase == NULL)
-        return BLOBSEAL_OK;
-    st = o->passphrase(o->passphrase_ctx, k->pin->text, sizeof k->pin->text, &len, err);
-    if (st == BLOBSEAL_OK) {
-        k->pin->len = len;
-        k->pin->set = 1;
+        st = bs_p11_pin_read(pin, k->uri.pin_file, err);
+    else if (o != NULL && o->passphrase != NULL)
+        st = ask(pin, o, err);
+    (void)pthread_mutex_lock(&k->lock);
+    if (pin->set != 0 && k->pin->set == 0) {
+        memcpy(k->pin->text, pin->text, pin->len);
+        k->pin->len = pin->len;
+        __atomic_store_n(&k->pin->set, 1, __ATOMIC_RELEASE);
     }
+    (void)pthread_mutex_unlock(&k->lock);
+    blobseal_secret_free(pin);
     return st;
 }
 
@@ -168,7 +187,7 @@ static enum blobseal_status find(struct bs_p11_key *k, const struct blobseal_kek
     pin = get_pin(k, o, err);
     if (pin != BLOBSEAL_OK)
         return pin;
-    if (k->pin->set == 0)
+    if (!bs_p11_pin_is_set(k->pin))
         return st;
     wish.login = true;
     return locate(k, &wish, call, err);
@@ -271,8 +290,8 @@ static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 
     (void)lease; /* the owner of a token takes it away; there is nobody to ask */
     if (wrapped->key_len != k->modulus_len)
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
-    if (k->pin->set == 0 &&
-        k->uri.pin_file != NULL) /* also in a forked child, which the memory for secrets is not for */
+    /* In a forked child the memory for secrets is empty. */
+    if (!bs_p11_pin_is_set(k->pin) && k->uri.pin_file != NULL)
         st = get_pin(k, NULL, err);
     if (st != BLOBSEAL_OK)
         return st;

@@ -153,15 +153,17 @@ static void run(struct bs_p11_job *job)
 {
     struct reporting *r = (struct reporting *)job;
     struct bs_p11_key *k = r->key;
-    struct bs_p11_wish wish = {.login = k->pin->set != 0};
+    struct bs_p11_wish wish = {.login = bs_p11_pin_is_set(k->pin)};
+    struct bs_p11_found where;
     struct bs_p11_session s;
     CK_RV rv;
 
     r->status = bs_p11_locate(k, &wish, &r->err);
     if (r->status != BLOBSEAL_OK)
         return;
-    report_module(r, &k->where.slot);
-    if (k->where.private_key == 0) {
+    where = bs_p11_where(k);
+    report_module(r, &where.slot);
+    if (where.private_key == 0) {
         note(r, "protection", BLOBSEAL_LEVEL_WARNING, "supply the PIN",
              "the private key is not visible without a login");
         return;
@@ -171,7 +173,7 @@ static void run(struct bs_p11_job *job)
         r->status = bs_p11_fail(&r->err, rv, "open a session for", k->uri.name);
         return;
     }
-    report_key(r, &k->where, s.s);
+    report_key(r, &where, s.s);
     bs_p11_session_return(k, &s, true);
     report_hashes(r);
 }

@@ -80,9 +80,17 @@ void bs_p11_session_return(struct bs_p11_key *k, struct bs_p11_session *session,
  */
 static bool sessions_are_valid(struct bs_p11_key *k)
 {
+    CK_SESSION_HANDLE keeper;
     CK_SESSION_INFO info;
+    CK_FUNCTION_LIST *f;
+    bool known;
 
-    return k->has_keeper && k->where.slot.f->C_GetSessionInfo(k->keeper, &info) == CKR_OK;
+    (void)pthread_mutex_lock(&k->lock);
+    known = k->has_keeper;
+    keeper = k->keeper;
+    f = k->where.slot.f;
+    (void)pthread_mutex_unlock(&k->lock);
+    return known && f->C_GetSessionInfo(keeper, &info) == CKR_OK;
 }
 
 void bs_p11_forget(struct bs_p11_key *k)
@@ -169,7 +177,7 @@ static enum blobseal_status login(struct bs_p11_key *k, struct bs_p11_slot *slot
         return bs_p11_fail(err, rv, "log in to", k->uri.name);
     if ((slot->token.flags & (CKF_USER_PIN_LOCKED | CKF_USER_PIN_FINAL_TRY)) != 0)
         return fail_flags(k, slot->token.flags, err);
-    if (!keypad && k->pin->set == 0)
+    if (!keypad && !bs_p11_pin_is_set(k->pin))
         return fail_no_pin(k, err);
     if (!keypad && bs_p11_pin_was_refused(k->pin, &slot->token)) {
         (void)bs_p11_fail(err, CKR_PIN_INCORRECT, "log in to", k->uri.name);
@@ -207,7 +215,7 @@ CK_RV bs_p11_login_again(struct bs_p11_key *k, const struct bs_p11_session *sess
         return rv;
     if ((token.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0)
         return session->f->C_Login(session->s, CKU_CONTEXT_SPECIFIC, NULL, 0);
-    if (k->pin->set == 0)
+    if (!bs_p11_pin_is_set(k->pin))
         return CKR_USER_NOT_LOGGED_IN;
     if ((token.flags & (CKF_USER_PIN_LOCKED | CKF_USER_PIN_FINAL_TRY)) != 0)
         return CKR_PIN_LOCKED;

@@ -164,7 +164,7 @@ static enum blobseal_status get_ready(struct bs_p11_key *k, struct blobseal_erro
 
     if (st != BLOBSEAL_OK)
         return st;
-    if (k->where.private_key != 0)
+    if (bs_p11_where(k).private_key != 0)
         return BLOBSEAL_OK;
     if (wish.needs_pin) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "unwrap with %.150s: the token needs its PIN", k->uri.name);
@@ -217,6 +217,16 @@ static CK_RV start(struct bs_p11_key *k, enum blobseal_oaep oaep, bool private_k
     return rv;
 }
 
+static bool only_unwraps(struct bs_p11_key *k)
+{
+    bool answer;
+
+    (void)pthread_mutex_lock(&k->lock);
+    answer = k->with_unwrap;
+    (void)pthread_mutex_unlock(&k->lock);
+    return answer;
+}
+
 static bool lacks_mechanism(CK_RV rv)
 {
     return bs_p11_code(rv)->kind == BS_P11_MECHANISM;
@@ -226,15 +236,17 @@ enum blobseal_status bs_p11_check_oaep(struct bs_p11_key *k, enum blobseal_oaep 
                                        struct blobseal_error *err)
 {
     enum blobseal_oaep other = oaep == BLOBSEAL_OAEP_SHA1 ? BLOBSEAL_OAEP_SHA256 : BLOBSEAL_OAEP_SHA1;
-    struct bs_p11_wish wish = {.login = k->pin->set != 0};
+    struct bs_p11_wish wish = {.login = bs_p11_pin_is_set(k->pin)};
     enum blobseal_status st = bs_p11_locate(k, &wish, err);
+    struct bs_p11_found where;
     CK_RV rv;
 
     *known = false;
     if (st != BLOBSEAL_OK)
         return st;
-    if (k->where.private_key != 0) {
-        rv = k->with_unwrap ? try_known(k, oaep) : start(k, oaep, true);
+    where = bs_p11_where(k);
+    if (where.private_key != 0) {
+        rv = only_unwraps(k) ? try_known(k, oaep) : start(k, oaep, true);
         *known = rv == CKR_OK;
         if (lacks_mechanism(rv))
             return fail_mechanism(k, rv, oaep, true, err);
@@ -244,7 +256,7 @@ enum blobseal_status bs_p11_check_oaep(struct bs_p11_key *k, enum blobseal_oaep 
         return bs_p11_fail(err, rv, "check the key", k->uri.name);
     }
     /* The token may not encrypt at all, so this counts only if the other hash works. */
-    if (k->where.public_key != 0) {
+    if (where.public_key != 0) {
         rv = start(k, oaep, false);
         if (lacks_mechanism(rv) && start(k, other, false) == CKR_OK)
             return fail_mechanism(k, rv, oaep, true, err);

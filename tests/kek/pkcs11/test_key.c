@@ -396,6 +396,28 @@ Test(pkcs11_key, many_threads_use_one_key)
     token_test_close(&t);
 }
 
+Test(pkcs11_key, threads_find_a_key_again_whose_handles_change)
+{
+    struct token_test t;
+    pthread_t ids[THREADS];
+    void *failed;
+
+    token_test_start(&t);
+    cr_assert_eq(token_test_open(&t), BLOBSEAL_OK, "%s", t.err.text);
+    for (int i = 0; i < THREADS; i++) {
+        cr_assert_eq(pthread_create(&ids[i], NULL, unwrap_often, &t), 0);
+        if (i == THREADS / 2)
+            __atomic_add_fetch(&t.token->handle_base, 100, __ATOMIC_SEQ_CST);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        cr_assert_eq(pthread_join(ids[i], &failed), 0);
+        cr_expect_null(failed);
+    }
+    cr_expect_eq(logins(&t), 1);
+    token_test_close(&t);
+    cr_expect_eq(t.token->open_sessions, 0);
+}
+
 Test(pkcs11_key, a_token_may_have_few_sessions)
 {
     struct token_test t;
