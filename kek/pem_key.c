@@ -78,7 +78,7 @@ static unsigned count_bits(struct bs_slice number)
 
 enum blobseal_status bs_pem_not_rsa(const char *kind, const char *what, struct blobseal_error *err)
 {
-    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s is %s %s key: an RSA key is needed", what,
+    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: it is %s %s key, and an RSA key is needed", what,
                         strchr("AEIOUX", kind[0]) != NULL || strncmp(kind, "RSA", 3) == 0 ? "an" : "a", kind);
     blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key of 2048, 3072 or 4096 bits");
     return BLOBSEAL_E_CONFIG;

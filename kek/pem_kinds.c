@@ -66,7 +66,7 @@ enum blobseal_status bs_pem_refuse(const struct bs_pem_block *b, const char *wha
         return openssh_is_rsa(b->bytes)
                    ? refuse(what, "a private key in OpenSSH's own format",
                             "convert a copy: install -m 600 OLD NEW && ssh-keygen -p -m PKCS8 -f NEW", err)
-                   : refuse(what, "an OpenSSH key that is not RSA: an RSA key is needed", NULL, err);
+                   : refuse(what, "an OpenSSH key that is not RSA, and an RSA key is needed", NULL, err);
     if (memmem(b->label.p, b->label.len, "PGP", 3) != NULL)
         return refuse(what, "an OpenPGP key, which cannot be used", NULL, err);
     (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: keys of the kind %.*s cannot be used", what,
@@ -119,9 +119,9 @@ static const struct {
     const char *start, *name, *hint;
 } formats[] = {
     {"ssh-rsa ", "a public key in OpenSSH's own format", "convert it: ssh-keygen -e -m PKCS8 -f OLD > NEW"},
-    {"ssh-", "an OpenSSH key that is not RSA: an RSA key is needed", NULL},
-    {"ecdsa-sha2-", "an OpenSSH key that is not RSA: an RSA key is needed", NULL},
-    {"sk-", "an OpenSSH key that is not RSA: an RSA key is needed", NULL},
+    {"ssh-", "an OpenSSH key that is not RSA, and an RSA key is needed", NULL},
+    {"ecdsa-sha2-", "an OpenSSH key that is not RSA, and an RSA key is needed", NULL},
+    {"sk-", "an OpenSSH key that is not RSA, and an RSA key is needed", NULL},
     {"---- BEGIN SSH2 PUBLIC KEY", "a public key in the format of RFC 4716",
      "convert it: ssh-keygen -i -f OLD > id.pub && ssh-keygen -e -m PKCS8 -f id.pub > NEW"},
     {"PuTTY-User-Key-File", "a key of PuTTY", "convert it: puttygen OLD -O private-openssh -o NEW"},

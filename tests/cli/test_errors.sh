@@ -230,7 +230,7 @@ if part "keys of other kinds" openssl; then
     openssl req -x509 -key "$open_key" -subj /CN=x -out rsa.crt 2>/dev/null
     for file in EC.pem EC.pub EC.crt ec1.pem ED25519.pem ED25519.pub RSA-PSS.pem RSA-PSS.pub; do
         title="another kind of key: $file"
-        key_refused 2 E-CONFIG "$file is an? .* key: an RSA key is needed" -k $file
+        key_refused 2 E-CONFIG "$file: it is an? .* key, and an RSA key is needed" -k $file
     done
     title="RSA keys that are not accepted"
     key_refused 2 E-CONFIG "small.pem has 1024 bits" -k small.pem

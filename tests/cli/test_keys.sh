@@ -108,11 +108,11 @@ cat a.crt b.crt >chain.pem
 refused chain.pem "it has several certificates, in lines 1 and [0-9]+, as a chain has" "keep only the certificate of the recipient"
 refused a.csr "it has a block CERTIFICATE REQUEST in line 1, but no key"
 openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out pss.pem 2>/dev/null
-refused pss.pem "pss.pem is an RSA-PSS key: an RSA key is needed" "keygen"
+refused pss.pem "pss.pem: it is an RSA-PSS key, and an RSA key is needed" "keygen"
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ec.pem
-refused ec.pem "ec.pem is an EC key" "keygen"
+refused ec.pem "ec.pem: it is an EC key" "keygen"
 openssl genpkey -algorithm ed25519 -out ed.pem
-refused ed.pem "ed.pem is an Ed25519 key" "keygen"
+refused ed.pem "ed.pem: it is an Ed25519 key" "keygen"
 : >empty.pem
 refused empty.pem "it is an empty file"
 iconv -f UTF-8 -t UTF-16 "$keys/a.pub.pem" >utf16.pem

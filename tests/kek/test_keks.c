@@ -176,8 +176,9 @@ Test(keks, one_key_that_cannot_be_used_is_an_error)
     EVP_PKEY *ec = EVP_EC_gen("P-256");
     char *ec_public = vec_public_pem(ec), line[64];
 
-    check_refused(open_three(t.a_public, ec_public, t.b_public, ROOM, NULL), "an EC key: an RSA key is needed");
-    check_refused(open_three(t.a_public, t.b_public, ec_public, ROOM, NULL), ", line 21 is an EC key");
+    check_refused(open_three(t.a_public, ec_public, t.b_public, ROOM, NULL),
+                  "it is an EC key, and an RSA key is needed");
+    check_refused(open_three(t.a_public, t.b_public, ec_public, ROOM, NULL), ", line 21: it is an EC key");
     check_refused(open_three(t.a_public, "-----BEGIN PUBLIC KEY-----\nMIIB\n", NULL, ROOM, NULL),
                   ", line 10: the block PUBLIC KEY that begins in line 10 has no END line");
     (void)snprintf(line, sizeof line, "-----BEGIN PUBLIC KEY-----\nMI=B\n-----END PUBLIC KEY-----\n");
