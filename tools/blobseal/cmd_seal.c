@@ -7,7 +7,8 @@
 static const char usage[] =
     "blobseal seal {-k KEY | -R FILE}... [-o OUT] [IN]...\n"
     "Seal each IN (default: standard input) for each KEY.\n\n"
-    "  -k, --kek KEY           a recipient: a PEM file with an RSA public key, certificate or private key; repeatable\n"
+    "  -k, --kek KEY           a recipient: a PEM file with an RSA public key, certificate or private key, or the\n"
+    "                          PKCS#11 URI of a key; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it, if that is an encrypted private key\n"
     "  -R, --recipients FILE   more recipients: a KEY in each line, or public keys in PEM; # starts a comment; paths "

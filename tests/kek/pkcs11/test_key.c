@@ -289,6 +289,7 @@ Test(pkcs11_key, another_key_in_the_same_place_is_not_used)
     cr_expect_not_null(strstr(t.err.text, "now has another key"), "%s", t.err.text);
     token_test_close(&t);
     EVP_PKEY_free(t.token->key);
+    EVP_PKEY_free(t.key);
 }
 
 /* ---- Processes and threads --------------------------------------------------------------------------------------- */
