@@ -3,8 +3,8 @@
  * Unwrapping in the token.
  *
  * Modules report damaged data with codes that also mean that the module or the token has failed. After such a code, and
- * after a result of the wrong length, the key must unwrap a known value: if it does, the data was wrong. All failures
- * take this path, so that they look the same.
+ * after a result of the wrong length, the key must unwrap a known value, and the data once more: only if it does the
+ * first and not the second, the data was wrong. All failures take this path, so that they look the same.
  */
 #include <string.h>
 
@@ -140,20 +140,42 @@ static enum blobseal_status fail_mechanism(struct bs_p11_key *k, CK_RV rv, enum 
     return BLOBSEAL_E_UNSUPPORTED;
 }
 
-static enum blobseal_status explain(struct bs_p11_key *k, enum blobseal_oaep oaep, const struct outcome *o,
-                                    struct blobseal_error *err)
+/* Return true if an attempt failed in a way that damaged data explains. */
+static bool may_be_damaged(const struct outcome *o)
 {
-    CK_RV rv = o->rv;
+    return o->wrong || (o->started && bs_p11_code(o->rv)->kind == BS_P11_DATA);
+}
 
-    if (o->wrong || (o->started && bs_p11_code(rv)->kind == BS_P11_DATA)) {
+static bool succeeded(const struct outcome *o)
+{
+    return o->rv == CKR_OK && !o->wrong;
+}
+
+/*
+ * Decide what a failure means. A module that was short of memory for a moment reports the same codes as for damaged
+ * data, so the data gets a second chance after the key has shown that it works.
+ */
+static enum blobseal_status decide(struct bs_p11_key *k, enum blobseal_oaep oaep, struct blobseal_secret32 *out,
+                                   struct bs_slice in, struct outcome o, struct blobseal_error *err)
+{
+    CK_RV rv;
+
+    if (may_be_damaged(&o)) {
         rv = try_known(k, oaep);
-        if (rv == CKR_OK)
+        if (rv != CKR_OK) {
+            note_failure(k, rv);
+            return bs_p11_fail(err, rv, "unwrap with", k->uri.name);
+        }
+        o = attempt(k, oaep, out, in);
+        if (succeeded(&o))
+            return BLOBSEAL_OK;
+        if (may_be_damaged(&o))
             return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
-        note_failure(k, rv);
-    } else if (!o->started && bs_p11_code(rv)->kind == BS_P11_MECHANISM) {
-        return fail_mechanism(k, rv, oaep, false, err);
+        note_failure(k, o.rv);
     }
-    return bs_p11_fail(err, rv, "unwrap with", k->uri.name);
+    if (!o.started && bs_p11_code(o.rv)->kind == BS_P11_MECHANISM)
+        return fail_mechanism(k, o.rv, oaep, false, err);
+    return bs_p11_fail(err, o.rv, "unwrap with", k->uri.name);
 }
 
 /* Get the private key ready: find it, and log in. */
@@ -188,7 +210,7 @@ enum blobseal_status bs_p11_unwrap(struct bs_p11_key *k, enum blobseal_oaep oaep
         if (st != BLOBSEAL_OK)
             return st;
         o = attempt(k, oaep, out, in);
-        if (o.rv == CKR_OK && !o.wrong)
+        if (succeeded(&o))
             return BLOBSEAL_OK;
         if (o.wrong)
             break;
@@ -196,7 +218,7 @@ enum blobseal_status bs_p11_unwrap(struct bs_p11_key *k, enum blobseal_oaep oaep
         if (bs_p11_code(o.rv)->kind != BS_P11_STALE)
             break;
     }
-    return explain(k, oaep, &o, err);
+    return decide(k, oaep, out, in, o, err);
 }
 
 /* ---- Which hash works -------------------------------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ static const CK_RV stale[] = {CKR_KEY_HANDLE_INVALID,        CKR_KEY_CHANGED,
                               CKR_OPERATION_NOT_INITIALIZED, CKR_SESSION_CLOSED,
                               CKR_SESSION_HANDLE_INVALID,    CKR_UNWRAPPING_KEY_HANDLE_INVALID,
                               CKR_USER_NOT_LOGGED_IN,        CKR_WRAPPING_KEY_HANDLE_INVALID};
-/* Codes of C_Decrypt that may mean that the data is wrong. */
+/* Codes of C_Decrypt that may mean that the data is wrong. It gets a second chance, as the module may be. */
 static const CK_RV data[] = {CKR_GENERAL_ERROR,       CKR_FUNCTION_FAILED,        CKR_DATA_INVALID,
                              CKR_DATA_LEN_RANGE,      CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE,
                              CKR_WRAPPED_KEY_INVALID, CKR_WRAPPED_KEY_LEN_RANGE};
@@ -138,10 +138,7 @@ Test(pkcs11_errors, codes_of_c_decrypt)
         explains(row, &t.err);
         recovers(&t, row);
         fail_in(&t, FAKE_DECRYPT, row, 1);
-        if (IS_IN(row->rv, data)) {
-            cr_expect_eq(token_test_unwrap(&t, 0), BLOBSEAL_E_AUTH, "%s", row->name);
-            cr_expect_str_eq(t.err.text, "unwrapping failed");
-        } else if (IS_IN(row->rv, stale) || row->rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
+        if (IS_IN(row->rv, data) || IS_IN(row->rv, stale) || row->rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
             cr_expect_eq(token_test_unwrap(&t, 0), BLOBSEAL_OK, "%s: %s", row->name, t.err.text);
         } else {
             cr_expect_eq(token_test_unwrap(&t, 0), expected(row->rv), "%s", row->name);
