@@ -3,12 +3,15 @@
 #include "tests/support/fake_module.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 
 #define MAX_SESSIONS 64
@@ -54,6 +57,29 @@ EXPORT void fake_module_reset(void)
     token.logged_in = false;
     token.handle_base += 100;
     (void)pthread_mutex_unlock(&lock);
+}
+
+/*
+ * For the program, which cannot call the functions above: FAKE_MODULE_KEY is a PEM file, and FAKE_MODULE_FAILS the
+ * number of a function in enum fake_function and what it returns, such as 12=0x32, or 12=hang.
+ */
+__attribute__((constructor)) static void read_environment(void)
+{
+    const char *path = getenv("FAKE_MODULE_KEY"), *fails = getenv("FAKE_MODULE_FAILS");
+    FILE *file = path != NULL ? fopen(path, "r") : NULL;
+    char *rest = NULL;
+    unsigned long f;
+
+    if (file != NULL) {
+        token.key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+        (void)fclose(file);
+    }
+    f = fails != NULL ? strtoul(fails, &rest, 10) : FAKE_FUNCTIONS;
+    if (f >= FAKE_FUNCTIONS || rest == NULL || *rest != '=')
+        return;
+    token.scripts[f].hangs = strcmp(rest + 1, "hang") == 0;
+    token.scripts[f].rv = strtoul(rest + 1, NULL, 0);
+    token.scripts[f].times = token.scripts[f].rv != CKR_OK ? UINT_MAX : 0;
 }
 
 /* Begin a function: follow its script. The lock is held after CKR_OK only. */
