@@ -301,10 +301,10 @@ enum blobseal_status blobseal_list_keys(const struct blobseal_registry *registry
     struct opening r;
     enum blobseal_status st = start(&r, registry, ref, options, err);
 
-    if (st == BLOBSEAL_OK && r.provider->list == NULL)
-        st = lacks(&r, "list keys", err);
     if (st != BLOBSEAL_OK)
         return st;
+    if (r.provider->list == NULL)
+        return lacks(&r, "list keys", err);
     return bs_provider_status(r.provider->list(r.rest, &r.for_provider, report_key, &listing, &r.call, err), r.provider,
                               ref, err);
 }
@@ -318,9 +318,9 @@ enum blobseal_status blobseal_generate_key(const struct blobseal_registry *regis
 
     if (st == BLOBSEAL_OK && bits != 2048 && bits != 3072 && bits != 4096)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "RSA keys have 2048, 3072 or 4096 bits, not %u", bits);
-    if (st == BLOBSEAL_OK && r.provider->generate == NULL)
-        st = lacks(&r, "generate keys", err);
     if (st != BLOBSEAL_OK)
         return st;
+    if (r.provider->generate == NULL)
+        return lacks(&r, "generate keys", err);
     return bs_provider_status(r.provider->generate(r.rest, &r.for_provider, bits, &r.call, err), r.provider, ref, err);
 }

@@ -252,9 +252,9 @@ int main(int argc, char **argv)
     if (argc != 7)
         die("usage: blobseal-token-rate URI PIN-FILE sha1|sha256 THREADS SECONDS ROUNDS");
     s.sha1 = strcmp(argv[3], "sha1") == 0;
-    s.threads = (unsigned)atoi(argv[4]);
-    s.seconds = atof(argv[5]);
-    rounds = (unsigned)atoi(argv[6]);
+    s.threads = (unsigned)strtoul(argv[4], NULL, 10);
+    s.seconds = strtod(argv[5], NULL);
+    rounds = (unsigned)strtoul(argv[6], NULL, 10);
     if (s.threads < 1 || s.threads > MAX_THREADS || rounds < 1 || rounds > MAX_ROUNDS)
         die("1 to 64 threads, 1 to 99 rounds");
     o.passphrase_ctx = argv[2];

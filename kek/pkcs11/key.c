@@ -221,7 +221,7 @@ static enum blobseal_status look_with_pin(struct bs_p11_key *k, struct search *s
         blobseal_hint(err, "name the token with token= or serial=");
         return BLOBSEAL_E_CONFIG;
     }
-    if (s->one == NULL && s->keys.num > 0)
+    if (slot == NULL || (s->one == NULL && s->keys.num > 0))
         return BLOBSEAL_OK; /* several keys, or none that is RSA: nothing that a login changes */
     st = open_session(k, s, slot, err);
     if (st != BLOBSEAL_OK)
@@ -311,6 +311,7 @@ static enum blobseal_status search(struct bs_p11_key *k, struct search *s, struc
 {
     enum blobseal_status st = bs_p11_module_load(k->module, err);
     unsigned epoch = atomic_load(&k->module->epoch);
+    struct bs_p11_slot *slot;
     size_t num = 0;
 
     if (st == BLOBSEAL_OK)
@@ -323,8 +324,9 @@ static enum blobseal_status search(struct bs_p11_key *k, struct search *s, struc
         num += i >= BS_P11_MAX_FOUND || may_be_rsa(&s->keys.list[i]) ? 1 : 0;
     if (st == BLOBSEAL_OK && s->one == NULL)
         st = num > 0 ? fail_several(k, &s->keys, num, err) : fail_none(k, &s->keys, s->logged_in, err);
-    if (st == BLOBSEAL_OK)
-        st = open_session(k, s, slot_of(s), err);
+    slot = slot_of(s);
+    if (st == BLOBSEAL_OK && slot != NULL)
+        st = open_session(k, s, slot, err);
     if (st == BLOBSEAL_OK)
         st = read_public(k, s, err);
     if (st == BLOBSEAL_OK)

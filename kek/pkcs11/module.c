@@ -29,12 +29,8 @@ static enum blobseal_status load(struct bs_p11_module *m, struct blobseal_error 
     if (!m->one) {
         m->list = p11_kit_modules_load(NULL, 0);
     } else if ((one = p11_kit_module_load(m->path, 0)) != NULL) {
-        m->list = calloc(2, sizeof *m->list);
-        if (m->list == NULL) {
-            p11_kit_module_release(one);
-            return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "load the module %s: no memory", m->path);
-        }
-        m->list[0] = one;
+        m->single[0] = one;
+        m->list = m->single;
     }
     if (m->list == NULL) {
         const char *why = p11_kit_message();
@@ -104,7 +100,7 @@ static struct bs_p11_module *create(const char *path)
     m->one = path[0] != '\0';
     m->pid = getpid();
     (void)pthread_mutex_init(&m->lock, NULL);
-    bs_p11_pool_start(&m->pool);
+    bs_p11_pool_start(&m->pool, bs_p11_module_name(m));
     return m;
 }
 
@@ -147,7 +143,7 @@ void bs_p11_module_enter(struct bs_p11_module *m)
         m->pid = getpid();
         m->ready = false;
         (void)pthread_mutex_init(&m->lock, NULL);
-        bs_p11_pool_start(&m->pool);
+        bs_p11_pool_start(&m->pool, bs_p11_module_name(m));
         atomic_fetch_add(&m->epoch, 1);
     }
     (void)pthread_mutex_unlock(&modules.lock);
@@ -157,7 +153,7 @@ enum blobseal_status bs_p11_module_run(struct bs_p11_module *m, struct bs_p11_jo
                                        const struct blobseal_call *call, uint32_t limit_ms, struct blobseal_error *err)
 {
     bs_p11_module_enter(m);
-    return bs_p11_pool_run(&m->pool, job, taken, call, limit_ms, bs_p11_module_name(m), err);
+    return bs_p11_pool_run(&m->pool, job, taken, call, limit_ms, err);
 }
 
 /* ---- Releasing --------------------------------------------------------------------------------------------------- */
@@ -175,7 +171,6 @@ static void close_modules(struct bs_p11_job *job)
     if (m->one) {
         (void)p11_kit_module_finalize(m->list[0]);
         p11_kit_module_release(m->list[0]);
-        free(m->list);
     } else {
         (void)p11_kit_modules_finalize(m->list);
         p11_kit_modules_release(m->list);
@@ -209,13 +204,13 @@ static void close_module(struct bs_p11_module *m)
         c->job.run = close_modules;
         c->job.release = closing_release;
         c->module = m;
-        (void)!bs_p11_pool_run(&m->pool, &c->job, &taken, &call, CLOSE_MS, m->path, NULL);
+        (void)!bs_p11_pool_run(&m->pool, &c->job, &taken, &call, CLOSE_MS, NULL);
     }
     if (taken)
         return;
     free(c);
     if (m->pid != getpid()) /* the threads and the initialised modules are those of the parent */
-        bs_p11_pool_start(&m->pool);
+        bs_p11_pool_start(&m->pool, bs_p11_module_name(m));
     destroy(m);
 }
 

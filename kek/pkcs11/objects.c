@@ -4,23 +4,21 @@
 
 #include "kek/pkcs11/pkcs11.h"
 
-#define MAX_OBJECTS 256 /* of one class that match */
-
-CK_RV bs_p11_find_objects(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s, CK_ATTRIBUTE *template, CK_ULONG n,
-                          CK_OBJECT_HANDLE *handles, CK_ULONG cap, CK_ULONG *num)
+CK_RV bs_p11_find_objects(struct bs_p11_objects *objects, CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
+                          CK_ATTRIBUTE *template, CK_ULONG n)
 {
     CK_RV rv = f->C_FindObjectsInit(s, template, n), ended;
 
-    *num = 0;
+    objects->num = 0;
     if (rv != CKR_OK)
         return rv;
-    while (rv == CKR_OK && *num < cap) {
-        CK_ULONG got = 0;
+    while (rv == CKR_OK && objects->num < BS_P11_MAX_OBJECTS) {
+        CK_ULONG room = BS_P11_MAX_OBJECTS - objects->num, got = 0;
 
-        rv = f->C_FindObjects(s, handles + *num, cap - *num, &got);
-        if (rv == CKR_OK && (got == 0 || got > cap - *num))
+        rv = f->C_FindObjects(s, objects->list + objects->num, room, &got);
+        if (rv == CKR_OK && (got == 0 || got > room))
             break;
-        *num += rv == CKR_OK ? got : 0;
+        objects->num += rv == CKR_OK ? got : 0;
     }
     ended = f->C_FindObjectsFinal(s);
     return rv != CKR_OK ? rv : ended;
@@ -104,17 +102,17 @@ static CK_RV add_class(struct bs_p11_keys *keys, const struct bs_p11_slot *slot,
     CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(u->uri, CKA_LABEL);
     CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(u->uri, CKA_ID);
     CK_ATTRIBUTE template[3] = {{CKA_CLASS, &class, sizeof class}};
-    CK_OBJECT_HANDLE handles[MAX_OBJECTS];
-    CK_ULONG n = 1, num;
+    struct bs_p11_objects objects;
+    CK_ULONG n = 1;
     CK_RV rv;
 
     if (label != NULL)
         template[n++] = *label;
     if (id != NULL)
         template[n++] = *id;
-    rv = bs_p11_find_objects(slot->f, s, template, n, handles, MAX_OBJECTS, &num);
-    for (CK_ULONG i = 0; rv == CKR_OK && i < num; i++) {
-        const struct bs_p11_found one = describe(slot, s, handles[i], class);
+    rv = bs_p11_find_objects(&objects, slot->f, s, template, n);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < objects.num; i++) {
+        const struct bs_p11_found one = describe(slot, s, objects.list[i], class);
 
         add(keys, &one);
     }

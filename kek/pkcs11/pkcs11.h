@@ -132,11 +132,13 @@ struct bs_p11_pool {
     unsigned waiting, threads, idle;
     unsigned hung; /* jobs that nobody waits for any more, and that have not returned */
     bool stopping;
+    const char *name;
     pthread_t ids[BS_P11_MAX_SESSIONS];
 };
 
-/* Start with no thread. In a forked child this is also allowed over a pool of the parent. */
-void bs_p11_pool_start(struct bs_p11_pool *pool);
+/* Start with no thread. @name, which must stay valid, names the module in messages. In a forked child this is also
+ * allowed over a pool of the parent. */
+void bs_p11_pool_start(struct bs_p11_pool *pool, const char *name);
 
 /* End and join the idle threads. No job may be waiting. */
 void bs_p11_pool_stop(struct bs_p11_pool *pool);
@@ -144,12 +146,11 @@ void bs_p11_pool_stop(struct bs_p11_pool *pool);
 /*
  * Run @job and wait until it ends, at most until the deadline of @call, or @limit_ms if it has none. If BLOBSEAL_OK is
  * returned, it has run. Otherwise, if *@taken is true, the job belongs to the thread, which releases it later.
- * @what names the module in messages.
  * Errors: E_UNAVAILABLE after the deadline, and as long as an earlier job has not returned; E_CANCELED; E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_pool_run(struct bs_p11_pool *pool, struct bs_p11_job *job, bool *taken,
                                                        const struct blobseal_call *call, uint32_t limit_ms,
-                                                       const char *what, struct blobseal_error *err);
+                                                       struct blobseal_error *err);
 
 /* ---- module.c ---------------------------------------------------------------------------------------------------- */
 
@@ -159,8 +160,9 @@ struct bs_p11_module {
     unsigned references; /* protected by the lock of the list */
     char *path;          /* "": the registered ones           */
     struct bs_p11_pool pool;
-    pthread_mutex_t lock; /* held while modules are loaded or initialised, and during a login */
-    CK_FUNCTION_LIST **list;
+    pthread_mutex_t lock;    /* held while modules are loaded or initialised, and during a login */
+    CK_FUNCTION_LIST **list; /* NULL: not loaded yet */
+    CK_FUNCTION_LIST *single[2];
     size_t num;
     bool one; /* `list` has one module, which was loaded by its path */
     bool ready;
@@ -233,9 +235,16 @@ struct bs_p11_keys {
 CK_RV bs_p11_find_keys(struct bs_p11_keys *keys, const struct bs_p11_slot *slot, CK_SESSION_HANDLE s,
                        const struct bs_p11_uri *uri);
 
-/* Find objects. At most @cap handles are returned. */
-CK_RV bs_p11_find_objects(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s, CK_ATTRIBUTE *template, CK_ULONG n,
-                          CK_OBJECT_HANDLE *handles, CK_ULONG cap, CK_ULONG *num);
+#define BS_P11_MAX_OBJECTS 256
+
+struct bs_p11_objects {
+    CK_ULONG num;
+    CK_OBJECT_HANDLE list[BS_P11_MAX_OBJECTS];
+};
+
+/* Find objects: the first BS_P11_MAX_OBJECTS that match the @n attributes of @template. */
+CK_RV bs_p11_find_objects(struct bs_p11_objects *objects, CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s,
+                          CK_ATTRIBUTE *template, CK_ULONG n);
 
 /* ---- public.c, on a worker --------------------------------------------------------------------------------------- */
 

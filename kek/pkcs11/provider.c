@@ -58,8 +58,10 @@ static enum blobseal_status run(struct op **op, const struct blobseal_call *call
     bool taken;
 
     st = bs_p11_module_run(key->module, &(*op)->job, &taken, call, key->limit_ms, err);
-    if (taken)
+    if (taken) {
         *op = NULL;
+        return st;
+    }
     if (st != BLOBSEAL_OK)
         return st;
     st = (*op)->status;
@@ -210,7 +212,7 @@ static void pkcs11_close(void *state)
         return;
     op = k->module->pid == getpid() && k->has_keeper ? new_op(k, run_close, NULL) : NULL;
     if (op != NULL) {
-        (void)!bs_p11_pool_run(&k->module->pool, &op->job, &taken, &call, CLOSE_MS, "", NULL);
+        (void)!bs_p11_pool_run(&k->module->pool, &op->job, &taken, &call, CLOSE_MS, NULL);
         if (!taken)
             finish(op);
     }
@@ -302,7 +304,7 @@ static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 
     op->in_len = wrapped->key_len;
     memcpy(op->in, wrapped->key, wrapped->key_len);
     st = run(&op, call, err);
-    if (st == BLOBSEAL_OK)
+    if (st == BLOBSEAL_OK && op != NULL)
         *secret = op->secret;
     finish(op);
     return st;

@@ -76,27 +76,26 @@ static EVP_PKEY *from_certificate(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE s, CK_O
 static CK_OBJECT_HANDLE with_same_id(const struct bs_p11_found *k, CK_SESSION_HANDLE s, CK_OBJECT_CLASS class)
 {
     CK_ATTRIBUTE template[2] = {{CKA_CLASS, &class, sizeof class}, {CKA_ID, (void *)k->id, k->id_len}};
-    CK_OBJECT_HANDLE handle = 0;
-    CK_ULONG num = 0;
+    struct bs_p11_objects objects;
 
-    if (k->id_len == 0 || bs_p11_find_objects(k->slot.f, s, template, 2, &handle, 1, &num) != CKR_OK || num == 0)
+    if (k->id_len == 0 || bs_p11_find_objects(&objects, k->slot.f, s, template, 2) != CKR_OK || objects.num == 0)
         return 0;
-    return handle;
+    return objects.list[0];
 }
 
-EVP_PKEY *bs_p11_public_half(const struct bs_p11_found *k, CK_SESSION_HANDLE s)
+EVP_PKEY *bs_p11_public_half(const struct bs_p11_found *found, CK_SESSION_HANDLE s)
 {
-    CK_FUNCTION_LIST *f = k->slot.f;
-    EVP_PKEY *key = from_object(f, s, k->public_key);
+    CK_FUNCTION_LIST *f = found->slot.f;
+    EVP_PKEY *key = from_object(f, s, found->public_key);
 
     if (key == NULL)
-        key = from_object(f, s, k->private_key);
+        key = from_object(f, s, found->private_key);
     if (key == NULL)
-        key = from_certificate(f, s, k->certificate);
+        key = from_certificate(f, s, found->certificate);
     if (key == NULL)
-        key = from_object(f, s, with_same_id(k, s, CKO_PUBLIC_KEY));
+        key = from_object(f, s, with_same_id(found, s, CKO_PUBLIC_KEY));
     if (key == NULL)
-        key = from_certificate(f, s, with_same_id(k, s, CKO_CERTIFICATE));
+        key = from_certificate(f, s, with_same_id(found, s, CKO_CERTIFICATE));
     return key;
 }
 

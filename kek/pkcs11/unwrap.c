@@ -30,20 +30,26 @@ static CK_RSA_PKCS_OAEP_PARAMS oaep_params(enum blobseal_oaep oaep)
 
 /* ---- One attempt ------------------------------------------------------------------------------------------------- */
 
+/* What a token returns. */
+struct block {
+    CK_ULONG len;
+    uint8_t bytes[BS_P11_MAX_MODULUS];
+};
+
 static CK_RV decrypt(struct bs_p11_key *k, const struct bs_p11_session *s, CK_MECHANISM *mechanism, struct bs_slice in,
-                     uint8_t *out, CK_ULONG *len, bool *started)
+                     struct block *out, bool *started)
 {
     CK_RV rv = s->f->C_DecryptInit(s->s, mechanism, s->private_key);
 
     if (rv == CKR_OK)
         rv = bs_p11_login_again(k, s);
     *started = rv == CKR_OK;
-    return rv == CKR_OK ? s->f->C_Decrypt(s->s, (CK_BYTE *)in.p, in.len, out, len) : rv;
+    return rv == CKR_OK ? s->f->C_Decrypt(s->s, (CK_BYTE *)in.p, in.len, out->bytes, &out->len) : rv;
 }
 
 /* Unwrap into an object of the session, read its value, and destroy it. */
-static CK_RV unwrap_object(const struct bs_p11_session *s, CK_MECHANISM *mechanism, struct bs_slice in, uint8_t *out,
-                           CK_ULONG *len, bool *started)
+static CK_RV unwrap_object(const struct bs_p11_session *s, CK_MECHANISM *mechanism, struct bs_slice in,
+                           struct block *out, bool *started)
 {
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_KEY_TYPE type = CKK_GENERIC_SECRET;
@@ -53,7 +59,7 @@ static CK_RV unwrap_object(const struct bs_p11_session *s, CK_MECHANISM *mechani
                                {CKA_TOKEN, &no, sizeof no},
                                {CKA_SENSITIVE, &no, sizeof no},
                                {CKA_EXTRACTABLE, &yes, sizeof yes}};
-    CK_ATTRIBUTE value = {CKA_VALUE, out, *len};
+    CK_ATTRIBUTE value = {CKA_VALUE, out->bytes, out->len};
     CK_OBJECT_HANDLE object = 0;
     CK_RV rv = s->f->C_UnwrapKey(s->s, mechanism, s->private_key, (CK_BYTE *)in.p, in.len, template,
                                  sizeof template / sizeof template[0], &object);
@@ -62,7 +68,7 @@ static CK_RV unwrap_object(const struct bs_p11_session *s, CK_MECHANISM *mechani
     if (rv != CKR_OK)
         return rv;
     rv = s->f->C_GetAttributeValue(s->s, object, &value, 1);
-    *len = value.ulValueLen;
+    out->len = value.ulValueLen;
     (void)s->f->C_DestroyObject(s->s, object);
     return rv;
 }
@@ -73,22 +79,21 @@ static struct outcome attempt(struct bs_p11_key *k, enum blobseal_oaep oaep, str
 {
     CK_RSA_PKCS_OAEP_PARAMS params = oaep_params(oaep);
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &params, sizeof params};
-    uint8_t block[BS_P11_MAX_MODULUS];
-    CK_ULONG len = sizeof block;
+    struct block block = {.len = sizeof block.bytes};
     struct bs_p11_session s;
     struct outcome o = {.rv = bs_p11_session_take(k, &s)};
 
     if (o.rv != CKR_OK)
         return o;
     if (s.with_unwrap)
-        o.rv = unwrap_object(&s, &mechanism, in, block, &len, &o.started);
+        o.rv = unwrap_object(&s, &mechanism, in, &block, &o.started);
     else
-        o.rv = decrypt(k, &s, &mechanism, in, block, &len, &o.started);
+        o.rv = decrypt(k, &s, &mechanism, in, &block, &o.started);
     bs_p11_session_return(k, &s, o.rv == CKR_OK);
-    o.wrong = o.rv == CKR_OK && len != sizeof secret->b;
+    o.wrong = o.rv == CKR_OK && block.len != sizeof secret->b;
     if (o.rv == CKR_OK && !o.wrong)
-        memcpy(secret->b, block, sizeof secret->b);
-    blobseal_wipe(block, sizeof block);
+        memcpy(secret->b, block.bytes, sizeof secret->b);
+    blobseal_wipe(&block, sizeof block);
     return o;
 }
 

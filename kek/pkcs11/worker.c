@@ -31,9 +31,10 @@ static struct timespec to_timespec(uint64_t ms)
     return (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
 }
 
-void bs_p11_pool_start(struct bs_p11_pool *pool)
+void bs_p11_pool_start(struct bs_p11_pool *pool, const char *name)
 {
     memset(pool, 0, sizeof *pool);
+    pool->name = name;
     pool->last = &pool->first;
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_cond_init(&pool->work, NULL);
@@ -218,20 +219,19 @@ static bool queue(struct bs_p11_pool *pool, struct bs_p11_job *job)
 }
 
 enum blobseal_status bs_p11_pool_run(struct bs_p11_pool *pool, struct bs_p11_job *job, bool *taken,
-                                     const struct blobseal_call *call, uint32_t limit_ms, const char *what,
-                                     struct blobseal_error *err)
+                                     const struct blobseal_call *call, uint32_t limit_ms, struct blobseal_error *err)
 {
     uint64_t deadline = call->deadline_ms != 0 ? call->deadline_ms : now_ms() + limit_ms;
     enum blobseal_status st;
 
     *taken = false;
     if (!job_init(job))
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use %.150s: no memory", what);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use %.150s: no memory", pool->name);
     (void)pthread_mutex_lock(&pool->lock);
     if (pool->hung > 0) {
-        st = fail_busy(what, err);
+        st = fail_busy(pool->name, err);
     } else if (!queue(pool, job)) {
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use %.150s: no thread can be started", what);
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use %.150s: no thread can be started", pool->name);
     } else {
         st = wait_for(pool, job, call, deadline);
         if (st != BLOBSEAL_OK && job->state == RUNNING) {
@@ -243,7 +243,7 @@ enum blobseal_status bs_p11_pool_run(struct bs_p11_pool *pool, struct bs_p11_job
             withdraw(pool, job);
         }
         if (st != BLOBSEAL_OK)
-            st = fail_late(st, what, err);
+            st = fail_late(st, pool->name, err);
     }
     if (!*taken)
         (void)pthread_cond_destroy(&job->ended);

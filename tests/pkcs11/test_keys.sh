@@ -6,7 +6,7 @@
 need_provider
 softhsm_start
 pin=86420975
-softhsm_token ops $pin && softhsm_token other $pin || lacks "a SoftHSM that makes tokens"
+{ softhsm_token ops $pin && softhsm_token other $pin; } || lacks "a SoftHSM that makes tokens"
 write_pin pin $pin
 pin_file=$PWD/pin
 place="pkcs11:token=ops?module-path=$module"

@@ -8,9 +8,10 @@ need_provider
 softhsm_start
 
 pin=739155
-softhsm_token ops $pin && softhsm_token other $pin && token_key ops $pin kek 01 && token_key ops $pin second 02 &&
-    token_key ops $pin ec 03 --key-type=EC:prime256v1 && token_key other $pin kek 01 ||
-    lacks "a SoftHSM that makes keys"
+{
+    softhsm_token ops $pin && softhsm_token other $pin && token_key ops $pin kek 01 && token_key ops $pin second 02 &&
+        token_key ops $pin ec 03 --key-type=EC:prime256v1 && token_key other $pin kek 01
+} || lacks "a SoftHSM that makes keys"
 write_pin pin $pin
 write_pin wrong 111111
 pin=$PWD/pin

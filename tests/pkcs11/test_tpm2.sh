@@ -47,9 +47,11 @@ export TPM2_PKCS11_TCTI=tabrmd:bus_name=com.intel.tss2.Tabrmd,bus_type=session
 export TPM2TOOLS_TCTI=$TPM2_PKCS11_TCTI
 pin=24681357
 wait_until tpm2_ptool init --path "$TPM2_PKCS11_STORE" || lacks "a tpm2-abrmd that answers"
-tpm2_ptool addtoken --pid 1 --label tpm --userpin $pin --sopin 87654321 --path "$TPM2_PKCS11_STORE" >ptool.log 2>&1 &&
-    tpm2_ptool addkey --algorithm rsa2048 --label tpm --key-label kek --userpin $pin \
-        --path "$TPM2_PKCS11_STORE" >>ptool.log 2>&1 || lacks "a tpm2_ptool that makes a key: $(tail -n 1 ptool.log)"
+{
+    tpm2_ptool addtoken --pid 1 --label tpm --userpin $pin --sopin 87654321 --path "$TPM2_PKCS11_STORE" >ptool.log 2>&1 &&
+        tpm2_ptool addkey --algorithm rsa2048 --label tpm --key-label kek --userpin $pin \
+            --path "$TPM2_PKCS11_STORE" >>ptool.log 2>&1
+} || lacks "a tpm2_ptool that makes a key: $(tail -n 1 ptool.log)"
 write_pin pin $pin
 pin=$PWD/pin
 key="pkcs11:token=tpm;object=kek?module-path=$module"
