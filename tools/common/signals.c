@@ -31,7 +31,7 @@ static volatile int terminal = -1;
 static struct termios terminal_before;
 
 /* Stderr is a terminal; and it shows a line without an end. */
-static volatile sig_atomic_t on_terminal, line_shown;
+static atomic_int on_terminal, line_shown; /* lock-free, so signal handlers may read them */
 
 void signals_remember(int folder, int fd, const char *name)
 {
