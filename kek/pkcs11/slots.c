@@ -75,7 +75,9 @@ enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11
     for (size_t i = 0; i < m->num; i++) {
         CK_RV rv = add_module(slots, m->list[i], u);
 
-        if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && m->one)
+        if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && !m->one)
+            continue; /* it could not be initialised */
+        if (rv == CKR_CRYPTOKI_NOT_INITIALIZED)
             bs_p11_module_lost(m);
         if (rv != CKR_OK)
             failed = rv;
@@ -85,8 +87,11 @@ enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11
         return bs_p11_fail(err, failed, "look for the token of", u->name);
     if (slots->num > 0)
         return BLOBSEAL_OK;
-    (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "use the key %.150s: none of the %zu tokens matches", u->name,
-                        slots->present);
+    if (slots->present == 0)
+        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "look for %.150s: no token is there", u->name);
+    else
+        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "use the key %.150s: none of the %zu tokens matches",
+                            u->name, slots->present);
     blobseal_hint(err, "insert the token, or check the token= of the URI and its module-path=");
     return BLOBSEAL_E_UNAVAILABLE;
 }
