@@ -29,6 +29,10 @@ with_failure() {
 some=20 few=1000 # steps within the first 200 allocations, and after them
 ! tier_has all || some=1 few=50
 
+# OpenSSL (3.0.19, sh_init() in crypto/mem_sec.c) ends the process if there is no memory for its secure heap, with which
+# the program starts. Nothing has been read or written then.
+openssl_gave_up() { [ "$code" = 134 ] && grep -q 'mem_sec\.c.*assertion failed: sh\.' "$err"; }
+
 # each PREPARE RIGHT ARGUMENT...: let each allocation of a verb fail. PREPARE makes its files; RIGHT is true if what it
 # has left is right for its exit code $code.
 each() {
@@ -37,7 +41,9 @@ each() {
     for how in once from; do
         at=1
         while $prepare && with_failure "$how:$at" "$@"; do
-            if [ "$code" -gt 1 ]; then
+            if openssl_gave_up; then
+                check "it is one of its first allocations" test $at -lt 10
+            elif [ "$code" -gt 1 ]; then
                 fail "the exit code should be 0 or 1"
             else
                 check "the output is complete or absent" "$right"
