@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal inspect: show what a blob claims about itself, and with a key what is authentic. */
+#include <stdlib.h>
+
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
@@ -138,11 +140,16 @@ static bool inspect(struct request *r, struct blobseal_error *err)
 
 static int inspect_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
 {
-    struct request r = *(const struct request *)ctx;
+    struct request *r = job_copy(ctx, sizeof *r, ui);
     struct blobseal_error err = {0};
+    int code;
 
-    job_start(&r.job, ui, thread, path);
-    return job_finish(&r.job, inspect(&r, &err), &err);
+    if (r == NULL)
+        return EXIT_INTERNAL;
+    job_start(&r->job, ui, thread, path);
+    code = job_finish(&r->job, inspect(r, &err), &err);
+    free(r);
+    return code;
 }
 
 static int set_option(void *ctx, int option, const char *arg)

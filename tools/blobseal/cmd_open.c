@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal open: decrypt a blob into a file or a stream. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/blobseal/verbs.h"
@@ -124,11 +125,16 @@ static bool open_blob(struct request *r, struct blobseal_error *err)
 
 static int open_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
 {
-    struct request r = *(const struct request *)ctx;
+    struct request *r = job_copy(ctx, sizeof *r, ui);
     struct blobseal_error err = {0};
+    int code;
 
-    job_start(&r.job, ui, thread, path);
-    return job_finish(&r.job, open_blob(&r, &err), &err);
+    if (r == NULL)
+        return EXIT_INTERNAL;
+    job_start(&r->job, ui, thread, path);
+    code = job_finish(&r->job, open_blob(r, &err), &err);
+    free(r);
+    return code;
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */

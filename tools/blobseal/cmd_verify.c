@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal verify: open and check all of a blob, and write nothing. */
+#include <stdlib.h>
+
 #include "tools/blobseal/verbs.h"
 #include "tools/common/signals.h"
 
@@ -59,11 +61,16 @@ static bool verify(struct job *j, struct blobseal_error *err)
 
 static int verify_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
 {
-    struct job j = *(const struct job *)ctx;
+    struct job *j = job_copy(ctx, sizeof *j, ui);
     struct blobseal_error err = {0};
+    int code;
 
-    job_start(&j, ui, thread, path);
-    return job_finish(&j, verify(&j, &err), &err);
+    if (j == NULL)
+        return EXIT_INTERNAL;
+    job_start(j, ui, thread, path);
+    code = job_finish(j, verify(j, &err), &err);
+    free(j);
+    return code;
 }
 
 static const struct option options[] = {KEY_OPTIONS,

@@ -234,6 +234,18 @@ int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
 
 /* ---- All inputs -------------------------------------------------------------------------------------------------- */
 
+void *job_copy(const void *from, size_t len, const struct ui *ui)
+{
+    struct blobseal_error err = {0};
+    void *copy = malloc(len);
+
+    if (copy != NULL)
+        return memcpy(copy, from, len);
+    (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "start with a file: no memory");
+    (void)report_error(ui, &err);
+    return NULL;
+}
+
 void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path)
 {
     j->ui = ui;

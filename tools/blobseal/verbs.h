@@ -130,6 +130,9 @@ struct job_plan {
  * Open the keys, process all inputs, sync the folders of the outputs, and close what is shared. Return the exit code.
  */
 int job_run(struct job *j, const struct job_plan *plan);
+/* Copy the @len bytes that describe a job, which are too many for a small stack. Return NULL after a failure, which is
+ * reported. Release the copy with free(). */
+void *job_copy(const void *from, size_t len, const struct ui *ui);
 /* Make @j, a copy of a job, that of the input @path. The other arguments are those of job_fn. */
 void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path);
 
