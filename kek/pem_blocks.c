@@ -145,7 +145,7 @@ static void set_fault(struct bs_pem_block *b, const char *fault, size_t line)
 static void skip_headers(struct bs_pem_text *t, struct bs_pem_block *b)
 {
     struct bs_pem_text next = *t;
-    struct line line;
+    struct line line = {0};
 
     while (next_line(&next, &line) && line.len > 0 && line.p[0] != '-') {
         if (!b->has_headers && memchr(line.p, ':', line.len) == NULL)

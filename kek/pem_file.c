@@ -26,7 +26,7 @@
 
 #define MAX_FILE       65536
 #define MAX_PASSPHRASE 1024
-#define MAX_BLOCKS     (2 * BS_PEM_MAX_KEYS) /* a private key and its public half for each */
+#define MAX_BLOCKS     ((size_t)2 * BS_PEM_MAX_KEYS) /* a private key and its public half for each */
 
 /* What is needed while the keys of a file are read. */
 struct reading {

@@ -169,12 +169,14 @@ enum blobseal_status bs_rsa_wrap_secret(const struct bs_rsa_wrapper *w, struct b
 {
     const struct bs_slice in = {secret->b, sizeof secret->b};
     enum blobseal_status st = BLOBSEAL_OK;
+    bool ok = false;
 
     (void)snprintf(out->alg, sizeof out->alg, "%s", bs_rsa_algorithm(w->oaep));
     if (use_ready(w, out->key, &out->key_len, in))
         return BLOBSEAL_OK;
-    if (!bs_rsa_oaep_wrap(w->key, w->oaep, out->key, &out->key_len, in) &&
-        !bs_rsa_oaep_wrap(w->key, w->oaep, out->key, &out->key_len, in)) /* again: memory may have been short */
+    for (int tries = 0; tries < 2 && !ok; tries++) /* memory may have been short for a moment */
+        ok = bs_rsa_oaep_wrap(w->key, w->oaep, out->key, &out->key_len, in);
+    if (!ok)
         st = bs_openssl_failed(err, "use an RSA key");
     ERR_clear_error();
     return st;

@@ -117,9 +117,11 @@ enum blobseal_status bs_algorithms_check(struct blobseal_error *err)
     (void)ERR_set_mark();
     for (size_t i = 0; i < BS_NUM_ALGORITHMS && st == BLOBSEAL_OK; i++) {
         const struct bs_algorithm *a = &bs_algorithms[i];
+        const OSSL_PROVIDER *found = a->provider();
 
-        /* A second try, because memory may have been short for a moment. */
-        if (a->provider() == NULL && a->provider() == NULL)
+        if (found == NULL) /* again, because memory may have been short for a moment */
+            found = a->provider();
+        if (found == NULL)
             st = bs_no_provider(a->name, err);
     }
     (void)ERR_pop_to_mark(); /* the host program shares this queue */

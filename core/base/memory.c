@@ -102,8 +102,13 @@ static bool fill_random(void *p, size_t len, bool secret)
 
 bool blobseal_random(void *p, size_t len, bool secret)
 {
-    return bs_openssl_start(NULL) == BLOBSEAL_OK &&
-           (fill_random(p, len, secret) || fill_random(p, len, secret)); /* again: memory may have been short */
+    bool ok = false;
+
+    if (bs_openssl_start(NULL) != BLOBSEAL_OK)
+        return false;
+    for (int tries = 0; tries < 2 && !ok; tries++) /* memory may have been short for a moment */
+        ok = fill_random(p, len, secret);
+    return ok;
 }
 
 enum blobseal_status bs_random(void *p, size_t len, bool secret, struct blobseal_error *err)

@@ -112,6 +112,7 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
     uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN] = {0}, ciphertext[BS_JWE_MAX_CONTENT];
     struct bs_a256gcm gcm = {.cek = cek, .iv = iv};
     enum blobseal_status st;
+    bool ok = false;
     size_t start;
 
     if (content.len > sizeof ciphertext)
@@ -125,8 +126,9 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
         st = bs_random(iv, sizeof iv, false, err);
         if (st != BLOBSEAL_OK)
             return st;
-        if (!bs_a256gcm_encrypt(&gcm, ciphertext, content, tag) && /* again, because memory may have been short */
-            !bs_a256gcm_encrypt(&gcm, ciphertext, content, tag))
+        for (int tries = 0; tries < 2 && !ok; tries++) /* memory may have been short for a moment */
+            ok = bs_a256gcm_encrypt(&gcm, ciphertext, content, tag);
+        if (!ok)
             return bs_openssl_failed(err, "encrypt the envelope");
     }
     bs_put_text(out, "\",");

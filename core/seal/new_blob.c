@@ -21,6 +21,7 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct secrets *s, 
     struct bs_core_header *core = &b->core;
     uint8_t hash[BS_SHA256_LEN], context[BS_MAX_CONTEXT_LEN], public[sizeof core->blob_id + sizeof core->salt];
     enum blobseal_status st;
+    bool ok = false;
     size_t len;
 
     *core = (struct bs_core_header){
@@ -39,8 +40,9 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct secrets *s, 
     if (metadata.len > 0 && !bs_metadata_hash(hash, metadata))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     len = bs_core_context(core, metadata.len > 0 ? hash : NULL, context);
-    if (!bs_chunked_derive(b->keys, &s->dek, core->salt, context, len) &&
-        !bs_chunked_derive(b->keys, &s->dek, core->salt, context, len)) /* again, because memory may have been short */
+    for (int tries = 0; tries < 2 && !ok; tries++) /* memory may have been short for a moment */
+        ok = bs_chunked_derive(b->keys, &s->dek, core->salt, context, len);
+    if (!ok)
         return bs_openssl_failed(err, "derive the keys of the blob");
     memcpy(core->commitment, b->keys->commitment, sizeof core->commitment);
     bs_core_encode(core);

@@ -314,10 +314,10 @@ if [ $traces = yes ]; then
     rm -f new
     for fault in pwrite64:error=EIO:when=1 pwrite64:error=ENOSPC:when=7 fsync:error=EIO:when=1 fsync:error=EIO:when=2 \
         linkat:error=EIO:when=$links+ fchmod:error=EIO:when=1; do
-        inject $fault seal -j 1 -k "$seal_key" -o new f
+        inject "$fault" seal -j 1 -k "$seal_key" -o new f
         expect_error 8 E-OUTPUT "(Input/output error|No space left on device)"
         no_leftovers b f
-        inject $fault seal -j 1 -k "$seal_key" --detached e -o new f
+        inject "$fault" seal -j 1 -k "$seal_key" --detached e -o new f
         expect_error 8 E-OUTPUT "(Input/output error|No space left on device)"
         no_leftovers b f
     done
@@ -325,7 +325,7 @@ if [ $traces = yes ]; then
     links=$(count_links seal -j 1 -k "$seal_key" --detached e -o new f)
     rm -f new e
     for fault in fsync:error=EIO:when=3 fsync:error=EIO:when=4 linkat:error=EIO:when=$links fchmod:error=EIO:when=2; do
-        inject $fault seal -j 1 -k "$seal_key" --detached e -o new f
+        inject "$fault" seal -j 1 -k "$seal_key" --detached e -o new f
         expect_error 8 E-OUTPUT "Input/output error"
         no_leftovers b f
     done
@@ -333,7 +333,7 @@ if [ $traces = yes ]; then
     for fault in fsync:error=EIO:when=1 fsync:error=EIO:when=2 fsync:error=EIO:when=3 fchmod:error=EIO:when=2; do
         echo "old content" >old
         "$blobseal" seal -f -k "$seal_key" --detached e -o new old
-        inject $fault seal -j 1 -f -k "$seal_key" --detached e -o new f
+        inject "$fault" seal -j 1 -f -k "$seal_key" --detached e -o new f
         expect_error 8 E-OUTPUT "Input/output error"
         run open -f -k "$open_key" --envelope e -o back new
         check "blob and envelope should belong together" sh -c "cmp -s old back || cmp -s f back"

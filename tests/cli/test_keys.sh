@@ -94,6 +94,7 @@ expect_ok
 run seal -q -k a.crt -o crt.sealed plain
 expect_ok
 begins=$(grep -n -e '-BEGIN PRIVATE' certificate-and-key.pem | cut -d: -f1)
+# shellcheck disable=SC2016 # for sed
 bad '$d'
 refused bad.pem "bad.pem, line $begins: the block PRIVATE KEY that begins in line $begins has no END line: the end of the file is missing" "copy the file again"
 bad '3,/END CERT/d'
