@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal inspect: show what a blob claims about itself, and with a key what is authentic. */
-#include <stdlib.h>
-
 #include "tools/blobseal/verbs.h"
 
 static const char usage[] =
@@ -124,8 +122,9 @@ static bool print(const struct request *r, const struct blobseal_info *info, boo
     return stdout_flush(err);
 }
 
-static bool inspect(struct request *r, struct blobseal_error *err)
+static bool inspect(void *request, struct blobseal_error *err)
 {
+    struct request *r = request;
     struct job *j = &r->job;
     struct blobseal_info *info = NULL;
     bool ok = job_open_input(j, err);
@@ -136,20 +135,6 @@ static bool inspect(struct request *r, struct blobseal_error *err)
          print(r, info, false, err);
     blobseal_info_free(info);
     return ok;
-}
-
-static int inspect_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
-{
-    struct request *r = job_copy(ctx, sizeof *r, ui);
-    struct blobseal_error err = {0};
-    int code;
-
-    if (r == NULL)
-        return EXIT_INTERNAL;
-    job_start(&r->job, ui, thread, path);
-    code = job_finish(&r->job, inspect(r, &err), &err);
-    free(r);
-    return code;
 }
 
 static int set_option(void *ctx, int option, const char *arg)
@@ -171,7 +156,7 @@ static const struct option options[] = {KEY_OPTIONS,
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct request r = {.job = JOB_NONE(ui)};
-    const struct job_plan plan = {.in_order = true, .one = inspect_one, .ctx = &r};
+    const struct job_plan plan = {.in_order = true, .one = inspect, .size = sizeof r};
     int code = job_parse(&r.job, argc, argv, set_option, &r);
 
     if (code == EXIT_OK && r.jwe && ui->json)

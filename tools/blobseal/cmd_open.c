@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal open: decrypt a blob into a file or a stream. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/blobseal/verbs.h"
@@ -102,8 +101,9 @@ static uint64_t expected_bytes(const struct request *r)
     return r->len < left ? r->len : left;
 }
 
-static bool open_blob(struct request *r, struct blobseal_error *err)
+static bool open_blob(void *request, struct blobseal_error *err)
 {
+    struct request *r = request;
     struct job *j = &r->job;
     struct blobseal_sink sink;
     struct sparse sparse;
@@ -121,20 +121,6 @@ static bool open_blob(struct request *r, struct blobseal_error *err)
     seconds = progress_end(&j->progress);
     ok = ok && (!r->sparse || sparse_end(&j->out, plain_bytes, err));
     return ok && output_commit(&j->out, err) && report(r, plain_bytes, seconds, err);
-}
-
-static int open_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
-{
-    struct request *r = job_copy(ctx, sizeof *r, ui);
-    struct blobseal_error err = {0};
-    int code;
-
-    if (r == NULL)
-        return EXIT_INTERNAL;
-    job_start(&r->job, ui, thread, path);
-    code = job_finish(&r->job, open_blob(r, &err), &err);
-    free(r);
-    return code;
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
@@ -191,7 +177,7 @@ static const struct option options[] = {KEY_OPTIONS,
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct request r = {.job = JOB_NONE(ui)};
-    struct job_plan plan = {.done = "opened", .one = open_one, .ctx = &r};
+    struct job_plan plan = {.done = "opened", .one = open_blob, .size = sizeof r};
     int code;
 
     r.job.device_hint = "verify the blob first, then: blobseal open ... -o - | dd of=DEVICE";

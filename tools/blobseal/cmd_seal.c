@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal seal: encrypt a file or a stream for one or more keys. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/blobseal/verbs.h"
@@ -156,8 +155,9 @@ static bool open_envelope(const struct request *r, struct output *envelope, stru
     return r->detached_path == NULL || output_open(envelope, r->detached_path, &o, err);
 }
 
-static bool seal(struct request *r, struct blobseal_error *err)
+static bool seal(void *request, struct blobseal_error *err)
 {
+    struct request *r = request;
     struct job *j = &r->job;
     struct output envelope = OUTPUT_NONE;
     bool ok = job_open_input(j, err);
@@ -170,20 +170,6 @@ static bool seal(struct request *r, struct blobseal_error *err)
         output_discard(&envelope, err);
     output_close(&envelope);
     return ok;
-}
-
-static int seal_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
-{
-    struct request *r = job_copy(ctx, sizeof *r, ui);
-    struct blobseal_error err = {0};
-    int code;
-
-    if (r == NULL)
-        return EXIT_INTERNAL;
-    job_start(&r->job, ui, thread, path);
-    code = job_finish(&r->job, seal(r, &err), &err);
-    free(r);
-    return code;
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
@@ -275,7 +261,7 @@ static int run(struct ui *ui, int argc, char **argv)
 {
     struct request r = {.job = JOB_NONE(ui), .options = {.size = sizeof r.options}};
     int code = job_parse(&r.job, argc, argv, set_option, &r);
-    struct job_plan plan = {.done = "sealed", .use = BLOBSEAL_USE_WRAP, .one = seal_one, .ctx = &r};
+    struct job_plan plan = {.done = "sealed", .use = BLOBSEAL_USE_WRAP, .one = seal, .size = sizeof r};
 
     if (code == EXIT_OK)
         code = job_need_key(&r.job);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal verify: open and check all of a blob, and write nothing. */
-#include <stdlib.h>
-
 #include "tools/blobseal/verbs.h"
 #include "tools/common/signals.h"
 
@@ -43,8 +41,9 @@ static bool report(const struct job *j, uint64_t plain_bytes, double seconds, st
     return stdout_flush(err);
 }
 
-static bool verify(struct job *j, struct blobseal_error *err)
+static bool verify(void *request, struct blobseal_error *err)
 {
+    struct job *j = request;
     uint64_t plain_bytes = 0;
     double seconds;
     bool ok = job_open_input(j, err) && job_open_reader(j, err);
@@ -59,20 +58,6 @@ static bool verify(struct job *j, struct blobseal_error *err)
     return ok && report(j, plain_bytes, seconds, err);
 }
 
-static int verify_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
-{
-    struct job *j = job_copy(ctx, sizeof *j, ui);
-    struct blobseal_error err = {0};
-    int code;
-
-    if (j == NULL)
-        return EXIT_INTERNAL;
-    job_start(j, ui, thread, path);
-    code = job_finish(j, verify(j, &err), &err);
-    free(j);
-    return code;
-}
-
 static const struct option options[] = {KEY_OPTIONS,
                                         {"envelope", required_argument, NULL, OPT_ENVELOPE},
                                         {"min-generation", required_argument, NULL, OPT_MIN_GENERATION},
@@ -85,7 +70,7 @@ static const struct option options[] = {KEY_OPTIONS,
 static int run(struct ui *ui, int argc, char **argv)
 {
     struct job j = JOB_NONE(ui);
-    const struct job_plan plan = {.done = "verified", .one = verify_one, .ctx = &j};
+    const struct job_plan plan = {.done = "verified", .one = verify, .size = sizeof j};
     int code = job_parse(&j, argc, argv, NULL, NULL);
 
     if (code == EXIT_OK)

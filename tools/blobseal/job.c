@@ -218,7 +218,10 @@ bool job_open_reader(struct job *j, struct blobseal_error *err)
     return false;
 }
 
-int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
+/* ---- All inputs -------------------------------------------------------------------------------------------------- */
+
+/* Report @err unless @ok, close everything, and return the exit code. */
+static int finish(struct job *j, bool ok, const struct blobseal_error *err)
 {
     int code;
 
@@ -232,27 +235,32 @@ int job_finish(struct job *j, bool ok, const struct blobseal_error *err)
     return code;
 }
 
-/* ---- All inputs -------------------------------------------------------------------------------------------------- */
+struct work {
+    const struct job *job; /* the beginning of the request */
+    const struct job_plan *plan;
+};
 
-void *job_copy(const void *from, size_t len, const struct ui *ui)
+/* Process one input with a copy of the request. It is too large for a small stack. */
+static int run_one(void *ctx, struct ui *ui, unsigned thread, const char *path)
 {
+    const struct work *w = ctx;
+    struct job *j = malloc(w->plan->size);
     struct blobseal_error err = {0};
-    void *copy = malloc(len);
+    int code;
 
-    if (copy != NULL)
-        return memcpy(copy, from, len);
-    (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "start with a file: no memory");
-    (void)report_error(ui, &err);
-    return NULL;
-}
-
-void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path)
-{
+    if (j == NULL) {
+        (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "start with a file: no memory");
+        return report_error(ui, &err);
+    }
+    memcpy(j, w->job, w->plan->size);
     j->ui = ui;
     j->thread = thread;
     j->in_path = path;
     if (j->num > 1)
         j->progress = (struct progress){.mode = PROGRESS_NONE}; /* files are counted instead */
+    code = finish(j, w->plan->one(j, &err), &err);
+    free(j);
+    return code;
 }
 
 /* Open the keys, and collect the files that are read. A single input is added by job_open_input(). */
@@ -284,12 +292,13 @@ static void print_summary(const struct job *j, const struct job_plan *plan, cons
 
 static int run_all(struct job *j, const struct job_plan *plan)
 {
+    struct work work = {j, plan};
     const struct jobs jobs = {.ui = j->ui,
                               .threads = j->threads,
                               .in_order = plan->in_order,
                               .progress = &j->progress,
-                              .one = plan->one,
-                              .ctx = plan->ctx};
+                              .one = run_one,
+                              .ctx = &work};
     struct jobs_result result = jobs_run(&jobs, j->paths, j->num);
     struct blobseal_error err = {0};
 

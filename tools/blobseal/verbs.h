@@ -114,40 +114,33 @@ int job_need_key(struct job *j);
  */
 int job_check_output(struct job *j);
 
-/* Work on one input with a copy of the job: see job_start(). Return an exit code. */
-typedef int (*job_fn)(void *ctx, struct ui *ui, unsigned thread, const char *path);
-
+/* What to do with each input. */
 struct job_plan {
     enum blobseal_oaep oaep;
     bool in_order;         /* one input after another        */
     enum blobseal_use use; /* of the keys */
     const char *done;      /* "sealed", for the summary of several inputs; NULL: no summary */
-    job_fn one;
-    void *ctx;
+    /* Work on the input @request->in_path. @request is a copy of the request, which starts with the job of that input.
+     * What is open is closed afterwards, and a failure is reported. */
+    bool (*one)(void *request, struct blobseal_error *err);
+    size_t size; /* of the request */
 };
 
 /*
- * Open the keys, process all inputs, sync the folders of the outputs, and close what is shared. Return the exit code.
+ * Open the keys, process all inputs, sync the folders of the outputs, and close what is shared. @j is the first member
+ * of the request. Return the exit code.
  */
 int job_run(struct job *j, const struct job_plan *plan);
-/* Copy the @len bytes that describe a job, which are too many for a small stack. Return NULL after a failure, which is
- * reported. Release the copy with free(). */
-void *job_copy(const void *from, size_t len, const struct ui *ui);
-/* Make @j, a copy of a job, that of the input @path. The other arguments are those of job_fn. */
-void job_start(struct job *j, struct ui *ui, unsigned thread, const char *path);
 
 /*
  * Open one part of the job each: input and envelope; the output (by default j->default_out); the reader of the blob.
- * job_finish() closes all of them.
+ * All of them are closed when the input is done.
  */
 bool job_open_input(struct job *j, struct blobseal_error *err);
 /* Set j->default_out: the first @len bytes of the input's name, with @suffix, in the right folder. */
 bool job_default_output(struct job *j, size_t len, const char *suffix, struct blobseal_error *err);
 bool job_open_output(struct job *j, struct blobseal_error *err);
 bool job_open_reader(struct job *j, struct blobseal_error *err);
-
-/* Report @err unless @ok, close everything, and return the exit code. */
-int job_finish(struct job *j, bool ok, const struct blobseal_error *err);
 
 /* ---- keygen_token.c ---------------------------------------------------------------------------------------------- */
 
