@@ -7,6 +7,8 @@ extern const struct blobseal_provider bs_pkcs11_provider; /* kek/pkcs11 */
 
 const struct blobseal_provider *const bs_builtin_providers[] = {
     &bs_pem_provider,
+#ifdef BLOBSEAL_PKCS11
     &bs_pkcs11_provider,
+#endif
     NULL,
 };

@@ -10,7 +10,14 @@
 #define MAX_PROVIDERS 32
 
 /* Schemes of providers that a build of this library may lack. A reference with such a scheme is never a path. */
-static const char *const reserved[] = {"https", "http", "set"};
+static const struct {
+    const char *scheme, *hint;
+} reserved[] = {
+    {"pkcs11", "use a build with p11-kit"},
+    {"https", "this version supports keys in PEM files"},
+    {"http", "this version supports keys in PEM files"},
+    {"set", "this version supports keys in PEM files"},
+};
 
 struct blobseal_registry {
     size_t num;
@@ -101,10 +108,10 @@ static const struct blobseal_provider *resolve(const char **rest, const struct b
     }
     *rest = ref;
     for (size_t i = 0; i < BS_COUNT(reserved); i++)
-        if (scheme_len(ref, reserved[i]) > 0) {
+        if (scheme_len(ref, reserved[i].scheme) > 0) {
             (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "this build has no provider for keys of the form %s:...",
-                                reserved[i]);
-            blobseal_hint(err, "this version supports keys in PEM files; if this is the name of a file, use file:NAME");
+                                reserved[i].scheme);
+            blobseal_hint(err, "%s; if this is the name of a file, use file:NAME", reserved[i].hint);
             return NULL;
         }
     return files;
