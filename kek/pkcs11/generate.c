@@ -9,10 +9,7 @@
 #define ID_LEN   8
 
 struct generating {
-    struct bs_p11_job job;
-    struct bs_p11_key *key;
-    enum blobseal_status status;
-    struct blobseal_error err;
+    struct bs_p11_task task;
     CK_ULONG bits;
     CK_BYTE id[BS_P11_MAX_ID];
     CK_ULONG id_len;
@@ -24,14 +21,14 @@ static void release(struct bs_p11_job *job)
 {
     struct generating *g = (struct generating *)job;
 
-    bs_p11_key_unref(g->key);
+    bs_p11_key_unref(g->task.key);
     free(g);
 }
 
 /* Choose the id: that of the URI, or a random one. */
 static enum blobseal_status choose_id(struct generating *g)
 {
-    const CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(g->key->uri.uri, CKA_ID);
+    const CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(g->task.key->uri.uri, CKA_ID);
 
     if (id != NULL && id->ulValueLen > 0 && id->ulValueLen <= sizeof g->id) {
         memcpy(g->id, id->pValue, id->ulValueLen);
@@ -39,14 +36,14 @@ static enum blobseal_status choose_id(struct generating *g)
         return BLOBSEAL_OK;
     }
     g->id_len = ID_LEN;
-    return blobseal_random(g->id, ID_LEN, false)
-               ? BLOBSEAL_OK
-               : blobseal_fail(&g->err, BLOBSEAL_E_INTERNAL, 0, "generate a key: the random number generator failed");
+    return blobseal_random(g->id, ID_LEN, false) ? BLOBSEAL_OK
+                                                 : blobseal_fail(&g->task.err, BLOBSEAL_E_INTERNAL, 0,
+                                                                 "generate a key: the random number generator failed");
 }
 
 static CK_RV generate(struct generating *g, const struct bs_p11_slot *slot, CK_SESSION_HANDLE s)
 {
-    const CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(g->key->uri.uri, CKA_LABEL);
+    const CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(g->task.key->uri.uri, CKA_LABEL);
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
     CK_BYTE exponent[] = {1, 0, 1};
@@ -73,36 +70,37 @@ static CK_RV generate(struct generating *g, const struct bs_p11_slot *slot, CK_S
 /* In a session of the one token: log in, see that the name is free, and generate. */
 static enum blobseal_status generate_in(struct generating *g, struct bs_p11_slot *slot, CK_SESSION_HANDLE s)
 {
-    const char *name = g->key->uri.name;
-    enum blobseal_status st = bs_p11_login(g->key, slot, s, &g->err);
+    const char *name = g->task.key->uri.name;
+    enum blobseal_status st = bs_p11_login(g->task.key, slot, s, &g->task.err);
     CK_RV rv;
 
     if (st != BLOBSEAL_OK)
         return st;
-    rv = bs_p11_find_keys(&g->keys, slot, s, &g->key->uri);
+    rv = bs_p11_find_keys(&g->keys, slot, s, &g->task.key->uri);
     if (rv != CKR_OK)
-        return bs_p11_fail(&g->err, rv, "look for the key", name);
+        return bs_p11_fail(&g->task.err, rv, "look for the key", name);
     if (g->keys.num > 0) {
-        (void)blobseal_fail(&g->err, BLOBSEAL_E_CONFIG, 0, "generate the key %.150s: the token has it already", name);
-        blobseal_hint(&g->err, "choose another name for object=, or use the key that is there");
+        (void)blobseal_fail(&g->task.err, BLOBSEAL_E_CONFIG, 0, "generate the key %.150s: the token has it already",
+                            name);
+        blobseal_hint(&g->task.err, "choose another name for object=, or use the key that is there");
         return BLOBSEAL_E_CONFIG;
     }
     rv = generate(g, slot, s);
-    return rv == CKR_OK ? BLOBSEAL_OK : bs_p11_fail(&g->err, rv, "generate the key", name);
+    return rv == CKR_OK ? BLOBSEAL_OK : bs_p11_fail(&g->task.err, rv, "generate the key", name);
 }
 
 /* Find the one token. */
 static enum blobseal_status find_token(struct generating *g)
 {
-    struct bs_p11_key *k = g->key;
-    enum blobseal_status st = bs_p11_module_load(k->module, &g->err);
+    struct bs_p11_key *k = g->task.key;
+    enum blobseal_status st = bs_p11_module_load(k->module, &g->task.err);
 
     if (st == BLOBSEAL_OK)
-        st = bs_p11_find_slots(&g->slots, k->module, &k->uri, &g->err);
+        st = bs_p11_find_slots(&g->slots, k->module, &k->uri, &g->task.err);
     if (st == BLOBSEAL_OK && g->slots.num > 1) {
-        st = blobseal_fail(&g->err, BLOBSEAL_E_CONFIG, 0, "generate the key %.150s: %zu tokens match", k->uri.name,
+        st = blobseal_fail(&g->task.err, BLOBSEAL_E_CONFIG, 0, "generate the key %.150s: %zu tokens match", k->uri.name,
                            g->slots.num);
-        blobseal_hint(&g->err, "name the token with token= or serial=");
+        blobseal_hint(&g->task.err, "name the token with token= or serial=");
     }
     return st;
 }
@@ -114,17 +112,17 @@ static void run(struct bs_p11_job *job)
     CK_SESSION_HANDLE s;
     CK_RV rv;
 
-    g->status = find_token(g);
-    if (g->status == BLOBSEAL_OK)
-        g->status = choose_id(g);
-    if (g->status != BLOBSEAL_OK)
+    g->task.status = find_token(g);
+    if (g->task.status == BLOBSEAL_OK)
+        g->task.status = choose_id(g);
+    if (g->task.status != BLOBSEAL_OK)
         return;
     rv = slot->f->C_OpenSession(slot->id, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s);
     if (rv != CKR_OK) {
-        g->status = bs_p11_fail(&g->err, rv, "open a session for", g->key->uri.name);
+        g->task.status = bs_p11_fail(&g->task.err, rv, "open a session for", g->task.key->uri.name);
         return;
     }
-    g->status = generate_in(g, slot, s);
+    g->task.status = generate_in(g, slot, s);
     (void)slot->f->C_CloseSession(s);
 }
 
@@ -144,18 +142,11 @@ enum blobseal_status bs_p11_generate(struct bs_p11_key *k, unsigned bits, const 
     g = calloc(1, sizeof *g);
     if (g == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "generate the key %.150s: no memory", k->uri.name);
-    g->job.run = run;
-    g->job.release = release;
-    g->key = bs_p11_key_ref(k);
+    bs_p11_task_init(&g->task, k, run, release);
     g->bits = bits;
-    st = bs_p11_module_run(k->module, &g->job, &taken, call, LIMIT_MS, err);
+    st = bs_p11_task_run(&g->task, &taken, call, LIMIT_MS, err);
     if (taken)
         return st;
-    if (st == BLOBSEAL_OK && g->status != BLOBSEAL_OK) {
-        st = g->status;
-        if (err != NULL)
-            *err = g->err;
-    }
-    release(&g->job);
+    release(&g->task.job);
     return st;
 }

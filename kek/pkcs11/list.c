@@ -15,10 +15,7 @@ struct listed {
 };
 
 struct listing {
-    struct bs_p11_job job;
-    struct bs_p11_key *key;
-    enum blobseal_status status;
-    struct blobseal_error err;
+    struct bs_p11_task task;
     size_t num;
     struct listed list[BS_P11_MAX_FOUND];
     struct bs_p11_slots slots;
@@ -29,7 +26,7 @@ static void release(struct bs_p11_job *job)
 {
     struct listing *l = (struct listing *)job;
 
-    bs_p11_key_unref(l->key);
+    bs_p11_key_unref(l->task.key);
     free(l);
 }
 
@@ -43,7 +40,7 @@ static void add(struct listing *l, const struct bs_p11_found *found, CK_SESSION_
         return;
     public = bs_p11_public_half(found, s);
     if (public != NULL && bs_p11_check_public(public, "", NULL) == BLOBSEAL_OK && bs_rsa_kid(one->kid, public) &&
-        bs_p11_uri_format(one->ref, sizeof one->ref, &l->key->uri, found)) {
+        bs_p11_uri_format(one->ref, sizeof one->ref, &l->task.key->uri, found)) {
         one->modulus_len = (size_t)EVP_PKEY_get_size(public);
         one->can_unwrap = found->private_key != 0 || bs_p11_must_login(&found->slot, s);
         l->num++;
@@ -59,14 +56,14 @@ static enum blobseal_status add_token(struct listing *l, struct bs_p11_slot *slo
     CK_RV rv = slot->f->C_OpenSession(slot->id, CKF_SERIAL_SESSION, NULL, NULL, &s);
 
     if (rv != CKR_OK)
-        return bs_p11_fail(&l->err, rv, "open a session for", l->key->uri.name);
+        return bs_p11_fail(&l->task.err, rv, "open a session for", l->task.key->uri.name);
     l->keys.num = 0;
-    if (bs_p11_pin_is_set(l->key->pin))
-        st = bs_p11_login(l->key, slot, s, &l->err);
+    if (bs_p11_pin_is_set(l->task.key->pin))
+        st = bs_p11_login(l->task.key, slot, s, &l->task.err);
     if (st == BLOBSEAL_OK) {
-        rv = bs_p11_find_keys(&l->keys, slot, s, &l->key->uri);
+        rv = bs_p11_find_keys(&l->keys, slot, s, &l->task.key->uri);
         if (rv != CKR_OK)
-            st = bs_p11_fail(&l->err, rv, "list the keys of", l->key->uri.name);
+            st = bs_p11_fail(&l->task.err, rv, "list the keys of", l->task.key->uri.name);
     }
     for (size_t i = 0; st == BLOBSEAL_OK && i < l->keys.num && i < BS_P11_MAX_FOUND; i++)
         add(l, &l->keys.list[i], s);
@@ -78,15 +75,15 @@ static void run(struct bs_p11_job *job)
 {
     struct listing *l = (struct listing *)job;
 
-    l->status = bs_p11_module_load(l->key->module, &l->err);
-    if (l->status == BLOBSEAL_OK)
-        l->status = bs_p11_find_slots(&l->slots, l->key->module, &l->key->uri, &l->err);
-    if (l->status == BLOBSEAL_OK && bs_p11_pin_is_set(l->key->pin) && l->slots.num > 1)
-        l->status = blobseal_fail(&l->err, BLOBSEAL_E_CONFIG, 0,
-                                  "list the keys of %.150s: %zu tokens match, and there is one PIN", l->key->uri.name,
-                                  l->slots.num);
-    for (size_t i = 0; l->status == BLOBSEAL_OK && i < l->slots.num; i++)
-        l->status = add_token(l, &l->slots.list[i]);
+    l->task.status = bs_p11_module_load(l->task.key->module, &l->task.err);
+    if (l->task.status == BLOBSEAL_OK)
+        l->task.status = bs_p11_find_slots(&l->slots, l->task.key->module, &l->task.key->uri, &l->task.err);
+    if (l->task.status == BLOBSEAL_OK && bs_p11_pin_is_set(l->task.key->pin) && l->slots.num > 1)
+        l->task.status = blobseal_fail(&l->task.err, BLOBSEAL_E_CONFIG, 0,
+                                       "list the keys of %.150s: %zu tokens match, and there is one PIN",
+                                       l->task.key->uri.name, l->slots.num);
+    for (size_t i = 0; l->task.status == BLOBSEAL_OK && i < l->slots.num; i++)
+        l->task.status = add_token(l, &l->slots.list[i]);
 }
 
 enum blobseal_status bs_p11_list(struct bs_p11_key *k, blobseal_found_key_fn fn, void *fn_ctx,
@@ -98,17 +95,10 @@ enum blobseal_status bs_p11_list(struct bs_p11_key *k, blobseal_found_key_fn fn,
 
     if (l == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "list the keys of %.150s: no memory", k->uri.name);
-    l->job.run = run;
-    l->job.release = release;
-    l->key = bs_p11_key_ref(k);
-    st = bs_p11_module_run(k->module, &l->job, &taken, call, k->limit_ms, err);
+    bs_p11_task_init(&l->task, k, run, release);
+    st = bs_p11_task_run(&l->task, &taken, call, k->limit_ms, err);
     if (taken)
         return st;
-    if (st == BLOBSEAL_OK && l->status != BLOBSEAL_OK) {
-        st = l->status;
-        if (err != NULL)
-            *err = l->err;
-    }
     for (size_t i = 0; st == BLOBSEAL_OK && i < l->num; i++) {
         const struct blobseal_kek_info info = {.size = sizeof info,
                                                .kid = l->list[i].kid,
@@ -119,6 +109,6 @@ enum blobseal_status bs_p11_list(struct bs_p11_key *k, blobseal_found_key_fn fn,
         if (!fn(fn_ctx, l->list[i].ref, &info))
             break;
     }
-    release(&l->job);
+    release(&l->task.job);
     return st;
 }

@@ -9,6 +9,7 @@
  *   slots.c      which tokens match a URI                           objects.c  which keys of a token match it
  *   public.c     the public half of a key, and its attributes       session.c  sessions, and logging in
  *   unwrap.c     C_Decrypt, C_UnwrapKey, and which OAEP hash works  key.c      finding the key of a URI again
+ *   task.c       jobs that use a key, and report how they ended
  *   list.c, generate.c, report.c   the keys of tokens, new keys, and what should be known about a key
  *
  * Functions that call a module run on a thread of worker.c, because a call may never return. They get their data in a
@@ -295,6 +296,30 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_p11_key_new(struct bs_p11_key **key, c
                                                       struct blobseal_error *err);
 struct bs_p11_key *bs_p11_key_ref(struct bs_p11_key *key);
 void bs_p11_key_unref(struct bs_p11_key *key);
+
+/* ---- task.c ------------------------------------------------------------------------------------------------------ */
+
+/* A job that uses a key. It is the first member of a struct with the data, all of which is zero at the start. */
+struct bs_p11_task {
+    struct bs_p11_job job;
+    struct bs_p11_key *key; /* a reference, which job.release() gives back */
+    enum blobseal_status status;
+    struct blobseal_error err;
+};
+
+/* Fill in @t, and take a reference to @key. */
+void bs_p11_task_init(struct bs_p11_task *t, struct bs_p11_key *key, void (*run)(struct bs_p11_job *),
+                      void (*release)(struct bs_p11_job *));
+
+/*
+ * Run @t as bs_p11_module_run() does, and return how it ended: t->status, for which @err is filled from t->err. If
+ * *@taken is true, @t belongs to the thread. Errors: those of bs_p11_pool_run() and of the task.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_task_run(struct bs_p11_task *t, bool *taken,
+                                                       const struct blobseal_call *call, uint32_t limit_ms,
+                                                       struct blobseal_error *err);
+
+/* ---- key.c: finding it ------------------------------------------------------------------------------------------- */
 
 /* What the caller of bs_p11_locate() wants, and learns. */
 struct bs_p11_wish {

@@ -13,10 +13,7 @@
 
 /* A job, in secret memory: it holds the secret until the caller or the thread wipes it. */
 struct op {
-    struct bs_p11_job job;
-    struct bs_p11_key *key;
-    enum blobseal_status status;
-    struct blobseal_error err;
+    struct bs_p11_task task;
     struct bs_p11_wish wish;
     enum blobseal_oaep oaep;
     bool known;
@@ -29,7 +26,7 @@ struct op {
 
 static void release(struct bs_p11_job *job)
 {
-    struct bs_p11_key *key = ((struct op *)job)->key;
+    struct bs_p11_key *key = ((struct op *)job)->task.key;
 
     blobseal_secret_free(job);
     bs_p11_key_unref(key);
@@ -44,36 +41,26 @@ static struct op *new_op(struct bs_p11_key *key, void (*run)(struct bs_p11_job *
         return NULL;
     }
     memset(op, 0, sizeof *op);
-    op->job.run = run;
-    op->job.release = release;
-    op->key = bs_p11_key_ref(key);
+    bs_p11_task_init(&op->task, key, run, release);
     return op;
 }
 
 /* Run @op. If it has run, return its status and fill @err from it. If it has not returned, *@op becomes NULL. */
 static enum blobseal_status run(struct op **op, const struct blobseal_call *call, struct blobseal_error *err)
 {
-    struct bs_p11_key *key = (*op)->key;
     enum blobseal_status st;
     bool taken;
 
-    st = bs_p11_module_run(key->module, &(*op)->job, &taken, call, key->limit_ms, err);
-    if (taken) {
+    st = bs_p11_task_run(&(*op)->task, &taken, call, (*op)->task.key->limit_ms, err);
+    if (taken)
         *op = NULL;
-        return st;
-    }
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = (*op)->status;
-    if (st != BLOBSEAL_OK && err != NULL)
-        *err = (*op)->err;
     return st;
 }
 
 static void finish(struct op *op)
 {
     if (op != NULL)
-        release(&op->job);
+        release(&op->task.job);
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
@@ -82,7 +69,7 @@ static void run_locate(struct bs_p11_job *job)
 {
     struct op *op = (struct op *)job;
 
-    op->status = bs_p11_locate(op->key, &op->wish, &op->err);
+    op->task.status = bs_p11_locate(op->task.key, &op->wish, &op->task.err);
 }
 
 static enum blobseal_status locate(struct bs_p11_key *k, struct bs_p11_wish *wish, const struct blobseal_call *call,
@@ -105,7 +92,7 @@ static void run_check(struct bs_p11_job *job)
 {
     struct op *op = (struct op *)job;
 
-    op->status = bs_p11_check_oaep(op->key, op->oaep, &op->known, &op->err);
+    op->task.status = bs_p11_check_oaep(op->task.key, op->oaep, &op->known, &op->task.err);
 }
 
 /*
@@ -126,7 +113,7 @@ static enum blobseal_status check(struct bs_p11_key *k, bool unwraps, bool *know
     if (op != NULL)
         *known = op->known;
     if (op != NULL && st == BLOBSEAL_E_UNSUPPORTED && unwraps) {
-        k->oaep_error = op->err;
+        k->oaep_error = op->task.err;
         *known = true;
         st = BLOBSEAL_OK;
     }
@@ -197,7 +184,7 @@ static enum blobseal_status find(struct bs_p11_key *k, const struct blobseal_kek
 
 static void run_close(struct bs_p11_job *job)
 {
-    bs_p11_close_sessions(((struct op *)job)->key);
+    bs_p11_close_sessions(((struct op *)job)->task.key);
 }
 
 static void pkcs11_close(void *state)
@@ -212,7 +199,7 @@ static void pkcs11_close(void *state)
         return;
     op = k->module->pid == getpid() && k->has_keeper ? new_op(k, run_close, NULL) : NULL;
     if (op != NULL) {
-        (void)!bs_p11_pool_run(&k->module->pool, &op->job, &taken, &call, CLOSE_MS, NULL);
+        (void)!bs_p11_pool_run(&k->module->pool, &op->task.job, &taken, &call, CLOSE_MS, NULL);
         if (!taken)
             finish(op);
     }
@@ -278,7 +265,8 @@ static void run_unwrap(struct bs_p11_job *job)
 {
     struct op *op = (struct op *)job;
 
-    op->status = bs_p11_unwrap(op->key, op->oaep, &op->secret, (struct bs_slice){op->in, op->in_len}, &op->err);
+    op->task.status =
+        bs_p11_unwrap(op->task.key, op->oaep, &op->secret, (struct bs_slice){op->in, op->in_len}, &op->task.err);
 }
 
 static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 *secret,

@@ -19,10 +19,7 @@ struct finding {
 };
 
 struct reporting {
-    struct bs_p11_job job;
-    struct bs_p11_key *key;
-    enum blobseal_status status;
-    struct blobseal_error err;
+    struct bs_p11_task task;
     size_t num;
     struct finding list[MAX_FINDINGS];
 };
@@ -31,7 +28,7 @@ static void release(struct bs_p11_job *job)
 {
     struct reporting *r = (struct reporting *)job;
 
-    bs_p11_key_unref(r->key);
+    bs_p11_key_unref(r->task.key);
     free(r);
 }
 
@@ -67,7 +64,7 @@ static void report_module(struct reporting *r, const struct bs_p11_slot *slot)
     CK_INFO info;
 
     if (slot->f->C_GetInfo(&info) == CKR_OK)
-        note(r, "module", BLOBSEAL_LEVEL_OK, "", "%s, %s %u.%u", bs_p11_module_name(r->key->module),
+        note(r, "module", BLOBSEAL_LEVEL_OK, "", "%s, %s %u.%u", bs_p11_module_name(r->task.key->module),
              trimmed(maker, info.manufacturerID, sizeof info.manufacturerID), info.libraryVersion.major,
              info.libraryVersion.minor);
     note(r, "token", (t->flags & CKF_USER_PIN_COUNT_LOW) != 0 ? BLOBSEAL_LEVEL_WARNING : BLOBSEAL_LEVEL_OK,
@@ -134,7 +131,8 @@ static unsigned long try_hash(struct bs_p11_key *k, enum blobseal_oaep oaep)
 
 static void report_hashes(struct reporting *r)
 {
-    unsigned long sha256 = try_hash(r->key, BLOBSEAL_OAEP_SHA256), sha1 = try_hash(r->key, BLOBSEAL_OAEP_SHA1);
+    unsigned long sha256 = try_hash(r->task.key, BLOBSEAL_OAEP_SHA256),
+                  sha1 = try_hash(r->task.key, BLOBSEAL_OAEP_SHA1);
     unsigned long us = sha256 != 0 ? sha256 : sha1;
 
     if (us == 0) {
@@ -152,14 +150,14 @@ static void report_hashes(struct reporting *r)
 static void run(struct bs_p11_job *job)
 {
     struct reporting *r = (struct reporting *)job;
-    struct bs_p11_key *k = r->key;
+    struct bs_p11_key *k = r->task.key;
     struct bs_p11_wish wish = {.login = bs_p11_pin_is_set(k->pin)};
     struct bs_p11_found where;
     struct bs_p11_session s;
     CK_RV rv;
 
-    r->status = bs_p11_locate(k, &wish, &r->err);
-    if (r->status != BLOBSEAL_OK)
+    r->task.status = bs_p11_locate(k, &wish, &r->task.err);
+    if (r->task.status != BLOBSEAL_OK)
         return;
     where = bs_p11_where(k);
     report_module(r, &where.slot);
@@ -170,7 +168,7 @@ static void run(struct bs_p11_job *job)
     }
     rv = bs_p11_session_take(k, &s);
     if (rv != CKR_OK) {
-        r->status = bs_p11_fail(&r->err, rv, "open a session for", k->uri.name);
+        r->task.status = bs_p11_fail(&r->task.err, rv, "open a session for", k->uri.name);
         return;
     }
     report_key(r, &where, s.s);
@@ -187,22 +185,15 @@ enum blobseal_status bs_p11_report(struct bs_p11_key *k, blobseal_finding_fn fn,
 
     if (r == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "examine the key %.150s: no memory", k->uri.name);
-    r->job.run = run;
-    r->job.release = release;
-    r->key = bs_p11_key_ref(k);
-    st = bs_p11_module_run(k->module, &r->job, &taken, call, k->limit_ms, err);
+    bs_p11_task_init(&r->task, k, run, release);
+    st = bs_p11_task_run(&r->task, &taken, call, k->limit_ms, err);
     if (taken)
         return st;
-    if (st == BLOBSEAL_OK && r->status != BLOBSEAL_OK) {
-        st = r->status;
-        if (err != NULL)
-            *err = r->err;
-    }
     for (size_t i = 0; st == BLOBSEAL_OK && i < r->num; i++) {
         const struct blobseal_finding f = {r->list[i].name, r->list[i].value, r->list[i].level, r->list[i].hint};
 
         fn(fn_ctx, &f);
     }
-    release(&r->job);
+    release(&r->task.job);
     return st;
 }
