@@ -30,35 +30,17 @@ struct texts {
     struct blobseal_kek *a_kek, *b_kek;
 };
 
-static char *text_of(BIO *bio)
-{
-    char *data, *text;
-    size_t len = (size_t)BIO_get_mem_data(bio, &data);
-
-    text = (char *)vec_copy(NULL, len + 1).p;
-    memcpy(text, data, len);
-    BIO_free(bio);
-    return text;
-}
-
-static char *encrypted(EVP_PKEY *key, const char *passphrase)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-
-    cr_assert_eq(
-        PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_256_cbc(), passphrase, (int)strlen(passphrase), NULL, NULL), 1);
-    return text_of(bio);
-}
-
 static char *certificate(EVP_PKEY *key)
 {
     X509 *cert = X509_new();
     BIO *bio = BIO_new(BIO_s_mem());
+    bool written;
 
     cr_assert(X509_set_version(cert, X509_VERSION_3) == 1 && X509_set_pubkey(cert, key) == 1);
-    cr_assert(X509_sign(cert, key, EVP_sha256()) > 0 && PEM_write_bio_X509(bio, cert) == 1);
+    cr_assert_gt(X509_sign(cert, key, EVP_sha256()), 0);
+    written = PEM_write_bio_X509(bio, cert) == 1;
     X509_free(cert);
-    return text_of(bio);
+    return vec_bio_text(bio, written);
 }
 
 /* Open the keys of @one followed by @two and @three, which may be NULL. */
@@ -70,8 +52,7 @@ static struct key_file open_three(const char *one, const char *two, const char *
     BIO *bio = BIO_new(BIO_s_mem());
     char *text;
 
-    (void)BIO_printf(bio, "%s%s%s", one, two != NULL ? two : "", three != NULL ? three : "");
-    text = text_of(bio);
+    text = vec_bio_text(bio, BIO_printf(bio, "%s%s%s", one, two != NULL ? two : "", three != NULL ? three : "") >= 0);
     vec_temp_key(path, text);
     o.st = blobseal_keks_open(o.keks, &o.num, NULL, path, options, &o.err);
     if (o.num > 1 && options == NULL) {
@@ -235,7 +216,8 @@ Test(keks, a_passphrase_is_asked_for_once_if_it_fits_all)
     struct texts t = texts_start();
     struct asker asker = {.answers = {"x", "y"}};
     const struct blobseal_kek_options o = {.size = sizeof o, .passphrase = ask, .passphrase_ctx = &asker};
-    char *a = encrypted(t.a, "x"), *same = encrypted(t.b, "x"), *other = encrypted(t.b, "y");
+    char *a = vec_encrypted_pem(t.a, "x", 1), *same = vec_encrypted_pem(t.b, "x", 1),
+         *other = vec_encrypted_pem(t.b, "y", 1);
 
     check_keys(&t, open_three(a, same, NULL, ROOM, &o), true, true);
     cr_assert_eq(asker.calls, 1);

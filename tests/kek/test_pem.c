@@ -19,32 +19,13 @@ SUITE(pem);
 
 /* ---- PEM texts --------------------------------------------------------------------------------------------------- */
 
-static char *text_of(BIO *bio)
-{
-    char *data, *text;
-    size_t len = (size_t)BIO_get_mem_data(bio, &data);
-
-    text = (char *)vec_copy(NULL, len + 1).p;
-    memcpy(text, data, len);
-    BIO_free(bio);
-    return text;
-}
-
 static char *pkcs1_private(EVP_PKEY *key, const EVP_CIPHER *cipher)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     const uint8_t *pass = cipher != NULL ? (const uint8_t *)"secret" : NULL;
 
-    cr_assert_eq(PEM_write_bio_PrivateKey_traditional(bio, key, cipher, pass, cipher != NULL ? 6 : 0, NULL, NULL), 1);
-    return text_of(bio);
-}
-
-static char *encrypted_pkcs8(EVP_PKEY *key, const char *passphrase, int len)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-
-    cr_assert_eq(PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_256_cbc(), passphrase, len, NULL, NULL), 1);
-    return text_of(bio);
+    return vec_bio_text(
+        bio, PEM_write_bio_PrivateKey_traditional(bio, key, cipher, pass, cipher != NULL ? 6 : 0, NULL, NULL) == 1);
 }
 
 static char *pkcs1_public(EVP_PKEY *key)
@@ -55,7 +36,7 @@ static char *pkcs1_public(EVP_PKEY *key)
 
     cr_assert_gt(PEM_write_bio(bio, "RSA PUBLIC KEY", "", der, len), 0);
     OPENSSL_free(der);
-    return text_of(bio);
+    return vec_bio_text(bio, true);
 }
 
 /* Return a certificate that must not be trusted: it is expired and self-signed. It only carries the key. */
@@ -75,7 +56,7 @@ static char *certificate(EVP_PKEY *key, const char *name)
     cr_assert_gt(PEM_write_bio(bio, name, "", der, len), 0);
     OPENSSL_free(der);
     X509_free(cert);
-    return text_of(bio);
+    return vec_bio_text(bio, true);
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
@@ -352,13 +333,13 @@ Test(pem, an_encrypted_key_asks_once)
     EVP_PKEY *key = vec_rsa_key(2048);
     struct blobseal_error err;
 
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, "open sesame", 11), &right, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, "open sesame", 11), &right, &err), BLOBSEAL_OK, "%s", err.text);
     cr_assert_eq(right.calls, 1);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, "open sesame", 11), &cut, &err), BLOBSEAL_E_CONFIG);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, "open sesame", 11), &cut, &err), BLOBSEAL_E_CONFIG);
     cr_assert_not_null(strstr(err.text, "passphrase"), "%s", err.text);
     cr_assert_eq(cut.calls, 1);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, "open sesame", 11), &more, &err), BLOBSEAL_E_CONFIG);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, "open sesame", 11), &none, &err), BLOBSEAL_E_CONFIG);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, "open sesame", 11), &more, &err), BLOBSEAL_E_CONFIG);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, "open sesame", 11), &none, &err), BLOBSEAL_E_CONFIG);
     EVP_PKEY_free(key);
 }
 
@@ -371,10 +352,10 @@ Test(pem, a_passphrase_is_bytes_of_a_limited_length)
     struct blobseal_error err;
 
     memset(long_text, 'x', sizeof long_text);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, "a\0b\xFF", 4), &binary, &err), BLOBSEAL_OK, "%s", err.text);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, "a\0b\xFF", 4), &cut, &err), BLOBSEAL_E_CONFIG);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, long_text, 1024), &most, &err), BLOBSEAL_OK, "%s", err.text);
-    cr_assert_eq(open_asking(encrypted_pkcs8(key, long_text, 1024), &too_long, &err), BLOBSEAL_E_INTERNAL);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, "a\0b\xFF", 4), &binary, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, "a\0b\xFF", 4), &cut, &err), BLOBSEAL_E_CONFIG);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, long_text, 1024), &most, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(open_asking(vec_encrypted_pem(key, long_text, 1024), &too_long, &err), BLOBSEAL_E_INTERNAL);
     cr_assert_not_null(strstr(err.text, "the callback reported 1025 bytes"), "%s", err.text);
     EVP_PKEY_free(key);
 }
@@ -391,7 +372,7 @@ Test(pem, the_status_of_the_passphrase_is_checked)
                                            : BLOBSEAL_STATUS_CALLBACK + 3;
         struct asker a = {.text = "x", .len = 1, .answer = st};
 
-        cr_assert_eq(open_asking(encrypted_pkcs8(key, "x", 1), &a, &err), i < 2 ? BLOBSEAL_E_INTERNAL : st);
+        cr_assert_eq(open_asking(vec_encrypted_pem(key, "x", 1), &a, &err), i < 2 ? BLOBSEAL_E_INTERNAL : st);
     }
     EVP_PKEY_free(key);
 }
@@ -399,7 +380,7 @@ Test(pem, the_status_of_the_passphrase_is_checked)
 Test(pem, without_a_passphrase_an_encrypted_key_is_an_error_with_a_hint)
 {
     EVP_PKEY *key = vec_rsa_key(2048);
-    char *text = encrypted_pkcs8(key, "x", 1);
+    char *text = vec_encrypted_pem(key, "x", 1);
     struct blobseal_error err;
     struct blobseal_kek *kek;
 
@@ -419,7 +400,7 @@ Test(pem, an_error_of_the_question_is_passed_on)
     for (size_t i = 0; i < 3; i++) {
         struct asker a = {.text = "x", .len = 1, .answer = answers[i]};
 
-        cr_assert_eq(open_asking(encrypted_pkcs8(key, "x", 1), &a, &err), answers[i]);
+        cr_assert_eq(open_asking(vec_encrypted_pem(key, "x", 1), &a, &err), answers[i]);
         cr_assert_str_eq(err.text, "nobody there");
     }
     EVP_PKEY_free(key);

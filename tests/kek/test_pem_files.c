@@ -54,15 +54,8 @@ static enum blobseal_status open_text(const char *text, unsigned mode)
 static char *block(const char *name, const uint8_t *der, size_t len)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    char *data, *text;
-    size_t n;
 
-    cr_assert_gt(PEM_write_bio(bio, name, "", der, (long)len), 0);
-    n = (size_t)BIO_get_mem_data(bio, &data);
-    text = (char *)vec_copy(NULL, n + 1).p;
-    memcpy(text, data, n);
-    BIO_free(bio);
-    return text;
+    return vec_bio_text(bio, PEM_write_bio(bio, name, "", der, (long)len) > 0);
 }
 
 /* The texts on which most tests are based. */
@@ -161,15 +154,8 @@ static void check_not_rsa(char *text, unsigned mode)
 static char *traditional(EVP_PKEY *key)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    char *data, *text;
-    size_t n;
 
-    cr_assert_eq(PEM_write_bio_PrivateKey_traditional(bio, key, NULL, NULL, 0, NULL, NULL), 1);
-    n = (size_t)BIO_get_mem_data(bio, &data);
-    text = (char *)vec_copy(NULL, n + 1).p;
-    memcpy(text, data, n);
-    BIO_free(bio);
-    return text;
+    return vec_bio_text(bio, PEM_write_bio_PrivateKey_traditional(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
 }
 
 Test(pem_files, keys_that_are_not_rsa_are_told_so)

@@ -52,3 +52,23 @@ token_public() { # token_public TOKEN LABEL FILE: write the public key in PEM
     pkcs11-tool --module "$module" --token-label "$1" --read-object --type pubkey --label "$2" -o "$3.der" \
         >/dev/null 2>&1 && openssl pkey -pubin -inform DER -in "$3.der" -out "$3" 2>/dev/null
 }
+
+opens_in_part_and_verifies() { # opens_in_part_and_verifies KEY: a range of in.sealed and all of it, the blob of `in`
+    run open -k "$1" --range 777:1000 -o range in.sealed
+    expect_ok
+    check "the range is the same" cmp -s range <(tail -c +778 in | head -c 1000)
+    run verify -k "$1" in.sealed
+    expect_ok
+}
+
+damage_wrapped_key() { # damage_wrapped_key FROM TO: copy an envelope, with one bit changed in its first wrapped key
+    python3 - "$1" "$2" <<'PY'
+import base64, json, sys
+e = json.load(open(sys.argv[1]))
+r = (e.get("recipients") or [e])[0]
+k = bytearray(base64.urlsafe_b64decode(r["encrypted_key"] + "=="))
+k[100] ^= 1
+r["encrypted_key"] = base64.urlsafe_b64encode(k).rstrip(b"=").decode()
+json.dump(e, open(sys.argv[2], "w"), separators=(",", ":"))
+PY
+}

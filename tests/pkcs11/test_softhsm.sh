@@ -41,11 +41,7 @@ expect_ok
 check "the content is the same" cmp -s in out2
 run open -k "$key" --passphrase-fd 8 -o out3 in.sealed 8<"$pin"
 expect_ok
-run open -k "$with_pin" --range 777:1000 -o range in.sealed
-expect_ok
-check "the range is the same" cmp -s range <(tail -c +778 in | head -c 1000)
-run verify -k "$with_pin" in.sealed
-expect_ok
+opens_in_part_and_verifies "$with_pin"
 
 title="a token and a PEM file are the same recipient"
 run seal -k "$tmp/kek.pub.pem" --oaep sha1 -o by-pem.sealed in
@@ -84,15 +80,7 @@ check "the content is the same" cmp -s in out8
 
 title="damage"
 head -c 300 /dev/zero | tr '\0' A >zeros
-python3 - in.jwe bad.jwe <<'PY'
-import base64, json, sys
-e = json.load(open(sys.argv[1]))
-r = (e.get("recipients") or [e])[0]
-k = bytearray(base64.urlsafe_b64decode(r["encrypted_key"] + "=="))
-k[100] ^= 1
-r["encrypted_key"] = base64.urlsafe_b64encode(k).rstrip(b"=").decode()
-json.dump(e, open(sys.argv[2], "w"), separators=(",", ":"))
-PY
+damage_wrapped_key in.jwe bad.jwe
 run open -k "$with_pin" --envelope bad.jwe -o out9 core
 expect_code 3
 expect_stderr "E-AUTH"

@@ -354,12 +354,12 @@ EVP_PKEY *vec_rsa_key(unsigned bits)
     return key;
 }
 
-static char *bio_to_text(BIO *bio, int written)
+char *vec_bio_text(BIO *bio, bool written)
 {
     char *data, *text;
     size_t len = (size_t)BIO_get_mem_data(bio, &data);
 
-    if (written != 1)
+    if (!written)
         vec_die("cannot write a key");
     text = must_alloc(len + 1);
     memcpy(text, data, len);
@@ -371,14 +371,22 @@ char *vec_private_pem(EVP_PKEY *key)
 {
     BIO *bio = BIO_new(BIO_s_mem());
 
-    return bio_to_text(bio, PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL));
+    return vec_bio_text(bio, PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
 }
 
 char *vec_public_pem(EVP_PKEY *key)
 {
     BIO *bio = BIO_new(BIO_s_mem());
 
-    return bio_to_text(bio, PEM_write_bio_PUBKEY(bio, key));
+    return vec_bio_text(bio, PEM_write_bio_PUBKEY(bio, key) == 1);
+}
+
+char *vec_encrypted_pem(EVP_PKEY *key, const char *passphrase, size_t len)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    return vec_bio_text(
+        bio, PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_256_cbc(), passphrase, (int)len, NULL, NULL) == 1);
 }
 
 void vec_temp_file(char path[VEC_PATH], const void *p, size_t len, unsigned mode)

@@ -81,6 +81,10 @@ EVP_PKEY *vec_rsa_key(unsigned bits);
 /* PKCS#8 or SPKI text of a key. Release with free(). */
 char *vec_private_pem(EVP_PKEY *key);
 char *vec_public_pem(EVP_PKEY *key);
+/* Encrypted PKCS#8, with a passphrase that may have any bytes. Release with free(). */
+char *vec_encrypted_pem(EVP_PKEY *key, const char *passphrase, size_t len);
+/* The text in @bio, which is released. @written: OpenSSL wrote it without an error. Release with free(). */
+char *vec_bio_text(BIO *bio, bool written);
 
 #define VEC_PATH 64
 
