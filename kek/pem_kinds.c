@@ -129,10 +129,19 @@ static const struct {
     {"age1", "a recipient of age, which cannot be used", NULL},
 };
 
+/* Return true for a byte order mark that is followed by an ASCII character, and for dashes. */
 static bool is_utf16(const char *text, size_t len)
 {
-    return (len >= 2 && (memcmp(text, "\xFF\xFE", 2) == 0 || memcmp(text, "\xFE\xFF", 2) == 0)) ||
-           memmem(text, len, "-\0-\0-\0", 6) != NULL;
+    bool little = len >= 4 && memcmp(text, "\xFF\xFE", 2) == 0 && text[3] == '\0';
+    bool big = len >= 4 && memcmp(text, "\xFE\xFF", 2) == 0 && text[2] == '\0';
+
+    return little || big || memmem(text, len, "-\0-\0-\0", 6) != NULL;
+}
+
+/* Return true for a JSON Web Key, which has a member `kty` (RFC 7517), and for a set of them. */
+static bool is_jwk(const char *text, size_t len)
+{
+    return text[0] == '{' && memmem(text, len, "\"kty\"", 5) != NULL;
 }
 
 enum blobseal_status bs_pem_no_key(const struct bs_pem_block *other, const char *text, size_t len, const char *path,
@@ -156,7 +165,7 @@ enum blobseal_status bs_pem_no_key(const struct bs_pem_block *other, const char 
     for (size_t i = 0; i < BS_COUNT(formats); i++)
         if (has_line(text, len, formats[i].start))
             return refuse(path, formats[i].name, formats[i].hint, err);
-    if (text[0] == '{')
+    if (is_jwk(text, len))
         return refuse(path, "JSON, and keys are read from PEM", "convert it to PEM with a tool for JSON Web Keys", err);
     (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: no PEM block with a key or certificate found",
                         path);

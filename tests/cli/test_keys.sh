@@ -134,6 +134,10 @@ echo "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ
 refused age.txt "it is an identity of age, which cannot be used" keygen
 echo '{"kty":"RSA"}' >jwk.json
 refused jwk.json "it is JSON, and keys are read from PEM"
+printf '{\001\002\003' >bytes
+refused bytes "no PEM block with a key or certificate found"
+printf '\xFF\xFEab' >bytes
+refused bytes "no PEM block with a key or certificate found"
 echo hello >text
 refused text "no PEM block with a key or certificate found" "-----BEGIN PRIVATE KEY-----"
 openssl pkey -in "$keys/a.pem" -outform DER -out der
