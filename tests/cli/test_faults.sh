@@ -162,7 +162,8 @@ for command in "seal -k $seal_key" "open -k $open_key"; do
         # shellcheck disable=SC2086
         timeout $hang_limit "$blobseal" $command -j $jobs -o - <in >/dev/full 2>"$err" 7>&- &
         pid=$!
-        timeout $hang_limit head -c 2900000 $data >in &
+        # The signal must reach head itself, and head must not keep its own pipe open: otherwise it could go on for ever.
+        head -c 2900000 $data >in 7>&- &
         feeder=$!
         ended
         kill $feeder 2>/dev/null
