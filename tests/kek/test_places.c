@@ -30,26 +30,12 @@ static enum blobseal_status place_open(void **state, struct blobseal_kek_info *i
     return BLOBSEAL_OK;
 }
 
-static bool place_owns(void *state, const char *alg, const char *kid)
-{
-    (void)state, (void)alg, (void)kid;
-    return false;
-}
-
 static enum blobseal_status place_wrap(void *state, struct blobseal_wrapping *out,
                                        const struct blobseal_secret32 *secret, const struct blobseal_call *call,
                                        struct blobseal_error *err)
 {
     (void)state, (void)out, (void)secret, (void)call;
     return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "not today");
-}
-
-static enum blobseal_status place_unwrap(void *state, struct blobseal_secret32 *secret,
-                                         const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
-                                         const struct blobseal_call *call, struct blobseal_error *err)
-{
-    (void)state, (void)secret, (void)wrapped, (void)lease, (void)call, (void)err;
-    return BLOBSEAL_E_NOT_MINE;
 }
 
 static enum blobseal_status place_public_key(void *state, uint8_t **spki, size_t *len, const struct blobseal_call *call,
@@ -97,23 +83,20 @@ static enum blobseal_status place_generate(const char *ref, const struct blobsea
     return diary.answer;
 }
 
-static struct blobseal_provider place = {
-    .abi = BLOBSEAL_PROVIDER_ABI,
-    .scheme = "place",
-    .open = place_open,
-    .owns = place_owns,
-    .wrap = place_wrap,
-    .unwrap = place_unwrap,
-    .public_key = place_public_key,
-    .diagnose = place_diagnose,
-    .list = place_list,
-    .generate = place_generate,
-};
+static struct blobseal_provider place;
 
 static struct blobseal_registry *registry(void)
 {
     struct blobseal_registry *r;
 
+    place = fake_provider("place");
+    place.open = place_open;
+    place.wrap = place_wrap;
+    place.public_key = place_public_key;
+    place.diagnose = place_diagnose;
+    place.list = place_list;
+    place.generate = place_generate;
+    place.close = NULL;
     cr_assert_eq(blobseal_registry_new(&r, NULL), BLOBSEAL_OK);
     cr_assert_eq(blobseal_registry_add(r, &place, NULL), BLOBSEAL_OK);
     return r;
