@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names for what is taken for a key file and is none, with the command that converts it. Whoever names such a file has
- * usually the right key in the wrong format.
+ * Names for files that hold no key in PEM, with the command that converts them: they often hold the right key in the
+ * wrong format.
  */
 #define _GNU_SOURCE /* memmem */
 #include <string.h>

@@ -144,7 +144,7 @@ static enum blobseal_status fail_none(const struct bs_p11_key *k, const struct b
 
 /* ---- Looking ----------------------------------------------------------------------------------------------------- */
 
-/* What is found on the way, in one struct because it is large. */
+/* The state of a search for a key. It is allocated, because it is too large for a stack. */
 struct search {
     struct bs_p11_slots slots;
     struct bs_p11_keys keys;
@@ -334,7 +334,8 @@ static enum blobseal_status search(struct bs_p11_key *k, struct search *s, struc
     return st;
 }
 
-/* Drop handles of another epoch, which are not valid in this process. Return true if all that is wished is known. */
+/* Drop handles of another epoch, which are not valid in this process. Return true if all that the caller wants is
+ * known. */
 static bool is_located(struct bs_p11_key *k, const struct bs_p11_wish *wish)
 {
     bool known;

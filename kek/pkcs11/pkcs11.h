@@ -101,7 +101,7 @@ struct bs_p11_pin {
     char text[BS_P11_MAX_PIN];
 };
 
-/* Return true if there is a PIN. It is complete then, also if another thread has just read it. */
+/* Return true if there is a PIN. If another thread has just set it, all of it can be read. */
 bool bs_p11_pin_is_set(const struct bs_p11_pin *pin);
 
 /* Read the PIN from the first line of @path. Errors: E_INPUT, E_POLICY (others can read the file), E_CONFIG. */
@@ -329,8 +329,8 @@ struct bs_p11_wish {
 
 /*
  * On a worker: find the one key of the URI, and read its public half unless it is known. Without a login the private
- * key may stay unknown. Does nothing if all handles that are wished are known. Errors: E_CONFIG (no key, several, not
- * RSA), E_UNAVAILABLE (no token), those of a login.
+ * key may stay unknown. Does nothing if all handles that the caller wants are known. Errors: E_CONFIG (no key, several,
+ * not RSA), E_UNAVAILABLE (no token), those of a login.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_locate(struct bs_p11_key *key, struct bs_p11_wish *wish,
                                                      struct blobseal_error *err);

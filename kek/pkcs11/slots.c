@@ -88,7 +88,7 @@ enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11
     if (slots->num > 0)
         return BLOBSEAL_OK;
     if (slots->present == 0)
-        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "look for %.150s: no token is there", u->name);
+        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "look for a token: none is present");
     else
         (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "use the key %.150s: none of the %zu tokens matches",
                             u->name, slots->present);
