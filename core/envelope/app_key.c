@@ -51,6 +51,7 @@ static enum blobseal_status other_version(struct blobseal_error *err, uint64_t v
 
 static const struct bs_header_type app_key_type = {
     .typ = "blobseal-key",
+    .cty = "jwk+json",
     .what = "the wrapped key of an application",
     .num_members = NUM_MEMBERS,
     .member = read_bs_member,

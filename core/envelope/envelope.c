@@ -34,6 +34,7 @@ static enum blobseal_status read_bs_member(struct bs_header *h, struct bs_slice 
 
 static const struct bs_header_type envelope_type = {
     .typ = "blobseal",
+    .cty = "jwk+json",
     .what = "the envelope of a blob",
     .num_members = NUM_MEMBERS,
     .member = read_bs_member,

@@ -67,6 +67,7 @@ struct bs_header;
 /* What distinguishes one type of JWE from the others. */
 struct bs_header_type {
     const char *typ;      /* the value of `typ`                                                */
+    const char *cty;      /* the value of `cty`: the media type of the content, without "application/" */
     const char *what;     /* what such a JWE is, for messages: "the envelope of a blob"        */
     unsigned num_members; /* of `bs`, in addition to `v` and `rcpt`; all of them must be there */
     /* Read the value of another member of `bs`. Return bs_header_unknown() if it is none, or not the first of its name.

@@ -50,6 +50,14 @@ static enum blobseal_status wrong_typ(const struct bs_header_type *t, struct blo
     return bs_malformed(err, what);
 }
 
+static enum blobseal_status wrong_cty(const struct bs_header_type *t, struct blobseal_error *err)
+{
+    char what[80];
+
+    (void)snprintf(what, sizeof what, "`cty` is not %s", t->cty);
+    return bs_malformed(err, what);
+}
+
 static enum blobseal_status read_member(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err)
 {
     struct bs_header *h = ctx;
@@ -57,8 +65,8 @@ static enum blobseal_status read_member(void *ctx, struct bs_slice name, struct 
     struct bs_slice value;
 
     if (bs_slice_is(name, "cty") && mark_seen(h, SEEN_CTY)) {
-        if (bs_json_string(j, &value) && !bs_slice_is(value, "jwk+json"))
-            return bs_malformed(err, "`cty` is not jwk+json");
+        if (bs_json_string(j, &value) && !bs_slice_is(value, h->type->cty))
+            return wrong_cty(h->type, err);
     } else if (bs_slice_is(name, "typ") && mark_seen(h, SEEN_TYP)) {
         if (bs_json_string(j, &value) && !bs_slice_is(value, h->type->typ))
             return wrong_typ(h->type, err);
@@ -84,7 +92,9 @@ enum blobseal_status bs_header_parse(struct bs_header *h, struct bs_jwe *jwe, co
 
 void bs_header_start(struct bs_builder *out, const struct bs_header_type *type)
 {
-    bs_put_text(out, "{\"enc\":\"A256GCM\",\"cty\":\"jwk+json\",\"typ\":\"");
+    bs_put_text(out, "{\"enc\":\"A256GCM\",\"cty\":\"");
+    bs_put_text(out, type->cty);
+    bs_put_text(out, "\",\"typ\":\"");
     bs_put_text(out, type->typ);
     bs_put_text(out, "\",\"bs\":{\"v\":1,");
 }
