@@ -6,6 +6,7 @@
 #ifndef BLOBSEAL_IO_H
 #define BLOBSEAL_IO_H
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 
@@ -92,6 +93,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_borrow(const struct blobseal_source *s
                                                  uint64_t off, const uint8_t **at, struct blobseal_error *err);
 
 /* ---- pipeline.c: the only file of the library that starts threads ------------------------------------------------ */
+
+/* Return the number of CPUs that this process may use. */
+unsigned bs_count_cpus(void);
+
+/* Start up to @n threads with all signals blocked, because signals are for the host program. Return the number of
+ * threads started; fewer than @n is not an error. The caller joins them. */
+unsigned bs_threads_start(pthread_t *threads, unsigned n, void *(*fn)(void *), void *arg);
 
 /* The memory of one worker: two buffers, and any state that the caller needs. Used by one thread at a time. */
 struct bs_worker {

@@ -202,7 +202,7 @@ static void *run_worker(void *arg)
 
 /* ---- All workers ------------------------------------------------------------------------------------------------- */
 
-static unsigned count_cpus(void)
+unsigned bs_count_cpus(void)
 {
     cpu_set_t set;
 
@@ -211,7 +211,7 @@ static unsigned count_cpus(void)
 
 static unsigned count_workers(const struct bs_pipeline *p)
 {
-    unsigned n = p->threads != 0 ? p->threads : count_cpus();
+    unsigned n = p->threads != 0 ? p->threads : bs_count_cpus();
 
     n = n < MAX_THREADS ? n : MAX_THREADS;
     n += (p->take != NULL ? 1U : 0U) + (p->put != NULL && !p->put_never_blocks ? 1U : 0U);
@@ -220,9 +220,7 @@ static unsigned count_workers(const struct bs_pipeline *p)
     return n;
 }
 
-/* Start up to @n threads with all signals blocked, because signals are for the host program. Return the number of
- * threads started; fewer than @n is not an error. */
-static unsigned start_threads(pthread_t *threads, unsigned n, struct run *r)
+unsigned bs_threads_start(pthread_t *threads, unsigned n, void *(*fn)(void *), void *arg)
 {
     sigset_t all, before;
     pthread_attr_t attr;
@@ -234,7 +232,7 @@ static unsigned start_threads(pthread_t *threads, unsigned n, struct run *r)
     (void)pthread_attr_setstacksize(&attr, STACK_LEN);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (started < n && pthread_create(&threads[started], &attr, run_worker, r) == 0)
+    while (started < n && pthread_create(&threads[started], &attr, fn, arg) == 0)
         started++;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attr);
@@ -246,7 +244,7 @@ enum blobseal_status bs_pipeline_run(const struct bs_pipeline *p, uint64_t *done
     struct run r = {
         .p = p, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .failed = UINT64_MAX};
     pthread_t threads[MAX_THREADS + 2];
-    unsigned started = start_threads(threads, count_workers(p) - 1, &r);
+    unsigned started = bs_threads_start(threads, count_workers(p) - 1, run_worker, &r);
 
     (void)run_worker(&r); /* the calling thread is a worker too, so a single segment needs no other thread */
     for (unsigned i = 0; i < started; i++)

@@ -20,7 +20,7 @@ for file in prefix/bin/blobseal prefix/include/blobseal.h prefix/include/blobsea
     "$lib/cmake/blobseal/blobseal-config-version.cmake" "$lib/cmake/blobseal/blobseal-targets.cmake"; do
     check "$file is there" test -f "$file"
 done
-check "the headers are those two" test "$(find prefix/include -type f | wc -l)" = 2
+check "the headers are those of the source" diff <(cd prefix/include && find . -type f | sort) <(cd "$root/core/include" && find . -type f | sort)
 check "no file names a place" test -z "$(grep -rlF -e "$tmp" -e "$build" "$lib/pkgconfig" "$lib/cmake")"
 
 title="versions"
@@ -35,7 +35,8 @@ check "no path to libraries is built in" test -z "$(readelf -d "$shared" | grep 
 
 # The functions that a header declares for export: the name before the first parenthesis after the attribute.
 declared_functions() {
-    gcc -E -P -Iprefix/include -include prefix/include/blobseal.h -x c prefix/include/blobseal_provider.h | tr '\n' ' ' |
+    gcc -E -P -Iprefix/include -include prefix/include/blobseal.h -include prefix/include/blobseal_oci.h \
+        -x c prefix/include/blobseal_provider.h | tr '\n' ' ' |
         tr ';' '\n' | sed -n 's/.*visibility("default")))//p' | sed 's/__attribute__((warn_unused_result))//' |
         grep -oE '^[^(]*\(' | grep -oE 'blobseal_[a-z0-9_]+ *\($' | tr -d ' (' | sort
 }
