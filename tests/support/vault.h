@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fake vault of tests/keyvault, as a child of this process. */
+#ifndef TESTS_VAULT_H
+#define TESTS_VAULT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct test_vault {
+    char folder[64]; /* with ca.pem, and app.pem with the key and certificate of the app */
+    char ca[80], app[80];
+    char host[32]; /* "localhost:PORT" */
+    unsigned https, http, control;
+    pid_t pid;
+    int input; /* the vault ends when it is closed */
+};
+
+/* Start it. Return false if this machine lacks what it needs; where nothing may be missing (CI=true), the process ends
+ * with an error. */
+bool test_vault_start(struct test_vault *v);
+void test_vault_stop(struct test_vault *v);
+
+/* Send a command with a JSON object. Return the answer, which the caller frees. A refusal ends the process. */
+char *test_vault_ask(const struct test_vault *v, const char *command, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same for commands without an answer. */
+#define TEST_VAULT_DO(v, ...) free(test_vault_ask(v, __VA_ARGS__))
+
+/* Return how many requests had the members that @json names. */
+unsigned test_vault_count(const struct test_vault *v, const char *json);
+
+#endif
