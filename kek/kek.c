@@ -283,6 +283,45 @@ enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_sec
     return checked(st, kek, err);
 }
 
+enum blobseal_status bs_kek_decrypt(struct blobseal_kek *kek, uint8_t *out, size_t *len,
+                                    const struct blobseal_wrapped *wrapped, const struct blobseal_call *call,
+                                    struct blobseal_error *err)
+{
+    const size_t cap = *len;
+    enum blobseal_status st = BLOBSEAL_E_NOT_MINE;
+
+    call = call != NULL ? call : &unlimited;
+    bs_error_clear(err);
+    if (kek->provider->decrypt == NULL) {
+        st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s decrypts wrapped keys only",
+                           kek->provider->scheme);
+    } else if (bs_kek_info(kek)->can_unwrap && (wrapped->kid == NULL || bs_kek_owns(kek, wrapped->alg, wrapped->kid))) {
+        st = bs_call_check(call, err);
+        if (st == BLOBSEAL_OK)
+            st = kek->provider->decrypt(kek->state, out, len, wrapped, call, err);
+    }
+    if (st == BLOBSEAL_OK && *len > cap)
+        st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "provider %s decrypted %zu bytes, where there was room for %zu",
+                           kek->provider->scheme, *len, cap);
+    if (st != BLOBSEAL_OK) {
+        blobseal_wipe(out, cap);
+        *len = 0;
+    }
+    if (st == BLOBSEAL_E_NOT_MINE || st == BLOBSEAL_E_AUTH)
+        return bs_checked(st, err, "unwrapping failed");
+    return checked(st, kek, err);
+}
+
+bool bs_kek_has_public_key(const struct blobseal_kek *kek)
+{
+    return kek->provider->public_key != NULL;
+}
+
+bool bs_kek_is_file(const struct blobseal_kek *kek)
+{
+    return strcmp(kek->provider->scheme, "file") == 0;
+}
+
 enum blobseal_status bs_kek_diagnose(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx,
                                      const struct blobseal_call *call, struct blobseal_error *err)
 {

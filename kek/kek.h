@@ -75,6 +75,21 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, s
 BLOBSEAL_MUST_USE enum blobseal_status bs_kek_diagnose(struct blobseal_kek *kek, blobseal_finding_fn fn, void *ctx,
                                                        const struct blobseal_call *call, struct blobseal_error *err);
 
+/*
+ * Decrypt a message that was encrypted for the KEK with RSAES-OAEP, as wrapped->alg says, into @out, which has room for
+ * *@len bytes; *@len becomes the length of the message. If wrapped->kid is NULL, the KEK is tried. After a failure
+ * *@len is 0 and @out is zero. Errors: those of the provider; E_AUTH; E_NOT_MINE; E_UNSUPPORTED if it has no decrypt().
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_decrypt(struct blobseal_kek *kek, uint8_t *out, size_t *len,
+                                                      const struct blobseal_wrapped *wrapped,
+                                                      const struct blobseal_call *call, struct blobseal_error *err);
+
+/* Return true if the provider may reveal the public half. */
+bool bs_kek_has_public_key(const struct blobseal_kek *kek);
+
+/* Return true if the key is in a file, and not in a place that is asked for each unwrap. */
+bool bs_kek_is_file(const struct blobseal_kek *kek);
+
 /* Return true if the provider can extend leases on this KEK. */
 bool bs_kek_can_revoke(const struct blobseal_kek *kek);
 

@@ -81,16 +81,30 @@ static enum blobseal_status pem_wrap(void *state, struct blobseal_wrapping *out,
     return bs_rsa_wrap_secret(&k->wrapper, out, secret, err);
 }
 
+static enum blobseal_oaep oaep_of(const struct blobseal_wrapped *wrapped)
+{
+    return strcmp(wrapped->alg, "RSA-OAEP") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+}
+
 static enum blobseal_status pem_unwrap(void *state, struct blobseal_secret32 *secret,
                                        const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
                                        const struct blobseal_call *call, struct blobseal_error *err)
 {
     const struct bs_pem_key *k = state;
-    enum blobseal_oaep oaep = strcmp(wrapped->alg, "RSA-OAEP") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
 
     (void)lease; /* nobody can revoke a file */
     (void)call;
-    return bs_rsa_unwrap_secret(k->key, oaep, secret, (struct bs_slice){wrapped->key, wrapped->key_len}, err);
+    return bs_rsa_unwrap_secret(k->key, oaep_of(wrapped), secret, (struct bs_slice){wrapped->key, wrapped->key_len},
+                                err);
+}
+
+static enum blobseal_status pem_decrypt(void *state, uint8_t *out, size_t *len, const struct blobseal_wrapped *wrapped,
+                                        const struct blobseal_call *call, struct blobseal_error *err)
+{
+    const struct bs_pem_key *k = state;
+
+    (void)call;
+    return bs_rsa_decrypt(k->key, oaep_of(wrapped), out, len, (struct bs_slice){wrapped->key, wrapped->key_len}, err);
 }
 
 static enum blobseal_status pem_public_key(void *state, uint8_t **spki, size_t *len, const struct blobseal_call *call,
@@ -110,6 +124,7 @@ const struct blobseal_provider bs_pem_provider = {
     .owns = pem_owns,
     .wrap = pem_wrap,
     .unwrap = pem_unwrap,
+    .decrypt = pem_decrypt,
     .public_key = pem_public_key,
     .close = pem_close,
 };

@@ -236,17 +236,25 @@ bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, si
     return ok;
 }
 
-static enum outcome unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
-                                  struct bs_slice in)
+/* Where a decrypted message goes, and which lengths it may have. */
+struct message {
+    uint8_t *p;
+    size_t min, max;
+    size_t len; /* that it has */
+};
+
+static enum outcome decrypt_message(EVP_PKEY *key, enum blobseal_oaep oaep, struct message *m, struct bs_slice in)
 {
     uint8_t block[MAX_MODULUS];
     size_t n;
     enum outcome outcome = decrypt(key, oaep, in, block, &n);
 
-    if (outcome == DECRYPTED && n != sizeof secret->b)
+    if (outcome == DECRYPTED && (n < m->min || n > m->max))
         outcome = REFUSED;
-    if (outcome == DECRYPTED)
-        memcpy(secret->b, block, sizeof secret->b);
+    if (outcome == DECRYPTED) {
+        memcpy(m->p, block, n);
+        m->len = n;
+    }
     blobseal_wipe(block, sizeof block);
     return outcome;
 }
@@ -256,22 +264,22 @@ static bool key_works(EVP_PKEY *key, enum blobseal_oaep oaep)
 {
     static const struct blobseal_secret32 known = {{0x6B, 0x65, 0x79}};
     struct blobseal_secret32 again;
+    struct message m = {.p = again.b, .min = sizeof again.b, .max = sizeof again.b};
     uint8_t wrapped[MAX_MODULUS];
     size_t len;
 
     return bs_rsa_oaep_wrap(key, oaep, wrapped, &len, (struct bs_slice){known.b, sizeof known.b}) &&
-           unwrap_secret(key, oaep, &again, (struct bs_slice){wrapped, len}) == DECRYPTED &&
+           decrypt_message(key, oaep, &m, (struct bs_slice){wrapped, len}) == DECRYPTED &&
            memcmp(again.b, known.b, sizeof known.b) == 0;
 }
 
 #define MAX_UNCLEAR 6 /* attempts, of which none has said why it failed, with a key that works in between */
 
-/* Unwrap with a key that has just worked. */
-static enum blobseal_status unwrap_again(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
-                                         struct bs_slice in)
+/* Decrypt with a key that has just worked. */
+static enum blobseal_status decrypt_again(EVP_PKEY *key, enum blobseal_oaep oaep, struct message *m, struct bs_slice in)
 {
     for (unsigned tries = 0; tries < MAX_UNCLEAR; tries++) {
-        enum outcome outcome = unwrap_secret(key, oaep, secret, in);
+        enum outcome outcome = decrypt_message(key, oaep, m, in);
 
         if (outcome == DECRYPTED)
             return BLOBSEAL_OK;
@@ -289,26 +297,44 @@ static enum blobseal_status unwrap_again(EVP_PKEY *key, enum blobseal_oaep oaep,
  * not depend on the bytes: the key, or else a copy of it without this state, must work on a known value before and
  * after a second attempt.
  */
-enum blobseal_status bs_rsa_unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
-                                          struct bs_slice in, struct blobseal_error *err)
+static enum blobseal_status decrypt_surely(EVP_PKEY *key, enum blobseal_oaep oaep, struct message *m,
+                                           struct bs_slice in, struct blobseal_error *err)
 {
     EVP_PKEY *copy = NULL;
     enum blobseal_status st = BLOBSEAL_E_NOMEM;
 
-    if (unwrap_secret(key, oaep, secret, in) == DECRYPTED)
+    if (decrypt_message(key, oaep, m, in) == DECRYPTED)
         return BLOBSEAL_OK;
     if (key_works(key, oaep)) {
-        st = unwrap_again(key, oaep, secret, in);
+        st = decrypt_again(key, oaep, m, in);
     } else {
         copy = EVP_PKEY_dup(key);
         if (copy != NULL && key_works(copy, oaep))
-            st = unwrap_again(copy, oaep, secret, in);
+            st = decrypt_again(copy, oaep, m, in);
     }
     EVP_PKEY_free(copy);
     ERR_clear_error();
     if (st == BLOBSEAL_E_AUTH)
         return blobseal_fail(err, st, 0, "unwrapping failed");
     return st == BLOBSEAL_OK ? st : blobseal_fail(err, st, 0, "use an RSA key: no memory");
+}
+
+enum blobseal_status bs_rsa_unwrap_secret(EVP_PKEY *key, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
+                                          struct bs_slice in, struct blobseal_error *err)
+{
+    struct message m = {.p = secret->b, .min = sizeof secret->b, .max = sizeof secret->b};
+
+    return decrypt_surely(key, oaep, &m, in, err);
+}
+
+enum blobseal_status bs_rsa_decrypt(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *len,
+                                    struct bs_slice in, struct blobseal_error *err)
+{
+    struct message m = {.p = out, .max = *len};
+    enum blobseal_status st = decrypt_surely(key, oaep, &m, in, err);
+
+    *len = st == BLOBSEAL_OK ? m.len : 0;
+    return st;
 }
 
 /* ---- Generating keys --------------------------------------------------------------------------------------------- */

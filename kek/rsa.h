@@ -67,6 +67,13 @@ BLOBSEAL_MUST_USE bool bs_rsa_oaep_unwrap(EVP_PKEY *key, enum blobseal_oaep oaep
                                           size_t *out_len, struct bs_slice in);
 
 /*
+ * Decrypt @in to a message of at most *@len bytes, and set *@len. After a failure *@len is 0. As bs_rsa_unwrap_secret()
+ * does, return E_AUTH only after the key has proved that it works. Errors: E_AUTH, E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_rsa_decrypt(EVP_PKEY *key, enum blobseal_oaep oaep, uint8_t *out, size_t *len,
+                                                      struct bs_slice in, struct blobseal_error *err);
+
+/*
  * Unwrap @in, a secret of 32 bytes. E_AUTH means that @in does not decrypt to 32 bytes: before it is returned, the key
  * has proved on a value of its own that it works. Errors: E_AUTH; E_NOMEM if the key cannot be used now.
  */

@@ -171,12 +171,24 @@ enum blobseal_status bs_openssl_failed(struct blobseal_error *err, const char *f
 /* Append @len bytes at @p in base64url. */
 void bs_put_base64url(struct bs_builder *w, const void *p, size_t len);
 
+/* ---- base64.c: the other alphabet, with padding ------------------------------------------------------------------ */
+
+/* Length of the base64 text of @len bytes, without a zero byte. */
+#define BS_BASE64_LEN(len) (((len) + 2) / 3 * 4)
+
+/* Decode *@len characters at @p in place, and set *@len to the number of bytes. Return false if they are not base64. */
+BLOBSEAL_MUST_USE bool bs_base64_decode(uint8_t *p, size_t *len);
+
+/* Append @len bytes at @p in base64. */
+void bs_put_base64(struct bs_builder *w, const void *p, size_t len);
+
 /* ---- json.c: strict JSON, parsed in place (FORMAT.md section 4.1) ------------------------------------------------ */
 
 struct bs_json {
     uint8_t *p, *end;
     unsigned depth;
-    bool first; /* the next element or member is the first of its container */
+    bool first;   /* the next element or member is the first of its container                           */
+    bool lenient; /* values that are skipped may be any JSON; otherwise strings, integers and containers */
     bool ok;
 };
 
@@ -205,6 +217,9 @@ bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len);
 
 /* Read a decimal integer from 0 to 2^53 - 1, without sign, fraction, exponent or leading zeros. */
 bool bs_json_uint(struct bs_json *j, uint64_t *out);
+
+/* Return true and consume it if `null` comes next. Otherwise consume nothing. */
+bool bs_json_null(struct bs_json *j);
 
 /* Skip the next value, whatever it is. */
 bool bs_json_skip(struct bs_json *j);

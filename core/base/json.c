@@ -219,13 +219,67 @@ bool bs_json_fixed(struct bs_json *j, uint8_t *out, size_t len)
     return blobseal_base64url_decode(out, len, &n, (const char *)s.p, s.len) && n == len;
 }
 
+/* Consume @text if it comes next. Return true if it did. */
+static bool next_is_literal(struct bs_json *j, const char *text)
+{
+    size_t len = strlen(text);
+
+    skip_space(j);
+    if (!j->ok || (size_t)(j->end - j->p) < len || memcmp(j->p, text, len) != 0)
+        return false;
+    j->p += len;
+    return true;
+}
+
+bool bs_json_null(struct bs_json *j)
+{
+    return next_is_literal(j, "null");
+}
+
+/* Skip one or more digits. */
+static bool skip_digits(struct bs_json *j)
+{
+    const uint8_t *start = j->p;
+
+    while (j->p < j->end && *j->p >= '0' && *j->p <= '9')
+        j->p++;
+    return j->p > start || fault(j);
+}
+
+/* Skip a number of any form that JSON allows (RFC 8259 section 6). */
+static bool skip_number(struct bs_json *j)
+{
+    if (j->p < j->end && *j->p == '-')
+        j->p++;
+    if (j->p < j->end && *j->p == '0')
+        j->p++;
+    else if (!skip_digits(j))
+        return false;
+    if (j->p < j->end && *j->p == '.') {
+        j->p++;
+        if (!skip_digits(j))
+            return false;
+    }
+    if (j->p < j->end && (*j->p | 0x20) == 'e') {
+        j->p++;
+        if (j->p < j->end && (*j->p == '+' || *j->p == '-'))
+            j->p++;
+        return skip_digits(j);
+    }
+    return j->ok;
+}
+
 static bool skip_scalar(struct bs_json *j)
 {
     struct bs_slice s;
     uint64_t n;
 
     skip_space(j);
-    return j->p < j->end && *j->p == '"' ? bs_json_string(j, &s) : bs_json_uint(j, &n);
+    if (j->p < j->end && *j->p == '"')
+        return bs_json_string(j, &s);
+    if (!j->lenient)
+        return bs_json_uint(j, &n);
+    return next_is_literal(j, "null") || next_is_literal(j, "true") || next_is_literal(j, "false") || skip_number(j);
 }
 
 bool bs_json_skip(struct bs_json *j)

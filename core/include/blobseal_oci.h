@@ -104,6 +104,115 @@ blobseal_oci_decrypt_verified(const struct blobseal_oci_layer *layer, const stru
                               const struct blobseal_sink *sink, const struct blobseal_oci_run_options *options,
                               struct blobseal_oci_digests *digests, struct blobseal_error *err);
 
+/* ---- Keys of a layer, in its annotations ------------------------------------------------------------------------- */
+
+/* An annotation of the layer's descriptor. */
+struct blobseal_oci_annotation {
+    const char *key;
+    const char *value;
+};
+
+/* Annotations that the library made, in one allocation. Only the library makes it, so it may grow. */
+struct blobseal_oci_annotations {
+    size_t num;
+    const struct blobseal_oci_annotation *list;
+};
+
+/* Release @list. NULL is allowed. */
+BLOBSEAL_API void blobseal_oci_annotations_free(struct blobseal_oci_annotations *list);
+
+/* Annotations with other keys than this one and those that begin with it belong to somebody else, and are ignored. */
+#define BLOBSEAL_OCI_PREFIX "org.opencontainers.image.enc."
+
+struct blobseal_oci_wrap_options {
+    size_t size;
+    uint32_t timeout_ms; /* see struct blobseal_call_options */
+    const int *cancel;
+    bool
+        provider; /* wrap for all keys in the annotation of this library as well, so that its key provider finds them */
+    bool pkcs11;  /* wrap for RSA keys in the annotation `pkcs11` as well                                             */
+};
+
+/**
+ * blobseal_oci_wrap - write the annotations of an encrypted layer
+ * @layer: what blobseal_oci_encrypt() has encrypted
+ * @keks: the recipients, 1 to 64, each once
+ * @options: may be NULL
+ * @list: receives the public options and the wrapped keys; release it with blobseal_oci_annotations_free()
+ *
+ * All RSA keys whose public half the provider reveals are recipients of one JWE, which tools that know ocicrypt open
+ * with the private key. Keys that are not in a file are recipients in the annotation of this library, too: such tools
+ * open it through a key provider.
+ * Cost: a wrap for each recipient and annotation.
+ * Errors: E_ARG, also if a key appears twice or the layer was not encrypted; E_POLICY if there are too many recipients;
+ * E_UNSUPPORTED if `pkcs11` is set and there is no RSA key; E_CONFIG if an RSA key is too short for `pkcs11`; those of
+ * providers. Source: ocicrypt; section 11.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_oci_wrap(const struct blobseal_oci_layer *layer,
+                                                                      struct blobseal_kek *const *keks, size_t num_keks,
+                                                                      const struct blobseal_oci_wrap_options *options,
+                                                                      struct blobseal_oci_annotations **list,
+                                                                      struct blobseal_error *err);
+
+/**
+ * blobseal_oci_unwrap - get the keys of an encrypted layer
+ * @layer: receives what blobseal_oci_decrypt() needs; release it with blobseal_oci_layer_free()
+ * @annotations: all annotations of the descriptor
+ * @keks: keys to try
+ * @options: may be NULL
+ *
+ * Opens JWEs with RSA recipients, the annotation `pkcs11`, and that of this library. What comes first and opens counts.
+ * At most 8 unwraps are attempted. The digest in the private options is not authentic for anybody but their writer, and
+ * is only a hint.
+ * Errors: E_NO_KEY; E_UNSUPPORTED if no key fits and there are recipients of another kind, which the error names, or if
+ * the layer has another cipher; E_AUTH; E_FORMAT (malformed options; a nonce in the public options that is another one
+ * than the private one; no public options); those of providers. Source: ocicrypt; section 11.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_oci_unwrap(struct blobseal_oci_layer **layer, const struct blobseal_oci_annotation *annotations, size_t num,
+                    struct blobseal_kek *const *keks, size_t num_keks, const struct blobseal_call_options *options,
+                    struct blobseal_error *err);
+
+/* A recipient, as the annotations name it. Nothing of it is authentic. All strings are printable. */
+struct blobseal_oci_recipient {
+    const char *scheme; /* "jwe", "pkcs7", "pgp", "pkcs11", "provider.NAME"        */
+    const char *alg;    /* NULL if the scheme does not say                         */
+    const char *kid;    /* NULL if the recipient is not named                      */
+    bool supported;     /* this version of the library can open it, given its key  */
+    bool malformed;     /* what the annotation contains is not valid in its scheme */
+};
+
+/* Only the library makes it, so it may grow. */
+struct blobseal_oci_recipients {
+    size_t num;
+    const struct blobseal_oci_recipient *list;
+    bool chunked;    /* the cipher is BLOBSEAL_V1: see blobseal_oci_envelope()                            */
+    bool has_cipher; /* the public options are there and valid, and name a cipher that this version knows */
+};
+
+/* Release @list. NULL is allowed. */
+BLOBSEAL_API void blobseal_oci_recipients_free(struct blobseal_oci_recipients *list);
+
+/* List the recipients of a layer, without a key. What is malformed is an entry, not an error. Errors: E_FORMAT if an
+ * annotation appears twice or is too large. */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_oci_recipients(const struct blobseal_oci_annotation *annotations, size_t num,
+                        struct blobseal_oci_recipients **list, struct blobseal_error *err);
+
+/* ---- Layers in the format of this library: cipher BLOBSEAL_V1 ---------------------------------------------------- */
+
+/* Make the annotations of a layer that is a blob with bare segments, from its detached @envelope. Release @list with
+ * blobseal_oci_annotations_free(). Errors: E_ARG if @envelope is empty or too large. Source: section 11. */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_oci_chunked_annotations(const char *envelope, size_t len, struct blobseal_oci_annotations **list,
+                                 struct blobseal_error *err);
+
+/* Get the envelope of such a layer, zero-terminated, from malloc(). Errors: E_UNSUPPORTED for another cipher, E_FORMAT.
+ * Source: section 11. */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_oci_envelope(const struct blobseal_oci_annotation *annotations, size_t num, char **envelope, size_t *len,
+                      struct blobseal_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define BLOBSEAL_PROVIDER_ABI 2
+#define BLOBSEAL_PROVIDER_ABI 3
 #define BLOBSEAL_MAX_ALG      64
 #define BLOBSEAL_MAX_WRAPPED  4096
 
@@ -98,7 +98,7 @@ typedef bool (*blobseal_found_key_fn)(void *ctx, const char *ref, const struct b
  * memory from blobseal_secret_alloc(), compares process ids in each function and makes it again.
  *
  * Statuses: any function may return E_CONFIG, E_UNAVAILABLE, E_DENIED, E_POLICY, E_INPUT, E_NOMEM, E_INTERNAL,
- * E_CANCELED and E_UNSUPPORTED; unwrap() also E_NOT_MINE and E_AUTH. A status of the provider's own, from
+ * E_CANCELED and E_UNSUPPORTED; unwrap() and decrypt() also E_NOT_MINE and E_AUTH. A status of the provider's own, from
  * BLOBSEAL_STATUS_CALLBACK on, is passed through to the caller. Any other status becomes E_INTERNAL.
  */
 struct blobseal_provider {
@@ -143,6 +143,14 @@ struct blobseal_provider {
     enum blobseal_status (*unwrap)(void *state, struct blobseal_secret32 *secret,
                                    const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
                                    const struct blobseal_call *call, struct blobseal_error *err);
+
+    /*
+     * Decrypt a message of any length that RSAES-OAEP allows, for formats that encrypt more than a key of 32 bytes for
+     * a recipient. Called, with the same limits and errors, like unwrap(). @out has room for *@len bytes; set *@len to
+     * the length of the message. Return E_AUTH also if the message is longer. NULL: this key unwraps secrets only.
+     */
+    enum blobseal_status (*decrypt)(void *state, uint8_t *out, size_t *len, const struct blobseal_wrapped *wrapped,
+                                    const struct blobseal_call *call, struct blobseal_error *err);
 
     /*
      * Ask the owner of the key whether it may still be used, and extend @lease, which is as wrap(), unwrap() or the

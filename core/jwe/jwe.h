@@ -12,10 +12,11 @@
 #define BS_JWE_MAX_CONTENT 8192 /* for envelopes: a JWK of a few hundred bytes, and metadata of at most 4 KiB */
 #define BS_JWE_MAX_ALG     64
 #define BS_JWE_MAX_KEY     4096 /* a wrapped CEK of any algorithm */
+#define BS_JWE_CEK_LEN     32
 
 struct bs_jwe_recipient {
     const char *alg;
-    const char *kid;    /* NULL if absent, which is allowed in a bare JWE only */
+    const char *kid;    /* NULL if absent, which is not allowed in an envelope */
     const uint8_t *key; /* the wrapped CEK                                     */
     size_t key_len;
 };
@@ -26,6 +27,7 @@ struct bs_jwe {
     struct bs_slice protected_text; /* the protected header in base64url, which is the AAD as well */
     uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN];
     struct bs_slice ciphertext;
+    size_t cek_len; /* of A256GCM, A192GCM or A128GCM: 32, 24 or 16 */
     size_t num;
     struct bs_jwe_recipient recipients[BLOBSEAL_MAX_RECIPIENTS];
 };
@@ -44,11 +46,14 @@ const char *bs_jwe_remark(const char *alg);
 /*
  * The rules of a JWE that depend on its use. In an envelope, `alg` and `kid` appear in the headers of recipients only.
  * In a bare JWE, as written by common libraries, they may also appear in the protected header, and `kid` may be absent.
+ * A foreign JWE is a bare one that may have recipients with unknown algorithms, unknown members in its headers (but not
+ * `zip` and `crit`), `encrypted_key` next to `recipients`, and A128GCM or A192GCM as content encryption.
  */
 struct bs_jwe_profile {
     bool bare;
+    bool foreign; /* and bare */
     /* Read the value of any other member of the protected header than `enc` (and, if bare, `alg` and `kid`). NULL:
-     * refuse any other member. */
+     * refuse any other member, unless it is foreign. */
     enum blobseal_status (*member)(void *ctx, struct bs_slice name, struct bs_json *j, struct blobseal_error *err);
     void *ctx;
 };
@@ -117,13 +122,15 @@ BLOBSEAL_MUST_USE bool bs_jwe_recipients_digest(uint8_t out[BS_SHA256_LEN], cons
 /* ---- a256gcm.c --------------------------------------------------------------------------------------------------- */
 
 /*
+ * AES-GCM with 256 bits, or with what `cek_len` says.
  * Encrypt @in to @out and write @tag, or decrypt @in to @out and verify @tag. @out has in.len bytes. Return false if
  * OpenSSL failed or the tag is wrong; @out is then wiped. Source: RFC 7518 section 5.3.
  */
 struct bs_a256gcm {
     const struct blobseal_secret32 *cek;
     const uint8_t *iv;   /* BS_JWE_IV_LEN bytes           */
-    struct bs_slice aad; /* additional authenticated data */
+    struct bs_slice aad; /* additional authenticated data           */
+    size_t cek_len;      /* 16, 24 or 32 bytes of the CEK; 0 is 32 */
 };
 bool bs_a256gcm_encrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in, uint8_t tag[BS_JWE_TAG_LEN]);
 bool bs_a256gcm_decrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in,

@@ -37,49 +37,69 @@ static bool is_token(struct bs_slice s, size_t max)
 }
 
 /*
- * An envelope may have recipients with an unknown algorithm, which are skipped when it is opened. A @bare JWE may not,
- * because such recipients have members of their own, which are unknown as well.
+ * An envelope may have recipients with an unknown algorithm, which are skipped when it is opened. A bare JWE may not
+ * (@known), because such recipients have members of their own, which are unknown as well; a foreign one may.
  */
-static enum blobseal_status set_alg(const char **alg, struct bs_slice s, bool bare, struct blobseal_error *err)
+static enum blobseal_status set_alg(const char **alg, struct bs_slice s, bool known, struct blobseal_error *err)
 {
     if (*alg != NULL)
         return bs_malformed(err, "`alg` appears twice");
     if (!is_token(s, BS_JWE_MAX_ALG))
         return bs_malformed(err, "an `alg` is empty, too long, or not visible ASCII");
     *alg = (const char *)s.p;
-    if (bare && bs_key_algorithm(*alg, s.len) == NULL)
+    if (known && bs_key_algorithm(*alg, s.len) == NULL)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "key algorithm %.64s%s is not supported", *alg,
                              bs_jwe_remark(*alg));
     return BLOBSEAL_OK;
 }
 
-static enum blobseal_status set_kid(const char **kid, struct bs_slice s, struct blobseal_error *err)
+/* A foreign @kid may be any text. One that is no token is ignored: no key of this library has such a name. */
+static enum blobseal_status set_kid(const char **kid, struct bs_slice s, bool foreign, struct blobseal_error *err)
 {
     if (*kid != NULL)
         return bs_malformed(err, "`kid` appears twice");
+    if (foreign && !is_token(s, BLOBSEAL_MAX_KID))
+        return BLOBSEAL_OK;
     if (!is_token(s, BLOBSEAL_MAX_KID))
         return bs_malformed(err, "a `kid` is empty, too long, or not visible ASCII");
     *kid = (const char *)s.p;
     return BLOBSEAL_OK;
 }
 
+/* Skip a member of a header of a foreign JWE, unless it changes how the JWE must be read. */
+static enum blobseal_status skip_foreign(struct bs_json *j, struct bs_slice name, struct blobseal_error *err)
+{
+    static const char *const refused[] = {"zip", "crit", "enc"};
+
+    for (size_t i = 0; i < BS_COUNT(refused); i++)
+        if (bs_slice_is(name, refused[i]))
+            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "a JWE with `%s` in this place is not supported",
+                                 refused[i]);
+    bs_json_skip(j);
+    return BLOBSEAL_OK;
+}
+
 /* Parse the `header` of one recipient. */
-static enum blobseal_status parse_recipient_header(struct bs_json *j, struct bs_jwe_recipient *r, bool bare,
-                                                   struct blobseal_error *err)
+static enum blobseal_status parse_recipient_header(struct bs_json *j, struct bs_jwe_recipient *r,
+                                                   const struct bs_jwe_profile *profile, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
     struct bs_slice name, value;
 
     bs_json_object(j);
     while (st == BLOBSEAL_OK && bs_json_member(j, &name)) {
-        if (!bs_json_string(j, &value))
+        bool is_alg = bs_slice_is(name, "alg");
+
+        if (!is_alg && !bs_slice_is(name, "kid")) {
+            if (!profile->foreign)
+                return bs_malformed(err, "the header of a recipient has an unknown member");
+            st = skip_foreign(j, name, err);
+        } else if (!bs_json_string(j, &value)) {
             break;
-        if (bs_slice_is(name, "alg")) {
-            st = set_alg(&r->alg, value, bare, err);
-        } else if (bs_slice_is(name, "kid")) {
-            st = set_kid(&r->kid, value, err);
+        } else if (is_alg) {
+            st = set_alg(&r->alg, value, profile->bare && !profile->foreign, err);
         } else {
-            return bs_malformed(err, "the header of a recipient has an unknown member");
+            st = set_kid(&r->kid, value, profile->foreign, err);
         }
     }
     return st;
@@ -111,8 +131,8 @@ enum {
 };
 
 /* Parse the array `recipients` of the general form. */
-static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *jwe, bool bare,
-                                             struct blobseal_error *err)
+static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *jwe,
+                                             const struct bs_jwe_profile *profile, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
 
@@ -129,7 +149,7 @@ static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *j
         while (st == BLOBSEAL_OK && bs_json_member(j, &name)) {
             if (bs_slice_is(name, "header") && !header) {
                 header = true;
-                st = parse_recipient_header(j, r, bare, err);
+                st = parse_recipient_header(j, r, profile, err);
             } else if (bs_slice_is(name, "encrypted_key")) {
                 st = set_encrypted_key(j, r, err);
             } else {
@@ -144,8 +164,8 @@ static enum blobseal_status parse_recipients(struct bs_json *j, struct bs_jwe *j
 
 /* Members that are checked after the whole JWE has been parsed. */
 struct object {
-    unsigned seen;               /* SEEN_ flags                            */
-    bool bare;                   /* of the profile                         */
+    unsigned seen; /* SEEN_ flags */
+    const struct bs_jwe_profile *profile;
     struct bs_jwe_recipient one; /* the only recipient of a flattened JWE */
     struct bs_slice iv, tag;
 };
@@ -189,9 +209,9 @@ static enum blobseal_status parse_member(struct bs_json *j, struct bs_slice name
     case SEEN_CIPHERTEXT:
         return set_bytes(j, &jwe->ciphertext, err);
     case SEEN_HEADER:
-        return parse_recipient_header(j, &o->one, o->bare, err);
+        return parse_recipient_header(j, &o->one, o->profile, err);
     default:
-        return parse_recipients(j, jwe, o->bare, err);
+        return parse_recipients(j, jwe, o->profile, err);
     }
 }
 
@@ -202,6 +222,7 @@ static enum blobseal_status parse_object(struct object *o, struct bs_jwe *jwe, s
     enum blobseal_status st = BLOBSEAL_OK;
     struct bs_slice name;
 
+    j.lenient = o->profile->foreign;
     bs_json_object(&j);
     while (st == BLOBSEAL_OK && bs_json_member(&j, &name))
         st = parse_member(&j, name, jwe, o, err);
@@ -212,45 +233,60 @@ static enum blobseal_status parse_object(struct object *o, struct bs_jwe *jwe, s
     if ((o->seen & SEEN_ALL) != SEEN_ALL)
         return bs_malformed(err, "`protected`, `iv`, `ciphertext` or `tag` is missing");
     if ((o->seen & SEEN_LIST) != 0)
-        return (o->seen & SEEN_HEADER) != 0 || o->one.key != NULL
+        return (o->seen & SEEN_HEADER) != 0 || (o->one.key != NULL && !o->profile->foreign)
                    ? bs_malformed(err, "it mixes the flattened and the general form")
                    : BLOBSEAL_OK;
-    if (!o->bare && (o->seen & SEEN_HEADER) == 0)
+    if (!o->profile->bare && (o->seen & SEEN_HEADER) == 0)
         return bs_malformed(err, "`header` is missing");
     jwe->recipients[jwe->num++] = o->one;
     return BLOBSEAL_OK;
 }
 
-/* The `alg` and `kid` that a bare JWE may have in its protected header, for all recipients. */
-struct shared_names {
+/* What was seen of the protected header: `alg` and `kid` of a bare JWE are for all recipients. */
+struct shared_header {
+    bool enc;
     const char *alg, *kid;
 };
 
+/* Set the length of the CEK from the content encryption. Only a @foreign JWE may have another one than A256GCM. */
+static enum blobseal_status set_enc(struct bs_jwe *jwe, struct bs_slice enc, bool foreign, struct blobseal_error *err)
+{
+    if (bs_slice_is(enc, "A256GCM"))
+        jwe->cek_len = 32;
+    else if (foreign && bs_slice_is(enc, "A192GCM"))
+        jwe->cek_len = 24;
+    else if (foreign && bs_slice_is(enc, "A128GCM"))
+        jwe->cek_len = 16;
+    else
+        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "content encryption %.32s is not supported",
+                             (const char *)enc.p);
+    return BLOBSEAL_OK;
+}
+
 /* Parse one member of the protected header. */
-static enum blobseal_status parse_protected_member(struct bs_json *j, struct bs_slice name, bool *enc,
-                                                   struct shared_names *shared, const struct bs_jwe_profile *profile,
+static enum blobseal_status parse_protected_member(struct bs_json *j, struct bs_slice name, struct bs_jwe *jwe,
+                                                   struct shared_header *h, const struct bs_jwe_profile *profile,
                                                    struct blobseal_error *err)
 {
     struct bs_slice value;
 
-    if (bs_slice_is(name, "enc") && !*enc) {
-        *enc = true;
-        if (bs_json_string(j, &value) && !bs_slice_is(value, "A256GCM"))
-            return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "content encryption %.32s is not supported",
-                                 (const char *)value.p);
-        return BLOBSEAL_OK;
+    if (bs_slice_is(name, "enc") && !h->enc) {
+        h->enc = true;
+        return bs_json_string(j, &value) ? set_enc(jwe, value, profile->foreign, err) : BLOBSEAL_OK;
     }
     if (profile->bare && bs_slice_is(name, "alg"))
-        return bs_json_string(j, &value) ? set_alg(&shared->alg, value, true, err) : BLOBSEAL_OK;
+        return bs_json_string(j, &value) ? set_alg(&h->alg, value, !profile->foreign, err) : BLOBSEAL_OK;
     if (profile->bare && bs_slice_is(name, "kid"))
-        return bs_json_string(j, &value) ? set_kid(&shared->kid, value, err) : BLOBSEAL_OK;
+        return bs_json_string(j, &value) ? set_kid(&h->kid, value, profile->foreign, err) : BLOBSEAL_OK;
     if (profile->member != NULL)
         return profile->member(profile->ctx, name, j, err);
+    if (profile->foreign)
+        return skip_foreign(j, name, err);
     return bs_malformed(err, "a member of the protected header is unknown, or appears twice");
 }
 
 /* Copy `alg` and `kid` from the protected header to all recipients. */
-static enum blobseal_status apply_shared_names(struct bs_jwe *jwe, const struct shared_names *shared,
+static enum blobseal_status apply_shared_names(struct bs_jwe *jwe, const struct shared_header *shared,
                                                struct blobseal_error *err)
 {
     for (size_t i = 0; i < jwe->num; i++) {
@@ -269,21 +305,21 @@ static enum blobseal_status parse_protected(struct bs_jwe *jwe, uint8_t *header,
                                             const struct bs_jwe_profile *profile, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
-    struct shared_names shared = {0};
+    struct shared_header shared = {0};
     struct bs_slice name;
     struct bs_json j;
-    bool enc = false;
     size_t len;
 
     if (!blobseal_base64url_decode(header, cap, &len, (const char *)jwe->protected_text.p, jwe->protected_text.len))
         return bs_malformed(err, "`protected` is not base64url");
     j = bs_json_start(header, len);
+    j.lenient = profile->foreign;
     bs_json_object(&j);
     while (st == BLOBSEAL_OK && bs_json_member(&j, &name))
-        st = parse_protected_member(&j, name, &enc, &shared, profile, err);
+        st = parse_protected_member(&j, name, jwe, &shared, profile, err);
     if (st != BLOBSEAL_OK)
         return st;
-    if (!bs_json_end(&j) || !enc)
+    if (!bs_json_end(&j) || !shared.enc)
         return bs_malformed(err, "the protected header is not a JSON object in strict form with `enc`");
     return apply_shared_names(jwe, &shared, err);
 }
@@ -316,7 +352,7 @@ static enum blobseal_status set_iv_and_tag(struct bs_jwe *jwe, const struct obje
 enum blobseal_status bs_jwe_parse(struct bs_jwe *jwe, const char *text, size_t len,
                                   const struct bs_jwe_profile *profile, struct blobseal_error *err)
 {
-    struct object o = {.bare = profile->bare};
+    struct object o = {.profile = profile};
     enum blobseal_status st;
 
     *jwe = (struct bs_jwe){0};
