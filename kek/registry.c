@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "core/base/base.h"
+#include "core/config/config.h"
 #include "kek/kek.h"
 
 #define MAX_SCHEME    31
 #define MAX_PROVIDERS 32
+
+#define NAMED "key" /* the scheme of names that the configuration defines */
 
 /* Schemes of providers that a build of this library may lack. A reference with such a scheme is never a path. */
 static const struct {
@@ -67,6 +70,8 @@ enum blobseal_status blobseal_registry_add(struct blobseal_registry *registry, c
 
     if (st != BLOBSEAL_OK)
         return st;
+    if (strcmp(provider->scheme, NAMED) == 0)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the scheme %s is that of names in the configuration", NAMED);
     while (i < registry->num && strcmp(registry->providers[i]->scheme, provider->scheme) != 0)
         i++;
     if (i == MAX_PROVIDERS)
@@ -152,7 +157,39 @@ struct opening {
     struct blobseal_kek_options options, for_provider;
     struct asking asking;
     struct blobseal_call call;
+    char listed_in[160];
 };
+
+/* Find the provider for the reference that the configuration has for the name in @ref. Errors: E_CONFIG. */
+static enum blobseal_status resolve_name(struct opening *o, const struct blobseal_registry *registry, const char *name,
+                                         struct blobseal_error *err)
+{
+    const struct blobseal_config *config = o->options.config;
+    const struct bs_config_kek *kek = bs_config_kek(config, name);
+    char place[160];
+
+    if (kek == NULL) {
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the configuration has no key named %.100s", name);
+        blobseal_hint(err, "define it under \"keks\"; if this is the name of a file, use file:%.80s", o->ref);
+        return BLOBSEAL_E_CONFIG;
+    }
+    o->provider = resolve(&o->rest, registry, kek->ref, err);
+    if (o->provider == NULL)
+        return BLOBSEAL_E_CONFIG;
+    if (strcmp(o->provider->scheme, "file") == 0 && o->rest[0] != '/')
+        return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s: the path of the key \"%.64s\" must be absolute",
+                             bs_config_place(place, &kek->from), name);
+    o->options.listed_in = bs_config_modules_file(o->listed_in, config, &kek->from);
+    return BLOBSEAL_OK;
+}
+
+/* Choose the hash: that of the caller, or for a token the configured one. */
+static enum blobseal_oaep choose_oaep(const struct opening *o)
+{
+    if (o->options.oaep == BLOBSEAL_OAEP_SHA256 && strcmp(o->provider->scheme, "pkcs11") == 0)
+        return (enum blobseal_oaep)bs_config_number(o->options.config, BS_CONFIG_OAEP);
+    return o->options.oaep == BLOBSEAL_OAEP_SHA256_ALWAYS ? BLOBSEAL_OAEP_SHA256 : o->options.oaep;
+}
 
 static enum blobseal_status start(struct opening *o, const struct blobseal_registry *registry, const char *ref,
                                   const struct blobseal_kek_options *options, struct blobseal_error *err)
@@ -161,9 +198,18 @@ static enum blobseal_status start(struct opening *o, const struct blobseal_regis
     if (!blobseal_struct_import(&o->options, sizeof o->options, options)) /* so the provider gets all members */
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "open a key: options without their size, or newer than the library");
-    o->provider = resolve(&o->rest, registry, ref, err);
-    if (o->provider == NULL)
-        return BLOBSEAL_E_CONFIG;
+    bs_config_use(o->options.config);
+    if (scheme_len(ref, NAMED) > 0) {
+        enum blobseal_status st = resolve_name(o, registry, ref + sizeof NAMED, err);
+
+        if (st != BLOBSEAL_OK)
+            return st;
+    } else {
+        o->provider = resolve(&o->rest, registry, ref, err);
+        if (o->provider == NULL)
+            return BLOBSEAL_E_CONFIG;
+    }
+    o->options.oaep = choose_oaep(o);
     o->asking = (struct asking){&o->options, ref};
     o->for_provider = o->options;
     if (o->options.passphrase != NULL) {

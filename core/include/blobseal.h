@@ -147,6 +147,7 @@ BLOBSEAL_API const char *blobseal_status_code(enum blobseal_status status);
 
 struct blobseal_registry; /* the providers that resolve key references; see blobseal_provider.h */
 struct blobseal_kek;      /* one KEK: it wraps, and with a private key it also unwraps           */
+struct blobseal_config;   /* names of keys, modules, vaults and limits; see blobseal_config.h    */
 
 /**
  * blobseal_passphrase_fn - supply the passphrase of an encrypted private key, or the PIN of a token
@@ -164,8 +165,9 @@ typedef enum blobseal_status (*blobseal_passphrase_fn)(void *ctx, char *buf, siz
 
 /* The hash of RSAES-OAEP for wrapping. Unwrapping follows the `alg` of the recipient (section 4.2). */
 enum blobseal_oaep {
-    BLOBSEAL_OAEP_SHA256 = 0, /* RSA-OAEP-256, the default                       */
-    BLOBSEAL_OAEP_SHA1,       /* RSA-OAEP: only for tokens that lack SHA-256     */
+    BLOBSEAL_OAEP_SHA256 = 0,    /* RSA-OAEP-256, the default, unless the configuration names another for tokens */
+    BLOBSEAL_OAEP_SHA1,          /* RSA-OAEP: only for tokens that lack SHA-256                                  */
+    BLOBSEAL_OAEP_SHA256_ALWAYS, /* RSA-OAEP-256, whatever the configuration says                                */
 };
 
 /* What a key is opened for. */
@@ -183,6 +185,12 @@ struct blobseal_kek_options {
     uint32_t timeout_ms; /* see struct blobseal_call_options; for a token also the limit of later calls without one */
     const int *cancel;
     enum blobseal_use use;
+    const struct blobseal_config *config; /* NULL: nothing is configured. The library reads no files on its own. */
+    /*
+     * Not NULL: the user did not type @ref, so that it may load only those PKCS#11 modules that @config lists. The text
+     * names the file with the list, for messages. The library sets it for the reference that key:NAME stands for.
+     */
+    const char *listed_in;
 };
 
 /*
@@ -204,7 +212,8 @@ struct blobseal_call_options {
  * @registry: providers to look in, or NULL for the built-in ones
  * @ref: "file:PATH" or a plain path: a PEM file with a private key (PKCS#8, also encrypted, or PKCS#1), or with a
  * public key (SPKI, PKCS#1, or in a certificate, of which nothing else is looked at); or a PKCS#11 URI (RFC 7512) that
- * matches exactly one RSA key. It may have module-path, module-name and pin-source=file:PATH
+ * matches exactly one RSA key. It may have module-path, module-name and pin-source=file:PATH; or "key:NAME", a name
+ * from the configuration of @options
  * @options: may be NULL
  *
  * Threads: many threads may use the KEK at once. It may be closed before the readers, writers and unlocked keys that

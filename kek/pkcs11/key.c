@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config/config.h"
 #include "kek/pkcs11/pkcs11.h"
 
 #define DEFAULT_LIMIT_MS 30000 /* for one operation, if neither the caller nor the options limit it */
@@ -45,6 +46,34 @@ void bs_p11_key_unref(struct bs_p11_key *k)
         destroy(k);
 }
 
+/* Return the limit of one operation: that of the caller, or the configured one. */
+static uint32_t choose_limit(const struct blobseal_kek_options *o)
+{
+    uint64_t seconds = UINT32_MAX / 1000;
+
+    if (o->timeout_ms != 0)
+        return o->timeout_ms;
+    if (bs_config_is_set(o->config, BS_CONFIG_REQUEST_TIMEOUT))
+        seconds = bs_config_number(o->config, BS_CONFIG_REQUEST_TIMEOUT);
+    if (bs_config_is_set(o->config, BS_CONFIG_DEADLINE) && bs_config_number(o->config, BS_CONFIG_DEADLINE) < seconds)
+        seconds = bs_config_number(o->config, BS_CONFIG_DEADLINE);
+    return seconds < UINT32_MAX / 1000 ? (uint32_t)seconds * 1000 : DEFAULT_LIMIT_MS;
+}
+
+/* Check that the reference may load the module it names. Errors: E_POLICY. */
+static enum blobseal_status check_module(const struct bs_p11_uri *u, const struct blobseal_kek_options *o,
+                                         struct blobseal_error *err)
+{
+    if (o->listed_in == NULL || u->module_path == NULL ||
+        bs_config_list_has(o->config, BS_CONFIG_MODULES, u->module_path))
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
+                        "use the key %.100s: the configuration does not list its module %.120s", u->name,
+                        u->module_path);
+    blobseal_hint(err, "add the module to the list \"modules\" of \"pkcs11\" in %s", o->listed_in);
+    return BLOBSEAL_E_POLICY;
+}
+
 enum blobseal_status bs_p11_key_new(struct bs_p11_key **key, const char *rest, const struct blobseal_kek_options *o,
                                     struct blobseal_error *err)
 {
@@ -56,12 +85,14 @@ enum blobseal_status bs_p11_key_new(struct bs_p11_key **key, const char *rest, c
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use a key in a token: no memory");
     k->references = 1;
     k->oaep = o->oaep;
-    k->limit_ms = o->timeout_ms != 0 ? o->timeout_ms : DEFAULT_LIMIT_MS;
+    k->limit_ms = choose_limit(o);
     k->max_used = BS_P11_MAX_SESSIONS;
     (void)pthread_mutex_init(&k->finding, NULL);
     (void)pthread_mutex_init(&k->lock, NULL);
     (void)pthread_cond_init(&k->returned, NULL);
     st = bs_p11_uri_parse(&k->uri, rest, err);
+    if (st == BLOBSEAL_OK)
+        st = check_module(&k->uri, o, err);
     if (st == BLOBSEAL_OK) {
         k->wraps_only = k->uri.has_type && k->uri.type == CKO_PUBLIC_KEY;
         k->pin = blobseal_secret_alloc(sizeof *k->pin);

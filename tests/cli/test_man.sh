@@ -32,8 +32,8 @@ done
 
 title="the functions in blobseal(3)"
 # A name in a comment is not a declaration, so the output of the compiler is searched.
-for header in blobseal.h blobseal_provider.h blobseal_oci.h; do
-    cc -E -P -I"$include" -x c "$include/$header"
+for header in "$include"/*.h; do
+    cc -E -P -I"$include" -x c "$header"
 done | grep -oE '\bblobseal_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$tmp/declared"
 check "functions were found" test "$(wc -l <"$tmp/declared")" -gt 30
 grep -oE '^\.(Fn|It Fn) blobseal_[a-z0-9_]+' "$man/blobseal.3" | grep -oE 'blobseal_.*' | sort -u >"$tmp/named"
