@@ -5,8 +5,9 @@
 #include "kek/kek.h"
 
 static const struct bs_key_algorithm algorithms[] = {
-    {"RSA-OAEP-256", {256, 384, 512}}, /* RFC 7518 section 4.3, with a modulus of 2048, 3072 or 4096 bits */
-    {"RSA-OAEP", {256, 384, 512}},     /* the same with SHA-1                                             */
+    {"RSA-OAEP-256", {256, 384, 512}, false}, /* RFC 7518 section 4.3, with a modulus of 2048, 3072 or 4096 bits */
+    {"RSA-OAEP", {256, 384, 512}, false},     /* the same with SHA-1                                             */
+    {"A256KW", {40}, true},                   /* RFC 7518 section 4.4; keys of encryption sets                   */
 };
 
 const struct bs_key_algorithm *bs_key_algorithm(const char *name, size_t len)

@@ -260,6 +260,19 @@ enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapp
     return st;
 }
 
+/* Return true if the KEK may try @wrapped: it owns the key id, or there is none where the algorithm allows that. */
+static bool may_unwrap(const struct blobseal_kek *kek, const struct blobseal_wrapped *wrapped)
+{
+    const struct bs_key_algorithm *alg;
+
+    if (!bs_kek_info(kek)->can_unwrap)
+        return false;
+    if (wrapped->kid != NULL)
+        return bs_kek_owns(kek, wrapped->alg, wrapped->kid);
+    alg = bs_key_algorithm(wrapped->alg, strlen(wrapped->alg));
+    return alg == NULL || !alg->named;
+}
+
 enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
                                    const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
                                    const struct blobseal_call *call, struct blobseal_error *err)
@@ -269,7 +282,7 @@ enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_sec
 
     call = call != NULL ? call : &unlimited;
     bs_error_clear(err);
-    if (bs_kek_info(kek)->can_unwrap && (wrapped->kid == NULL || bs_kek_owns(kek, wrapped->alg, wrapped->kid))) {
+    if (may_unwrap(kek, wrapped)) {
         st = bs_call_check(call, err);
         if (st == BLOBSEAL_OK)
             st = kek->provider->unwrap(kek->state, secret, wrapped, &own, call, err);

@@ -111,6 +111,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_renew(struct blobseal_kek *kek, st
 struct bs_key_algorithm {
     const char *name;                               /* value of `alg`                             */
     size_t wrapped_lengths[BS_MAX_WRAPPED_LENGTHS]; /* possible lengths of a wrapped secret, or 0 */
+    bool named;                                     /* only by those who compare key ids: not in bare JWEs */
 };
 
 /* Find an algorithm by its name, which has @len bytes. Return NULL if it is not supported. */

@@ -217,6 +217,9 @@ enum blobseal_status bs_envelope_encode(struct bs_builder *out, const struct bs_
 
     if (st != BLOBSEAL_OK)
         return st;
+    if (content.len > BS_JWE_MAX_CONTENT)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the content of an envelope is limited to %u bytes",
+                             BS_JWE_MAX_CONTENT);
     if (!bs_jwe_recipients_digest(rcpt, &e->jwe))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
     len = write_header(header, sizeof header, e->blob_id, e->generation, rcpt);

@@ -56,10 +56,10 @@ struct blobseal_lease {
 /* What wrap() makes. The key id is that of the key which was really used: a key with versions has many. */
 struct blobseal_wrapping {
     size_t size;
-    char alg[BLOBSEAL_MAX_ALG + 1]; /* "RSA-OAEP-256" or "RSA-OAEP", zero-terminated */
-    char kid[BLOBSEAL_MAX_KID + 1]; /* 1 or more characters from '!' to '~', likewise  */
+    char alg[BLOBSEAL_MAX_ALG + 1]; /* "RSA-OAEP-256", "RSA-OAEP" or "A256KW", zero-terminated */
+    char kid[BLOBSEAL_MAX_KID + 1]; /* 1 or more characters from '!' to '~', likewise            */
     uint8_t key[BLOBSEAL_MAX_WRAPPED];
-    size_t key_len;              /* 256, 384 or 512 for these algorithms */
+    size_t key_len;              /* 256, 384 or 512 for RSA, 40 for A256KW */
     struct blobseal_lease lease; /* until when a writer may go on sealing for this key */
 };
 

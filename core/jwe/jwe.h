@@ -9,7 +9,8 @@
 
 #define BS_JWE_IV_LEN      12
 #define BS_JWE_TAG_LEN     16
-#define BS_JWE_MAX_CONTENT 8192 /* for envelopes: a JWK of a few hundred bytes, and metadata of at most 4 KiB */
+#define BS_JWE_MAX_CONTENT 8192  /* for envelopes: a JWK of a few hundred bytes, and metadata of at most 4 KiB */
+#define BS_JWE_MAX_LARGE   40960 /* for anything else: the 256 keys of a set */
 #define BS_JWE_MAX_ALG     64
 #define BS_JWE_MAX_KEY     4096 /* a wrapped CEK of any algorithm */
 #define BS_JWE_CEK_LEN     32
@@ -139,5 +140,31 @@ bool bs_a256gcm_decrypt(const struct bs_a256gcm *g, uint8_t *out, struct bs_slic
 /* Decrypt, and say why that failed. Errors: E_AUTH if the tag is wrong, E_NOMEM if OpenSSL failed. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_a256gcm_open(const struct bs_a256gcm *g, uint8_t *out, struct bs_slice in,
                                                        const uint8_t tag[BS_JWE_TAG_LEN]);
+
+/* ---- a256kw.c: AES key wrap of a 32-byte secret (RFC 3394, RFC 7518 section 4.4) --------------------------------- */
+
+#define BS_A256KW_ALG "A256KW"
+#define BS_A256KW_LEN 40
+
+struct bs_a256kw; /* one key, with OpenSSL's contexts for it; many threads may use it at once */
+
+/* Prepare @key, which stays the caller's and must remain valid. Release with bs_a256kw_free(). Errors: E_NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_a256kw_new(struct bs_a256kw **kw, const struct blobseal_secret32 *key,
+                                                     struct blobseal_error *err);
+void bs_a256kw_free(struct bs_a256kw *kw);
+
+/* Wrap @secret. Errors: E_NOMEM, E_CONFIG, E_INTERNAL. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_a256kw_wrap(struct bs_a256kw *kw, uint8_t out[BS_A256KW_LEN],
+                                                      const struct blobseal_secret32 *secret,
+                                                      struct blobseal_error *err);
+
+/* Unwrap @len bytes. @secret is zero after a failure. Errors: E_AUTH without a text, if they are not 40 bytes that this
+ * key wrapped; E_NOMEM, E_CONFIG, E_INTERNAL. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_a256kw_unwrap(struct bs_a256kw *kw, struct blobseal_secret32 *secret,
+                                                        const uint8_t *wrapped, size_t len, struct blobseal_error *err);
+
+/* Compare OpenSSL's key wrap with a known answer, unless this was done in this process. Errors: E_CONFIG, E_NOMEM,
+ * E_INTERNAL. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_a256kw_selftest(struct blobseal_error *err);
 
 #endif

@@ -63,7 +63,6 @@ const char *bs_jwe_remark(const char *alg)
         size_t len; /* how much of the name to compare; with its zero byte: all of it */
         const char *text;
     } refused[] = {
-        {"A256KW", sizeof "A256KW", " (the key of an encryption set)"},
         {"RSA1_5", sizeof "RSA1_5", " (unsafe padding)"},
         {"dir", sizeof "dir", " (a shared key)"},
         {"PBES2-", strlen("PBES2-"), " (a password)"},

@@ -38,16 +38,20 @@ static bool is_token(struct bs_slice s, size_t max)
 
 /*
  * An envelope may have recipients with an unknown algorithm, which are skipped when it is opened. A bare JWE may not
- * (@known), because such recipients have members of their own, which are unknown as well; a foreign one may.
+ * (@known), because such recipients have members of their own, which are unknown as well, nor one with the key of a
+ * set; a foreign one may.
  */
 static enum blobseal_status set_alg(const char **alg, struct bs_slice s, bool known, struct blobseal_error *err)
 {
+    const struct bs_key_algorithm *found;
+
     if (*alg != NULL)
         return bs_malformed(err, "`alg` appears twice");
     if (!is_token(s, BS_JWE_MAX_ALG))
         return bs_malformed(err, "an `alg` is empty, too long, or not visible ASCII");
     *alg = (const char *)s.p;
-    if (known && bs_key_algorithm(*alg, s.len) == NULL)
+    found = bs_key_algorithm(*alg, s.len);
+    if (known && (found == NULL || found->named))
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "key algorithm %.64s%s is not supported", *alg,
                              bs_jwe_remark(*alg));
     return BLOBSEAL_OK;

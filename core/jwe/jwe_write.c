@@ -105,19 +105,23 @@ static void put_member(struct bs_builder *w, const char *name, const void *p, si
     bs_put_text(w, "\"");
 }
 
-enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *jwe, struct bs_slice header,
-                                  const struct blobseal_secret32 *cek, struct bs_slice content,
-                                  struct blobseal_error *err)
+/* What is encrypted, and room for as many bytes of ciphertext. */
+struct jwe_text {
+    struct bs_slice content;
+    uint8_t *ciphertext;
+};
+
+/* Encrypt the content, and write the JWE. */
+static enum blobseal_status write_jwe(struct bs_builder *out, const struct bs_jwe *jwe, struct bs_slice header,
+                                      const struct blobseal_secret32 *cek, struct jwe_text text,
+                                      struct blobseal_error *err)
 {
-    uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN] = {0}, ciphertext[BS_JWE_MAX_CONTENT];
+    uint8_t iv[BS_JWE_IV_LEN], tag[BS_JWE_TAG_LEN] = {0};
     struct bs_a256gcm gcm = {.cek = cek, .iv = iv};
     enum blobseal_status st;
     bool ok = false;
     size_t start;
 
-    if (content.len > sizeof ciphertext)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the content of an envelope is limited to %zu bytes",
-                             sizeof ciphertext);
     bs_put_text(out, "{\"protected\":\"");
     start = out->len;
     bs_put_base64url(out, header.p, header.len);
@@ -127,15 +131,35 @@ enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *j
         if (st != BLOBSEAL_OK)
             return st;
         for (int tries = 0; tries < 2 && !ok; tries++) /* memory may have been short for a moment */
-            ok = bs_a256gcm_encrypt(&gcm, ciphertext, content, tag);
+            ok = bs_a256gcm_encrypt(&gcm, text.ciphertext, text.content, tag);
         if (!ok)
             return bs_openssl_failed(err, "encrypt the envelope");
     }
     bs_put_text(out, "\",");
     put_recipients(out, jwe);
     put_member(out, "iv", iv, sizeof iv);
-    put_member(out, "ciphertext", ciphertext, content.len);
+    put_member(out, "ciphertext", text.ciphertext, text.content.len);
     put_member(out, "tag", tag, sizeof tag);
     bs_put_text(out, "}");
     return out->ok ? BLOBSEAL_OK : too_large(err);
+}
+
+enum blobseal_status bs_jwe_write(struct bs_builder *out, const struct bs_jwe *jwe, struct bs_slice header,
+                                  const struct blobseal_secret32 *cek, struct bs_slice content,
+                                  struct blobseal_error *err)
+{
+    uint8_t small[BS_JWE_MAX_CONTENT], *ciphertext = small;
+    enum blobseal_status st;
+
+    if (content.len > BS_JWE_MAX_LARGE)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "the content of an envelope is limited to %u bytes",
+                             BS_JWE_MAX_LARGE);
+    if (content.len > sizeof small)
+        ciphertext = malloc(content.len);
+    if (ciphertext == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
+    st = write_jwe(out, jwe, header, cek, (struct jwe_text){content, ciphertext}, err);
+    if (ciphertext != small)
+        free(ciphertext);
+    return st;
 }

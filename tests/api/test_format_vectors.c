@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tests/support/set_keys.h"
 #include "tests/support/suite.h"
 
 #define MAX_VECTORS 2000
@@ -102,6 +103,18 @@ static struct {
     struct blobseal_kek *kek;
 } keys[8];
 
+static struct blobseal_kek *key_named(const char *name);
+
+/* Return a key that has all keys of the set in the file @path, which opens with kek1.pem. */
+static struct blobseal_kek *set_in(const char *path)
+{
+    struct vec_bytes file = vec_read(path);
+    struct blobseal_kek *kek = key_named("kek1.pem"), *set = set_kek_open((const char *)file.p, file.len, kek);
+
+    free(file.p);
+    return set;
+}
+
 /* Return the private key that belongs to the vectors, read from a copy that only this user can read. */
 static struct blobseal_kek *key_named(const char *name)
 {
@@ -110,12 +123,19 @@ static struct blobseal_kek *key_named(const char *name)
     char path[96], copy[VEC_PATH];
     size_t i = 0;
 
+    if (strstr(name, ".jwe") != NULL)
+        (void)key_named("kek1.pem"); /* so that it does not take the place that is found below */
     while (i < COUNT(keys) && keys[i].kek != NULL && strcmp(keys[i].name, name) != 0)
         i++;
     cr_assert_lt(i, COUNT(keys));
     if (keys[i].kek != NULL)
         return keys[i].kek;
     (void)snprintf(path, sizeof path, "format/%s", name);
+    if (strstr(name, ".jwe") != NULL) {
+        keys[i].kek = set_in(path);
+        (void)snprintf(keys[i].name, sizeof keys[i].name, "%s", name);
+        return keys[i].kek;
+    }
     pem = vec_read(path);
     vec_temp_file(copy, pem.p, pem.len, 0600);
     cr_assert_eq(blobseal_kek_open(&keys[i].kek, NULL, copy, NULL, &err), BLOBSEAL_OK, "%s", err.text);

@@ -11,6 +11,7 @@ command line; the other parts are in
     strict_json.py       section 4.1
     ref_envelope.py      sections 4.2 to 4.6
     ref_frame.py         section 5
+    ref_set.py           section 11: keys of encryption sets
     ref_files.py         keys, and test vectors (section 9)
 
 It reads whole blobs into memory and prefers simplicity to speed.
@@ -45,6 +46,7 @@ from ref_frame import (
     parse_frame,
     valid_slots,
 )
+from ref_set import claimed_id, open_set
 from ref_zstd import make_zstd, open_zstd
 from strict_json import to_json
 
@@ -116,12 +118,20 @@ def seal_blob(plaintext, public_keys, layout, segments=1, slot_size=None, alg="R
     return build_frame(blob_id, slots) + core, jwe
 
 
+def load_keys(path):
+    """Return the keys in a file: a private key in PEM, or a set that opens with kek1.pem beside it (section 9)."""
+    if not path.endswith(".jwe"):
+        return [load_private_key(path)]
+    data, kek = read_file(path), load_private_key(os.path.join(os.path.dirname(path), "kek1.pem"))
+    return open_set(data, kek, claimed_id(data)).keys
+
+
 def check_vector(path):
     """Return the result of opening the vector: a class, `success`, or `other plaintext`."""
     vector = read_vector(path)
-    key = load_private_key(os.path.join(os.path.dirname(path), vector.fields["key"]))
+    keys = load_keys(os.path.join(os.path.dirname(path), vector.fields["key"]))
     try:
-        plaintext, _ = open_blob(vector.blob, [key], vector.envelope)
+        plaintext, _ = open_blob(vector.blob, keys, vector.envelope)
     except Refusal as refusal:
         return refusal.kind
     return "success" if is_plaintext(plaintext, vector.fields) else "other plaintext"

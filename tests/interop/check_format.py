@@ -177,8 +177,10 @@ def vector_checks(paths, work):
         yield f"reference reader, {vector.name}", vector.open_with_reference
         if vector.expect == "success":
             yield f"recover.py, {vector.name}", vector.recover
-            if BLOBSEAL:
+            if BLOBSEAL and not vector.key.endswith(".jwe"):
                 yield f"metadata, {vector.name}", vector.compare_meta
+        if vector.key.endswith(".jwe"):
+            continue
         if BLOBSEAL and (ALL or number % 2 == 0 or vector.expect == "success"):
             yield f"blobseal, {vector.name}", vector.open_with_blobseal
         if BLOBSEAL and (ALL or number % 2 == 1 or vector.expect == "success"):
@@ -327,7 +329,7 @@ def run_all(work):
     """Yield (name, failure) for each check."""
     for folder in ("keys", "unpacked"):
         os.mkdir(os.path.join(work, folder))
-    for pem in glob.glob(os.path.join(VECTORS, "*.pem")):
+    for pem in glob.glob(os.path.join(VECTORS, "*.pem")) + glob.glob(os.path.join(VECTORS, "*.jwe")):
         # blobseal requires keys that nobody else can read
         os.chmod(shutil.copy(pem, os.path.join(work, "keys")), 0o600)
     paths = sorted(glob.glob(os.path.join(VECTORS, "*.vec")))

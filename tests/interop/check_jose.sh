@@ -90,5 +90,25 @@ for recipients in "a" "b" "b a"; do
     done
 done
 
+# ---- They open recipients with keys of a set, and the object of the set ----
+vectors=../vectors/format
+set_id=$(/usr/bin/python3 -c 'import ref_set, ref_files
+print(ref_set.b64url_encode(ref_set.claimed_id(ref_files.read_file("../vectors/format/set1.jwe"))))')
+./ref_set.py show $vectors/kek1.pem "$set_id" $vectors/set1.jwe >"$tmp/set.json"
+for number in 0 -1; do
+    name=$([ $number = 0 ] && echo ok-set-first || echo ok-set-newest)
+    ./blobseal_ref.py unpack "$tmp" "$vectors/$name.vec" && "$BLOBSEAL" inspect --jwe "$tmp/$name.blob" >"$tmp/jwe"
+    /usr/bin/python3 -c 'import json,sys
+print(json.dumps(json.load(open(sys.argv[1]))["keys"][int(sys.argv[2])]))' "$tmp/set.json" $number >"$tmp/key.json"
+    check "jose opens $name" sh -c 'node jose.mjs open "$1" <"$2" >"$3"' - "$tmp/key.json" "$tmp/jwe" "$tmp/jwk1"
+    check "jwcrypto opens $name" sh -c './jwcrypto_tool.py open "$1" <"$2" >"$3"' - "$tmp/key.json" "$tmp/jwe" "$tmp/jwk2"
+    check "both find the same key of $name" same "$tmp/jwk1" "$tmp/jwk2"
+    check "it is the JWK of FORMAT.md 4.4" jwk_is_right "$tmp/jwk1"
+done
+check "jose opens the set" sh -c 'node jose.mjs open "$1" <"$2" >"$3"' - $vectors/kek1.pem $vectors/set1.jwe "$tmp/set1"
+check "jwcrypto opens the set" sh -c './jwcrypto_tool.py open "$1" <"$2" >"$3"' - $vectors/kek1.pem $vectors/set1.jwe "$tmp/set2"
+check "both find the same set" same "$tmp/set1" "$tmp/set2"
+check "it has four keys" [ "$(grep -o '"kid":"blobseal-set:' "$tmp/set1" | wc -l)" = 4 ]
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

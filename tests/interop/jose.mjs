@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The npm package `jose` as the other side:
-//   jose.mjs open KEY.pem < JWE                    print the content; tries every recipient
+//   jose.mjs open KEY < JWE                        print the content; tries every recipient. KEY: PEM, or a JWK of a set
 //   jose.mjs seal ALG KID=PUB.pem... < CONTENT     a JWE of that content: flattened for one recipient, general for more
 //   jose.mjs envelope KEY.pem KID=PUB.pem... < JWE a new envelope for the blob of JWE: generation + 1, these recipients
 import { createHash, constants, publicEncrypt, randomBytes } from 'node:crypto';
@@ -14,8 +14,10 @@ const b64 = (bytes) => jose.base64url.encode(bytes);
 async function open(keyFile, text) {
   const jwe = JSON.parse(text);
   const decrypt = jwe.recipients ? jose.generalDecrypt : jose.flattenedDecrypt;
-  for (const alg of ['RSA-OAEP-256', 'RSA-OAEP']) {
-    const key = await jose.importPKCS8(read(keyFile), alg);
+  const keyText = read(keyFile);
+  const isJwk = keyText.startsWith('{');
+  for (const alg of isJwk ? ['A256KW'] : ['RSA-OAEP-256', 'RSA-OAEP']) {
+    const key = isJwk ? await jose.importJWK(JSON.parse(keyText), alg) : await jose.importPKCS8(keyText, alg);
     try {
       return await decrypt(jwe, key, { keyManagementAlgorithms: [alg] });
     } catch (e) {

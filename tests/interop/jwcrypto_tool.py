@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python's jwcrypto as the other side.
 
-  jwcrypto_tool.py open KEY.pem < JWE                   print the content
+  jwcrypto_tool.py open KEY < JWE                       print the content; KEY is a file in PEM, or a JWK
   jwcrypto_tool.py seal ALG KID=PUB.pem... < CONTENT    a JWE of that content: flattened for one recipient, general for more
 """
 import json
@@ -13,11 +13,12 @@ from jwcrypto import jwe, jwk
 
 def load(path):
     with open(path, "rb") as f:
-        return jwk.JWK.from_pem(f.read())
+        text = f.read()
+    return jwk.JWK.from_json(text.decode()) if text.startswith(b"{") else jwk.JWK.from_pem(text)
 
 
 def open_jwe(path):
-    token = jwe.JWE(algs=["RSA-OAEP-256", "RSA-OAEP", "A256GCM"])
+    token = jwe.JWE(algs=["RSA-OAEP-256", "RSA-OAEP", "A256KW", "A256GCM"])
     token.deserialize(sys.stdin.read())
     token.decrypt(load(path))
     sys.stdout.buffer.write(token.payload)

@@ -24,11 +24,11 @@ import vectors_frame
 import vectors_json
 import vectors_recipients
 import vectors_zstd
-from blobseal_ref import check_vector
+from blobseal_ref import check_vector, load_keys
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from ref_files import load_private_key, plain_fields, read_vector, write_file, write_vector
-from vector_parts import KEYS
+from vector_parts import KEYS, SET_KEYS
 
 MAKERS = (
     vectors_core.golden_layouts,
@@ -50,6 +50,7 @@ MAKERS = (
     vectors_recipients.recipient_header_faults,
     vectors_recipients.unwrap_faults,
     vectors_recipients.tampering,
+    vectors_recipients.set_recipients,
     vectors_zstd.golden_zstd,
     vectors_zstd.frame_faults,
     vectors_zstd.entry_faults,
@@ -65,6 +66,7 @@ def load_or_make_keys(folder):
             pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             write_file(path, key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
         KEYS[name] = load_private_key(path).public_key()
+    SET_KEYS.extend(load_keys(os.path.join(folder, "set1.jwe")))  # from `ref_set.py make`
 
 
 class Writer:
@@ -82,7 +84,7 @@ class Writer:
             return
         prefix = name.split("-")[0]
         expect = {"ok": "success", "no": "no-key"}.get(prefix, prefix)
-        fields = {"expect": expect, "comment": comment, "key": key + ".pem"}
+        fields = {"expect": expect, "comment": comment, "key": key if "." in key else key + ".pem"}
         if expect == "success":
             fields.update(plain_fields(plain))
         write_vector(path, fields, raw, envelope)

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Recovery without blobseal: open a blob with jwcrypto, HKDF and AES-GCM. Usage: recover.py KEY.pem BLOB [ENVELOPE]
+"""Recovery without blobseal: open a blob with jwcrypto, HKDF and AES-GCM. Usage: recover.py KEY BLOB [ENVELOPE]
+
+KEY is a private key in PEM, or the object of an encryption set (a .jwe file) that opens with the key kek1.pem beside it
+or with the key that the variable KEK names.
 
 The plaintext is written to standard output. Only what recovery needs is checked: every tag, the commitment, the end of
 the blob. The checksums are ignored, so this also reads a blob whose only fault is a corrupt checksum. Compressed
@@ -10,6 +13,7 @@ content is written as the zstd file that was sealed: `zstd -d` reads it.
 import base64
 import hashlib
 import json
+import os
 import sys
 
 from cryptography.hazmat.primitives import hashes
@@ -18,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from jwcrypto import jwe, jwk
 from jwcrypto.common import JWException
 
-ALGORITHMS = ["RSA-OAEP-256", "RSA-OAEP", "A256GCM"]
+ALGORITHMS = ["RSA-OAEP-256", "RSA-OAEP", "A256KW", "A256GCM"]
 
 
 def number(data, at, size=4):
@@ -34,22 +38,28 @@ def read(path):
         return file.read()
 
 
-def open_envelopes(envelopes, key):
+def open_envelopes(envelopes, keys):
     for text in envelopes:
-        try:
-            token = jwe.JWE(algs=ALGORITHMS)
-            token.deserialize(text.decode(), key)
-            return json.loads(token.payload)
-        except (JWException, UnicodeDecodeError):
-            continue
+        for key in keys:
+            try:
+                token = jwe.JWE(algs=ALGORITHMS)
+                token.deserialize(text.decode(), key)
+                return json.loads(token.payload)
+            except (JWException, UnicodeDecodeError):
+                continue
     sys.exit("recover.py: no envelope opens with this key")
 
 
 def load_key(path):
-    return jwk.JWK.from_pem(read(path))
+    """Return the keys in a file: one private key, or all keys of a set, the newest first."""
+    if not path.endswith(".jwe"):
+        return [jwk.JWK.from_pem(read(path))]
+    kek = os.environ.get("KEK", os.path.join(os.path.dirname(path), "kek1.pem"))
+    keys = open_envelopes([read(path)], load_key(kek))["keys"]
+    return [jwk.JWK(kty="oct", k=key["k"]) for key in reversed(keys)]
 
 
-def recover(key, core, envelopes):
+def recover(keys_to_try, core, envelopes):
     """Yield the plaintext in pieces. `envelopes` may be empty if `core` starts with a frame."""
     if core.startswith(b"\x89BSK\r\n\x1a\n"):  # a frame: remove it
         offset, capacity, length = (number(core, at) for at in (12, 16, 20))
@@ -58,7 +68,7 @@ def recover(key, core, envelopes):
         envelopes = envelopes or [slot[24 : 24 + number(slot, 4)] for slot in slots]
         core = core[length:]
 
-    content = open_envelopes(envelopes, key)
+    content = open_envelopes(envelopes, keys_to_try)
     dek, context = decode(content["k"]), core[:32]
     if "meta" in content:
         context += hashlib.sha256(b"blobseal/v1 meta\0" + decode(content["meta"])).digest()
@@ -79,7 +89,7 @@ def recover(key, core, envelopes):
 
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
-        sys.exit("usage: recover.py KEY.pem BLOB [ENVELOPE]")
+        sys.exit("usage: recover.py KEY BLOB [ENVELOPE]")
     blob, *detached = [read(path) for path in sys.argv[2:]]
     for plaintext in recover(load_key(sys.argv[1]), blob, detached):
         sys.stdout.buffer.write(plaintext)

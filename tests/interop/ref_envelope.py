@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 from ref_conventions import MAX_INT, Refusal, b64url_decode, b64url_encode, le32, not_authentic, refuse_unless
 from ref_core import derive, meta_hash
 from strict_json import Members, check_members, parse_json
@@ -21,6 +22,8 @@ MAX_RECIPIENTS = 64
 MAX_ATTEMPTS = 8
 MAX_ENCRYPTED_KEY = 4096
 OAEP_HASH = {"RSA-OAEP-256": hashes.SHA256, "RSA-OAEP": hashes.SHA1}
+SET_ALG = "A256KW"
+KNOWN_ALGS = (*OAEP_HASH, SET_ALG)
 KID_PREFIX = "urn:ietf:params:oauth:jwk-thumbprint:sha-256:"
 
 # ---- Recipients --------------------------------------------------
@@ -31,6 +34,14 @@ class Recipient:
     alg: str
     kid: str
     encrypted_key: bytes
+
+
+@dataclass
+class SetKey:
+    """A key of an encryption set (section 11), which opens recipients as a private key does."""
+
+    kid: str
+    k: bytes
 
 
 def oaep(alg):
@@ -48,6 +59,13 @@ def key_id(public_key):
     return KID_PREFIX + b64url_encode(hashlib.sha256(jwk.encode()).digest())
 
 
+def names_of(key):
+    """Return the (alg, kid) of all recipients that are for a private key or a set key."""
+    if isinstance(key, SetKey):
+        return [(SET_ALG, key.kid)]
+    return [(alg, key_id(key.public_key())) for alg in OAEP_HASH]
+
+
 def recipients_digest(recipients):
     """Return the `rcpt` of section 4.3."""
     digest = hashlib.sha256()
@@ -61,12 +79,19 @@ def wrap(public_key, cek, alg="RSA-OAEP-256"):
     return Recipient(alg, key_id(public_key), public_key.encrypt(cek, oaep(alg)))
 
 
-def unwrap(recipient, private_key):
+def wrap_for_set(set_key, cek):
+    return Recipient(SET_ALG, set_key.kid, aes_key_wrap(set_key.k, cek))
+
+
+def unwrap(recipient, key):
     """Return the CEK, or a random one on failure: no error may show before the JWE tag fails."""
     try:
-        # If the length of the encrypted key is not that of the modulus, this is a ValueError as well.
-        cek = private_key.decrypt(recipient.encrypted_key, oaep(recipient.alg))
-    except ValueError:
+        # A wrong length of the encrypted key ends in these errors as well.
+        if isinstance(key, SetKey):
+            cek = aes_key_unwrap(key.k, recipient.encrypted_key)
+        else:
+            cek = key.decrypt(recipient.encrypted_key, oaep(recipient.alg))
+    except (ValueError, InvalidUnwrap):
         cek = b""
     return cek if len(cek) == 32 else os.urandom(32)
 
@@ -179,13 +204,13 @@ def parse_content(content):
 
 def decrypt_content(envelope, private_keys):
     """Steps 2 and 3 of section 4.6, up to the JWE tag; the caller's keys select the recipients, never the envelope."""
-    keys = {key_id(key.public_key()): key for key in private_keys}
-    known = [recipient for recipient in envelope.recipients if recipient.alg in OAEP_HASH]
-    ours = [recipient for recipient in known if recipient.kid in keys]
+    keys = {name: key for key in private_keys for name in names_of(key)}
+    known = [recipient for recipient in envelope.recipients if recipient.alg in KNOWN_ALGS]
+    ours = [recipient for recipient in known if (recipient.alg, recipient.kid) in keys]
     refuse_unless(ours or known == envelope.recipients, "unsupported", "key management algorithm of a recipient")
     refuse_unless(ours, "no-key", "no recipient is for this key")
     for recipient in ours[:MAX_ATTEMPTS]:
-        cek = unwrap(recipient, keys[recipient.kid])
+        cek = unwrap(recipient, keys[recipient.alg, recipient.kid])
         try:
             return AESGCM(cek).decrypt(envelope.iv, envelope.ciphertext + envelope.tag, envelope.protected.encode())
         except InvalidTag:

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ref_conventions import Refusal, b64url_decode, b64url_encode, not_authentic, refuse_unless
 from ref_envelope import (
+    KNOWN_ALGS,
     MAX_ATTEMPTS,
     MAX_ENVELOPE,
     OAEP_HASH,
@@ -55,7 +56,7 @@ def parse_protected(text, purpose):
 def decrypt(jwe, recipients, private_key):
     ours = [r for r in recipients if r.alg in OAEP_HASH and r.kid == key_id(private_key.public_key())]
     if not ours:
-        unknown = any(r.alg not in OAEP_HASH for r in recipients)
+        unknown = any(r.alg not in KNOWN_ALGS for r in recipients)
         raise Refusal("unsupported" if unknown else "no-key", "no recipient is for this key")
     iv, ciphertext, tag = b64url_decode(jwe["iv"], 12), b64url_decode(jwe["ciphertext"]), b64url_decode(jwe["tag"], 16)
     for recipient in ours[:MAX_ATTEMPTS]:

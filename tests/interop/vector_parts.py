@@ -15,6 +15,7 @@ from ref_frame import FRAME_HEADER_SIZE, build_frame, build_slot
 from strict_json import to_json
 
 KEYS = {}  # public keys by name: kek1, kek2, kek3; make_vectors.py adds them
+SET_KEYS = []  # those of set1.jwe; make_vectors.py adds them
 
 
 # ---- Edits -------------------------------------------------------

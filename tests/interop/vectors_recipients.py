@@ -9,10 +9,11 @@ from dataclasses import replace
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from ref_conventions import b64url_encode
-from ref_envelope import KID_PREFIX, Recipient, build_recipient, key_id
+from ref_envelope import KID_PREFIX, Recipient, build_recipient, key_id, wrap_for_set
 from strict_json import to_json
 from vector_parts import (
     KEYS,
+    SET_KEYS,
     compact,
     drop,
     envelope_fault,
@@ -301,3 +302,49 @@ def tampering(vector):
     again = build_recipient(wrap("kek1", cek))
     text = "the CEK, sealed for the reader's key once more, in place of the encrypted key"
     flattened("auth-rcpt-wrapped-anew", text, setting(encrypted_key=again["encrypted_key"]), cek=cek)
+
+
+# ---- Keys of sets ------------------------------------------------
+
+
+def set_recipients(vector):
+    """Recipients with A256KW, for a reader who has the keys of set1.jwe (section 11)."""
+    keys, reader = SET_KEYS, "set1.jwe"
+
+    def golden(name, comment, recipients, cek, key=reader):
+        core = make_core(100)
+        jwe = make_jwe(core, cek=cek, edit_recipients=instead(*recipients))
+        vector(f"ok-{name}", comment, compact(core, jwe), core.plain, key=key)
+
+    def fault(name, comment, recipient, cek, key=reader):
+        envelope_fault(vector, name, comment, key, cek=cek, edit_recipients=instead(recipient))
+
+    for name, number in (("newest", -1), ("first", 0), ("twin", 1), ("other-twin", 2)):
+        cek = os.urandom(32)
+        golden(f"set-{name}", f"one recipient, a set key: {name}", [wrap_for_set(keys[number], cek)], cek)
+    for name, reads in (("set", reader), ("rsa", "kek1")):
+        cek = os.urandom(32)
+        both = [wrap("kek1", cek), wrap_for_set(keys[-1], cek)]
+        golden(f"set-and-rsa-{name}", f"an RSA key and a set key, opened with the one: {name}", both, cek, reads)
+
+    cek, ours = os.urandom(32), wrap_for_set(keys[-1], bytes(32))
+    sound = wrap_for_set(keys[-1], cek)
+    damaged = replace(sound, encrypted_key=flip(sound.encrypted_key, 0))
+    fault("auth-set-encrypted-key", "a bit of the wrapped key", damaged, cek)
+    fault("auth-set-other-key", "wrapped with another key of the set", replace(wrap_for_set(keys[0], cek), kid=ours.kid), cek)
+    fault("auth-set-other-cek", "another CEK", ours, cek)
+    for size, secret in ((24, cek[:16]), (32, cek[:24]), (48, cek + bytes(8))):
+        short = wrap_for_set(keys[-1], secret)
+        fault(f"auth-set-encrypted-key-{size}", f"a key of {size - 8} bytes, wrapped", short, cek)
+    text = "encrypted_key of 41 bytes"
+    fault("auth-set-encrypted-key-41", text, replace(sound, encrypted_key=sound.encrypted_key + bytes(1)), cek)
+    fault("no-key-set-rsa-alg", "the kid of a set key with RSA-OAEP-256", replace(sound, alg="RSA-OAEP-256"), cek)
+    fault("unsupported-set-a256gcmkw", "the kid of a set key with A256GCMKW", replace(sound, alg="A256GCMKW"), cek)
+    fault("no-key-set-rsa-reader", "a set key, for a reader with an RSA key", sound, cek, "kek1")
+    prefix, identity, number, check = (*sound.kid.split(":", 1)[:1], *sound.kid.split(":", 1)[1].split("/"))
+    for name, kid in (
+        *(("n", f"{prefix}:{identity}/4/{check}"), ("leading-zero", f"{prefix}:{identity}/0{number}/{check}")),
+        *(("check", f"{prefix}:{identity}/{number}/{'A' * 12}"), ("no-check", f"{prefix}:{identity}/{number}")),
+        *(("other-set", f"{prefix}:{'A' * 22}/{number}/{check}"), ("longer", sound.kid + "A")),
+    ):
+        fault(f"no-key-set-kid-{name}", f"the kid of the set key with a fault: {name}", replace(sound, kid=kid), cek)

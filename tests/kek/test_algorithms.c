@@ -16,7 +16,7 @@ Test(algorithms, a_name_matches_exactly)
     } names[] = {
         {"RSA-OAEP-256", true}, {"RSA-OAEP", true},      {"", false},        {"RSA-OAEP-25", false},
         {"RSA-OAEP-", false},   {"RSA-OAEP-512", false}, {"RSA1_5", false},  {"rsa-oaep-256", false},
-        {"dir", false},         {"A256KW", false},       {"RSA-OAE", false}, {"RSA-OAEP-256 ", false},
+        {"dir", false},         {"A256KW", true},        {"RSA-OAE", false}, {"RSA-OAEP-256 ", false},
     };
 
     for (size_t i = 0; i < COUNT(names); i++) {
@@ -44,10 +44,19 @@ Test(algorithms, wraps_to_the_length_of_an_allowed_modulus)
     }
 }
 
+Test(algorithms, a_set_key_wraps_to_40_bytes)
+{
+    const struct bs_key_algorithm *alg = bs_key_algorithm("A256KW", 6);
+
+    cr_assert_not_null(alg);
+    for (size_t len = 0; len <= 1024; len++)
+        cr_expect_eq(bs_key_algorithm_wraps_to(alg, len), len == 40, "%zu bytes", len);
+}
+
 /* A table entry may have fewer lengths than there is room for: the zeros in the rest are not lengths. */
 Test(algorithms, zero_is_no_length)
 {
-    const struct bs_key_algorithm one = {"one", {40}};
+    const struct bs_key_algorithm one = {"one", {40}, false};
 
     cr_expect(bs_key_algorithm_wraps_to(&one, 40));
     cr_expect_not(bs_key_algorithm_wraps_to(&one, 0));

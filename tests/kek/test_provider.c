@@ -134,7 +134,7 @@ Test(provider, an_impossible_description_is_an_error_of_the_provider)
         size_t len;
     } bad[] = {{"a key", "RSA-OAEP-256", 256},
                {"", "RSA-OAEP-256", 256},
-               {"k", "A256KW", 40},
+               {"k", "A128KW", 40},
                {"k", "RSA-OAEP-256", 40},
                {"k", "RSA-OAEP-256", 4096}};
 

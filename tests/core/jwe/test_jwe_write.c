@@ -399,18 +399,18 @@ Test(jwe_write, what_does_not_fit_is_a_matter_of_policy)
     }
 }
 
-Test(jwe_write, content_is_limited_to_8192_bytes)
+Test(jwe_write, content_is_limited_to_40960_bytes)
 {
-    static uint8_t room[20000], content[BS_JWE_MAX_CONTENT + 1];
+    static uint8_t room[60000], content[BS_JWE_MAX_LARGE + 1];
     static struct sample s;
 
     sample_make(&s, 1, 6);
-    for (size_t len = BS_JWE_MAX_CONTENT - 1; len <= BS_JWE_MAX_CONTENT + 1; len++) {
+    for (size_t len = BS_JWE_MAX_LARGE - 1; len <= BS_JWE_MAX_LARGE + 1; len++) {
         struct bs_builder w = bs_builder_start(room, sizeof room);
 
         cr_assert_eq(bs_jwe_write(&w, &s.jwe, (struct bs_slice){(const uint8_t *)HEADER, strlen(HEADER)}, &cek,
                                   (struct bs_slice){content, len}, NULL),
-                     len <= BS_JWE_MAX_CONTENT ? BLOBSEAL_OK : BLOBSEAL_E_ARG);
+                     len <= BS_JWE_MAX_LARGE ? BLOBSEAL_OK : BLOBSEAL_E_ARG);
     }
     struct bs_builder w = bs_builder_start(room, sizeof room);
 
