@@ -199,6 +199,47 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_recipients(const struct blobseal_oci_annotation *annotations, size_t num,
                         struct blobseal_oci_recipients **list, struct blobseal_error *err);
 
+/* What to change. */
+struct blobseal_oci_change {
+    size_t size;
+    struct blobseal_kek *const *to; /* keys to add; those that are recipients already are left unchanged */
+    size_t num_to;
+    const char *const *remove; /* kids of recipients to remove; those that do not exist are ignored */
+    size_t num_remove;
+    bool replace;        /* rotation: remove all recipients, of any kind and named or not, that are not in @to */
+    bool provider;       /* as in struct blobseal_oci_wrap_options, for the keys in @to */
+    bool pkcs11;         /* likewise                                                    */
+    uint32_t timeout_ms; /* see struct blobseal_call_options */
+    const int *cancel;
+};
+
+/* What was done. */
+struct blobseal_oci_change_result {
+    size_t size;
+    bool changed;
+    size_t added, removed, kept; /* keys that are recipients; without a name, each recipient counts as a key */
+};
+
+/**
+ * blobseal_oci_change - change the recipients of an encrypted layer, whose ciphertext stays as it is
+ * @annotations: all annotations of the descriptor
+ * @keks: keys that open the layer, and public keys of recipients who stay
+ * @list: receives the annotations that replace all those with BLOBSEAL_OCI_PREFIX; release it with
+ * blobseal_oci_annotations_free()
+ * @result: receives what was done; may be NULL
+ *
+ * Who was a recipient keeps what he has: the keys of the layer do not change. Adding leaves what there is as it is, and
+ * removing makes a new JWE for those who were in one with the removed recipient.
+ * Errors: those of blobseal_oci_unwrap(); E_POLICY if no recipient would be left, if a public key is needed that was
+ * not passed, or if a recipient is to be removed and there are recipients that are not named, so that it may be one of
+ * them; E_CONFIG for a layer with BLOBSEAL_V1, whose envelope blobseal_change_envelope() changes.
+ * Source: ocicrypt; section 11.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_oci_change(const struct blobseal_oci_annotation *annotations, size_t num, struct blobseal_kek *const *keks,
+                    size_t num_keks, const struct blobseal_oci_change *change, struct blobseal_oci_annotations **list,
+                    struct blobseal_oci_change_result *result, struct blobseal_error *err);
+
 /* ---- Layers in the format of this library: cipher BLOBSEAL_V1 ---------------------------------------------------- */
 
 /* Make the annotations of a layer that is a blob with bare segments, from its detached @envelope. Release @list with

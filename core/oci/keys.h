@@ -131,6 +131,11 @@ struct bs_oci_wrapping {
 BLOBSEAL_MUST_USE enum blobseal_status bs_oci_wrap_into(struct bs_oci_output *out, const struct bs_oci_wrapping *w,
                                                         struct bs_keks keks, struct blobseal_error *err);
 
+/* Find out in which annotation the recipient of a KEK belongs. Errors: those of the provider. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_oci_place(struct blobseal_kek *kek, const struct bs_oci_wrapping *w,
+                                                    const struct blobseal_call *call, bool *in_jwe, bool *in_ours,
+                                                    struct blobseal_error *err);
+
 /* Append the public options. @hmac is NULL for BS_OCI_CHUNKED. */
 void bs_oci_output_public(struct bs_oci_output *out, const uint8_t *hmac);
 
@@ -162,6 +167,10 @@ struct bs_oci_opened {
     uint8_t text[BS_OCI_MAX_OPTIONS];   /* the private options as they were wrapped */
     uint8_t parsed[BS_OCI_MAX_OPTIONS]; /* room for parsing                         */
 };
+
+/* Return true if a key id names a key in one of the ways in which this library names keys, so that it can be compared
+ * with theirs. @kid may be NULL. */
+bool bs_oci_names_a_key(const char *kid);
 
 /* What is known after some elements did not open. */
 struct bs_oci_search {

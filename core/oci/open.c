@@ -80,9 +80,7 @@ enum blobseal_status bs_oci_open_failed(const struct bs_oci_search *s, struct bl
 
 /* ---- JWEs -------------------------------------------------------------------------------------------------------- */
 
-/* Return true if a key id names a key in one of the ways in which this library names keys, so that it can be compared.
- */
-static bool names_a_key(const char *kid)
+bool bs_oci_names_a_key(const char *kid)
 {
     static const char *const forms[] = {"urn:ietf:params:oauth:jwk-thumbprint:", "https://", "blobseal-set:"};
 
@@ -153,7 +151,7 @@ static bool fits(const struct pair *p)
         return false;
     if (p->named)
         return p->r->kid != NULL && bs_kek_owns(p->kek, p->r->alg, p->r->kid);
-    return !names_a_key(p->r->kid);
+    return !bs_oci_names_a_key(p->r->kid);
 }
 
 /* Keep what was opened. */

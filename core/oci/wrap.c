@@ -5,7 +5,7 @@
 #include "core/oci/keys.h"
 
 /* The recipients by the annotations that they are in. */
-struct bs_oci_groups {
+struct groups {
     size_t num_jwe, num_ours;
     struct blobseal_kek *jwe[BLOBSEAL_MAX_RECIPIENTS], *ours[BLOBSEAL_MAX_RECIPIENTS];
 };
@@ -17,22 +17,34 @@ static bool is_rsa(const struct blobseal_kek *kek)
     return alg != NULL && strncmp(alg, "RSA-OAEP", strlen("RSA-OAEP")) == 0;
 }
 
-/* Stock tools open a JWE with a private key, so it is for RSA keys whose public half everybody may have. */
-static enum blobseal_status group(struct bs_oci_groups *g, struct bs_keks keks, bool all_ours,
+/*
+ * Stock tools open a JWE with a private key, so it is for RSA keys whose public half everybody may have. A key that is
+ * not in a file cannot be passed to them, so it needs a key provider.
+ */
+enum blobseal_status bs_oci_place(struct blobseal_kek *kek, const struct bs_oci_wrapping *w,
+                                  const struct blobseal_call *call, bool *in_jwe, bool *in_ours,
+                                  struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_kek_describe(kek, call, err);
+
+    *in_jwe = st == BLOBSEAL_OK && bs_kek_has_public_key(kek) && is_rsa(kek);
+    *in_ours = st == BLOBSEAL_OK && (!*in_jwe || w->provider || !bs_kek_is_file(kek));
+    return st;
+}
+
+static enum blobseal_status group(struct groups *g, const struct bs_oci_wrapping *w, struct bs_keks keks,
                                   struct blobseal_error *err)
 {
     for (size_t i = 0; i < keks.num; i++) {
-        struct blobseal_kek *kek = keks.list[i];
-        enum blobseal_status st = bs_kek_describe(kek, keks.call, err);
-        bool jwe;
+        bool in_jwe, in_ours;
+        enum blobseal_status st = bs_oci_place(keks.list[i], w, keks.call, &in_jwe, &in_ours, err);
 
         if (st != BLOBSEAL_OK)
             return st;
-        jwe = bs_kek_has_public_key(kek) && is_rsa(kek);
-        if (jwe)
-            g->jwe[g->num_jwe++] = kek;
-        if (!jwe || all_ours || !bs_kek_is_file(kek))
-            g->ours[g->num_ours++] = kek;
+        if (in_jwe)
+            g->jwe[g->num_jwe++] = keks.list[i];
+        if (in_ours)
+            g->ours[g->num_ours++] = keks.list[i];
     }
     return BLOBSEAL_OK;
 }
@@ -41,12 +53,12 @@ enum blobseal_status bs_oci_wrap_into(struct bs_oci_output *out, const struct bs
                                       struct blobseal_error *err)
 {
     struct bs_oci_sealing sealing = {.scheme = BS_OCI_JWE, .generation = w->generation, .options = w->options};
-    struct bs_oci_groups *g = calloc(1, sizeof *g);
+    struct groups *g = calloc(1, sizeof *g);
     enum blobseal_status st;
 
     if (g == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "wrap the key of a layer: no memory");
-    st = group(g, keks, w->provider, err);
+    st = group(g, w, keks, err);
     if (st == BLOBSEAL_OK && g->num_jwe > 0)
         st = bs_oci_seal(out, &sealing, (struct bs_keks){g->jwe, g->num_jwe, keks.call}, err);
     sealing.scheme = BS_OCI_OURS;

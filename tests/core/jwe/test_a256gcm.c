@@ -50,7 +50,7 @@ SUITE_WITH(a256gcm, start, stop);
 
 static struct bs_a256gcm with(void)
 {
-    return (struct bs_a256gcm){&cek, iv.p, {aad.p, aad.len}};
+    return (struct bs_a256gcm){.cek = &cek, .iv = iv.p, .aad = {aad.p, aad.len}};
 }
 
 Test(a256gcm, gives_the_known_answer)
