@@ -146,7 +146,7 @@ struct blobseal_oci_wrap_options {
  * Cost: a wrap for each recipient and annotation.
  * Errors: E_ARG, also if a key appears twice or the layer was not encrypted; E_POLICY if there are too many recipients;
  * E_UNSUPPORTED if `pkcs11` is set and there is no RSA key; E_CONFIG if an RSA key is too short for `pkcs11`; those of
- * providers. Source: ocicrypt; section 11.
+ * providers. Source: ocicrypt; section 12.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_oci_wrap(const struct blobseal_oci_layer *layer,
                                                                       struct blobseal_kek *const *keks, size_t num_keks,
@@ -166,7 +166,7 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_oci_wrap(const stru
  * is only a hint.
  * Errors: E_NO_KEY; E_UNSUPPORTED if no key fits and there are recipients of another kind, which the error names, or if
  * the layer has another cipher; E_AUTH; E_FORMAT (malformed options; a nonce in the public options that is another one
- * than the private one; no public options); those of providers. Source: ocicrypt; section 11.
+ * than the private one; no public options); those of providers. Source: ocicrypt; section 12.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_unwrap(struct blobseal_oci_layer **layer, const struct blobseal_oci_annotation *annotations, size_t num,
@@ -233,7 +233,7 @@ struct blobseal_oci_change_result {
  * Errors: those of blobseal_oci_unwrap(); E_POLICY if no recipient would be left, if a public key is needed that was
  * not passed, or if a recipient is to be removed and there are recipients that are not named, so that it may be one of
  * them; E_CONFIG for a layer with BLOBSEAL_V1, whose envelope blobseal_change_envelope() changes.
- * Source: ocicrypt; section 11.
+ * Source: ocicrypt; section 12.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_change(const struct blobseal_oci_annotation *annotations, size_t num, struct blobseal_kek *const *keks,
@@ -243,13 +243,13 @@ blobseal_oci_change(const struct blobseal_oci_annotation *annotations, size_t nu
 /* ---- Layers in the format of this library: cipher BLOBSEAL_V1 ---------------------------------------------------- */
 
 /* Make the annotations of a layer that is a blob with bare segments, from its detached @envelope. Release @list with
- * blobseal_oci_annotations_free(). Errors: E_ARG if @envelope is empty or too large. Source: section 11. */
+ * blobseal_oci_annotations_free(). Errors: E_ARG if @envelope is empty or too large. Source: section 12. */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_chunked_annotations(const char *envelope, size_t len, struct blobseal_oci_annotations **list,
                                  struct blobseal_error *err);
 
 /* Get the envelope of such a layer, zero-terminated, from malloc(). Errors: E_UNSUPPORTED for another cipher, E_FORMAT.
- * Source: section 11. */
+ * Source: section 12. */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_envelope(const struct blobseal_oci_annotation *annotations, size_t num, char **envelope, size_t *len,
                       struct blobseal_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JWEs whose content is the private options of a layer. Those of ocicrypt are flattened, general or compact. Those of
- * this library have the strict form of an envelope, and a type of their own (FORMAT.md section 11).
+ * this library have the strict form of an envelope, and a type of their own (FORMAT.md section 12.1).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +61,8 @@ static enum blobseal_status parse_ours(struct bs_oci_jwe *j, struct bs_slice tex
     enum blobseal_status st = bs_header_parse(&h, &j->jwe, (const char *)text.p, text.len, err);
 
     memcpy(j->rcpt, h.rcpt, sizeof j->rcpt);
+    if (st == BLOBSEAL_E_FORMAT)
+        st = bs_envelope_check_version((const char *)text.p, text.len, err);
     return st == BLOBSEAL_E_FORMAT ? check_envelope(text, err) : st;
 }
 

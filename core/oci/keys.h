@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The keys of a layer: private and public options, and the annotations in which the private options are wrapped for
- * recipients. FORMAT.md section 11 specifies what is not ocicrypt's.
+ * recipients. FORMAT.md section 12 specifies what is not ocicrypt's.
  */
 #ifndef BLOBSEAL_OCI_KEYS_H
 #define BLOBSEAL_OCI_KEYS_H
@@ -139,13 +139,14 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_place(struct blobseal_kek *kek, co
 /* Append the public options. @hmac is NULL for BS_OCI_CHUNKED. */
 void bs_oci_output_public(struct bs_oci_output *out, const uint8_t *hmac);
 
-/* ---- jwe.c: JWEs with private options: ocicrypt's, and those of section 11 --------------------------------------- */
+/* ---- jwe.c: JWEs with private options: ocicrypt's, and those of section 12.1 ---------------------------------------
+ */
 
 struct bs_oci_jwe {
     struct bs_jwe jwe;
     bool ours;
-    uint64_t generation;         /* of section 11 */
-    uint8_t rcpt[BS_SHA256_LEN]; /* of section 11 */
+    uint64_t generation;         /* of section 12.1 */
+    uint8_t rcpt[BS_SHA256_LEN]; /* of section 12.1 */
 };
 
 /* Parse a JWE of @scheme, BS_OCI_JWE or BS_OCI_OURS. Release it with bs_oci_jwe_clear(), also after a failure. Errors:
@@ -154,7 +155,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_jwe_parse(struct bs_oci_jwe *j, en
                                                         struct bs_slice text, struct blobseal_error *err);
 void bs_oci_jwe_clear(struct bs_oci_jwe *j);
 
-/* Write the protected header of section 11. */
+/* Write the protected header of section 12. */
 size_t bs_oci_header_write(char *out, size_t cap, uint64_t generation, const uint8_t rcpt[BS_SHA256_LEN]);
 
 /* ---- open.c: the search for something that opens ----------------------------------------------------------------- */

@@ -23,6 +23,7 @@ trap 'rm -rf "$tmp"' EXIT
 
 reference check ../vectors/keys || failed=1
 /usr/bin/python3 ref_set.py check ../vectors/sets || failed=1
+/usr/bin/python3 ref_oci.py check ../vectors/oci || failed=1
 secret=00112233445566778899aabbccddeefff0e1d2c3b4a5968778695a4b3c2d1e0f
 for key in kek1 kek3; do
     install -m 600 "$keys/$key.pem" "$tmp/$key.pem"
