@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/base/base.h"
+#include "core/config/config.h"
 #include "kek/kek.h"
 #include "kek/rsa.h"
 
@@ -16,7 +17,8 @@ struct blobseal_kek {
     struct blobseal_kek_info info[2]; /* from open(), and from describe() */
     _Atomic unsigned described;       /* the index of the one that counts */
     _Atomic unsigned references;
-    _Atomic uint64_t denials; /* of bs_kek_renew() */
+    _Atomic uint64_t denials;             /* of bs_kek_renew() */
+    const struct blobseal_config *config; /* with which it was opened; NULL: none */
     pthread_mutex_t describing;
 };
 
@@ -52,6 +54,14 @@ enum blobseal_status bs_call_import(struct blobseal_call *call, const struct blo
     return ok ? BLOBSEAL_OK
               : blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                               "%s: the size of the options is not set, or they are newer than the library", what);
+}
+
+struct blobseal_call bs_call_for_blob(const struct blobseal_call *call, const uint8_t *blob_id)
+{
+    struct blobseal_call own = call != NULL ? *call : unlimited;
+
+    own.blob_id = blob_id;
+    return own;
 }
 
 enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blobseal_error *err)
@@ -160,8 +170,14 @@ void blobseal_kek_close(struct blobseal_kek *kek)
         return;
     if (kek->provider->close != NULL)
         kek->provider->close(kek->state);
+    bs_config_unref(kek->config);
     (void)pthread_mutex_destroy(&kek->describing);
     free(kek);
+}
+
+void bs_kek_set_config(struct blobseal_kek *kek, const struct blobseal_config *config)
+{
+    kek->config = bs_config_ref(config);
 }
 
 const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek)
@@ -241,20 +257,25 @@ enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapp
                                  const struct blobseal_secret32 *secret, const struct blobseal_call *call,
                                  struct blobseal_error *err)
 {
+    struct blobseal_trace trace = {.size = sizeof trace};
+    struct blobseal_call own = call != NULL ? *call : unlimited;
+    struct bs_kek_event event = {.operation = "wrap", .blob_id = own.blob_id, .trace = &trace};
     enum blobseal_status st;
 
+    own.trace = &trace;
     memset(out, 0, sizeof *out);
     out->size = sizeof *out;
     out->lease.size = sizeof out->lease;
-    call = call != NULL ? call : &unlimited;
-    st = bs_call_check(call, err);
+    st = bs_call_check(&own, err);
     if (st == BLOBSEAL_OK)
-        st = checked(kek->provider->wrap(kek->state, out, secret, call, err), kek, err);
+        st = checked(kek->provider->wrap(kek->state, out, secret, &own, err), kek, err);
     if (st == BLOBSEAL_OK && !wrapping_is_valid(out))
         st =
             blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0,
                           "provider %s wrapped a key with an id, an algorithm or a length that no envelope can contain",
                           kek->provider->scheme);
+    event.kid = st == BLOBSEAL_OK ? out->kid : bs_kek_info(kek)->kid;
+    st = bs_kek_record(kek, &event, st, err);
     if (st != BLOBSEAL_OK)
         memset(out, 0, sizeof *out);
     return st;
@@ -375,14 +396,18 @@ bool bs_kek_can_revoke(const struct blobseal_kek *kek)
 enum blobseal_status bs_kek_renew(struct blobseal_kek *kek, struct blobseal_lease *lease,
                                   const struct blobseal_call *call, struct blobseal_error *err)
 {
+    struct blobseal_trace trace = {.size = sizeof trace};
+    struct blobseal_call own = call != NULL ? *call : unlimited;
+    const struct bs_kek_event event = {.operation = "renew", .kid = bs_kek_info(kek)->kid, .trace = &trace};
     enum blobseal_status st;
 
     if (!bs_kek_can_revoke(kek))
         return BLOBSEAL_OK;
-    call = call != NULL ? call : &unlimited;
-    st = bs_call_check(call, err);
+    own.trace = &trace;
+    st = bs_call_check(&own, err);
     if (st == BLOBSEAL_OK)
-        st = checked(kek->provider->renew(kek->state, lease, call, err), kek, err);
+        st = checked(kek->provider->renew(kek->state, lease, &own, err), kek, err);
+    st = bs_kek_record(kek, &event, st, err);
     if (st == BLOBSEAL_E_DENIED)
         (void)atomic_fetch_add(&kek->denials, 1);
     return st;
@@ -391,4 +416,50 @@ enum blobseal_status bs_kek_renew(struct blobseal_kek *kek, struct blobseal_leas
 uint64_t bs_kek_denials(const struct blobseal_kek *kek)
 {
     return atomic_load(&kek->denials);
+}
+
+/* ---- The audit record -------------------------------------------------------------------------------------------- */
+
+bool bs_kek_is_recorded(const struct blobseal_kek *kek)
+{
+    return bs_audit_is_on(kek->config);
+}
+
+enum blobseal_status bs_kek_record(const struct blobseal_kek *kek, const struct bs_kek_event *event,
+                                   enum blobseal_status st, struct blobseal_error *err)
+{
+    const struct blobseal_trace *trace = event->trace;
+    const struct blobseal_audit_event e = {
+        .size = sizeof e,
+        .operation = event->operation,
+        .result = st,
+        .provider = kek->provider->scheme,
+        .kid = event->kid,
+        .blob_id = event->blob_id,
+        .claimed = event->claimed,
+        .request_id =
+            trace != NULL && bs_is_token(trace->request_id, sizeof trace->request_id - 1) ? trace->request_id : NULL,
+        .cached = trace != NULL && trace->cached,
+    };
+    struct blobseal_error failure = {0};
+    enum blobseal_status recorded;
+
+    if (!bs_kek_is_recorded(kek))
+        return st;
+    recorded = bs_audit(kek->config, &e, &failure);
+    if (st != BLOBSEAL_OK || recorded == BLOBSEAL_OK)
+        return st;
+    if (err != NULL)
+        *err = failure;
+    return recorded;
+}
+
+enum blobseal_status bs_keks_record_refusal(struct bs_keks keks, const uint8_t *blob_id, enum blobseal_status st)
+{
+    const struct bs_kek_event event = {.operation = "refuse", .blob_id = blob_id, .claimed = true};
+
+    for (size_t i = 0; st == BLOBSEAL_E_POLICY && i < keks.num; i++)
+        if (bs_kek_is_recorded(keks.list[i]))
+            return bs_kek_record(keks.list[i], &event, st, NULL);
+    return st;
 }

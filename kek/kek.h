@@ -33,6 +33,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_call_import(struct blobseal_call *call
                                                       const struct blobseal_call_options *options, const char *what,
                                                       struct blobseal_error *err);
 
+/* Return @call (NULL: no limits) for the blob @blob_id, which audit records and providers then know. */
+struct blobseal_call bs_call_for_blob(const struct blobseal_call *call, const uint8_t *blob_id);
+
 /* Clear @err, and check before a call of a provider that it may be made. Errors: E_CANCELED, E_UNAVAILABLE. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blobseal_error *err);
 
@@ -46,6 +49,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_provider_status(enum blobseal_status s
 
 /* Take another reference to a KEK. Each one is released with blobseal_kek_close(). */
 struct blobseal_kek *bs_kek_ref(struct blobseal_kek *kek);
+
+/* Let the uses of a new KEK be recorded as @config, which may be NULL, says. */
+void bs_kek_set_config(struct blobseal_kek *kek, const struct blobseal_config *config);
 
 /* Return what is known about a KEK now, which is valid until the KEK is closed. */
 const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek);
@@ -63,12 +69,35 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, str
                                                    const struct blobseal_secret32 *secret,
                                                    const struct blobseal_call *call, struct blobseal_error *err);
 
-/* Unwrap @wrapped into @secret, which is zero after a failure. @lease may be NULL. Errors: those of the provider;
- * E_NOT_MINE also if the KEK cannot unwrap, or does not own the key id. */
+/* Unwrap @wrapped into @secret, which is zero after a failure. @lease may be NULL. The caller records the result with
+ * bs_kek_record(). Errors: those of the provider; E_NOT_MINE also if the KEK cannot unwrap, or does not own the key
+ * id. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_secret32 *secret,
                                                      const struct blobseal_wrapped *wrapped,
                                                      struct blobseal_lease *lease, const struct blobseal_call *call,
                                                      struct blobseal_error *err);
+
+/* What the record of an event says about it, besides the KEK. */
+struct bs_kek_event {
+    const char *operation; /* see struct blobseal_audit_event */
+    const char *kid;       /* NULL: not known */
+    const uint8_t *blob_id;
+    bool claimed;
+    const struct blobseal_trace *trace; /* NULL: nothing was asked */
+};
+
+/* Return true if uses of the KEK are recorded. */
+bool bs_kek_is_recorded(const struct blobseal_kek *kek);
+
+/*
+ * Record that something was done with a KEK, with the result @st, before anybody receives what was made. Return @st, or
+ * the reason why a success could not be recorded. Errors: those of bs_audit().
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_record(const struct blobseal_kek *kek, const struct bs_kek_event *event,
+                                                     enum blobseal_status st, struct blobseal_error *err);
+
+/* Record that a rule forbids to use these KEKs for a blob, if @st is E_POLICY. Return @st. */
+enum blobseal_status bs_keks_record_refusal(struct bs_keks keks, const uint8_t *blob_id, enum blobseal_status st);
 
 /* Let the provider report what somebody should know who uses the key. Does nothing if it reports nothing. Errors: those
  * of the provider. */

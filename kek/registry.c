@@ -226,6 +226,17 @@ static void close_state(const struct blobseal_provider *provider, void *state)
         provider->close(state);
 }
 
+/* Record it if a rule forbids to open a key. Return @st. */
+static enum blobseal_status record_refusal(const struct opening *o, enum blobseal_status st)
+{
+    const struct blobseal_audit_event event = {
+        .size = sizeof event, .operation = "refuse", .result = st, .provider = o->provider->scheme, .subject = o->ref};
+
+    if (st == BLOBSEAL_E_POLICY) /* nothing is handed out, so it does not matter whether this succeeds */
+        (void)!bs_audit(o->options.config, &event, NULL);
+    return st;
+}
+
 static enum blobseal_status open_one(struct blobseal_kek **kek, const struct opening *o, struct blobseal_error *err)
 {
     const struct blobseal_provider *p = o->provider;
@@ -235,9 +246,11 @@ static enum blobseal_status open_one(struct blobseal_kek **kek, const struct ope
 
     st = bs_provider_status(p->open(&state, &info, o->rest, &o->for_provider, &o->call, err), p, o->ref, err);
     if (st != BLOBSEAL_OK)
-        return st;
+        return record_refusal(o, st);
     st = blobseal_kek_new(kek, p, state, &info, err);
-    if (st != BLOBSEAL_OK)
+    if (st == BLOBSEAL_OK)
+        bs_kek_set_config(*kek, o->options.config);
+    else
         close_state(p, state);
     return st;
 }
@@ -275,7 +288,7 @@ static enum blobseal_status add(void *ctx, void *state, const struct blobseal_ke
     else
         st = blobseal_kek_new(&c->keks[c->num], p, state, info, err);
     if (st == BLOBSEAL_OK)
-        c->num++;
+        bs_kek_set_config(c->keks[c->num++], c->opening->options.config);
     else
         close_state(p, state);
     return st;
@@ -293,7 +306,7 @@ static enum blobseal_status open_all(struct collection *c, struct blobseal_error
         return st;
     }
     st = o->provider->open_all(&list, o->rest, &o->for_provider, &o->call, err);
-    st = bs_provider_status(st, o->provider, o->ref, err);
+    st = record_refusal(o, bs_provider_status(st, o->provider, o->ref, err));
     if (st == BLOBSEAL_OK && c->num == 0)
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "open the keys of %s: provider %s returned none", o->ref,
                            o->provider->scheme);

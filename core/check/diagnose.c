@@ -376,16 +376,22 @@ static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_wr
                                     struct blobseal_secret32 secret[2], const struct blobseal_call *call,
                                     struct blobseal_error *err)
 {
+    struct blobseal_trace trace = {.size = sizeof trace};
+    struct blobseal_call own = *call;
+    struct bs_kek_event event = {.operation = "unwrap", .trace = &trace};
     struct blobseal_wrapped wrapped;
     enum blobseal_status st = BLOBSEAL_OK;
 
+    own.trace = &trace;
     if (!blobseal_random(&secret[0], sizeof secret[0], true))
         st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "try a key: the random number generator failed");
     if (st == BLOBSEAL_OK)
         st = bs_kek_wrap(kek, w, &secret[0], call, err);
     if (st == BLOBSEAL_OK && blobseal_kek_can_unwrap(kek)) {
         wrapped = (struct blobseal_wrapped){.alg = w->alg, .kid = w->kid, .key = w->key, .key_len = w->key_len};
-        st = bs_kek_unwrap(kek, &secret[1], &wrapped, NULL, call, err);
+        event.kid = w->kid;
+        st = bs_kek_unwrap(kek, &secret[1], &wrapped, NULL, &own, err);
+        st = bs_kek_record(kek, &event, st, err);
         if (st == BLOBSEAL_E_NOT_MINE)
             st = blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "the key does not own what it wrapped");
     }

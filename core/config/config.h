@@ -5,7 +5,7 @@
  *   config.c   the object: references, memory, storing and replacing   rules.c   what each member may be
  *   lookup.c   what other modules ask                                  build.c   adding by calls
  *   file.c     reading a file that others must not write               parse.c   the members of a file
- *   list.c     reporting all values, and checking names
+ *   list.c     reporting all values, and checking names   audit.c   the record of what keys were used for
  *
  * All functions that look something up accept a configuration that is NULL: then nothing is set.
  */
@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 
+#include "blobseal_audit.h"
 #include "blobseal_config.h"
 #include "core/base/base.h"
 
@@ -93,6 +94,16 @@ const char *bs_config_place(char buf[160], const struct bs_config_origin *from);
 const char *bs_config_modules_file(char buf[160], const struct blobseal_config *config,
                                    const struct bs_config_origin *from);
 
+/* ---- For other modules: audit.c ---------------------------------------------------------------------------------- */
+
+/* Return true if events are recorded. */
+bool bs_audit_is_on(const struct blobseal_config *config);
+
+/* Record an event whose members are printable. Errors: E_OUTPUT, those of the callback; none if records are optional.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_audit(const struct blobseal_config *config,
+                                                const struct blobseal_audit_event *event, struct blobseal_error *err);
+
 /* ---- Inside this module: the object ------------------------------------------------------------------------------ */
 
 /* A setting. The strings are in the memory of the configuration. */
@@ -117,8 +128,15 @@ struct bs_config_shared {
     _Atomic bool in_use; /* no changes any more */
 };
 
+/* The callback for audit events; NULL: none. */
+struct bs_config_audit {
+    blobseal_audit_fn fn;
+    void *ctx;
+};
+
 struct blobseal_config {
     struct bs_config_shared *shared;
+    struct bs_config_audit audit;
     struct bs_config_block *blocks;
     struct bs_config_value settings[BS_CONFIG_NUM_SETTINGS];
     size_t num_keks, num_identities, num_vaults;

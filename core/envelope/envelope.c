@@ -127,6 +127,7 @@ enum blobseal_status bs_envelope_unlock(struct bs_unlocked **out, const struct b
                                         const struct bs_core_header *core, struct bs_keks keks,
                                         struct blobseal_error *err)
 {
+    const struct blobseal_call call = bs_call_for_blob(keks.call, e->blob_id);
     size_t len = e->jwe.ciphertext.len;
     struct bs_unlocked *u;
     enum blobseal_status st = bs_selftest_once(err);
@@ -138,6 +139,7 @@ enum blobseal_status bs_envelope_unlock(struct bs_unlocked **out, const struct b
     if (u == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");
     u->content = (struct bs_slice){u->text, len};
+    keks.call = &call;
     st = bs_jwe_open(&e->jwe, false, keks, u->text, &u->by, err);
     if (st == BLOBSEAL_OK)
         st = check_binding(e, core, u, err);
@@ -229,6 +231,7 @@ enum blobseal_status bs_envelope_encode(struct bs_builder *out, const struct bs_
 enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_envelope_plan *plan, struct bs_keks keks,
                                        struct blobseal_error *err)
 {
+    const struct blobseal_call call = bs_call_for_blob(keks.call, plan->core->blob_id);
     struct bs_envelope e = {.generation = plan->generation};
     size_t len, cap = 1024 + BLOBSEAL_BASE64URL_LEN(plan->metadata.len);
     enum blobseal_status st;
@@ -240,6 +243,7 @@ enum blobseal_status bs_envelope_write(struct bs_builder *out, const struct bs_e
     if (content == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the envelope: no memory");
     memcpy(e.blob_id, plan->core->blob_id, sizeof e.blob_id);
+    keks.call = &call;
     st = bs_jwe_new(&e.jwe, err);
     if (st == BLOBSEAL_OK)
         st = wrap_all(&e.jwe, plan->leases, keks, plan->cek, err);

@@ -29,8 +29,17 @@ extern "C" {
  */
 struct blobseal_call {
     size_t size;
-    uint64_t deadline_ms; /* of CLOCK_MONOTONIC; 0: none, the provider's own limits apply */
-    const int *cancel;    /* never NULL                                                   */
+    uint64_t deadline_ms;   /* of CLOCK_MONOTONIC; 0: none, the provider's own limits apply */
+    const int *cancel;      /* never NULL                                                   */
+    const uint8_t *blob_id; /* of the blob that it is for, BLOBSEAL_BLOB_ID_LEN bytes, not authentic; NULL: none */
+    struct blobseal_trace *trace; /* NULL, or where a provider says how it answered, for the audit record */
+};
+
+/* How a provider answered. Zero but for its size before a call. */
+struct blobseal_trace {
+    size_t size;
+    char request_id[64]; /* of the last request, as the owner's log has it; zero-terminated, '!' to '~' */
+    bool cached;         /* no request was needed                                                       */
 };
 
 /* A wrapped secret and the name of its key (FORMAT.md 4.2). Nothing of it is authentic: compare it, never act on it. */

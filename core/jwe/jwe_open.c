@@ -19,10 +19,17 @@ struct search {
     bool bare;
     uint8_t *content;
     struct blobseal_secret32 *cek; /* [0]: the unwrapped CEK; [1]: a random CEK that replaces it after a failure */
-    const struct blobseal_call *call;
+    struct blobseal_call call;
     struct bs_jwe_opener by; /* without the CEK */
     unsigned attempts;
 };
+
+static enum blobseal_status decrypt(struct search *s, const struct bs_a256gcm *gcm, struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_a256gcm_open(gcm, s->content, s->jwe->ciphertext, s->jwe->tag);
+
+    return st == BLOBSEAL_E_NOMEM ? blobseal_fail(err, st, 0, "open the envelope: no memory") : st;
+}
 
 /*
  * Unwrap the CEK of one recipient with one KEK, and decrypt the content. If unwrapping fails, decrypt with a random
@@ -33,6 +40,8 @@ static enum blobseal_status attempt(struct search *s, const struct bs_jwe_recipi
 {
     const struct blobseal_wrapped wrapped = {r->alg, s->bare ? NULL : r->kid, r->key, r->key_len};
     const struct bs_jwe *jwe = s->jwe;
+    struct blobseal_trace trace = {.size = sizeof trace};
+    struct bs_kek_event event = {.operation = "unwrap", .kid = r->kid, .blob_id = s->call.blob_id, .trace = &trace};
     struct bs_a256gcm gcm = {.cek = &s->cek[0], .iv = jwe->iv, .aad = jwe->protected_text};
     enum blobseal_status st;
 
@@ -40,15 +49,16 @@ static enum blobseal_status attempt(struct search *s, const struct bs_jwe_recipi
     if (st != BLOBSEAL_OK)
         return st;
     s->by.denials = bs_kek_denials(kek);
-    st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, &s->by.lease, s->call, err);
+    s->call.trace = &trace;
+    st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, &s->by.lease, &s->call, err);
+    if (st == BLOBSEAL_E_NOT_MINE)
+        return st;
     if (st == BLOBSEAL_E_AUTH)
         gcm.cek = &s->cek[1];
-    else if (st != BLOBSEAL_OK)
-        return st;
-    st = bs_a256gcm_open(&gcm, s->content, jwe->ciphertext, jwe->tag);
-    if (st == BLOBSEAL_E_NOMEM)
-        (void)blobseal_fail(err, st, 0, "open the envelope: no memory");
-    return st;
+    if (st == BLOBSEAL_OK || st == BLOBSEAL_E_AUTH)
+        st = decrypt(s, &gcm, err);
+    event.claimed = st != BLOBSEAL_OK;
+    return bs_kek_record(kek, &event, st, err);
 }
 
 bool bs_jwe_knows(const struct bs_jwe_recipient *r)
@@ -140,10 +150,11 @@ static enum blobseal_status search(struct search *s, struct bs_keks keks, struct
 enum blobseal_status bs_jwe_open(const struct bs_jwe *jwe, bool bare, struct bs_keks keks, uint8_t *content,
                                  struct bs_jwe_opener *by, struct blobseal_error *err)
 {
-    struct search s = {.jwe = jwe, .bare = bare, .content = content, .call = keks.call};
+    struct search s = {.jwe = jwe, .bare = bare, .content = content};
     struct blobseal_error e = {0};
     enum blobseal_status st;
 
+    s.call = bs_call_for_blob(keks.call, keks.call != NULL ? keks.call->blob_id : NULL);
     s.cek = blobseal_secret_alloc(2 * sizeof *s.cek);
     if (s.cek == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open the envelope: no memory");

@@ -237,6 +237,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_unlocked_new(struct blobseal_unlocked 
                                                        const struct blobseal_source *source, struct bs_keks keks,
                                                        struct blobseal_error *err);
 
+/*
+ * Record that a reader was opened with a key that had been unlocked before, with the result @st. Return @st, or why a
+ * success could not be recorded.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_unlocked_record(const struct blobseal_unlocked *u, enum blobseal_status st,
+                                                          struct blobseal_error *err);
+
 /* Return the description of the blob when it was unlocked; after bs_unlocked_take_info() it belongs to the caller. */
 const struct blobseal_info *bs_unlocked_blob(const struct blobseal_unlocked *u);
 struct blobseal_info *bs_unlocked_take_info(struct blobseal_unlocked *u);

@@ -88,6 +88,7 @@ static enum blobseal_status open_blob(struct blobseal_reader *r, struct bs_keks 
         st = bs_check_generation(bs_source_name(&s->source), r->info->generation, o->min_generation, err);
     if (st == BLOBSEAL_OK && bs_seekable(&s->source))
         st = check_size(r, err);
+    st = bs_keks_record_refusal(keks, preamble.core.blob_id, st);
     bs_preamble_clear(&preamble);
     return st;
 }
@@ -112,6 +113,8 @@ static enum blobseal_status open_reader(struct blobseal_reader **reader, const s
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open: no memory");
     r->unlocked = u != NULL ? blobseal_unlocked_ref(u) : NULL;
     st = open_blob(r, keks, o, err);
+    if (u != NULL)
+        st = bs_unlocked_record(u, st, err);
     (void)bs_context_count(context, BS_COUNTED_OPEN, st);
     if (st == BLOBSEAL_OK)
         *reader = r;

@@ -15,6 +15,7 @@ struct blobseal_unlocked {
     uint64_t generation;
     struct bs_chunked_keys *keys; /* secret memory                                         */
     struct bs_lease *lease;       /* NULL: the key cannot be revoked                       */
+    struct blobseal_kek *kek;     /* NULL: its uses are not recorded                       */
     struct blobseal_info *info;   /* of the blob when it was unlocked; NULL after it was taken */
     char kid[];                   /* of the recipient                                      */
 };
@@ -23,6 +24,7 @@ static void free_unlocked(struct blobseal_unlocked *u)
 {
     blobseal_secret_free(u->keys);
     bs_lease_free(u->lease);
+    blobseal_kek_close(u->kek);
     blobseal_info_free(u->info);
     free(u);
 }
@@ -46,6 +48,8 @@ static enum blobseal_status keep(struct blobseal_unlocked *u, const struct bs_op
     st = bs_info_make(&u->info, f, opened, source, err);
     if (st == BLOBSEAL_OK)
         st = bs_lease_new(&u->lease, keks.list[content->by.kek], &content->by.lease, content->by.denials, err);
+    if (st == BLOBSEAL_OK && bs_kek_is_recorded(keks.list[content->by.kek]))
+        u->kek = bs_kek_ref(keks.list[content->by.kek]);
     return st;
 }
 
@@ -107,6 +111,15 @@ enum blobseal_status bs_unlocked_fits(const struct blobseal_unlocked *u, const s
     return BLOBSEAL_E_NO_KEY;
 }
 
+enum blobseal_status bs_unlocked_record(const struct blobseal_unlocked *u, enum blobseal_status st,
+                                        struct blobseal_error *err)
+{
+    const struct bs_kek_event event = {
+        .operation = st == BLOBSEAL_E_POLICY ? "refuse" : "reopen", .kid = u->kid, .blob_id = u->info->blob_id};
+
+    return u->kek != NULL ? bs_kek_record(u->kek, &event, st, err) : st;
+}
+
 enum blobseal_status bs_unlocked_usable(struct blobseal_unlocked *u, const struct blobseal_call_options *limits,
                                         struct blobseal_error *err)
 {
@@ -150,6 +163,7 @@ static enum blobseal_status unlock(struct blobseal_unlocked **u, const struct bl
         st = bs_unlocked_new(u, &f, source, keks, err);
     if (st == BLOBSEAL_OK)
         st = bs_check_generation(bs_source_name(source), (*u)->generation, o->min_generation, err);
+    st = bs_keks_record_refusal(keks, f.core.blob_id, st);
     bs_preamble_clear(&f);
     return st;
 }

@@ -342,6 +342,12 @@ static enum blobseal_status plan(struct bs_change *c, struct blobseal_error *err
     return st;
 }
 
+/* Record it if a rule forbids the change. Return @st. */
+static enum blobseal_status record_refusal(const struct bs_change *c, enum blobseal_status st)
+{
+    return bs_keks_record_refusal((struct bs_keks){c->keks, c->num_keks, NULL}, c->opened.envelope.blob_id, st);
+}
+
 enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_change_request *request,
                                     const struct bs_preamble *f, const char *name, struct bs_change_plan *out,
                                     struct blobseal_error *err)
@@ -357,7 +363,7 @@ enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_c
     if (st == BLOBSEAL_OK)
         st = open_envelope(c, f, name, err);
     if (st != BLOBSEAL_OK)
-        return st;
+        return record_refusal(c, st);
     c->jwe = (struct bs_slice){(const uint8_t *)c->wanted.envelope, c->wanted.envelope_len};
     if (f != NULL)
         c->jwe = (struct bs_slice){(const uint8_t *)f->candidates[c->opened.candidate].text,
@@ -369,7 +375,7 @@ enum blobseal_status bs_change_plan(struct bs_change **change, const struct bs_c
         out->core_header = c->opened.unlocked->jwk.hdr;
         out->keys = &c->opened.unlocked->keys;
     }
-    return st;
+    return record_refusal(c, st);
 }
 
 /* ---- The new envelope -------------------------------------------------------------------------------------------- */
@@ -397,13 +403,14 @@ static enum blobseal_status add_new(struct bs_change *c, size_t i, const struct 
                                     struct blobseal_error *err)
 {
     const struct bs_jwe_recipient *r = &c->recipients[i];
+    const struct blobseal_call call = bs_call_for_blob(c->call, c->made.blob_id);
     struct bs_jwe *jwe = &c->made.jwe;
     struct blobseal_wrapping w;
     enum blobseal_status st;
 
     if (c->wrap[i] == NULL)
         return bs_jwe_add(jwe, r, err);
-    st = bs_kek_wrap(c->wrap[i], &w, cek, c->call, err);
+    st = bs_kek_wrap(c->wrap[i], &w, cek, &call, err);
     if (st == BLOBSEAL_OK)
         st = bs_jwe_add_wrapped(jwe, &w, err);
     if (st == BLOBSEAL_OK && strcmp(r->kid, w.kid) != 0)
