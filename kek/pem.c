@@ -45,6 +45,23 @@ static enum blobseal_status pem_open(void **state, struct blobseal_kek_info *inf
     return BLOBSEAL_OK;
 }
 
+/* Add all keys to @list, and release @keys. */
+static enum blobseal_status add_all(const struct blobseal_kek_list *list, struct bs_pem_keys *keys,
+                                    struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    for (size_t i = 0; i < keys->num && st == BLOBSEAL_OK; i++) {
+        struct bs_pem_key *k = keys->list[i];
+        const struct blobseal_kek_info info = describe(k);
+
+        keys->list[i] = NULL; /* the list takes it over */
+        st = list->add(list->ctx, k, &info, err);
+    }
+    bs_pem_keys_clear(keys);
+    return st;
+}
+
 static enum blobseal_status pem_open_all(const struct blobseal_kek_list *list, const char *path,
                                          const struct blobseal_kek_options *options, const struct blobseal_call *call,
                                          struct blobseal_error *err)
@@ -53,15 +70,16 @@ static enum blobseal_status pem_open_all(const struct blobseal_kek_list *list, c
     enum blobseal_status st = bs_pem_read(&keys, path, options, err);
 
     (void)call;
-    for (size_t i = 0; i < keys.num && st == BLOBSEAL_OK; i++) {
-        struct bs_pem_key *k = keys.list[i];
-        const struct blobseal_kek_info info = describe(k);
+    return st == BLOBSEAL_OK ? add_all(list, &keys, err) : st;
+}
 
-        keys.list[i] = NULL; /* the list takes it over */
-        st = list->add(list->ctx, k, &info, err);
-    }
-    bs_pem_keys_clear(&keys);
-    return st;
+enum blobseal_status bs_pem_open_text(const struct blobseal_kek_list *list, const char *text, size_t len,
+                                      const struct blobseal_kek_options *options, struct blobseal_error *err)
+{
+    struct bs_pem_keys keys;
+    enum blobseal_status st = bs_pem_read_text(&keys, text, len, options, err);
+
+    return st == BLOBSEAL_OK ? add_all(list, &keys, err) : st;
 }
 
 static bool pem_owns(void *state, const char *alg, const char *kid)

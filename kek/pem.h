@@ -120,6 +120,16 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_pem_read(struct bs_pem_keys *keys, con
                                                    const struct blobseal_kek_options *options,
                                                    struct blobseal_error *err);
 
+/* The same for a PEM text of @len bytes, whose mode is not checked. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_pem_read_text(struct bs_pem_keys *keys, const char *text, size_t len,
+                                                        const struct blobseal_kek_options *options,
+                                                        struct blobseal_error *err);
+
+/* Add the keys of a text to @list, as open_all() of the provider does. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_pem_open_text(const struct blobseal_kek_list *list, const char *text,
+                                                        size_t len, const struct blobseal_kek_options *options,
+                                                        struct blobseal_error *err);
+
 void bs_pem_key_free(struct bs_pem_key *key);
 void bs_pem_keys_clear(struct bs_pem_keys *keys);
 

@@ -302,14 +302,14 @@ static enum blobseal_status read_blocks(struct reading *r, mode_t mode, struct b
     return st;
 }
 
-enum blobseal_status bs_pem_read(struct bs_pem_keys *keys, const char *path, const struct blobseal_kek_options *options,
-                                 struct blobseal_error *err)
+/* Read all keys of a text, or if it is NULL, of the file @path. */
+static enum blobseal_status read_keys(struct bs_pem_keys *keys, const char *path, char *text, size_t len,
+                                      const struct blobseal_kek_options *options, struct blobseal_error *err)
 {
     struct reading *r = calloc(1, sizeof *r);
     enum blobseal_status st;
-    char *text = NULL;
-    mode_t mode = 0;
-    size_t len;
+    char *own = NULL;
+    mode_t mode = S_IRUSR;
 
     *keys = (struct bs_pem_keys){0};
     if (r == NULL)
@@ -319,18 +319,45 @@ enum blobseal_status bs_pem_read(struct bs_pem_keys *keys, const char *path, con
     r->keys = keys;
     st = bs_openssl_start(err);
     ERR_clear_error();
+    if (st == BLOBSEAL_OK && text == NULL)
+        st = read_file(path, &own, &len, &mode, err);
     if (st == BLOBSEAL_OK)
-        st = read_file(path, &text, &len, &mode, err);
-    if (st == BLOBSEAL_OK)
-        st = find_blocks(r, text, len, err);
+        st = find_blocks(r, text != NULL ? text : own, len, err);
     if (st == BLOBSEAL_OK)
         st = read_blocks(r, mode, err);
     if (st != BLOBSEAL_OK)
         bs_pem_keys_clear(keys);
     blobseal_secret_free(r->passphrase);
-    blobseal_secret_free(text);
+    blobseal_secret_free(own);
     free(r);
     ERR_clear_error();
+    return st;
+}
+
+enum blobseal_status bs_pem_read(struct bs_pem_keys *keys, const char *path, const struct blobseal_kek_options *options,
+                                 struct blobseal_error *err)
+{
+    return read_keys(keys, path, NULL, 0, options, err);
+}
+
+enum blobseal_status bs_pem_read_text(struct bs_pem_keys *keys, const char *text, size_t len,
+                                      const struct blobseal_kek_options *options, struct blobseal_error *err)
+{
+    static const char name[] = "in the given text";
+    enum blobseal_status st;
+    char *copy;
+
+    *keys = (struct bs_pem_keys){0};
+    if (len > MAX_FILE)
+        return bad_key(name, err, "the text is longer than 64 KiB, so it is not a key");
+    copy = blobseal_secret_alloc(len + 1); /* its blocks are decoded in place */
+    if (copy == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", name);
+    if (len > 0)
+        memcpy(copy, text, len);
+    copy[len] = '\0';
+    st = read_keys(keys, name, copy, len, options, err);
+    blobseal_secret_free(copy);
     return st;
 }
 

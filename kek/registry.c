@@ -6,6 +6,7 @@
 #include "core/base/base.h"
 #include "core/config/config.h"
 #include "kek/kek.h"
+#include "kek/pem.h"
 
 #define MAX_SCHEME    31
 #define MAX_PROVIDERS 32
@@ -313,28 +314,57 @@ static enum blobseal_status open_all(struct collection *c, struct blobseal_error
     return st;
 }
 
+/* Make room for keys. Errors: E_ARG if there is none. */
+static enum blobseal_status start_collection(const struct collection *c, size_t *num, struct blobseal_error *err)
+{
+    *num = 0;
+    for (size_t i = 0; i < c->max; i++)
+        c->keks[i] = NULL;
+    return c->max > 0 ? BLOBSEAL_OK : blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open keys: there is no room for one");
+}
+
+/* Release the keys after a failure. Return @st. */
+static enum blobseal_status end_collection(const struct collection *c, size_t *num, enum blobseal_status st)
+{
+    for (size_t i = 0; i < c->num && st != BLOBSEAL_OK; i++) {
+        blobseal_kek_close(c->keks[i]);
+        c->keks[i] = NULL;
+    }
+    *num = st == BLOBSEAL_OK ? c->num : 0;
+    return st;
+}
+
 enum blobseal_status blobseal_keks_open(struct blobseal_kek **keks, size_t *num,
                                         const struct blobseal_registry *registry, const char *ref,
                                         const struct blobseal_kek_options *options, struct blobseal_error *err)
 {
     struct opening o;
     struct collection c = {.opening = &o, .keks = keks, .max = *num};
-    enum blobseal_status st;
+    enum blobseal_status st = start_collection(&c, num, err);
 
-    *num = 0;
-    for (size_t i = 0; i < c.max; i++)
-        keks[i] = NULL;
-    if (c.max == 0)
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "open keys: there is no room for one");
+    if (st != BLOBSEAL_OK)
+        return st;
     st = start(&o, registry, ref, options, err);
     if (st == BLOBSEAL_OK)
         st = open_all(&c, err);
-    for (size_t i = 0; i < c.num && st != BLOBSEAL_OK; i++) {
-        blobseal_kek_close(keks[i]);
-        keks[i] = NULL;
-    }
-    *num = st == BLOBSEAL_OK ? c.num : 0;
-    return st;
+    return end_collection(&c, num, st);
+}
+
+enum blobseal_status blobseal_keks_from_pem(struct blobseal_kek **keks, size_t *num, const char *pem, size_t len,
+                                            const struct blobseal_kek_options *options, struct blobseal_error *err)
+{
+    static const char name[] = "file:in the given text"; /* for messages */
+    struct opening o;
+    struct collection c = {.opening = &o, .keks = keks, .max = *num};
+    const struct blobseal_kek_list list = {&c, add};
+    enum blobseal_status st = start_collection(&c, num, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = start(&o, NULL, name, options, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_provider_status(bs_pem_open_text(&list, pem, len, &o.for_provider, err), o.provider, name, err);
+    return end_collection(&c, num, st);
 }
 
 /* ---- Places with keys -------------------------------------------------------------------------------------------- */

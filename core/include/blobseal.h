@@ -240,6 +240,16 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_keks_open(struct blobseal_kek **keks, size_t *num, const struct blobseal_registry *registry, const char *ref,
                    const struct blobseal_kek_options *options, struct blobseal_error *err);
 
+/**
+ * blobseal_keks_from_pem - open the keys in a PEM text in memory, as blobseal_keks_open() does those of a file
+ * @pem: @len bytes, which the caller wipes; the library wipes its copy
+ *
+ * Errors: those of blobseal_keks_open(). Nobody checks who may read the text.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_keks_from_pem(struct blobseal_kek **keks, size_t *num, const char *pem, size_t len,
+                       const struct blobseal_kek_options *options, struct blobseal_error *err);
+
 /* Release @kek. Its secrets are wiped when the last lease on it has been released, too. NULL is allowed. */
 BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);
 

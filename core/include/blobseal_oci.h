@@ -254,6 +254,79 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_envelope(const struct blobseal_oci_annotation *annotations, size_t num, char **envelope, size_t *len,
                       struct blobseal_error *err);
 
+/* ---- Messages of other programs ---------------------------------------------------------------------------------- */
+
+/*
+ * How keys are found that a message names. @name is 1 to 64 letters, digits, '.', '-' and '_', the first a letter or
+ * digit; NULL asks for all keys that may be used. The function adds up to *@num keys at @keks, and sets *@num to how
+ * many; the library closes them. It decides which names are allowed: who sends a message may be less trusted than who
+ * runs the program. May return E_CONFIG, E_POLICY, E_INPUT, E_NOMEM, E_UNAVAILABLE, E_DENIED, E_UNSUPPORTED and
+ * E_CANCELED.
+ */
+typedef enum blobseal_status (*blobseal_oci_keys_fn)(void *ctx, const char *name, struct blobseal_kek **keks,
+                                                     size_t *num, struct blobseal_error *err);
+
+struct blobseal_oci_keyprovider_options {
+    size_t size;
+    blobseal_oci_keys_fn keys; /* NULL: only keys in the message */
+    void *keys_ctx;
+    uint32_t timeout_ms; /* see struct blobseal_call_options */
+    const int *cancel;
+};
+
+#define BLOBSEAL_OCI_MAX_MESSAGE ((size_t)4 << 20) /* bytes of a message or payload */
+
+/**
+ * blobseal_oci_keyprovider - answer a message of ocicrypt's key-provider protocol
+ * @request: the message, @len bytes, best in memory from blobseal_secret_alloc(). It is changed while it is parsed, and
+ * wiped before this function returns
+ * @reply: receives the answer, zero-terminated; release it with blobseal_secret_free()
+ *
+ * The message asks to wrap the private options of a layer (keywrap) or to unwrap them (keyunwrap). Bytes in it are
+ * base64 strings or arrays of numbers; the answer has strings. Of the parameters only the entry "blobseal" is read.
+ * Each of its values is the name of a key, a key in PEM, or "Enabled", which ocicrypt sends if the user passes no
+ * value: it stands for all keys that may be used. If the entry is missing, all of them are tried for unwrapping.
+ * Errors: E_FORMAT (malformed), E_UNSUPPORTED (another operation; another kind of wrapped key), E_POLICY (a value that
+ * is neither, such as a path or a URI), E_CONFIG (no key was named for wrapping, and none may be used), those of
+ * blobseal_oci_wrap(), blobseal_oci_unwrap() and options->keys. Source: ocicrypt; section 12.1.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_oci_keyprovider(char *request, size_t len, const struct blobseal_oci_keyprovider_options *options,
+                         char **reply, size_t *reply_len, struct blobseal_error *err);
+
+/* A private key that a payload contains, and its passphrase. Neither is zero-terminated. */
+struct blobseal_oci_payload_key {
+    const char *key;
+    size_t key_len;
+    const char *passphrase; /* NULL: none */
+    size_t passphrase_len;
+};
+
+/* What a payload contains. Only the library makes it, so it may grow. */
+struct blobseal_oci_payload {
+    const char *media_type, *digest; /* of the descriptor; empty if it has none */
+    uint64_t size;                   /* of the layer; BLOBSEAL_SIZE_UNKNOWN     */
+    size_t num_annotations;
+    const struct blobseal_oci_annotation *annotations;
+    size_t num_keys;
+    const struct blobseal_oci_payload_key *keys;
+};
+
+/**
+ * blobseal_oci_payload_read - read the payload that containerd passes to a stream processor for encrypted layers
+ * @payload: receives the payload, in secret memory; release it with blobseal_oci_payload_free()
+ * @bytes: @len bytes of a protobuf message of the type Any, which the caller wipes
+ *
+ * Of the parameters for decrypting, only private keys and their passphrases are read.
+ * Errors: E_FORMAT (malformed), E_UNSUPPORTED (another type). Source: containerd/imgcrypt.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_oci_payload_read(struct blobseal_oci_payload **payload,
+                                                                              const void *bytes, size_t len,
+                                                                              struct blobseal_error *err);
+
+/* Wipe and release @payload. NULL is allowed. */
+BLOBSEAL_API void blobseal_oci_payload_free(struct blobseal_oci_payload *payload);
+
 #ifdef __cplusplus
 }
 #endif

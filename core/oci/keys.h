@@ -155,7 +155,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_jwe_parse(struct bs_oci_jwe *j, en
                                                         struct bs_slice text, struct blobseal_error *err);
 void bs_oci_jwe_clear(struct bs_oci_jwe *j);
 
-/* Write the protected header of section 12. */
+/* Write the protected header of section 12.1. Return its length, or 0 if @cap is too small. */
 size_t bs_oci_header_write(char *out, size_t cap, uint64_t generation, const uint8_t rcpt[BS_SHA256_LEN]);
 
 /* ---- open.c: the search for something that opens ----------------------------------------------------------------- */
@@ -194,5 +194,16 @@ enum blobseal_status bs_oci_open_failed(const struct bs_oci_search *s, struct bl
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_oci_open(struct bs_oci_opened **opened, const struct bs_oci_items *items,
                                                    struct bs_keks keks, struct blobseal_error *err);
+
+/* ---- message.c: bytes in the JSON of other programs -------------------------------------------------------------- */
+
+/*
+ * Read bytes that JSON contains as a base64 string or as an array of numbers, and decode them in place. `null` gives
+ * out->p = NULL. Return false if it is anything else; then the JSON is malformed, too.
+ */
+bool bs_oci_read_bytes(struct bs_json *j, struct bs_slice *out);
+
+/* Read an array of at most *@num such values, and set *@num. `null` is an empty array. Return false as above. */
+bool bs_oci_read_list(struct bs_json *j, struct bs_slice *list, size_t *num);
 
 #endif
