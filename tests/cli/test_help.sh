@@ -185,7 +185,8 @@ setup() { # setup PAGE: make the files that its examples need
     esac
     cp "$keys/kek.pem" "$keys/kek.pub.pem" "$keys/backup.pub.pem" "$keys/locked.pem" \
         "$keys/locked.pub.pem" .
-    [ "$1" != blobseal-seal ] || return
+    [ "$1" != blobseal-oci ] || python3 "$root/tests/oci/image.py" make app:1
+    [[ $1 != blobseal-seal && $1 != blobseal-oci ]] || return
     blobseal seal -k kek.pub.pem -k "$keys/locked.pub.pem" disk.img
     blobseal seal -k kek.pub.pem --detached disk.jwe -o disk.core disk.img
     tar -c photos | blobseal seal -k kek.pub.pem -o photos.tar.sealed

@@ -12,9 +12,9 @@
 #include "tools/blobseal/verbs.h"
 #include "tools/common/signals.h"
 
-const struct verb *const verbs[] = {&verb_keygen, &verb_key,        &verb_seal,   &verb_open,  &verb_inspect,
-                                    &verb_verify, &verb_recipients, &verb_rewrap, &verb_scrub, &verb_doctor,
-                                    &verb_bench,  &verb_completion, NULL};
+const struct verb *const verbs[] = {&verb_keygen, &verb_key,        &verb_seal,       &verb_open,  &verb_inspect,
+                                    &verb_verify, &verb_recipients, &verb_rewrap,     &verb_scrub, &verb_doctor,
+                                    &verb_oci,    &verb_bench,      &verb_completion, NULL};
 
 /*
  * Open standard descriptors that are closed. Otherwise the next file would get such a number, and messages would be

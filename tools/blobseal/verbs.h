@@ -22,7 +22,7 @@ struct verb {
 extern const struct verb *const verbs[];
 
 extern const struct verb verb_key, verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub,
-    verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench;
+    verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench, verb_oci;
 
 /* Values of the long options without a letter, in addition to those of tools/common. */
 enum {
@@ -54,6 +54,11 @@ enum {
     OPT_COMPARE,
     OPT_FROM,
     OPT_DIGEST,
+    OPT_LAYERS,
+    OPT_ALL_BUT_BASE,
+    OPT_PLATFORM,
+    OPT_CIPHER,
+    OPT_EXPECT_ENCRYPTED,
 };
 
 /* ---- job.c: keys, inputs, optionally outputs, threads, progress -------------------------------------------------- */

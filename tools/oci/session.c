@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a verb reads and writes: folders and archives, in place or not, and what happens when a signal comes. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/oci/oci.h"
+
+/* ---- Signals ----------------------------------------------------------------------------------------------------- */
+
+static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+/*
+ * Block the signals that end the program. Work stops soon after one has come, what is temporary is removed, and then
+ * the signal does its work.
+ */
+static void block_signals(struct oci_session *s)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < COUNT(stops); i++)
+        (void)sigaddset(&set, stops[i]);
+    s->blocked = pthread_sigmask(SIG_BLOCK, &set, &s->signals) == 0;
+}
+
+bool oci_stopped(void)
+{
+    sigset_t set;
+
+    if (sigpending(&set) != 0)
+        return false;
+    for (size_t i = 0; i < COUNT(stops); i++)
+        if (sigismember(&set, stops[i]) == 1)
+            return true;
+    return false;
+}
+
+/* ---- Input ------------------------------------------------------------------------------------------------------- */
+
+static bool unpack(struct oci_input *in, const char *beside, bool documents, struct blobseal_error *err)
+{
+    const char *folder = getenv("TMPDIR");
+    char path[4096];
+
+    (void)snprintf(path, sizeof path, "%.4000s/blobseal-oci", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
+    in->unpacked = oci_temp_folder(beside != NULL ? beside : path, err);
+    return in->unpacked != NULL && oci_unpack(in->ref.path, in->unpacked, documents, err);
+}
+
+bool oci_input_open(struct oci_input *in, const char *arg, const char *beside, bool documents,
+                    struct blobseal_error *err)
+{
+    *in = OCI_INPUT_NONE;
+    return oci_ref_parse(&in->ref, arg, err) && (!in->ref.archive || unpack(in, beside, documents, err)) &&
+           oci_layout_open(&in->layout, in->unpacked != NULL ? in->unpacked : in->ref.path, err) &&
+           oci_image_load(&in->image, &in->layout, in->ref.name, err);
+}
+
+void oci_input_close(struct oci_input *in)
+{
+    oci_image_free(&in->image);
+    oci_layout_close(&in->layout);
+    if (in->unpacked != NULL)
+        oci_remove_folder(in->unpacked);
+    free(in->unpacked);
+    oci_ref_free(&in->ref);
+    in->unpacked = NULL;
+}
+
+bool oci_session_open(struct oci_session *s, struct oci_request *r, enum oci_access access, struct blobseal_error *err)
+{
+    const char *beside = NULL;
+
+    *s = (struct oci_session){.r = r,
+                              .in = OCI_INPUT_NONE,
+                              .target = {.layout = OCI_LAYOUT_NONE, .out = OUTPUT_NONE},
+                              .archive = OUTPUT_NONE};
+    s->in_place = r->out == NULL;
+    block_signals(s);
+    if (!oci_ref_parse(&s->out_ref, r->out != NULL ? r->out : r->in, err))
+        return false;
+    if (access == OCI_CHANGE)
+        beside = s->out_ref.path;
+    return oci_input_open(&s->in, r->in, beside, access == OCI_READ_DOCUMENTS, err);
+}
+
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
+
+bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
+{
+    const char *old_name = s->in.image.name[0] != '\0' ? s->in.image.name : NULL;
+    struct oci_destination to = {.in = &s->in.layout,
+                                 .in_place = s->in_place,
+                                 .force = s->r->force,
+                                 .name = old_name,
+                                 .path = s->in.layout.path};
+    const struct output_options o = {.ui = s->r->ui, .mode = 0666, .force = true};
+
+    if (!s->in_place) {
+        to.path = s->out_ref.path;
+        to.archive = s->out_ref.archive;
+        if (s->out_ref.name != NULL)
+            to.name = s->out_ref.name;
+    } else if (s->in.unpacked != NULL && !output_open(&s->archive, s->in.ref.path, &o, err)) {
+        return false;
+    }
+    return oci_target_open(&s->target, s->r->ui, &to, err);
+}
+
+/* Remove what is no longer reached. That it could not be found out is no error, because the image is complete. */
+static bool collect(struct oci_session *s, struct blobseal_error *err)
+{
+    struct blobseal_error why = {0};
+
+    if (oci_collect(s->target.folder, true, &s->unreached, &why))
+        return true;
+    if (why.status == BLOBSEAL_E_OUTPUT || why.status == BLOBSEAL_E_NOMEM) {
+        *err = why;
+        return false;
+    }
+    warn(s->r->ui, "blobs from before were not removed, because the other images of the layout cannot be read: %s",
+         why.text);
+    return true;
+}
+
+bool oci_session_commit(struct oci_session *s, struct blobseal_error *err)
+{
+    if (oci_stopped())
+        return fail(err, BLOBSEAL_E_CANCELED, 0, "stopped by a signal");
+    if (!oci_target_commit(&s->target, &s->in.image, err))
+        return false;
+    if (s->in_place && !collect(s, err))
+        return false;
+    return s->archive.fd < 0 || (oci_pack(s->in.unpacked, &s->archive, err) && output_commit(&s->archive, err));
+}
+
+void oci_session_close(struct oci_session *s)
+{
+    if (s->target.added != NULL)
+        oci_target_close(&s->target);
+    output_close(&s->archive);
+    oci_input_close(&s->in);
+    oci_unreached_free(&s->unreached);
+    oci_ref_free(&s->out_ref);
+    if (s->blocked)
+        (void)pthread_sigmask(SIG_SETMASK, &s->signals, NULL);
+    s->blocked = false;
+}
