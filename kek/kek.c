@@ -329,7 +329,7 @@ enum blobseal_status bs_kek_decrypt(struct blobseal_kek *kek, uint8_t *out, size
     if (kek->provider->decrypt == NULL) {
         st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s decrypts wrapped keys only",
                            kek->provider->scheme);
-    } else if (bs_kek_info(kek)->can_unwrap && (wrapped->kid == NULL || bs_kek_owns(kek, wrapped->alg, wrapped->kid))) {
+    } else if (may_unwrap(kek, wrapped)) {
         st = bs_call_check(call, err);
         if (st == BLOBSEAL_OK)
             st = kek->provider->decrypt(kek->state, out, len, wrapped, call, err);

@@ -107,7 +107,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_diagnose(struct blobseal_kek *kek,
 /*
  * Decrypt a message that was encrypted for the KEK with RSAES-OAEP, as wrapped->alg says, into @out, which has room for
  * *@len bytes; *@len becomes the length of the message. If wrapped->kid is NULL, the KEK is tried. After a failure
- * *@len is 0 and @out is zero. Errors: those of the provider; E_AUTH; E_NOT_MINE; E_UNSUPPORTED if it has no decrypt().
+ * *@len is 0 and @out is zero. The caller records the result. Errors: those of the provider; E_AUTH; E_NOT_MINE;
+ * E_UNSUPPORTED if it has no decrypt().
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kek_decrypt(struct blobseal_kek *kek, uint8_t *out, size_t *len,
                                                       const struct blobseal_wrapped *wrapped,

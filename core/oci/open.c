@@ -116,23 +116,13 @@ static enum blobseal_status unwrap_cek(const struct bs_oci_jwe *j, const struct 
     return st == BLOBSEAL_OK && len != j->jwe.cek_len ? BLOBSEAL_E_AUTH : st;
 }
 
-/* Unwrap and decrypt. If unwrapping fails, decrypt with a random CEK, so that both failures look the same. */
-static enum blobseal_status attempt(const struct bs_oci_jwe *j, const struct pair *p, struct secrets *secrets,
-                                    const struct blobseal_call *call, struct blobseal_error *err)
+/* Decrypt the private options, and check that no recipient of a JWE of this library was changed. */
+static enum blobseal_status decrypt(const struct bs_oci_jwe *j, const struct bs_a256gcm *gcm, uint8_t *content,
+                                    struct blobseal_error *err)
 {
-    struct bs_a256gcm gcm = {
-        .cek = &secrets->cek, .cek_len = j->jwe.cek_len, .iv = j->jwe.iv, .aad = j->jwe.protected_text};
+    enum blobseal_status st = bs_a256gcm_open(gcm, content, j->jwe.ciphertext, j->jwe.tag);
     uint8_t rcpt[BS_SHA256_LEN];
-    enum blobseal_status st = bs_random(&secrets->random, sizeof secrets->random, true, err);
 
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = unwrap_cek(j, p, &secrets->cek, call, err);
-    if (st == BLOBSEAL_E_AUTH)
-        gcm.cek = &secrets->random;
-    else if (st != BLOBSEAL_OK)
-        return st;
-    st = bs_a256gcm_open(&gcm, secrets->content, j->jwe.ciphertext, j->jwe.tag);
     if (st == BLOBSEAL_OK && j->ours) {
         if (!bs_jwe_recipients_digest(rcpt, &j->jwe))
             st = BLOBSEAL_E_NOMEM;
@@ -140,6 +130,32 @@ static enum blobseal_status attempt(const struct bs_oci_jwe *j, const struct pai
             st = BLOBSEAL_E_AUTH;
     }
     return st != BLOBSEAL_E_NOMEM ? st : blobseal_fail(err, st, 0, "unwrap the key of a layer: no memory");
+}
+
+/* Unwrap and decrypt. If unwrapping fails, decrypt with a random CEK, so that both failures look the same. */
+static enum blobseal_status attempt(const struct bs_oci_jwe *j, const struct pair *p, struct secrets *secrets,
+                                    const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_a256gcm gcm = {
+        .cek = &secrets->cek, .cek_len = j->jwe.cek_len, .iv = j->jwe.iv, .aad = j->jwe.protected_text};
+    struct blobseal_trace trace = {.size = sizeof trace};
+    struct bs_kek_event event = {
+        .operation = "unwrap", .kid = p->named ? p->r->kid : bs_kek_info(p->kek)->kid, .trace = &trace};
+    struct blobseal_call own = bs_call_for_blob(call, NULL);
+    enum blobseal_status st = bs_random(&secrets->random, sizeof secrets->random, true, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    own.trace = &trace;
+    st = unwrap_cek(j, p, &secrets->cek, &own, err);
+    if (st == BLOBSEAL_E_NOT_MINE)
+        return st;
+    if (st == BLOBSEAL_E_AUTH)
+        gcm.cek = &secrets->random;
+    if (st == BLOBSEAL_OK || st == BLOBSEAL_E_AUTH)
+        st = decrypt(j, &gcm, secrets->content, err);
+    event.claimed = st != BLOBSEAL_OK;
+    return bs_kek_record(p->kek, &event, st, err);
 }
 
 /* Return true if it makes sense to try this pair: recipients that are named are for the key of that name only. */
