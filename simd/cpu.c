@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Detecting CPU features whose registers the operating system has enabled. Source: Intel SDM, CPUID and XGETBV. */
+#include <string.h>
+
 #include "simd/simd.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -62,4 +64,21 @@ uint32_t bs_cpu_features(void)
     }
 #endif
     return bs_cpu_decode(&w);
+}
+
+bool bs_cpu_is_amd(void)
+{
+#ifdef HAVE_CPUID
+    uint32_t eax, ebx = 0, ecx = 0, edx = 0;
+    char vendor[12];
+
+    if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0)
+        return false;
+    memcpy(vendor, &ebx, sizeof ebx);
+    memcpy(vendor + 4, &edx, sizeof edx);
+    memcpy(vendor + 8, &ecx, sizeof ecx);
+    return memcmp(vendor, "AuthenticAMD", sizeof vendor) == 0 || memcmp(vendor, "HygonGenuine", sizeof vendor) == 0;
+#else
+    return false;
+#endif
 }

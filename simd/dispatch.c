@@ -32,9 +32,9 @@ const struct bs_gcm_impl *bs_gcm_pick(uint32_t features)
     return bs_gcm_impls[find_entry(features)];
 }
 
-/* Return the features of this CPU. They are determined once per process, because CPUID is slow in a virtual machine and
- * its result is the same in every thread. */
-static uint32_t cpu_features(void)
+/* They are determined once per process, because CPUID is slow in a virtual machine and its result is the same in every
+ * thread. */
+uint32_t bs_cpu_known_features(void)
 {
     static _Atomic uint32_t known;
     static const uint32_t valid = (uint32_t)1 << 31; /* set once the features are known */
@@ -49,16 +49,19 @@ static uint32_t cpu_features(void)
 
 bool bs_gcm_runs_here(const struct bs_gcm_impl *impl)
 {
-    return (impl->needs & cpu_features()) == impl->needs;
+    return (impl->needs & bs_cpu_known_features()) == impl->needs;
 }
 
-/*
- * Choose an entry for a new key. Our kernels are not FIPS-validated, so FIPS mode always selects OpenSSL. The mode is
- * checked for each key, because a program can enable it at any time.
- */
+/* The mode is checked for each key, because a program can enable it at any time. */
+uint32_t bs_cpu_allowed_features(void)
+{
+    return EVP_default_properties_is_fips_enabled(NULL) == 1 ? 0 : bs_cpu_known_features();
+}
+
+/* Choose an entry for a new key. */
 static size_t choose(void)
 {
-    return find_entry(EVP_default_properties_is_fips_enabled(NULL) == 1 ? 0 : cpu_features());
+    return find_entry(bs_cpu_allowed_features());
 }
 
 const struct bs_gcm_impl *bs_gcm_choose(void)

@@ -5,14 +5,8 @@
  * and the powers of the hash key H are stored in the struct bs_gcm_key.
  */
 #ifdef __x86_64__
-#    include <immintrin.h>
-#    include <string.h>
+#    include "simd/aes_x86.h"
 
-#    include "simd/simd.h"
-
-#    define INLINE      inline __attribute__((always_inline))
-#    define NOINLINE    __attribute__((noinline))
-#    define BASE        __attribute__((target("aes,pclmul,ssse3,sse4.1")))
 #    define MAX_LANES   4
 #    define MAX_STEP    (8 * MAX_LANES)
 #    define MAX_POWERS  (MAX_STEP + 1)               /* for a step of the widest vectors and the length block */
@@ -24,7 +18,7 @@
  * step, repeated in every lane. `folded` contains the XOR of the halves of each power, for Karatsuba's method.
  */
 struct key {
-    __m128i rounds[15];
+    __m128i rounds[AES_ROUND_KEYS];
     __m128i powers[NUM_POWERS];
     __m128i folded[NUM_POWERS];
 };
@@ -43,63 +37,8 @@ static const uint8_t zeros[MAX_STEP * 16];
 
 /* In GCM, the first byte of a block is the most significant one. The counter is in the last four bytes, also
  * big-endian. Arithmetic requires the bytes in reverse order. COUNTER(n) is n as a counter in that order. */
-#    define REVERSE_BYTES   _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 #    define REVERSE_COUNTER _mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 #    define COUNTER(n)      _mm_set_epi32(n, 0, 0, 0)
-
-/* Clear @len bytes in a way that the compiler does not optimise away. */
-static void wipe(void *p, size_t len)
-{
-    memset(p, 0, len);
-    __asm__ volatile("" : : "r"(p) : "memory");
-}
-
-/* ---- AES --------------------------------------------------------------------------------------------------------- */
-
-/* Encrypt one block. */
-static INLINE BASE __m128i encrypt(const struct key *k, __m128i block)
-{
-    block = _mm_xor_si128(block, k->rounds[0]);
-    for (int r = 1; r < 14; r++)
-        block = _mm_aesenc_si128(block, k->rounds[r]);
-    return _mm_aesenclast_si128(block, k->rounds[14]);
-}
-
-/* Compute round key i from round key i - 2, @key, and from @t, which is derived from round key i - 1. FIPS 197 section
- * 5.2. */
-static INLINE BASE __m128i next_round(__m128i key, __m128i t)
-{
-    key = _mm_xor_si128(key, _mm_slli_si128(key, 4));
-    key = _mm_xor_si128(key, _mm_slli_si128(key, 8));
-    return _mm_xor_si128(key, t);
-}
-
-#    define EVEN(i, rcon)                                                                                              \
-        k->rounds[i] =                                                                                                 \
-            next_round(k->rounds[(i)-2], _mm_shuffle_epi32(_mm_aeskeygenassist_si128(k->rounds[(i)-1], rcon), 0xFF))
-#    define ODD(i)                                                                                                     \
-        k->rounds[i] =                                                                                                 \
-            next_round(k->rounds[(i)-2], _mm_shuffle_epi32(_mm_aeskeygenassist_si128(k->rounds[(i)-1], 0), 0xAA))
-
-/* Compute the round keys of AES-256. */
-static BASE void expand(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN])
-{
-    k->rounds[0] = _mm_loadu_si128((const void *)raw);
-    k->rounds[1] = _mm_loadu_si128((const void *)(raw + 16));
-    EVEN(2, 0x01);
-    ODD(3);
-    EVEN(4, 0x02);
-    ODD(5);
-    EVEN(6, 0x04);
-    ODD(7);
-    EVEN(8, 0x08);
-    ODD(9);
-    EVEN(10, 0x10);
-    ODD(11);
-    EVEN(12, 0x20);
-    ODD(13);
-    EVEN(14, 0x40);
-}
 
 /* ---- GHASH ------------------------------------------------------------------------------------------------------- */
 
@@ -147,8 +86,8 @@ static BASE void expand_key(struct key *k, const uint8_t raw[BS_GCM_KEY_LEN], in
     __m128i h;
 
     memset(k, 0, sizeof *k);
-    expand(k, raw);
-    h = divide_by_x(_mm_shuffle_epi8(encrypt(k, _mm_setzero_si128()), REVERSE_BYTES));
+    expand(k->rounds, raw);
+    h = divide_by_x(_mm_shuffle_epi8(encrypt(k->rounds, _mm_setzero_si128()), REVERSE_BYTES));
     k->powers[MAX_POWERS - 1] = h;
     for (int i = 2; i <= step + 1; i++)
         k->powers[MAX_POWERS - i] = multiply(k->powers[MAX_POWERS - i + 1], h);
@@ -180,7 +119,7 @@ static INLINE BASE __m128i nonce_of(const struct bs_gcm_run *run, size_t i)
 /* Encrypt a counter block whose counter is in native byte order. */
 static INLINE BASE __m128i encrypt_block(const struct key *k, __m128i nonce)
 {
-    return encrypt(k, _mm_shuffle_epi8(nonce, REVERSE_COUNTER));
+    return encrypt(k->rounds, _mm_shuffle_epi8(nonce, REVERSE_COUNTER));
 }
 
 /* Return the tag for a GHASH value. @mask is the encrypted first counter block. */
@@ -288,91 +227,26 @@ typedef bool run_fn(const struct key *k, const struct bs_gcm_run *run, uint8_t *
  * blocks after two rounds. */
 #    define FRAMES 2560
 
-/*
- * Karatsuba's method saves one of four products, at the cost of a shuffle and an addition. Below, KARATSUBA selects it
- * for vectors of 128 and 256 bits, where it is faster: on Zen 3, a product occupies the ports of four AES rounds. It is
- * not used for 512 bits: there, products have a port that AES does not use, but that shuffles use as well, and sealing
- * became a twentieth slower.
- */
-
 /* ---- Three widths ------------------------------------------------------------------------------------------------ */
 
-#    define V              __m128i
-#    define LANES          1
-#    define TARGET         BASE
-#    define NAME(x)        aesni_##x
-#    define LOAD(p)        _mm_loadu_si128((const void *)(p))
-#    define STORE(p, v)    _mm_storeu_si128((void *)(p), v)
-#    define XOR(a, b)      _mm_xor_si128(a, b)
-#    define XOR3(a, b, c)  _mm_xor_si128(a, _mm_xor_si128(b, c))
-#    define ADD(a, b)      _mm_add_epi32(a, b)
-#    define SHUFFLE(a, m)  _mm_shuffle_epi8(a, m)
-#    define AES(a, k)      _mm_aesenc_si128(a, k)
-#    define AESLAST(a, k)  _mm_aesenclast_si128(a, k)
-#    define CLMUL(a, b, i) _mm_clmulepi64_si128(a, b, i)
-#    define SWAP(x)        _mm_shuffle_epi32(x, 0x4E)
-#    define UP(x)          _mm_slli_si128(x, 8)
-#    define DOWN(x)        _mm_srli_si128(x, 8)
-#    define KARATSUBA
-#    define BROADCAST(x) (x)
-#    define WIDEN(x)     (x)
-#    define FIRST(x)     (x)
-#    define NARROW(x)    (x)
-#    define LANE_NUMBERS _mm_setzero_si128()
+#    define WIDTH 128
+#    include "simd/x86_width.h"
+
 #    include "simd/gcm_x86_template.h"
 
-#    define V              __m256i
-#    define LANES          2
-#    define TARGET         __attribute__((target("aes,pclmul,avx2,vaes,vpclmulqdq")))
-#    define NAME(x)        vaes256_##x
-#    define LOAD(p)        _mm256_loadu_si256((const void *)(p))
-#    define STORE(p, v)    _mm256_storeu_si256((void *)(p), v)
-#    define XOR(a, b)      _mm256_xor_si256(a, b)
-#    define XOR3(a, b, c)  _mm256_xor_si256(a, _mm256_xor_si256(b, c))
-#    define ADD(a, b)      _mm256_add_epi32(a, b)
-#    define SHUFFLE(a, m)  _mm256_shuffle_epi8(a, m)
-#    define AES(a, k)      _mm256_aesenc_epi128(a, k)
-#    define AESLAST(a, k)  _mm256_aesenclast_epi128(a, k)
-#    define CLMUL(a, b, i) _mm256_clmulepi64_epi128(a, b, i)
-#    define SWAP(x)        _mm256_shuffle_epi32(x, 0x4E)
-#    define UP(x)          _mm256_bslli_epi128(x, 8)
-#    define DOWN(x)        _mm256_bsrli_epi128(x, 8)
-#    define KARATSUBA
-#    define BROADCAST(x) _mm256_broadcastsi128_si256(x)
-#    define WIDEN(x)     _mm256_zextsi128_si256(x)
-#    define FIRST(x)     _mm256_castsi256_si128(x)
-#    define NARROW(x)    _mm_xor_si128(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1))
-#    define LANE_NUMBERS _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0)
+#    define WIDTH 256
+#    include "simd/x86_width.h"
+
 #    include "simd/gcm_x86_template.h"
 
-#    define V              __m512i
-#    define LANES          4
-#    define TARGET         __attribute__((target("aes,pclmul,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512dq,avx512vl")))
-#    define NAME(x)        vaes512_##x
-#    define LOAD(p)        _mm512_loadu_si512(p)
-#    define STORE(p, v)    _mm512_storeu_si512(p, v)
-#    define XOR(a, b)      _mm512_xor_si512(a, b)
-#    define XOR3(a, b, c)  _mm512_ternarylogic_epi64(a, b, c, 0x96)
-#    define ADD(a, b)      _mm512_add_epi32(a, b)
-#    define SHUFFLE(a, m)  _mm512_shuffle_epi8(a, m)
-#    define AES(a, k)      _mm512_aesenc_epi128(a, k)
-#    define AESLAST(a, k)  _mm512_aesenclast_epi128(a, k)
-#    define CLMUL(a, b, i) _mm512_clmulepi64_epi128(a, b, i)
-#    define SWAP(x)        _mm512_shuffle_epi32(x, 0x4E)
-#    define UP(x)          _mm512_bslli_epi128(x, 8)
-#    define DOWN(x)        _mm512_bsrli_epi128(x, 8)
-#    define BROADCAST(x)   _mm512_broadcast_i32x4(x)
-#    define WIDEN(x)       _mm512_zextsi128_si512(x)
-#    define FIRST(x)       _mm512_castsi512_si128(x)
-#    define NARROW(x)                                                                                                  \
-        _mm_xor_si128(_mm_xor_si128(_mm512_castsi512_si128(x), _mm512_extracti32x4_epi32(x, 1)),                       \
-                      _mm_xor_si128(_mm512_extracti32x4_epi32(x, 2), _mm512_extracti32x4_epi32(x, 3)))
-#    define LANE_NUMBERS _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+#    define WIDTH 512
+#    include "simd/x86_width.h"
+
 #    include "simd/gcm_x86_template.h"
 
 const struct bs_gcm_impl bs_gcm_aesni = {
     .name = "aesni",
-    .needs = BS_CPU_SSE41 | BS_CPU_AES | BS_CPU_PCLMUL,
+    .needs = NEEDS_AESNI,
     .init = aesni_init,
     .clear = clear,
     .seal = aesni_seal,
@@ -380,7 +254,7 @@ const struct bs_gcm_impl bs_gcm_aesni = {
 };
 const struct bs_gcm_impl bs_gcm_vaes256 = {
     .name = "vaes256",
-    .needs = BS_CPU_SSE41 | BS_CPU_AES | BS_CPU_PCLMUL | BS_CPU_AVX2 | BS_CPU_VAES | BS_CPU_VPCLMULQDQ,
+    .needs = NEEDS_VAES256,
     .init = vaes256_init,
     .clear = clear,
     .seal = vaes256_seal,
@@ -388,7 +262,7 @@ const struct bs_gcm_impl bs_gcm_vaes256 = {
 };
 const struct bs_gcm_impl bs_gcm_vaes512 = {
     .name = "vaes512",
-    .needs = BS_CPU_SSE41 | BS_CPU_AES | BS_CPU_PCLMUL | BS_CPU_AVX2 | BS_CPU_WIDE,
+    .needs = NEEDS_VAES512,
     .init = vaes512_init,
     .clear = clear,
     .seal = vaes512_seal,

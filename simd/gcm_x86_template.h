@@ -1,20 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AES-256-GCM over a run of messages, for one vector width. gcm_x86.c includes this file once for each width, and
- * defines before:
- *
- *   V, LANES       the type of a vector, and the number of 16-byte blocks (lanes) in it
- *   TARGET         the attribute with which the compiler may use the instructions
- *   NAME(x)        x, prefixed with the name of the implementation
- *   LOAD STORE XOR XOR3 ADD SHUFFLE AES AESLAST CLMUL    operations on vectors
- *   SWAP           swap the halves of each lane
- *   UP, DOWN       move the low half of each lane to the high half, or the high half to the low half; the rest is zero
- *   KARATSUBA      defined if three products are faster than four
- *   BROADCAST      copy a block to every lane
- *   WIDEN          copy a block to the first lane; the others are zero
- *   FIRST          the first lane
- *   NARROW         the XOR of all lanes
- *   LANE_NUMBERS   the counters 0, 1, 2 ..., one in each lane
+ * AES-256-GCM over a run of messages, for one vector width. gcm_x86.c includes this file once for each width, after
+ * simd/x86_width.h.
  *
  * A step is eight vectors. Their AES rounds run in parallel, which hides the latency of the instructions. The hash
  * (GHASH) of a step is computed between the AES rounds of the same step when opening, and of the next step when
@@ -30,21 +17,7 @@
  * Source: NIST SP 800-38D.
  */
 
-#define STEP_BLOCKS (8 * LANES)
-#define STEP_LEN    ((size_t)STEP_BLOCKS * 16)
-#define VECTOR_LEN  ((size_t)LANES * 16)
-#define ZERO        BROADCAST(_mm_setzero_si128())
-
-/* Repeat a statement for each vector of a step. */
-#define EACH(F)                                                                                                        \
-    F(0);                                                                                                              \
-    F(1);                                                                                                              \
-    F(2);                                                                                                              \
-    F(3);                                                                                                              \
-    F(4);                                                                                                              \
-    F(5);                                                                                                              \
-    F(6);                                                                                                              \
-    F(7)
+#define ZERO BROADCAST(_mm_setzero_si128())
 
 /* ---- GHASH ------------------------------------------------------------------------------------------------------- */
 
@@ -202,11 +175,6 @@ static INLINE TARGET void NAME(advance)(struct NAME(counters) * n, const struct 
 
 #define CACHED_ONE(i) b##i = XOR(others, LOAD(terms + (size_t)(i)*LANES))
 #define START_ONE(i)  b##i = XOR(SHUFFLE(ADD(n->next, BROADCAST(COUNTER((i)*LANES))), swap), rk)
-#define ROUND_ONE(i)  b##i = AES(b##i, rk)
-#define LAST_ONE(i)   STORE(out + (i)*VECTOR_LEN, AESLAST(b##i, XOR(rk, LOAD(in + (i)*VECTOR_LEN))))
-#define ROUND(r)                                                                                                       \
-    rk = BROADCAST(k->rounds[r]);                                                                                      \
-    EACH(ROUND_ONE)
 
 /*
  * Encrypt or decrypt a step, and interleave with that the work of NAME(hash_step)(). This is inlined into the loops
@@ -351,17 +319,6 @@ static TARGET NOINLINE bool NAME(open_run)(const struct key *k, const struct bs_
     return authentic;
 }
 
-/* Wipe the part of the stack where the frames of a run_fn were, without memset(), which is slow to start. */
-static TARGET NOINLINE void NAME(wipe_frames)(void)
-{
-    V frames[FRAMES / sizeof(V)];
-
-    for (size_t i = 0; i < FRAMES / sizeof(V); i++) {
-        frames[i] = ZERO;
-        __asm__ volatile("" : : "r"(&frames[i]) : "memory");
-    }
-}
-
 static bool NAME(work)(struct bs_gcm_key *key, run_fn *fn, const struct bs_gcm_run *run, uint8_t *to,
                        const uint8_t *from)
 {
@@ -391,10 +348,6 @@ static TARGET enum bs_gcm_status NAME(init)(struct bs_gcm_key *key, const uint8_
     return BS_GCM_OK;
 }
 
-#undef STEP_BLOCKS
-#undef STEP_LEN
-#undef VECTOR_LEN
-#undef EACH
 #undef POWERS
 #undef ZERO
 #undef X
@@ -402,28 +355,3 @@ static TARGET enum bs_gcm_status NAME(init)(struct bs_gcm_key *key, const uint8_
 #undef SUM_FIRST
 #undef CACHED_ONE
 #undef START_ONE
-#undef ROUND_ONE
-#undef LAST_ONE
-#undef ROUND
-#undef V
-#undef LANES
-#undef TARGET
-#undef NAME
-#undef LOAD
-#undef STORE
-#undef XOR
-#undef XOR3
-#undef ADD
-#undef SHUFFLE
-#undef AES
-#undef AESLAST
-#undef CLMUL
-#undef SWAP
-#undef UP
-#undef DOWN
-#undef KARATSUBA
-#undef BROADCAST
-#undef WIDEN
-#undef FIRST
-#undef NARROW
-#undef LANE_NUMBERS

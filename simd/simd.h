@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * simd: AES-256-GCM over runs of messages of equal length, and XXH3-64, optimised for the features of the CPU.
+ * simd: AES-256-GCM over runs of messages of equal length, AES-256 in counter mode, hashes that are computed together,
+ * and XXH3-64, optimised for the features of the CPU.
  *
  * This layer handles bytes and lengths, and does not know what keys are used for. It allocates memory only when a key
  * for the OpenSSL implementation is initialised, and for self-tests. Functions that can fail return true for success,
@@ -102,6 +103,114 @@ static inline size_t bs_gcm_sealed_len(const struct bs_gcm_run *run)
     return (run->num - 1) * (run->msg_len + BS_GCM_TAG_LEN) + run->last_len + BS_GCM_TAG_LEN;
 }
 
+/* ---- AES-256 in counter mode ------------------------------------------------------------------------------------- */
+
+#define BS_CTR_KEY_LEN   32
+#define BS_CTR_NONCE_LEN 16
+
+/*
+ * A key, its nonce, and the implementation that uses them. Used by one thread at a time. All members but the first are
+ * secret.
+ */
+struct bs_ctr_key {
+    const struct bs_ctr_impl *impl;
+    void *state; /* of an implementation that stores its key elsewhere */
+    uint8_t nonce[BS_CTR_NONCE_LEN];
+    _Alignas(16) uint8_t schedule[240]; /* of all other implementations */
+};
+
+/*
+ * An entry of the dispatch table. crypt() encrypts or decrypts @len bytes that start with block @first of the stream.
+ * The counter block of block i is the nonce plus i, both as 16-byte big-endian integers, modulo 2^128. @out and @in
+ * must be identical or must not overlap. It returns false if the implementation failed.
+ * Source: NIST SP 800-38A section 6.5.
+ */
+struct bs_ctr_impl {
+    const char *name;
+    uint32_t needs; /* the BS_CPU_ features that it requires */
+    enum bs_gcm_status (*init)(struct bs_ctr_key *key, const uint8_t raw[BS_CTR_KEY_LEN],
+                               const uint8_t nonce[BS_CTR_NONCE_LEN]);
+    void (*clear)(struct bs_ctr_key *key);
+    bool (*crypt)(struct bs_ctr_key *key, uint64_t first, uint8_t *out, const uint8_t *in, size_t len);
+};
+
+/* The dispatch table, and functions that do for it what those above do for AES-256-GCM. dispatch_layers.c */
+extern const struct bs_ctr_impl *const bs_ctr_impls[];
+bool bs_ctr_runs_here(const struct bs_ctr_impl *impl);
+const struct bs_ctr_impl *bs_ctr_choose(void);
+enum bs_gcm_status bs_ctr_init(struct bs_ctr_key *key, const uint8_t raw[BS_CTR_KEY_LEN],
+                               const uint8_t nonce[BS_CTR_NONCE_LEN]);
+void bs_ctr_clear(struct bs_ctr_key *key);
+
+/* ---- Hashes that are computed together --------------------------------------------------------------------------- */
+
+#define BS_HASHES_KEY_LEN 32
+#define BS_HASHES_LEN     32
+
+/* The hashes that are needed. */
+enum {
+    BS_HASHES_MAC = 1 << 0,   /* HMAC-SHA-256 of the first stream */
+    BS_HASHES_FIRST = 1 << 1, /* SHA-256 of the first stream      */
+    BS_HASHES_OTHER = 1 << 2, /* SHA-256 of the other stream      */
+};
+
+/* The bytes of a stream that are not a full block yet. */
+struct bs_hashes_stream {
+    _Alignas(64) uint8_t tail[64];
+    uint64_t len; /* of the whole stream */
+};
+
+/*
+ * Hashes of two streams, and the implementation that computes them. Two threads may add to the two streams at once, but
+ * to each stream and to both together only one. All members but the first two are secret.
+ */
+struct bs_hashes {
+    const struct bs_hashes_impl *impl;
+    uint32_t wanted;
+    void *mac, *first_md, *other_md; /* of an implementation that stores its state elsewhere */
+    bool failed, other_failed;       /* reported at the end                                  */
+    _Alignas(64) uint32_t inner[8], outer[8], first[8];
+    struct bs_hashes_stream first_stream;
+    _Alignas(64) uint32_t other[8];
+    struct bs_hashes_stream other_stream;
+};
+
+/* The results. Those that are not wanted are zero. */
+struct bs_hashes_results {
+    uint8_t mac[BS_HASHES_LEN], first[BS_HASHES_LEN], other[BS_HASHES_LEN];
+};
+
+/*
+ * An entry of the dispatch table. add_both() adds @len bytes to each stream, in one loop if the streams are equally
+ * long. end() returns false if the implementation failed. Source: FIPS 180-4, FIPS 198-1.
+ */
+struct bs_hashes_impl {
+    const char *name;
+    uint32_t needs; /* the BS_CPU_ features that it requires */
+    enum bs_gcm_status (*init)(struct bs_hashes *h, const uint8_t key[BS_HASHES_KEY_LEN]);
+    void (*clear)(struct bs_hashes *h);
+    void (*add_first)(struct bs_hashes *h, const uint8_t *p, size_t len);
+    void (*add_other)(struct bs_hashes *h, const uint8_t *p, size_t len);
+    void (*add_both)(struct bs_hashes *h, const uint8_t *first, const uint8_t *other, size_t len);
+    bool (*end)(struct bs_hashes *h, struct bs_hashes_results *out);
+};
+
+/* The dispatch table, and functions that do for it what those above do for AES-256-GCM. @wanted are the hashes to
+ * compute. bs_hashes_end() may be called once. */
+extern const struct bs_hashes_impl *const bs_hashes_impls[];
+bool bs_hashes_runs_here(const struct bs_hashes_impl *impl);
+const struct bs_hashes_impl *bs_hashes_choose(void);
+enum bs_gcm_status bs_hashes_init(struct bs_hashes *h, const uint8_t key[BS_HASHES_KEY_LEN], uint32_t wanted);
+void bs_hashes_clear(struct bs_hashes *h);
+
+/*
+ * Return true if adding to both streams in one loop takes little longer than adding to one. It is so on AMD's CPUs,
+ * whose SHA instructions for one hash leave half of their unit idle; on Intel's, the message schedule keeps it busy.
+ */
+bool bs_hashes_both_are_cheap(const struct bs_hashes_impl *impl);
+
+/* ---- XXH3 -------------------------------------------------------------------------------------------------------- */
+
 /* Return the XXH3-64 hash of @len bytes. */
 uint64_t bs_xxh3(uint64_t seed, const void *p, size_t len);
 
@@ -147,8 +256,18 @@ struct bs_cpu_words {
  */
 uint32_t bs_cpu_features(void);
 
+/* Return the features of this CPU without executing CPUID again. dispatch.c */
+uint32_t bs_cpu_known_features(void);
+
+/* Return the features that an implementation may need which is chosen now. Our kernels are not FIPS-validated, so in
+ * FIPS mode there are none, which selects OpenSSL. dispatch.c */
+uint32_t bs_cpu_allowed_features(void);
+
 /* Return the features that @words contain. */
 uint32_t bs_cpu_decode(const struct bs_cpu_words *words);
+
+/* Return true if this CPU was designed by AMD or is derived from one that was. */
+bool bs_cpu_is_amd(void);
 
 /* Return the name of feature bit @bit, which is Linux's name if Linux has one, or NULL after the last. */
 const char *bs_cpu_feature_name(unsigned bit);
@@ -157,6 +276,9 @@ const char *bs_cpu_feature_name(unsigned bit);
 
 /* Check known answers of an entry, and that it refuses forgeries. Takes tens of microseconds. */
 enum bs_gcm_status bs_gcm_selftest(const struct bs_gcm_impl *impl);
+
+enum bs_gcm_status bs_ctr_selftest(const struct bs_ctr_impl *impl);
+enum bs_gcm_status bs_hashes_selftest(const struct bs_hashes_impl *impl);
 
 /* Check known answers of an XXH3-64 function with the interface of bs_xxh3(). */
 enum bs_gcm_status bs_xxh3_selftest(uint64_t (*hash)(uint64_t seed, const void *p, size_t len));
