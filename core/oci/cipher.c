@@ -4,139 +4,117 @@
  * nothing else: that is how ocicrypt defines it. The nonce is the whole first counter block, a big-endian number of 128
  * bits that is incremented for each block.
  */
-#include <openssl/core_names.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-
 #include "core/oci/oci.h"
+#include "simd/simd.h"
 
 struct bs_oci_cipher {
-    uint8_t nonce[BS_OCI_NONCE_LEN];
-    EVP_CIPHER_CTX *ctr;
-    EVP_MAC_CTX *hmac;
-    bool hmac_ok;
     uint32_t parts;
-    struct bs_sha256 stored, plain;
+    struct bs_ctr_key ctr;
+    struct bs_hashes hashes; /* of the ciphertext, which is their first stream, and of the plaintext */
 };
 
-/* ---- Starting ---------------------------------------------------------------------------------------------------- */
+_Static_assert(BS_OCI_HMAC == BS_HASHES_MAC << 1 && BS_OCI_STORED_DIGEST == BS_HASHES_FIRST << 1 &&
+                   BS_OCI_PLAIN_DIGEST == BS_HASHES_OTHER << 1,
+               "parts are hashes");
 
-static bool start_ctr(struct bs_oci_cipher *c, const struct bs_oci_key *key)
+/* Report why an implementation could not be started. @algorithm is what it computes. */
+static enum blobseal_status not_started(enum bs_gcm_status st, const char *algorithm, struct blobseal_error *err)
 {
-    EVP_CIPHER *ctr = EVP_CIPHER_fetch(NULL, "AES-256-CTR", NULL);
-    bool ok;
-
-    c->ctr = EVP_CIPHER_CTX_new();
-    ok = ctr != NULL && c->ctr != NULL && EVP_EncryptInit_ex2(c->ctr, ctr, key->dek, key->nonce, NULL) == 1;
-    EVP_CIPHER_free(ctr);
-    memcpy(c->nonce, key->nonce, sizeof c->nonce);
-    return ok;
+    switch (st) {
+    case BS_GCM_NO_CIPHER:
+        if (!bs_memory_is_exhausted())
+            return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
+                                 "OpenSSL's configuration activates no provider that has %s%s", algorithm,
+                                 bs_fips_mode() ? " with the property fips=yes" : "");
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "start the cipher of a layer: no memory");
+    case BS_GCM_BROKEN:
+        return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "start the cipher of a layer: %s fails its self-test",
+                             algorithm);
+    default:
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "start the cipher of a layer: no memory");
+    }
 }
 
-static bool start_hmac(struct bs_oci_cipher *c, const struct bs_oci_key *key)
+static enum blobseal_status start(struct bs_oci_cipher *c, const struct bs_oci_key *key, uint32_t parts,
+                                  struct blobseal_error *err)
 {
-    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                                 OSSL_PARAM_construct_end()};
+    enum bs_gcm_status st = BS_GCM_OK;
 
-    c->hmac = hmac != NULL ? EVP_MAC_CTX_new(hmac) : NULL;
-    EVP_MAC_free(hmac);
-    c->hmac_ok = c->hmac != NULL && EVP_MAC_init(c->hmac, key->dek, sizeof key->dek, params) == 1;
-    return c->hmac_ok;
+    c->parts = parts;
+    if ((parts & BS_OCI_CRYPT) != 0)
+        st = bs_ctr_init(&c->ctr, key->dek, key->nonce);
+    if (st != BS_GCM_OK)
+        return not_started(st, "AES-256-CTR", err);
+    if ((parts & ~(uint32_t)BS_OCI_CRYPT) != 0)
+        st = bs_hashes_init(&c->hashes, key->dek, parts >> 1);
+    return st == BS_GCM_OK ? BLOBSEAL_OK : not_started(st, "HMAC-SHA-256", err);
 }
 
 enum blobseal_status bs_oci_cipher_new(struct bs_oci_cipher **cipher, const struct bs_oci_key *key, uint32_t parts,
                                        struct blobseal_error *err)
 {
     struct bs_oci_cipher *c;
-    bool ok;
+    enum blobseal_status st = bs_openssl_start(err);
 
     *cipher = NULL;
+    if (st != BLOBSEAL_OK)
+        return st;
     c = blobseal_secret_alloc(sizeof *c);
     if (c == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "start the cipher of a layer: no memory");
     memset(c, 0, sizeof *c);
-    c->parts = parts;
-    ok = ((parts & BS_OCI_CRYPT) == 0 || start_ctr(c, key)) && ((parts & BS_OCI_HMAC) == 0 || start_hmac(c, key));
-    if ((parts & BS_OCI_STORED_DIGEST) != 0)
-        c->stored = bs_sha256_start();
-    if ((parts & BS_OCI_PLAIN_DIGEST) != 0)
-        c->plain = bs_sha256_start();
-    *cipher = c;
-    if (ok)
-        return BLOBSEAL_OK;
-    bs_oci_cipher_free(c);
-    *cipher = NULL;
-    return bs_openssl_failed(err, "start the cipher of a layer");
+    st = start(c, key, parts, err);
+    if (st == BLOBSEAL_OK)
+        *cipher = c;
+    else
+        bs_oci_cipher_free(c);
+    return st;
 }
 
 void bs_oci_cipher_free(struct bs_oci_cipher *c)
 {
     if (c == NULL)
         return;
-    EVP_CIPHER_CTX_free(c->ctr);
-    EVP_MAC_CTX_free(c->hmac);
-    bs_sha256_clear(&c->stored);
-    bs_sha256_clear(&c->plain);
+    bs_ctr_clear(&c->ctr);
+    bs_hashes_clear(&c->hashes);
     blobseal_secret_free(c);
 }
 
-/* ---- Pieces ------------------------------------------------------------------------------------------------------ */
-
-/* Compute the counter block of block @index: the nonce plus @index, modulo 2^128. */
-static void counter_block(uint8_t out[BS_OCI_NONCE_LEN], const uint8_t nonce[BS_OCI_NONCE_LEN], uint64_t index)
+bool bs_oci_crypt(struct bs_oci_cipher *c, uint64_t offset, uint8_t *out, const uint8_t *in, size_t len)
 {
-    unsigned carry = 0;
-
-    for (unsigned i = BS_OCI_NONCE_LEN; i-- > 0; index >>= 8) {
-        carry += nonce[i] + (unsigned)(index & 0xFF);
-        out[i] = (uint8_t)carry;
-        carry >>= 8;
-    }
-}
-
-bool bs_oci_crypt(struct bs_oci_cipher *c, uint64_t offset, uint8_t *p, size_t len)
-{
-    uint8_t block[BS_OCI_NONCE_LEN];
-    int n = 0;
-
-    if (len == 0)
-        return true;
-    counter_block(block, c->nonce, offset / sizeof block);
-    return EVP_EncryptInit_ex2(c->ctr, NULL, NULL, block, NULL) == 1 &&
-           EVP_EncryptUpdate(c->ctr, p, &n, p, (int)len) == 1 && (size_t)n == len;
-}
-
-void bs_oci_add_hmac(struct bs_oci_cipher *c, const uint8_t *p, size_t len)
-{
-    c->hmac_ok = c->hmac_ok && EVP_MAC_update(c->hmac, p, len) == 1;
+    return c->ctr.impl->crypt(&c->ctr, offset / BS_OCI_NONCE_LEN, out, in, len);
 }
 
 void bs_oci_add_stored(struct bs_oci_cipher *c, const uint8_t *p, size_t len)
 {
-    bs_sha256_add(&c->stored, p, len);
+    c->hashes.impl->add_first(&c->hashes, p, len);
 }
 
 void bs_oci_add_plain(struct bs_oci_cipher *c, const uint8_t *p, size_t len)
 {
-    bs_sha256_add(&c->plain, p, len);
+    c->hashes.impl->add_other(&c->hashes, p, len);
+}
+
+void bs_oci_add_both(struct bs_oci_cipher *c, const uint8_t *stored, const uint8_t *plain, size_t len)
+{
+    c->hashes.impl->add_both(&c->hashes, stored, plain, len);
+}
+
+bool bs_oci_both_are_cheap(const struct bs_oci_cipher *c)
+{
+    return c->hashes.impl != NULL && bs_hashes_both_are_cheap(c->hashes.impl);
 }
 
 enum blobseal_status bs_oci_cipher_end(struct bs_oci_cipher *c, struct bs_oci_results *r, struct blobseal_error *err)
 {
-    size_t n = 0;
-    bool ok = true;
+    struct bs_hashes_results h = {.mac = {0}};
+    bool ok = c->hashes.impl == NULL || c->hashes.impl->end(&c->hashes, &h);
 
     *r = (struct bs_oci_results){0};
-    if ((c->parts & BS_OCI_HMAC) != 0)
-        ok = c->hmac_ok && EVP_MAC_final(c->hmac, r->hmac, &n, sizeof r->hmac) == 1 && n == sizeof r->hmac;
-    if ((c->parts & BS_OCI_STORED_DIGEST) != 0)
-        ok = bs_sha256_end(&c->stored, r->stored) && ok;
-    if ((c->parts & BS_OCI_PLAIN_DIGEST) != 0)
-        ok = bs_sha256_end(&c->plain, r->plain) && ok;
-    if (ok)
-        return BLOBSEAL_OK;
-    *r = (struct bs_oci_results){0};
-    return bs_openssl_failed(err, "complete the HMAC and the digests of a layer");
+    if (!ok)
+        return bs_openssl_failed(err, "complete the HMAC and the digests of a layer");
+    memcpy(r->hmac, h.mac, sizeof r->hmac);
+    memcpy(r->stored, h.first, sizeof r->stored);
+    memcpy(r->plain, h.other, sizeof r->plain);
+    return BLOBSEAL_OK;
 }

@@ -41,32 +41,36 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_layer_alloc(struct blobseal_oci_la
 
 /* Which parts of a cipher are needed. */
 enum {
-    BS_OCI_CRYPT = 1 << 0,         /* bs_oci_crypt()       */
-    BS_OCI_HMAC = 1 << 1,          /* bs_oci_add_hmac()    */
-    BS_OCI_STORED_DIGEST = 1 << 2, /* bs_oci_add_stored()  */
-    BS_OCI_PLAIN_DIGEST = 1 << 3,  /* bs_oci_add_plain()   */
+    BS_OCI_CRYPT = 1 << 0,         /* encrypting, which is the same as decrypting */
+    BS_OCI_HMAC = 1 << 1,          /* of the ciphertext                           */
+    BS_OCI_STORED_DIGEST = 1 << 2, /* of the ciphertext                           */
+    BS_OCI_PLAIN_DIGEST = 1 << 3,
 };
 
 struct bs_oci_cipher; /* in secret memory */
 
 /*
- * Start a cipher with the @parts that are needed. Different parts may be used by different threads at once, each part
- * by one thread at a time. Release it with bs_oci_cipher_free(), to which NULL may be passed. Errors: E_NOMEM,
- * E_CONFIG, E_INTERNAL.
+ * Start a cipher with the @parts that are needed. Encrypting, adding ciphertext and adding plaintext may be done by
+ * three threads at once, each of it by one thread at a time. Release it with bs_oci_cipher_free(), to which NULL may be
+ * passed. Errors: E_NOMEM, E_CONFIG, E_INTERNAL.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_oci_cipher_new(struct bs_oci_cipher **cipher, const struct bs_oci_key *key,
                                                          uint32_t parts, struct blobseal_error *err);
 void bs_oci_cipher_free(struct bs_oci_cipher *c);
 
-/* Encrypt or decrypt @len bytes in place, which are at @offset in the layer, a multiple of 16. Return false if OpenSSL
- * failed. */
-BLOBSEAL_MUST_USE bool bs_oci_crypt(struct bs_oci_cipher *c, uint64_t offset, uint8_t *p, size_t len);
+/* Encrypt or decrypt @len bytes that are at @offset in the layer, a multiple of 16. @out and @in must be identical or
+ * must not overlap. Return false if OpenSSL failed. */
+BLOBSEAL_MUST_USE bool bs_oci_crypt(struct bs_oci_cipher *c, uint64_t offset, uint8_t *out, const uint8_t *in,
+                                    size_t len);
 
-/* Add bytes, in order: ciphertext to the HMAC, ciphertext to its digest, plaintext to its digest. Failures are reported
- * at the end. */
-void bs_oci_add_hmac(struct bs_oci_cipher *c, const uint8_t *p, size_t len);
+/* Add bytes, in order: ciphertext to the HMAC and to its digest, plaintext to its digest, or as many bytes of both in
+ * one loop. Failures are reported at the end. */
 void bs_oci_add_stored(struct bs_oci_cipher *c, const uint8_t *p, size_t len);
 void bs_oci_add_plain(struct bs_oci_cipher *c, const uint8_t *p, size_t len);
+void bs_oci_add_both(struct bs_oci_cipher *c, const uint8_t *stored, const uint8_t *plain, size_t len);
+
+/* Return true if bs_oci_add_both() takes little longer than one of the other two. */
+bool bs_oci_both_are_cheap(const struct bs_oci_cipher *c);
 
 /* The results of a cipher. Those of parts that it does not have are zero. */
 struct bs_oci_results {
@@ -80,13 +84,14 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_cipher_end(struct bs_oci_cipher *c
 /* ---- stages.c: pieces of a layer pass through stages, on several threads ----------------------------------------- */
 
 #define BS_OCI_PIECE_LEN  ((size_t)256 << 10) /* a multiple of 16 */
-#define BS_OCI_MAX_STAGES 8
+#define BS_OCI_MAX_STAGES 6
 
 struct bs_oci_piece {
-    uint8_t *p;
-    size_t len;
-    uint64_t index;
-    bool last; /* set by the first stage */
+    uint8_t *in, *out; /* buffers of the same length                                   */
+    size_t cap;        /* their length                                                 */
+    size_t len;        /* set by the first stage: fewer than @cap only in the last one */
+    uint64_t offset;   /* set by the first stage: position in the layer                */
+    uint64_t index;    /* number of the piece                                          */
 };
 
 /* A stage handles one piece at a time, in order. */
@@ -98,19 +103,20 @@ struct bs_oci_stage {
 
 struct bs_oci_stages {
     void *ctx;
-    const struct bs_oci_stage *stages; /* the first one fills pieces of BS_OCI_PIECE_LEN bytes, but the last one */
+    const struct bs_oci_stage *stages; /* the first one reads */
     unsigned num;
-    unsigned threads;                     /* 0: one per available CPU         */
-    const struct blobseal_source *source; /* to cancel a read that blocks     */
-    uint64_t size;                        /* of the layer, if it is known; else BLOBSEAL_SIZE_UNKNOWN */
-    blobseal_progress_fn progress;        /* may be NULL                      */
+    unsigned threads;                     /* at least 1                                       */
+    size_t piece_len;                     /* a multiple of 16                                 */
+    uint64_t first, max;                  /* the number of the first piece, and the most pieces to handle */
+    const struct blobseal_source *source; /* to cancel a read that blocks                     */
+    blobseal_progress_fn progress;        /* may be NULL                                      */
     void *progress_ctx;
 };
 
 /*
- * Run all pieces through all stages. After a failure, pieces before the one that failed are finished, and the error of
- * the lowest piece is reported. All threads have ended when this returns. Errors: E_NOMEM; E_CANCELED if progress()
- * returned false; those of the stages.
+ * Run pieces through all stages, up to the last one, which is shorter than the others and may be empty. After a
+ * failure, pieces before the one that failed are finished, and the error of the lowest piece is reported. All threads
+ * have ended when this returns. Errors: E_NOMEM; E_CANCELED if progress() returned false; those of the stages.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_oci_stages_run(const struct bs_oci_stages *stages,
                                                          struct blobseal_error *err);
@@ -123,23 +129,28 @@ typedef enum blobseal_status (*bs_oci_check_fn)(void *ctx, const struct bs_oci_p
 
 struct bs_oci_pass {
     struct bs_input input;
-    const struct blobseal_sink *sink; /* NULL: nothing is written */
-    bs_oci_check_fn check;            /* may be NULL              */
+    const struct blobseal_sink *sink; /* NULL: nothing is written           */
+    uint32_t parts;                   /* what is computed: BS_OCI_ bits     */
+    bool encrypts;                    /* the input is plaintext             */
+    bs_oci_check_fn check;            /* may be NULL                        */
     void *check_ctx;
-    uint64_t bytes; /* result: length of the layer */
+    uint64_t bytes; /* result: length of the layer        */
 
     /* Of run.c. */
     struct bs_oci_cipher *cipher;
+    bool ended; /* the input has been read up to its end */
     struct bs_oci_stage stages[BS_OCI_MAX_STAGES];
     unsigned num;
 };
 
-/* Read a ciphertext from its start to its end. @parts are what is computed. Errors: E_AUTH if they include the HMAC and
- * it does not match, those of source, sink and check(), E_NOMEM, E_CONFIG, E_INTERNAL, E_CANCELED. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_oci_decrypt_pass(struct bs_oci_pass *pass,
-                                                           const struct blobseal_oci_layer *layer, uint32_t parts,
-                                                           const struct blobseal_oci_run_options *o,
-                                                           struct bs_oci_results *results, struct blobseal_error *err);
+/* Run a pass over a layer. Errors: those of source, sink and check(), E_NOMEM, E_CONFIG, E_INTERNAL, E_CANCELED. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_oci_pass_run(struct bs_oci_pass *pass, const struct bs_oci_key *key,
+                                                       const struct blobseal_oci_run_options *o,
+                                                       struct bs_oci_results *results, struct blobseal_error *err);
+
+/* Compare the HMAC of a layer with the one computed. Errors: E_AUTH. */
+BLOBSEAL_MUST_USE enum blobseal_status
+bs_oci_check_hmac(const struct bs_oci_key *key, const struct bs_oci_results *results, struct blobseal_error *err);
 
 /* Check what the public functions have in common: options and digests, and that a layer can be decrypted. Errors:
  * E_ARG. */

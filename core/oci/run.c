@@ -2,52 +2,26 @@
 /* Encrypting and decrypting a layer: the stages that its pieces pass through, for each of the public functions. */
 #include "core/oci/oci.h"
 
+/*
+ * Pieces that the calling thread handles alone, before others are started for the rest of the layer. Starting them, and
+ * handing over the first pieces, takes as long as hashing a part of one.
+ */
+#define ALONE 2u
+
+#define EVERYTHING (BS_OCI_CRYPT | BS_OCI_HMAC | BS_OCI_STORED_DIGEST | BS_OCI_PLAIN_DIGEST)
+
 /* ---- Stages ------------------------------------------------------------------------------------------------------ */
 
 static enum blobseal_status read_piece(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
 {
     struct bs_oci_pass *pass = ctx;
-    enum blobseal_status st = bs_read(&pass->input, piece->p, BS_OCI_PIECE_LEN, &piece->len, err);
+    enum blobseal_status st;
 
-    piece->last = piece->len < BS_OCI_PIECE_LEN;
+    piece->offset = pass->bytes;
+    st = bs_read(&pass->input, piece->in, piece->cap, &piece->len, err);
     pass->bytes += piece->len;
+    pass->ended = piece->len < piece->cap;
     return st;
-}
-
-static enum blobseal_status crypt_piece(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
-{
-    const struct bs_oci_pass *pass = ctx;
-
-    if (bs_oci_crypt(pass->cipher, piece->index * BS_OCI_PIECE_LEN, piece->p, piece->len))
-        return BLOBSEAL_OK;
-    return bs_openssl_failed(err, "encrypt or decrypt a layer");
-}
-
-static enum blobseal_status add_hmac(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
-{
-    const struct bs_oci_pass *pass = ctx;
-
-    (void)err;
-    bs_oci_add_hmac(pass->cipher, piece->p, piece->len);
-    return BLOBSEAL_OK;
-}
-
-static enum blobseal_status add_stored(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
-{
-    const struct bs_oci_pass *pass = ctx;
-
-    (void)err;
-    bs_oci_add_stored(pass->cipher, piece->p, piece->len);
-    return BLOBSEAL_OK;
-}
-
-static enum blobseal_status add_plain(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
-{
-    const struct bs_oci_pass *pass = ctx;
-
-    (void)err;
-    bs_oci_add_plain(pass->cipher, piece->p, piece->len);
-    return BLOBSEAL_OK;
 }
 
 static enum blobseal_status check_piece(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
@@ -57,13 +31,48 @@ static enum blobseal_status check_piece(void *ctx, struct bs_oci_piece *piece, s
     return pass->check(pass->check_ctx, piece, err);
 }
 
+static enum blobseal_status crypt_piece(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
+{
+    const struct bs_oci_pass *pass = ctx;
+
+    if (bs_oci_crypt(pass->cipher, piece->offset, piece->out, piece->in, piece->len))
+        return BLOBSEAL_OK;
+    return bs_openssl_failed(err, "encrypt or decrypt a layer");
+}
+
+static enum blobseal_status hash_stored(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
+{
+    const struct bs_oci_pass *pass = ctx;
+
+    (void)err;
+    bs_oci_add_stored(pass->cipher, pass->encrypts ? piece->out : piece->in, piece->len);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status hash_plain(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
+{
+    const struct bs_oci_pass *pass = ctx;
+
+    (void)err;
+    bs_oci_add_plain(pass->cipher, pass->encrypts ? piece->in : piece->out, piece->len);
+    return BLOBSEAL_OK;
+}
+
+static enum blobseal_status hash_both(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
+{
+    const struct bs_oci_pass *pass = ctx;
+
+    (void)err;
+    bs_oci_add_both(pass->cipher, pass->encrypts ? piece->out : piece->in, pass->encrypts ? piece->in : piece->out,
+                    piece->len);
+    return BLOBSEAL_OK;
+}
+
 static enum blobseal_status write_piece(void *ctx, struct bs_oci_piece *piece, struct blobseal_error *err)
 {
     const struct bs_oci_pass *pass = ctx;
 
-    if (piece->len == 0)
-        return BLOBSEAL_OK;
-    return bs_write(pass->sink, piece->p, piece->len, piece->index * BS_OCI_PIECE_LEN, err);
+    return piece->len > 0 ? bs_write(pass->sink, piece->out, piece->len, piece->offset, err) : BLOBSEAL_OK;
 }
 
 /* ---- Passes ------------------------------------------------------------------------------------------------------ */
@@ -78,24 +87,94 @@ static uint32_t add_stage(struct bs_oci_pass *pass,
     return UINT32_C(1) << pass->num++;
 }
 
-/* Run a pass, and compute the HMAC and digests. */
-static enum blobseal_status run_pass(struct bs_oci_pass *pass, const struct blobseal_oci_run_options *o,
-                                     struct bs_oci_results *results, struct blobseal_error *err)
+/* Set the stages. If @together, plaintext and ciphertext are hashed in one stage, otherwise each in its own. */
+static void set_stages(struct bs_oci_pass *pass, bool together)
 {
-    const struct bs_oci_stages s = {
+    const bool stored = (pass->parts & (BS_OCI_HMAC | BS_OCI_STORED_DIGEST)) != 0;
+    const bool plain = (pass->parts & BS_OCI_PLAIN_DIGEST) != 0;
+    uint32_t ready, crypt;
+
+    pass->num = 0;
+    ready = add_stage(pass, read_piece, 0, !bs_seekable(pass->input.source));
+    if (pass->check != NULL)
+        ready = add_stage(pass, check_piece, ready, false);
+    crypt = (pass->parts & BS_OCI_CRYPT) != 0 ? add_stage(pass, crypt_piece, ready, false) : ready;
+    if (together && stored && plain) {
+        (void)add_stage(pass, hash_both, crypt, false);
+    } else {
+        if (stored)
+            (void)add_stage(pass, hash_stored, pass->encrypts ? crypt : ready, false);
+        if (plain)
+            (void)add_stage(pass, hash_plain, pass->encrypts ? ready : crypt, false);
+    }
+    if (pass->sink != NULL)
+        (void)add_stage(pass, write_piece, crypt, pass->sink->pwrite == NULL);
+}
+
+/* Return the length of pieces. A small layer is one piece, for which no more memory is needed than it has bytes. */
+static size_t choose_piece_len(uint64_t size)
+{
+    return size < BS_OCI_PIECE_LEN - 16 ? (size_t)(size + 16) / 16 * 16 : BS_OCI_PIECE_LEN;
+}
+
+/*
+ * Run the pieces through the stages. One thread hashes plaintext and ciphertext together, which takes less time than
+ * one after the other. So do two threads if it takes little more time than one of them: then the other thread does the
+ * rest of the work meanwhile.
+ */
+static enum blobseal_status run_stages(struct bs_oci_pass *pass, const struct blobseal_oci_run_options *o,
+                                       struct blobseal_error *err)
+{
+    struct bs_oci_stages s = {
         .ctx = pass,
         .stages = pass->stages,
-        .num = pass->num,
-        .threads = o->threads,
+        .threads = 1,
+        .piece_len = choose_piece_len(pass->input.source->size),
         .source = pass->input.source,
-        .size = pass->input.source->size,
         .progress = o->progress,
         .progress_ctx = o->progress_ctx,
     };
-    enum blobseal_status st = bs_oci_stages_run(&s, err);
+    const unsigned threads = o->threads != 0 ? o->threads : bs_count_cpus();
+    enum blobseal_status st;
 
-    return st == BLOBSEAL_OK ? bs_oci_cipher_end(pass->cipher, results, err) : st;
+    set_stages(pass, true);
+    s.num = pass->num;
+    s.max = threads > 1 ? ALONE : UINT64_MAX;
+    st = bs_oci_stages_run(&s, err);
+    if (st != BLOBSEAL_OK || pass->ended)
+        return st;
+    set_stages(pass, threads == 2 && bs_oci_both_are_cheap(pass->cipher));
+    s.num = pass->num;
+    s.threads = threads;
+    s.first = ALONE;
+    s.max = UINT64_MAX;
+    return bs_oci_stages_run(&s, err);
 }
+
+enum blobseal_status bs_oci_pass_run(struct bs_oci_pass *pass, const struct bs_oci_key *key,
+                                     const struct blobseal_oci_run_options *o, struct bs_oci_results *results,
+                                     struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_oci_cipher_new(&pass->cipher, key, pass->parts, err);
+
+    if (st == BLOBSEAL_OK)
+        st = run_stages(pass, o, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_oci_cipher_end(pass->cipher, results, err);
+    bs_oci_cipher_free(pass->cipher);
+    pass->cipher = NULL;
+    return st;
+}
+
+enum blobseal_status bs_oci_check_hmac(const struct bs_oci_key *key, const struct bs_oci_results *results,
+                                       struct blobseal_error *err)
+{
+    if (blobseal_equal(results->hmac, key->hmac, sizeof key->hmac))
+        return BLOBSEAL_OK;
+    return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "the layer is not authentic");
+}
+
+/* ---- What the public functions share ----------------------------------------------------------------------------- */
 
 enum blobseal_status bs_oci_import_options(struct blobseal_oci_run_options *own,
                                            const struct blobseal_oci_run_options *theirs,
@@ -135,35 +214,13 @@ static void put_digest(char out[72], const uint8_t sha256[BS_SHA256_LEN])
     *at = '\0';
 }
 
-static enum blobseal_status encrypt(struct blobseal_oci_layer *layer, struct bs_oci_pass *pass,
-                                    const struct blobseal_oci_run_options *o, struct bs_oci_results *results,
-                                    struct blobseal_error *err)
-{
-    const uint32_t parts = BS_OCI_CRYPT | BS_OCI_HMAC | BS_OCI_STORED_DIGEST | BS_OCI_PLAIN_DIGEST;
-    enum blobseal_status st = bs_oci_cipher_new(&pass->cipher, &layer->key, parts, err);
-    uint32_t read, plain, crypt;
-
-    if (st != BLOBSEAL_OK)
-        return st;
-    read = add_stage(pass, read_piece, 0, !bs_seekable(pass->input.source));
-    plain = add_stage(pass, add_plain, read, false);
-    crypt = add_stage(pass, crypt_piece, plain, false); /* in place, so after the plaintext has been hashed */
-    (void)add_stage(pass, add_hmac, crypt, false);
-    (void)add_stage(pass, add_stored, crypt, false);
-    (void)add_stage(pass, write_piece, crypt, pass->sink->pwrite == NULL);
-    layer->used = true;
-    st = run_pass(pass, o, results, err);
-    bs_oci_cipher_free(pass->cipher);
-    return st;
-}
-
 enum blobseal_status blobseal_oci_encrypt(struct blobseal_oci_layer *layer, const struct blobseal_source *source,
                                           const struct blobseal_sink *sink,
                                           const struct blobseal_oci_run_options *options,
                                           struct blobseal_oci_digests *digests, struct blobseal_error *err)
 {
     struct blobseal_oci_run_options o = {.size = sizeof o};
-    struct bs_oci_pass pass = {.input = {source, 0}, .sink = sink};
+    struct bs_oci_pass pass = {.input = {source, 0}, .sink = sink, .parts = EVERYTHING, .encrypts = true};
     struct bs_oci_results results;
     enum blobseal_status st = bs_oci_import_options(&o, options, digests, err);
 
@@ -175,8 +232,10 @@ enum blobseal_status blobseal_oci_encrypt(struct blobseal_oci_layer *layer, cons
         st = bs_check_source(source, "encrypt a layer", err);
     if (st == BLOBSEAL_OK)
         st = bs_check_sink(sink, "encrypt a layer", err);
-    if (st == BLOBSEAL_OK)
-        st = encrypt(layer, &pass, &o, &results, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    layer->used = true;
+    st = bs_oci_pass_run(&pass, &layer->key, &o, &results, err);
     if (st != BLOBSEAL_OK)
         return st;
     memcpy(layer->key.hmac, results.hmac, sizeof layer->key.hmac);
@@ -187,37 +246,6 @@ enum blobseal_status blobseal_oci_encrypt(struct blobseal_oci_layer *layer, cons
 }
 
 /* ---- Decrypting -------------------------------------------------------------------------------------------------- */
-
-enum blobseal_status bs_oci_decrypt_pass(struct bs_oci_pass *pass, const struct blobseal_oci_layer *layer,
-                                         uint32_t parts, const struct blobseal_oci_run_options *o,
-                                         struct bs_oci_results *results, struct blobseal_error *err)
-{
-    enum blobseal_status st = bs_oci_cipher_new(&pass->cipher, &layer->key, parts, err);
-    uint32_t ready, crypt;
-
-    if (st != BLOBSEAL_OK)
-        return st;
-    ready = add_stage(pass, read_piece, 0, !bs_seekable(pass->input.source));
-    if (pass->check != NULL)
-        ready = add_stage(pass, check_piece, ready, false);
-    crypt = ready;
-    if ((parts & BS_OCI_HMAC) != 0)
-        crypt |= add_stage(pass, add_hmac, ready, false);
-    if ((parts & BS_OCI_STORED_DIGEST) != 0)
-        crypt |= add_stage(pass, add_stored, ready, false);
-    if ((parts & BS_OCI_CRYPT) != 0)
-        crypt = add_stage(pass, crypt_piece, crypt, false); /* in place, so after hashing the ciphertext */
-    if ((parts & BS_OCI_PLAIN_DIGEST) != 0)
-        (void)add_stage(pass, add_plain, crypt, false);
-    if (pass->sink != NULL)
-        (void)add_stage(pass, write_piece, crypt, pass->sink->pwrite == NULL);
-    st = run_pass(pass, o, results, err);
-    bs_oci_cipher_free(pass->cipher);
-    if (st == BLOBSEAL_OK && (parts & BS_OCI_HMAC) != 0 &&
-        !blobseal_equal(results->hmac, layer->key.hmac, sizeof results->hmac))
-        st = blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "the layer is not authentic");
-    return st;
-}
 
 enum blobseal_status bs_oci_check_layer(const struct blobseal_oci_layer *layer, struct blobseal_error *err)
 {
@@ -233,12 +261,15 @@ enum blobseal_status blobseal_oci_decrypt(const struct blobseal_oci_layer *layer
                                           const struct blobseal_oci_run_options *options,
                                           struct blobseal_oci_digests *digests, struct blobseal_error *err)
 {
-    const uint32_t all = BS_OCI_CRYPT | BS_OCI_HMAC | BS_OCI_STORED_DIGEST | BS_OCI_PLAIN_DIGEST;
     struct blobseal_oci_run_options o = {.size = sizeof o};
-    struct bs_oci_pass pass = {.input = {source, 0}, .sink = sink};
+    struct bs_oci_pass pass = {.input = {source, 0}, .sink = sink, .parts = BS_OCI_HMAC};
     struct bs_oci_results results;
     enum blobseal_status st = bs_oci_import_options(&o, options, digests, err);
-    uint32_t parts = digests != NULL ? all : sink != NULL ? BS_OCI_CRYPT | BS_OCI_HMAC : BS_OCI_HMAC;
+
+    if (digests != NULL)
+        pass.parts = EVERYTHING;
+    else if (sink != NULL)
+        pass.parts |= BS_OCI_CRYPT;
 
     if (st == BLOBSEAL_OK)
         st = bs_oci_check_layer(layer, err);
@@ -247,7 +278,9 @@ enum blobseal_status blobseal_oci_decrypt(const struct blobseal_oci_layer *layer
     if (st == BLOBSEAL_OK && sink != NULL)
         st = bs_check_sink(sink, "decrypt a layer", err);
     if (st == BLOBSEAL_OK)
-        st = bs_oci_decrypt_pass(&pass, layer, parts, &o, &results, err);
+        st = bs_oci_pass_run(&pass, &layer->key, &o, &results, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_oci_check_hmac(&layer->key, &results, err);
     if (st == BLOBSEAL_OK)
         bs_oci_report(pass.bytes, &results, digests);
     return st;

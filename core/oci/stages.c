@@ -3,47 +3,40 @@
  * The pieces of a layer pass through stages, such as reading, encrypting, hashing and writing. Each stage handles the
  * pieces in order, one at a time; different stages run at once on different threads.
  *
- * The pipeline of core/io does not fit here, because it has two steps that run in order, and a layer has up to four
- * hashes that must. No thread belongs to a stage: whoever is free takes the next piece of the stage that lags behind
- * most. So two threads share the work evenly, and one thread takes each piece through all stages while it is in the
- * cache. The calling thread works alone until the layer has turned out to be large enough for others to be worth
- * starting.
+ * The pipeline of core/io does not fit here, because it has two steps that run in order, and a layer has hashes of its
+ * plaintext and of its ciphertext besides, which must. No thread belongs to a stage: whoever is free takes the next
+ * piece of the stage that is furthest behind, so the threads share the work evenly.
  *
  * Pieces are stored in a ring of buffers, which is all the memory that a layer takes.
  */
 #include "core/oci/oci.h"
 
-/* The number of buffers. More than twice the number of stages would let fast stages run further ahead, and the pieces
- * would leave the cache meanwhile. */
+/* The number of pieces in the ring if there are several threads. With more of them, fast stages would run further
+ * ahead, and pieces would leave the cache meanwhile. One thread takes each piece through all stages, so it needs only
+ * one. */
 #define NUM_PIECES 8u
-
-/* Pieces that the calling thread reads before it starts other threads. Starting them takes as long as hashing a small
- * part of this. */
-#define ALONE 2u
 
 #define MAX_THREADS (BS_OCI_MAX_STAGES + 2)
 
 struct run {
     const struct bs_oci_stages *s;
     unsigned num_pieces;
-    size_t piece_len;
     struct bs_oci_piece pieces[NUM_PIECES];
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* All members below are protected by the lock. */
-    uint64_t done[BS_OCI_MAX_STAGES]; /* pieces that a stage has finished                  */
+    uint64_t done[BS_OCI_MAX_STAGES]; /* the number of the next piece of each stage           */
     bool busy[BS_OCI_MAX_STAGES];
-    unsigned waiting; /* threads                                                         */
-    uint64_t num;     /* pieces of the layer, or UINT64_MAX while the last is not read   */
-    uint64_t failed;  /* the lowest piece with an error, or UINT64_MAX                   */
-    bool canceled;    /* source->cancel() has been called                                */
-    uint64_t bytes;   /* that all stages are done with                                   */
+    unsigned waiting; /* threads                                              */
+    uint64_t end;     /* the number after that of the last piece, if known    */
+    uint64_t failed;  /* the lowest piece with an error, or UINT64_MAX        */
+    bool canceled;    /* source->cancel() has been called                     */
     struct blobseal_error error;
 };
 
 /* ---- Choosing what to do next. Called with the lock held --------------------------------------------------------- */
 
-/* Return the number of pieces that all stages are done with. */
+/* Return the number of the first piece that some stage is not done with. */
 static uint64_t all_done(const struct run *r)
 {
     uint64_t least = r->done[0];
@@ -58,7 +51,7 @@ static bool is_ready(const struct run *r, unsigned i)
 {
     uint64_t next = r->done[i];
 
-    if (r->busy[i] || next >= r->num || next >= r->failed)
+    if (r->busy[i] || next >= r->end || next >= r->failed)
         return false;
     if (i == 0)
         return next < all_done(r) + r->num_pieces;
@@ -83,7 +76,7 @@ static unsigned choose(const struct run *r)
 static bool is_over(const struct run *r)
 {
     for (unsigned i = 0; i < r->s->num; i++)
-        if (r->busy[i] || (r->done[i] < r->num && r->done[i] < r->failed))
+        if (r->busy[i] || (r->done[i] < r->end && r->done[i] < r->failed))
             return false;
     return true;
 }
@@ -104,13 +97,12 @@ static void note_failure(struct run *r, uint64_t index, enum blobseal_status st,
     }
 }
 
-/* Count a piece that all stages are done with, and report the progress. Called with the lock held. */
-static void note_progress(struct run *r, uint64_t index, size_t len)
+/* Report that all stages are done with a piece. Called with the lock held. */
+static void report_progress(struct run *r, uint64_t index, uint64_t bytes)
 {
     struct blobseal_error e = {0};
 
-    r->bytes += len;
-    if (r->s->progress != NULL && !r->s->progress(r->s->progress_ctx, r->bytes))
+    if (r->s->progress != NULL && !r->s->progress(r->s->progress_ctx, bytes))
         note_failure(r, index, blobseal_fail(&e, BLOBSEAL_E_CANCELED, 0, "canceled"), &e);
 }
 
@@ -132,23 +124,24 @@ static void work(struct run *r, unsigned i)
     if (st != BLOBSEAL_OK) {
         note_failure(r, index, st, &e);
     } else {
-        if (i == 0 && piece->last)
-            r->num = index + 1;
+        if (i == 0 && piece->len < piece->cap)
+            r->end = index + 1;
         r->done[i]++;
         if (all_done(r) > index)
-            note_progress(r, index, piece->len);
+            report_progress(r, index, piece->offset + piece->len);
     }
     if (r->waiting > 0)
         pthread_cond_broadcast(&r->changed);
 }
 
-/* Work until there is nothing left, or, if @alone, until other threads are to be started. */
-static void work_stages(struct run *r, bool alone)
+/* Work until there is nothing left to do. */
+static void *run_thread(void *arg)
 {
+    struct run *r = arg;
     unsigned i;
 
     pthread_mutex_lock(&r->lock);
-    while (!is_over(r) && !(alone && r->done[0] >= ALONE && r->num == UINT64_MAX)) {
+    while (!is_over(r)) {
         i = choose(r);
         if (i < r->s->num) {
             work(r, i);
@@ -159,11 +152,6 @@ static void work_stages(struct run *r, bool alone)
         }
     }
     pthread_mutex_unlock(&r->lock);
-}
-
-static void *run_thread(void *arg)
-{
-    work_stages(arg, false);
     return NULL;
 }
 
@@ -171,42 +159,47 @@ static void *run_thread(void *arg)
 
 static unsigned count_threads(const struct bs_oci_stages *s)
 {
-    unsigned n = s->threads != 0 ? s->threads : bs_count_cpus();
+    unsigned n = s->threads < s->num ? s->threads : s->num;
 
-    n = n < s->num ? n : s->num;
-    for (unsigned i = 0; i < s->num; i++)
+    for (unsigned i = 0; i < s->num && n > 1; i++)
         n += s->stages[i].may_block ? 1U : 0U;
-    return n < MAX_THREADS ? n : MAX_THREADS;
+    return n;
+}
+
+static void start(struct run *r, uint8_t *ring)
+{
+    const struct bs_oci_stages *s = r->s;
+
+    for (unsigned i = 0; i < r->num_pieces; i++)
+        r->pieces[i] = (struct bs_oci_piece){
+            .in = ring + 2 * i * s->piece_len, .out = ring + (2 * i + 1) * s->piece_len, .cap = s->piece_len};
+    for (unsigned i = 0; i < s->num; i++)
+        r->done[i] = s->first;
+    r->end = s->max < UINT64_MAX - s->first ? s->first + s->max : UINT64_MAX;
 }
 
 enum blobseal_status bs_oci_stages_run(const struct bs_oci_stages *s, struct blobseal_error *err)
 {
-    bool one = s->size < BS_OCI_PIECE_LEN; /* a hint: a source that grows is read on in pieces of this length */
+    const unsigned num_threads = count_threads(s);
     struct run r = {.s = s,
-                    .num_pieces = one ? 1 : NUM_PIECES,
-                    .piece_len = BS_OCI_PIECE_LEN,
+                    .num_pieces = num_threads > 1 ? NUM_PIECES : 1,
                     .lock = PTHREAD_MUTEX_INITIALIZER,
                     .changed = PTHREAD_COND_INITIALIZER,
-                    .num = UINT64_MAX,
                     .failed = UINT64_MAX};
     pthread_t threads[MAX_THREADS];
-    unsigned n = count_threads(s), started = 0;
-    uint8_t *ring = bs_map(r.num_pieces * r.piece_len);
+    unsigned started;
+    uint8_t *ring = bs_map(2 * r.num_pieces * s->piece_len);
 
     if (ring == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make the buffers for a layer: no memory");
-    for (unsigned i = 0; i < r.num_pieces; i++)
-        r.pieces[i].p = ring + i * r.piece_len;
-    work_stages(&r, n > 1);
-    if (!is_over(&r)) {
-        started = bs_threads_start(threads, n - 1, run_thread, &r);
-        work_stages(&r, false);
-    }
+    start(&r, ring);
+    started = bs_threads_start(threads, num_threads - 1, run_thread, &r);
+    (void)run_thread(&r);
     for (unsigned i = 0; i < started; i++)
         (void)pthread_join(threads[i], NULL);
     pthread_cond_destroy(&r.changed);
     pthread_mutex_destroy(&r.lock);
-    bs_unmap(ring, r.num_pieces * r.piece_len);
+    bs_unmap(ring, 2 * r.num_pieces * s->piece_len);
     if (r.failed == UINT64_MAX)
         return BLOBSEAL_OK;
     if (err != NULL)

@@ -81,9 +81,9 @@ static enum blobseal_status tags_new(struct tags **tags, uint64_t size, struct b
 static const uint8_t *tag_of(struct tags *t, const struct bs_oci_piece *piece)
 {
     const struct bs_gcm_run run = {
-        .nonce = t->nonce, .first = piece->index, .num = 1, .msg_len = BS_OCI_PIECE_LEN, .last_len = piece->len};
+        .nonce = t->nonce, .first = piece->index, .num = 1, .msg_len = piece->len, .last_len = piece->len};
 
-    return t->key.impl->seal(&t->key, &run, t->scratch, piece->p) ? t->scratch + piece->len : NULL;
+    return t->key.impl->seal(&t->key, &run, t->scratch, piece->in) ? t->scratch + piece->len : NULL;
 }
 
 static enum blobseal_status changed(struct blobseal_error *err)
@@ -116,32 +116,34 @@ static enum blobseal_status compare_tag(void *ctx, const struct bs_oci_piece *pi
 
     if (tag == NULL)
         return bs_openssl_failed(err, "verify a layer");
-    if (piece->index >= t->num || piece->last != (piece->index + 1 == t->num) ||
+    if (piece->index >= t->num || (piece->len < piece->cap) != (piece->index + 1 == t->num) ||
         !blobseal_equal(t->list[piece->index], tag, BS_GCM_TAG_LEN))
         return changed(err);
     return BLOBSEAL_OK;
 }
 
-/* Run both passes. */
+/* Run both passes. The first one computes everything, so that the second one has little to do. */
 static enum blobseal_status decrypt(const struct blobseal_oci_layer *layer, struct bs_oci_pass *second, bool hashes,
                                     const struct blobseal_oci_run_options *o, struct bs_oci_results *results,
                                     struct blobseal_error *err)
 {
-    const uint32_t in_first = BS_OCI_HMAC | (hashes ? BS_OCI_STORED_DIGEST : 0);
-    const uint32_t in_second = BS_OCI_CRYPT | (hashes ? BS_OCI_PLAIN_DIGEST : 0);
+    const uint32_t digests = BS_OCI_CRYPT | BS_OCI_STORED_DIGEST | BS_OCI_PLAIN_DIGEST;
     const struct blobseal_oci_run_options quiet = {.size = sizeof quiet, .threads = o->threads};
-    struct bs_oci_pass first = {.input = second->input, .check = store_tag};
-    struct bs_oci_results of_first = {0};
+    struct bs_oci_pass first = {
+        .input = second->input, .parts = BS_OCI_HMAC | (hashes ? digests : 0), .check = store_tag};
+    struct bs_oci_results none;
     struct tags *t = NULL;
     enum blobseal_status st = tags_new(&t, second->input.source->size, err);
 
     first.check_ctx = second->check_ctx = t;
+    second->parts = BS_OCI_CRYPT;
     second->check = compare_tag;
     if (st == BLOBSEAL_OK)
-        st = bs_oci_decrypt_pass(&first, layer, in_first, &quiet, &of_first, err);
+        st = bs_oci_pass_run(&first, &layer->key, &quiet, results, err);
     if (st == BLOBSEAL_OK)
-        st = bs_oci_decrypt_pass(second, layer, in_second, o, results, err);
-    memcpy(results->stored, of_first.stored, sizeof results->stored);
+        st = bs_oci_check_hmac(&layer->key, results, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_oci_pass_run(second, &layer->key, o, &none, err);
     tags_free(t);
     return st;
 }
@@ -154,7 +156,7 @@ enum blobseal_status blobseal_oci_decrypt_verified(const struct blobseal_oci_lay
 {
     struct blobseal_oci_run_options o = {.size = sizeof o};
     struct bs_oci_pass second = {.input = {source, 0}, .sink = sink};
-    struct bs_oci_results results = {0};
+    struct bs_oci_results results;
     enum blobseal_status st = bs_oci_import_options(&o, options, digests, err);
 
     if (st == BLOBSEAL_OK)
