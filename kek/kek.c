@@ -190,6 +190,11 @@ const char *blobseal_kek_kid(const struct blobseal_kek *kek)
     return bs_kek_info(kek)->kid;
 }
 
+const char *blobseal_kek_alg(const struct blobseal_kek *kek)
+{
+    return bs_kek_info(kek)->alg;
+}
+
 uint32_t blobseal_kek_notes(const struct blobseal_kek *kek)
 {
     return bs_kek_info(kek)->notes;

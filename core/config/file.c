@@ -37,9 +37,11 @@ static enum blobseal_status check_folder(const char *path, struct blobseal_error
     folder[len] = '\0';
     known = stat(folder, &info) == 0;
     free(folder);
-    if (known && (info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0)
-        return refuse(path, "everybody can replace files in its folder", err);
-    return BLOBSEAL_OK;
+    if (!known || (info.st_mode & S_IWOTH) == 0 || (info.st_mode & S_ISVTX) != 0)
+        return BLOBSEAL_OK;
+    (void)refuse(path, "everybody can replace files in its folder", err);
+    blobseal_hint(err, "chmod o-w the folder of %.150s, or move the file", path);
+    return BLOBSEAL_E_POLICY;
 }
 
 static enum blobseal_status check_file(int fd, const char *path, struct blobseal_error *err)

@@ -259,6 +259,12 @@ BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);
  */
 BLOBSEAL_API const char *blobseal_kek_kid(const struct blobseal_kek *kek);
 
+/*
+ * Return the algorithm of new recipients of this KEK, such as "RSA-OAEP-256". Borrowed from @kek. NULL if its provider
+ * has not named it yet.
+ */
+BLOBSEAL_API const char *blobseal_kek_alg(const struct blobseal_kek *kek);
+
 /* What could not be found out about a key when it was opened. */
 #define BLOBSEAL_KEK_NOTE_UNCHECKED 1u /* whether its token can unwrap what is wrapped for it: that needs the PIN */
 

@@ -19,6 +19,7 @@ fi
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/blobseal-test.XXXXXX")
 chmod 755 "$tmp"
+export XDG_CONFIG_HOME=$tmp/no-configuration # not that of the user
 keys=$tmp/keys
 out=$tmp/out # stdout of the last run()
 err=$tmp/err # stderr of the last run()

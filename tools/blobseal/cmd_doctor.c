@@ -11,6 +11,7 @@ static const char usage[] =
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "      --oaep HASH         test the KEY before it with sha1 instead of sha256\n"
+    "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.doctor/1)\n"
     "  -q, --quiet             print only warnings and failures\n"

@@ -12,6 +12,7 @@ static const char usage[] =
     "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"
     "      --min-generation N  with a key: refuse an older envelope\n"
     "      --jwe               print the key envelope as it is in the blob: a JWE in JSON\n"
+    "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.inspect/1)\n"
     "  -q, --quiet             no warnings\n"

@@ -21,6 +21,7 @@ static const char usage[] =
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it. For "
     "a\n"
     "                          PLACE, its PIN: without it only those keys are listed that are visible to everybody\n"
+    "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.key/1), one line per key\n"
     "  -q, --quiet             print the whole key ids only; with list, the references only\n"
@@ -105,13 +106,16 @@ static bool show_one(const struct ui *ui, const struct key_arg *arg, struct blob
 /* Show all keys that a reference names. */
 static int show(const struct ui *ui, struct key_arg *arg)
 {
-    const struct blobseal_kek_options o = {
+    struct blobseal_kek_options o = {
         .size = sizeof o, .passphrase = get_passphrase, .passphrase_ctx = arg, .use = BLOBSEAL_USE_NAME};
     struct blobseal_kek *keks[BLOBSEAL_MAX_RECIPIENTS];
     size_t num = COUNT(keks);
     struct blobseal_error err = {0};
-    bool ok = blobseal_keks_open(keks, &num, NULL, arg->ref, &o, &err) == BLOBSEAL_OK;
+    bool ok;
 
+    if (!config_get(&o.config, &err))
+        return report_error(ui, &err);
+    ok = blobseal_keks_open(keks, &num, NULL, arg->ref, &o, &err) == BLOBSEAL_OK;
     if (!ok)
         passphrase_failed(arg, &err);
     for (size_t i = 0; i < num; i++) {
@@ -147,12 +151,15 @@ static bool print_listed(void *ctx, const struct blobseal_listed_key *key)
 static int list(const struct ui *ui, struct key_arg *arg)
 {
     bool has_pin = arg->passphrase_file != NULL || arg->passphrase_fd >= 0;
-    const struct blobseal_kek_options o = {
+    struct blobseal_kek_options o = {
         .size = sizeof o, .passphrase = has_pin ? get_passphrase : NULL, .passphrase_ctx = arg};
     struct blobseal_error err = {0};
     struct list l = {ui, &err, true};
-    enum blobseal_status st = blobseal_list_keys(NULL, arg->ref, &o, print_listed, &l, &err);
+    enum blobseal_status st;
 
+    if (!config_get(&o.config, &err))
+        return report_error(ui, &err);
+    st = blobseal_list_keys(NULL, arg->ref, &o, print_listed, &l, &err);
     if (st != BLOBSEAL_OK) {
         passphrase_failed(arg, &err);
         return report_error(ui, &err);

@@ -36,6 +36,7 @@ static const char usage[] =
     "                          whole blob) and plain (the content: it confirms guesses), separated by commas\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
+    "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.seal/1)\n"
     "  -q, --quiet             no progress and no summary\n"
@@ -58,7 +59,7 @@ struct request {
 static void describe_recipients(struct blobseal_recipient *list, const struct request *r)
 {
     for (size_t i = 0; i < r->job.keys.num_keks; i++)
-        list[i] = (struct blobseal_recipient){.alg = r->oaep == BLOBSEAL_OAEP_SHA1 ? "RSA-OAEP" : "RSA-OAEP-256",
+        list[i] = (struct blobseal_recipient){.alg = blobseal_kek_alg(r->job.keys.keks[i]),
                                               .kid = blobseal_kek_kid(r->job.keys.keks[i])};
 }
 

@@ -23,11 +23,14 @@ static bool keep_ref(void *ctx, const struct blobseal_listed_key *key)
 /* Generate the key, and read back its id and its public half. */
 static bool make(struct made *m, struct key_arg *token, unsigned bits, struct blobseal_error *err)
 {
-    const struct blobseal_kek_options o = {.size = sizeof o, .passphrase = get_passphrase, .passphrase_ctx = token};
-    const struct blobseal_kek_options look = {.size = sizeof look, .use = BLOBSEAL_USE_NAME};
+    struct blobseal_kek_options o = {.size = sizeof o, .passphrase = get_passphrase, .passphrase_ctx = token};
+    struct blobseal_kek_options look = {.size = sizeof look, .use = BLOBSEAL_USE_NAME};
     struct blobseal_kek *kek = NULL;
     bool ok;
 
+    if (!config_get(&o.config, err))
+        return false;
+    look.config = o.config;
     if (blobseal_generate_key(NULL, token->ref, &o, bits, err) != BLOBSEAL_OK) {
         passphrase_failed(token, err);
         return false;

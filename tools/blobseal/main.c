@@ -12,9 +12,9 @@
 #include "tools/blobseal/verbs.h"
 #include "tools/common/signals.h"
 
-const struct verb *const verbs[] = {&verb_keygen, &verb_key,        &verb_seal,       &verb_open,  &verb_inspect,
-                                    &verb_verify, &verb_recipients, &verb_rewrap,     &verb_scrub, &verb_doctor,
-                                    &verb_oci,    &verb_bench,      &verb_completion, NULL};
+const struct verb *const verbs[] = {&verb_keygen, &verb_key,        &verb_seal,   &verb_open,       &verb_inspect,
+                                    &verb_verify, &verb_recipients, &verb_rewrap, &verb_scrub,      &verb_doctor,
+                                    &verb_oci,    &verb_bench,      &verb_config, &verb_completion, NULL};
 
 /*
  * Open standard descriptors that are closed. Otherwise the next file would get such a number, and messages would be
@@ -87,6 +87,7 @@ int main(int argc, char **argv)
 {
     struct ui ui = {.program = "blobseal"};
     const struct verb *v;
+    int code;
 
     fill_standard_descriptors();
     harden();
@@ -109,6 +110,8 @@ int main(int argc, char **argv)
     ui.verb = v->name;
     ui.usage = v->usage;
     ui.options = v->options;
-    ui.any_openssl = v == &verb_doctor || v == &verb_completion; /* one reports it, one computes nothing */
-    return v->run(&ui, argc - 1, argv + 1);
+    ui.any_openssl = v == &verb_doctor || v == &verb_completion || v == &verb_config; /* reports it, or needs none */
+    code = v->run(&ui, argc - 1, argv + 1);
+    config_free();
+    return code;
 }

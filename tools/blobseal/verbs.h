@@ -22,7 +22,7 @@ struct verb {
 extern const struct verb *const verbs[];
 
 extern const struct verb verb_key, verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub,
-    verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench, verb_oci;
+    verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench, verb_config, verb_oci;
 
 /* Values of the long options without a letter, in addition to those of tools/common. */
 enum {

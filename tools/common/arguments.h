@@ -3,7 +3,35 @@
 #ifndef BLOBSEAL_ARGUMENTS_H
 #define BLOBSEAL_ARGUMENTS_H
 
+#include <blobseal_config.h>
+
 #include "tools/common/common.h"
+
+/* ---- config.c: the configuration --------------------------------------------------------------------------------- */
+
+/* Name the file of --config, which must stay valid. */
+void config_choose(const char *path);
+
+/*
+ * Get the configuration of this process, which is loaded at the first call and stays valid until config_free(). Any
+ * thread may call this. Errors: E_CONFIG, E_POLICY (others can write a file).
+ */
+bool config_get(const struct blobseal_config **config, struct blobseal_error *err);
+
+struct config_file {
+    const char *path;
+    bool was_read; /* false: there is no such file */
+};
+#define MAX_CONFIG_FILES 3
+
+/* Return the files that config_get() has looked for, in their order. */
+const struct config_file *config_files(size_t *num);
+
+/* Return the reference that key:NAME stands for, or @ref itself if it is of another form, or not known (yet). */
+const char *config_ref(const char *ref);
+
+/* Release the configuration at the end. */
+void config_free(void);
 
 /* ---- keys.c: -k and passphrases ---------------------------------------------------------------------------------- */
 

@@ -43,6 +43,7 @@ enum {
     OPT_NAME,
     OPT_TYPE,
     OPT_ANNOTATION,
+    OPT_CONFIG,
     OPT_OWN = 512,
 };
 
@@ -58,8 +59,14 @@ enum {
         "progress", required_argument, NULL, OPT_PROGRESS                                                              \
     }
 
+#define CONFIG_OPTION                                                                                                  \
+    {                                                                                                                  \
+        "config", required_argument, NULL, OPT_CONFIG                                                                  \
+    }
+
 #define KEY_OPTIONS                                                                                                    \
-    {"kek", required_argument, NULL, 'k'}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},          \
+    {"kek", required_argument, NULL, 'k'}, {"config", required_argument, NULL, OPT_CONFIG},                            \
+        {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},                                             \
     {                                                                                                                  \
         "passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD                                                    \
     }

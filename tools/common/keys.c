@@ -16,7 +16,7 @@ static void tell_terminal(const char *text);
 /* Return true for a key in a token: what it asks for is a PIN, and a wrong one is never tried again. */
 static bool in_token(const char *ref)
 {
-    return strncmp(ref, "pkcs11:", strlen("pkcs11:")) == 0;
+    return strncmp(config_ref(ref), "pkcs11:", strlen("pkcs11:")) == 0;
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
@@ -103,6 +103,10 @@ static bool has_passphrase(const struct key_arg *arg)
 
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err)
 {
+    const struct blobseal_config *config = NULL;
+
+    if (keys->num > 0 && !config_get(&config, err))
+        return false;
     for (size_t i = 0; i < keys->num; i++) {
         struct key_arg *arg = &keys->args[i];
         const struct blobseal_kek_options o = {
@@ -111,6 +115,7 @@ bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error
             .passphrase_ctx = arg,
             .oaep = arg->oaep != BLOBSEAL_OAEP_SHA256 ? arg->oaep : oaep,
             .use = keys->use == BLOBSEAL_USE_WRAP && has_passphrase(arg) ? BLOBSEAL_USE_ANY : keys->use,
+            .config = config,
         };
 
         if (!open_arg(keys, arg, &o, err))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options of all verbs, and arguments that several verbs take. */
-#include "tools/common/common.h"
+#include "tools/common/arguments.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -123,6 +123,9 @@ static bool take_common(struct ui *ui, int option, int argc, char **argv)
     case OPT_FIPS:
         ui->fips = true;
         return true;
+    case OPT_CONFIG:
+        config_choose(optarg);
+        return true;
     case OPT_HELP:
         printf("Usage: %s", ui->usage);
         exit(stdout_finish(ui));
@@ -227,6 +230,6 @@ int oaep_option(const struct ui *ui, const char *arg, enum blobseal_oaep *out)
 {
     if (strcmp(arg, "sha256") != 0 && strcmp(arg, "sha1") != 0)
         return usage_error(ui, "--oaep is sha256 or sha1, not %s", arg);
-    *out = strcmp(arg, "sha1") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+    *out = strcmp(arg, "sha1") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256_ALWAYS;
     return EXIT_OK;
 }

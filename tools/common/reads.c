@@ -95,9 +95,14 @@ bool reads_add_passphrase(struct reads *r, const struct key_arg *key, struct blo
 bool reads_add_keys(struct reads *r, const struct keys *keys, struct blobseal_error *err)
 {
     static const char scheme[] = "file:";
+    size_t num;
+    const struct config_file *files = config_files(&num);
 
+    for (size_t i = 0; i < num; i++)
+        if (files[i].was_read && !reads_add(r, files[i].path, "the configuration", err))
+            return false;
     for (size_t i = 0; i < keys->num; i++) {
-        const char *ref = keys->args[i].ref;
+        const char *ref = config_ref(keys->args[i].ref);
 
         if (!reads_add(r, strncmp(ref, scheme, strlen(scheme)) == 0 ? ref + strlen(scheme) : ref, "a key", err) ||
             !reads_add_passphrase(r, &keys->args[i], err))

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration of this process: the files of the machine and of the user, and the one that --config or
+ * BLOBSEAL_CONFIG names. It is loaded when a key is opened for the first time, so verbs that use no key need no valid
+ * configuration.
+ */
+#include "tools/common/arguments.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OF_MACHINE "/etc/blobseal/config.json"
+#define OF_USER    "blobseal/config.json" /* in the folder for configurations */
+
+static struct {
+    pthread_mutex_t lock;
+    const char *named; /* with the option */
+    bool tried;
+    struct blobseal_config *config; /* NULL: not loaded, or that has failed */
+    struct blobseal_error failure;  /* if it has */
+    struct config_file files[MAX_CONFIG_FILES];
+    size_t num_files;
+    char user[4096];
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void config_choose(const char *path)
+{
+    state.named = path;
+}
+
+/* Return the path of the user's file, or NULL if the environment does not tell where it is. */
+static const char *user_file(void)
+{
+    const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    int len = -1;
+
+    if (xdg != NULL && xdg[0] == '/') /* a relative path is to be ignored, says its specification */
+        len = snprintf(state.user, sizeof state.user, "%s/" OF_USER, xdg);
+    else if (home != NULL && home[0] == '/')
+        len = snprintf(state.user, sizeof state.user, "%s/.config/" OF_USER, home);
+    return len > 0 && (size_t)len < sizeof state.user ? state.user : NULL;
+}
+
+/* Return true if a file that need not exist does not, or is where this user cannot look. */
+static bool is_absent(const struct blobseal_error *err)
+{
+    return err->status == BLOBSEAL_E_INPUT &&
+           (err->sys_errno == ENOENT || err->sys_errno == ENOTDIR || err->sys_errno == EACCES);
+}
+
+static bool load(const char *path, bool must_exist, struct blobseal_error *err)
+{
+    struct config_file *file = &state.files[state.num_files++];
+
+    *file = (struct config_file){.path = path, .was_read = true};
+    if (blobseal_config_load(state.config, path, err) == BLOBSEAL_OK)
+        return true;
+    if (!must_exist && is_absent(err)) {
+        file->was_read = false;
+        return true;
+    }
+    if (is_absent(err)) /* a name that leads nowhere is a fault of whoever wrote it */
+        err->status = BLOBSEAL_E_CONFIG;
+    if (err->hint[0] == '\0')
+        blobseal_hint(err, "man 5 blobseal-config describes the file");
+    return false;
+}
+
+static bool load_all(struct blobseal_error *err)
+{
+    const char *named = state.named != NULL ? state.named : getenv("BLOBSEAL_CONFIG"), *user = user_file();
+
+    if (blobseal_config_new(&state.config, err) != BLOBSEAL_OK)
+        return false;
+    return load(OF_MACHINE, false, err) && (user == NULL || load(user, false, err)) &&
+           (named == NULL || named[0] == '\0' || load(named, true, err)) &&
+           blobseal_config_check(state.config, err) == BLOBSEAL_OK;
+}
+
+bool config_get(const struct blobseal_config **config, struct blobseal_error *err)
+{
+    (void)pthread_mutex_lock(&state.lock);
+    if (!state.tried && !load_all(&state.failure)) {
+        blobseal_config_free(state.config);
+        state.config = NULL;
+    }
+    state.tried = true;
+    *config = state.config;
+    if (state.config == NULL)
+        *err = state.failure;
+    (void)pthread_mutex_unlock(&state.lock);
+    return *config != NULL;
+}
+
+const struct config_file *config_files(size_t *num)
+{
+    *num = state.num_files;
+    return state.files;
+}
+
+const char *config_ref(const char *ref)
+{
+    static const char scheme[] = "key:";
+    const char *named = NULL;
+
+    if (strncmp(ref, scheme, strlen(scheme)) == 0 && state.config != NULL)
+        named = blobseal_config_kek(state.config, ref + strlen(scheme));
+    return named != NULL ? named : ref;
+}
+
+void config_free(void)
+{
+    blobseal_config_free(state.config);
+    state.config = NULL;
+}
