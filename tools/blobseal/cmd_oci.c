@@ -42,6 +42,7 @@ static const char usage[] =
     "      --expect-encrypted  read all layers, and exit with 10 unless every one is ciphertext\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
+    "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.oci/1)\n"
     "  -q, --quiet             no progress and no report\n"
