@@ -8,9 +8,7 @@ make_key kek
 make_key other
 sample in 5000
 cp "$keys"/* .
-for file in /etc/blobseal/config.json; do
-    [ ! -e "$file" ] || skip "this machine has a configuration, $file"
-done
+[ ! -e /etc/blobseal/config.json ] || skip "this machine has a configuration"
 
 # ---- Which files are read, and which value wins ----
 
