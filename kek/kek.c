@@ -356,6 +356,11 @@ bool bs_kek_has_public_key(const struct blobseal_kek *kek)
     return kek->provider->public_key != NULL;
 }
 
+bool bs_kek_is_remote(const struct blobseal_kek *kek)
+{
+    return (bs_kek_info(kek)->notes & BLOBSEAL_KEK_NOTE_REMOTE) != 0;
+}
+
 bool bs_kek_is_file(const struct blobseal_kek *kek)
 {
     return strcmp(kek->provider->scheme, "file") == 0;
@@ -386,7 +391,9 @@ enum blobseal_status blobseal_kek_public_key(struct blobseal_kek *kek, char **pe
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s does not reveal public keys",
                              kek->provider->scheme);
     bs_error_clear(err);
-    st = checked(kek->provider->public_key(kek->state, &spki, &spki_len, &unlimited, err), kek, err);
+    st = bs_kek_describe(kek, NULL, err); /* whoever shows a key names it, too */
+    if (st == BLOBSEAL_OK)
+        st = checked(kek->provider->public_key(kek->state, &spki, &spki_len, &unlimited, err), kek, err);
     if (st == BLOBSEAL_OK && !bs_spki_to_pem(pem, len, (struct bs_slice){spki, spki_len}))
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write a public key: no memory");
     free(spki);

@@ -117,6 +117,12 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_decrypt(struct blobseal_kek *kek, 
 /* Return true if the provider may reveal the public half. */
 bool bs_kek_has_public_key(const struct blobseal_kek *kek);
 
+/* How often one message may make the library ask the owners of keys: what a blob claims must not flood a vault. */
+#define BS_MAX_REMOTE_ATTEMPTS 2
+
+/* Return true if each use of the KEK takes a request over a network. */
+bool bs_kek_is_remote(const struct blobseal_kek *kek);
+
 /* Return true if the key is in a file, and not in a place that is asked for each unwrap. */
 bool bs_kek_is_file(const struct blobseal_kek *kek);
 

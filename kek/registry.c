@@ -18,8 +18,8 @@ static const struct {
     const char *scheme, *hint;
 } reserved[] = {
     {"pkcs11", "use a build with p11-kit"},
-    {"https", "this version supports keys in PEM files"},
-    {"http", "this version supports keys in PEM files"},
+    {"https", "use a build with libcurl"},
+    {"http", "a key in a vault starts with https:"},
     {"set", "this version supports keys in PEM files"},
 };
 

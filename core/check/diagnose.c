@@ -410,8 +410,12 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, const struc
 
     if (st == BLOBSEAL_OK)
         st = bs_kek_describe(kek, &call, err);
-    if (st != BLOBSEAL_OK)
+    if (st != BLOBSEAL_OK) {
+        /* What the provider finds may say why. */
+        if (st == BLOBSEAL_E_DENIED || st == BLOBSEAL_E_UNAVAILABLE)
+            (void)!bs_kek_diagnose(kek, fn, ctx, &call, NULL);
         return st;
+    }
     info = bs_kek_info(kek);
     secret = blobseal_secret_alloc(2 * sizeof *secret);
     wrapped = malloc(sizeof *wrapped);

@@ -20,7 +20,8 @@
  * Threads. Different objects may be used by different threads at once. One object may be used by one thread at a time,
  * unless its description says more. Callbacks run on the caller's thread and on threads that the call has started.
  * Functions that start threads say so. These threads take no signals and have ended when the call returns.
- * Only a key in a PKCS#11 token keeps the threads in which its module runs, until the key is closed.
+ * Only a key in a PKCS#11 token keeps the threads in which its module runs, until the key is closed. libcurl resolves
+ * the name of a vault in a thread, which may outlive the call if the name service does not answer.
  *
  * Stack. A thread that calls the library needs 64 KiB of stack. Threads that a call starts have 256 KiB, most of which
  * is left for callbacks.
@@ -191,6 +192,9 @@ struct blobseal_kek_options {
      * names the file with the list, for messages. The library sets it for the reference that key:NAME stands for.
      */
     const char *listed_in;
+    /* Do not wrap for a key whose vault lets it be purged as soon as it is deleted: E_POLICY. Other keys are not
+     * affected. */
+    bool require_purge_protection;
 };
 
 /*
@@ -212,8 +216,9 @@ struct blobseal_call_options {
  * @registry: providers to look in, or NULL for the built-in ones
  * @ref: "file:PATH" or a plain path: a PEM file with a private key (PKCS#8, also encrypted, or PKCS#1), or with a
  * public key (SPKI, PKCS#1, or in a certificate, of which nothing else is looked at); or a PKCS#11 URI (RFC 7512) that
- * matches exactly one RSA key. It may have module-path, module-name and pin-source=file:PATH; or "key:NAME", a name
- * from the configuration of @options
+ * matches exactly one RSA key. It may have module-path, module-name and pin-source=file:PATH; or
+ * https://VAULT/keys/NAME[/VERSION], an RSA key in Azure Key Vault or Managed HSM; or "key:NAME", a name from the
+ * configuration of @options
  * @options: may be NULL
  *
  * Threads: many threads may use the KEK at once. It may be closed before the readers, writers and unlocked keys that
@@ -265,8 +270,10 @@ BLOBSEAL_API const char *blobseal_kek_kid(const struct blobseal_kek *kek);
  */
 BLOBSEAL_API const char *blobseal_kek_alg(const struct blobseal_kek *kek);
 
-/* What could not be found out about a key when it was opened. */
-#define BLOBSEAL_KEK_NOTE_UNCHECKED 1u /* whether its token can unwrap what is wrapped for it: that needs the PIN */
+/* What somebody should know about a key. */
+#define BLOBSEAL_KEK_NOTE_UNCHECKED 1u /* not found out: whether its token can unwrap; that needs the PIN           */
+#define BLOBSEAL_KEK_NOTE_REMOTE    2u /* it is used over a network, so that each use takes a request              */
+#define BLOBSEAL_KEK_NOTE_PURGEABLE 4u /* it can be destroyed as soon as it is deleted: no purge protection         */
 
 /* Return the BLOBSEAL_KEK_NOTE_ bits of @kek. */
 BLOBSEAL_API uint32_t blobseal_kek_notes(const struct blobseal_kek *kek);

@@ -21,7 +21,7 @@ struct search {
     struct blobseal_secret32 *cek; /* [0]: the unwrapped CEK; [1]: a random CEK that replaces it after a failure */
     struct blobseal_call call;
     struct bs_jwe_opener by; /* without the CEK */
-    unsigned attempts;
+    unsigned attempts, remote; /* remote: those over a network */
 };
 
 static enum blobseal_status decrypt(struct search *s, const struct bs_a256gcm *gcm, struct blobseal_error *err)
@@ -128,13 +128,18 @@ static enum blobseal_status search(struct search *s, struct bs_keks keks, struct
         bool known = bs_jwe_knows(&s->jwe->recipients[i]);
 
         for (size_t k = 0; k < keks.num && known && s->attempts < MAX_ATTEMPTS; k++) {
-            enum blobseal_status st = attempt(s, &s->jwe->recipients[i], keks.list[k], err);
+            bool remote = bs_kek_is_remote(keks.list[k]);
+            enum blobseal_status st;
 
+            if (remote && s->remote == BS_MAX_REMOTE_ATTEMPTS)
+                continue;
+            st = attempt(s, &s->jwe->recipients[i], keks.list[k], err);
             s->by.recipient = i;
             s->by.kek = k;
             if (st == BLOBSEAL_E_NOT_MINE)
                 continue;
             s->attempts++;
+            s->remote += remote;
             if (st == BLOBSEAL_E_UNAVAILABLE || st == BLOBSEAL_E_DENIED || st == BLOBSEAL_E_UNSUPPORTED)
                 unavailable = unavailable.status == BLOBSEAL_OK ? *err : unavailable;
             else if (st != BLOBSEAL_E_AUTH)

@@ -176,7 +176,7 @@ bool bs_oci_names_a_key(const char *kid);
 /* What is known after some elements did not open. */
 struct bs_oci_search {
     struct bs_keks keks;
-    unsigned attempts;
+    unsigned attempts, remote;       /* remote: those over a network                                 */
     bool refused;                    /* something did not decrypt                                    */
     struct blobseal_error first;     /* the first provider that could not be asked, or denied        */
     struct blobseal_error malformed; /* the first element that is malformed                          */

@@ -194,10 +194,12 @@ static enum blobseal_status try_pairs(struct bs_oci_search *s, const struct bs_o
             struct blobseal_error e = {0};
             enum blobseal_status st;
 
-            if (!fits(&p) || s->attempts == MAX_ATTEMPTS)
+            if (!fits(&p) || s->attempts == MAX_ATTEMPTS ||
+                (bs_kek_is_remote(p.kek) && s->remote == BS_MAX_REMOTE_ATTEMPTS))
                 continue;
             st = attempt(j, &p, secrets, s->keks.call, &e);
             s->attempts += st != BLOBSEAL_E_NOT_MINE;
+            s->remote += st != BLOBSEAL_E_NOT_MINE && bs_kek_is_remote(p.kek);
             if (st == BLOBSEAL_OK)
                 return st;
             st = note(s, st, &e);

@@ -66,6 +66,7 @@ struct fake_kek {
     bool public_only;
     bool takes_any_kid;          /* also unwraps what was wrapped for other keys */
     const char *newer_kid;       /* that of a newer version, with which it wraps from now on; NULL: none */
+    bool remote;                 /* it says that it is used over a network                 */
     bool late;                   /* nothing is known of it until describe() is called */
     bool waits;                  /* calls take until their deadline, or until they are canceled */
     uint8_t twist;               /* a key with another one cannot unwrap what this one wrapped */

@@ -163,6 +163,8 @@ struct blobseal_kek *fake_kek_open(struct fake_kek *state)
     struct blobseal_kek_info info = {.size = sizeof info, .can_unwrap = !state->public_only};
     struct blobseal_kek *kek;
 
+    info.notes = state->remote ? BLOBSEAL_KEK_NOTE_REMOTE : 0;
+
     state->lease.size = sizeof state->lease;
     state->alg = state->alg != NULL ? state->alg : "RSA-OAEP-256";
     state->wrapped_len = state->wrapped_len != 0 ? state->wrapped_len : 256;

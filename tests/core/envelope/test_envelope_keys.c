@@ -171,6 +171,26 @@ Test(envelope_keys, at_most_8_attempts_over_all_recipients)
     ring_close();
 }
 
+/* What a blob claims must not make the library ask a vault again and again. Keys at hand are tried nevertheless. */
+Test(envelope_keys, at_most_2_attempts_over_a_network)
+{
+    struct fake_kek storm = {.kid = "mine", .takes_any_kid = true, .wrapped_len = 384, .remote = true};
+    struct blobseal_kek *keks[2] = {fake_kek_open(&storm), NULL};
+    struct blobseal_error err;
+    char *text;
+
+    ring_open(64);
+    text = recipe_envelope(&recipe, 1, ring.kek, 64);
+    cr_expect_eq(open_for(text, keks, 1, &err), BLOBSEAL_E_AUTH);
+    cr_expect_eq(storm.unwraps, 2);
+    keks[1] = ring.kek[63];
+    cr_expect_eq(open_for(text, keks, 2, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect_eq(storm.unwraps, 4);
+    free(text);
+    blobseal_kek_close(keks[0]);
+    ring_close();
+}
+
 Test(envelope_keys, recipients_of_others_are_no_attempts)
 {
     struct blobseal_error err;
