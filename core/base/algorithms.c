@@ -87,6 +87,12 @@ const struct bs_algorithm bs_algorithms[BS_NUM_ALGORITHMS] = {
     {"random numbers", random_provider, OSSL_OP_RAND, "CTR-DRBG"},
 };
 
+/* Algorithms that only layers of images need. A configuration without them serves everything else. */
+static const struct bs_algorithm of_layers[] = {
+    {"AES-256-CTR", NULL, OSSL_OP_CIPHER, "AES-256-CTR"},
+    {"HMAC", NULL, OSSL_OP_MAC, "HMAC"},
+};
+
 enum blobseal_status bs_openssl_start(struct blobseal_error *err)
 {
     static _Atomic bool started;
@@ -173,6 +179,9 @@ static bool should_be_found(const char *algorithm)
     for (size_t i = 0; i < BS_NUM_ALGORITHMS; i++)
         if (strcmp(bs_algorithms[i].name, algorithm) == 0)
             s.algorithm = &bs_algorithms[i];
+    for (size_t i = 0; i < BS_COUNT(of_layers); i++)
+        if (strcmp(of_layers[i].name, algorithm) == 0)
+            s.algorithm = &of_layers[i];
     if (bs_openssl_start(NULL) != BLOBSEAL_OK || OSSL_PROVIDER_do_all(NULL, look_at_provider, &s) != 1)
         return true;
     return s.has_it || !s.has_provider;

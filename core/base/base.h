@@ -150,9 +150,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_openssl_start(struct blobseal_error *e
 BLOBSEAL_MUST_USE enum blobseal_status bs_algorithms_check(struct blobseal_error *err);
 
 /*
- * Report why OpenSSL does not find @algorithm, which is a name from bs_algorithms. Return E_CONFIG if no active
- * provider has it. Otherwise there is no memory, or there was none when OpenSSL started, which can leave it in this
- * state: E_NOMEM.
+ * Report why OpenSSL does not find @algorithm, which is a name from bs_algorithms, "AES-256-CTR" or "HMAC". Return
+ * E_CONFIG if no active provider has it. Otherwise there is no memory, or there was none when OpenSSL started, which
+ * can leave it in this state: E_NOMEM.
  */
 enum blobseal_status bs_no_provider(const char *algorithm, struct blobseal_error *err);
 

@@ -17,16 +17,15 @@ _Static_assert(BS_OCI_HMAC == BS_HASHES_MAC << 1 && BS_OCI_STORED_DIGEST == BS_H
                    BS_OCI_PLAIN_DIGEST == BS_HASHES_OTHER << 1,
                "parts are hashes");
 
-/* Report why an implementation could not be started. @algorithm is what it computes. */
-static enum blobseal_status not_started(enum bs_gcm_status st, const char *algorithm, struct blobseal_error *err)
+/* Report why an implementation could not be started. @algorithm is what it computes, as bs_no_provider() names it. */
+static enum blobseal_status not_started(enum bs_gcm_status why, const char *algorithm, struct blobseal_error *err)
 {
-    switch (st) {
+    enum blobseal_status st;
+
+    switch (why) {
     case BS_GCM_NO_CIPHER:
-        if (!bs_memory_is_exhausted())
-            return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
-                                 "OpenSSL's configuration activates no provider that has %s%s", algorithm,
-                                 bs_fips_mode() ? " with the property fips=yes" : "");
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "start the cipher of a layer: no memory");
+        st = bs_algorithms_check(err); /* an HMAC needs SHA-256 as well */
+        return st == BLOBSEAL_OK ? bs_no_provider(algorithm, err) : st;
     case BS_GCM_BROKEN:
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "start the cipher of a layer: %s fails its self-test",
                              algorithm);
@@ -47,7 +46,7 @@ static enum blobseal_status start(struct bs_oci_cipher *c, const struct bs_oci_k
         return not_started(st, "AES-256-CTR", err);
     if ((parts & ~(uint32_t)BS_OCI_CRYPT) != 0)
         st = bs_hashes_init(&c->hashes, key->dek, parts >> 1);
-    return st == BS_GCM_OK ? BLOBSEAL_OK : not_started(st, "HMAC-SHA-256", err);
+    return st == BS_GCM_OK ? BLOBSEAL_OK : not_started(st, "HMAC", err);
 }
 
 enum blobseal_status bs_oci_cipher_new(struct bs_oci_cipher **cipher, const struct bs_oci_key *key, uint32_t parts,

@@ -13,6 +13,8 @@
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 
+#include "blobseal_oci.h"
+#include "simd/simd.h"
 #include "tests/support/suite.h"
 
 SUITE(fips);
@@ -78,6 +80,59 @@ Test(fips, without_a_provider_there_is_no_kernel)
     cr_assert(strstr(err.text, "activates no provider") != NULL, "%s", err.text);
     cr_assert(strstr(err.hint, "FIPS") != NULL, "%s", err.hint);
     bs_chunked_clear(&chunked);
+}
+
+/* ---- Layers of images -------------------------------------------------------------------------------------------- */
+
+static enum blobseal_status encrypt_layer(struct blobseal_memory *out, struct blobseal_oci_layer **layer,
+                                          struct blobseal_error *err)
+{
+    struct blobseal_memory in;
+    struct blobseal_source source;
+    struct blobseal_sink sink;
+    enum blobseal_status st = blobseal_oci_layer_new(layer, err);
+
+    *out = (struct blobseal_memory){0};
+    blobseal_source_memory(&source, &in, plain, PLAIN_LEN);
+    blobseal_sink_memory(&sink, out);
+    return st == BLOBSEAL_OK ? blobseal_oci_encrypt(*layer, &source, &sink, NULL, NULL, err) : st;
+}
+
+Test(fips, layers_are_encrypted_by_openssl_and_are_the_same)
+{
+    struct blobseal_oci_layer *layer;
+    struct blobseal_error err = {0};
+    struct blobseal_memory in, cipher, back = {0};
+    struct blobseal_source source;
+    struct blobseal_sink sink;
+
+    with_stand_in();
+    cr_expect_str_eq(bs_ctr_choose()->name, "openssl");
+    cr_expect_str_eq(bs_hashes_choose()->name, "openssl");
+    cr_assert_eq(encrypt_layer(&cipher, &layer, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_assert_eq(EVP_default_properties_enable_fips(NULL, 0), 1);
+    cr_assert_eq(OSSL_PROVIDER_unload(loaded[0]), 1);
+    cr_assert_not_null(OSSL_PROVIDER_load(NULL, "default"));
+    blobseal_source_memory(&source, &in, cipher.data, cipher.len);
+    blobseal_sink_memory(&sink, &back);
+    cr_assert_eq(blobseal_oci_decrypt_verified(layer, &source, &sink, NULL, NULL, &err), BLOBSEAL_OK, "%s", err.text);
+    cr_expect(back.len == PLAIN_LEN && memcmp(back.data, plain, PLAIN_LEN) == 0);
+    blobseal_oci_layer_free(layer);
+    blobseal_free(cipher.data);
+    blobseal_free(back.data);
+}
+
+Test(fips, without_a_provider_no_layer_is_encrypted)
+{
+    struct blobseal_oci_layer *layer = NULL;
+    struct blobseal_error err = {0};
+    struct blobseal_memory cipher;
+
+    without_provider();
+    cr_expect_eq(encrypt_layer(&cipher, &layer, &err), BLOBSEAL_E_CONFIG);
+    cr_expect(strstr(err.text, "activates no provider") != NULL, "%s", err.text);
+    cr_expect_eq(cipher.len, 0);
+    blobseal_oci_layer_free(layer);
 }
 
 /* ---- Whole blobs ------------------------------------------------------------------------------------------------- */
