@@ -126,6 +126,8 @@ enum blobseal_advice {
     BLOBSEAL_ADVICE_SEEKABLE,    /* pass a source with `pread`, such as a file                                  */
     BLOBSEAL_ADVICE_SELFTEST,    /* look at the findings of blobseal_diagnose()                                 */
     BLOBSEAL_ADVICE_NO_LOCK,     /* make sure that nobody else changes the blob, and set `lock` of the target to NULL */
+    BLOBSEAL_ADVICE_CHUNKED_LAYER, /* the layer of the image is a blob: decrypt it with blobseal_oci_envelope()     */
+    BLOBSEAL_ADVICE_REPLACE,       /* replace all recipients: `replace` of struct blobseal_oci_change                */
 };
 
 struct blobseal_error {
@@ -251,9 +253,10 @@ blobseal_keks_open(struct blobseal_kek **keks, size_t *num, const struct blobsea
  *
  * Errors: those of blobseal_keks_open(). Nobody checks who may read the text.
  */
-BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
-blobseal_keks_from_pem(struct blobseal_kek **keks, size_t *num, const char *pem, size_t len,
-                       const struct blobseal_kek_options *options, struct blobseal_error *err);
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_keks_from_pem(struct blobseal_kek **keks, size_t *num,
+                                                                           const char *pem, size_t len,
+                                                                           const struct blobseal_kek_options *options,
+                                                                           struct blobseal_error *err);
 
 /* Release @kek. Its secrets are wiped when the last lease on it has been released, too. NULL is allowed. */
 BLOBSEAL_API void blobseal_kek_close(struct blobseal_kek *kek);

@@ -248,8 +248,8 @@ BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_chunked_annotations(const char *envelope, size_t len, struct blobseal_oci_annotations **list,
                                  struct blobseal_error *err);
 
-/* Get the envelope of such a layer, zero-terminated, from malloc(). Errors: E_UNSUPPORTED for another cipher, E_FORMAT.
- * Source: section 12. */
+/* Get the envelope of such a layer, zero-terminated; release it with blobseal_free(). Errors: E_UNSUPPORTED for another
+ * cipher, E_FORMAT. Source: section 12. */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_oci_envelope(const struct blobseal_oci_annotation *annotations, size_t num, char **envelope, size_t *len,
                       struct blobseal_error *err);

@@ -57,7 +57,8 @@ static enum blobseal_status unnamed(const struct bs_oci_item *item, struct blobs
         "remove a recipient of a layer: the annotation %.64s has a recipient that is not named, and may "
         "be the one",
         item->name);
-    blobseal_hint(err, "rewrap the layer for the recipients that it is to have, which replaces all of them");
+    blobseal_advise(err, BLOBSEAL_ADVICE_REPLACE, NULL,
+                    "rewrap the layer for the recipients that it is to have, which replaces all of them");
     return BLOBSEAL_E_POLICY;
 }
 

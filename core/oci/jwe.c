@@ -51,7 +51,7 @@ static enum blobseal_status check_envelope(struct bs_slice text, struct blobseal
     st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0,
                        "the layer is a blob of this library (cipher BLOBSEAL_V1), whose envelope is no wrapped key for "
                        "ocicrypt");
-    blobseal_hint(err, "decrypt it with the tools of this library");
+    blobseal_advise(err, BLOBSEAL_ADVICE_CHUNKED_LAYER, NULL, "decrypt it with the tools of this library");
     return st;
 }
 

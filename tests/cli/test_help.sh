@@ -185,6 +185,12 @@ setup() { # setup PAGE: make the files that its examples need
     esac
     cp "$keys/kek.pem" "$keys/kek.pub.pem" "$keys/backup.pub.pem" "$keys/locked.pem" \
         "$keys/locked.pub.pem" .
+    if [ "$1" = blobseal-keyprovider ]; then
+        echo '{"keks":{"team":"'"$PWD"'/kek.pem"},"oci":{"keys":["team"]}}' >config.json
+        sed 's/"demo"/"blobseal"/; s/c29tZS1wYXJhbT0x/dGVhbQ==/' \
+            "$root/tests/vectors/ocicrypt/keyprovider/1-keywrap.stdin.json" >message
+        return
+    fi
     [ "$1" != blobseal-oci ] || python3 "$root/tests/oci/image.py" make app:1
     [[ $1 != blobseal-seal && $1 != blobseal-oci ]] || return
     blobseal seal -k kek.pub.pem -k "$keys/locked.pub.pem" disk.img

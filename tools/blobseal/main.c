@@ -1,41 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal: the table of verbs, and what the process does before it uses a key. */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
 
 #include "tools/blobseal/verbs.h"
+#include "tools/common/process.h"
 #include "tools/common/signals.h"
 
-const struct verb *const verbs[] = {&verb_keygen, &verb_key,        &verb_seal,   &verb_open,       &verb_inspect,
-                                    &verb_verify, &verb_recipients, &verb_rewrap, &verb_scrub,      &verb_doctor,
-                                    &verb_oci,    &verb_bench,      &verb_config, &verb_completion, NULL};
-
-/*
- * Open standard descriptors that are closed. Otherwise the next file would get such a number, and messages would be
- * written into it. The replacement fails when it is used: the input cannot be read, the outputs cannot be written.
- */
-static void fill_standard_descriptors(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest number: fd */
-}
-
-/* Keep keys out of core files, and OpenSSL's private keys in locked memory. */
-static void harden(void)
-{
-    const struct rlimit none = {0, 0};
-
-    (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    (void)CRYPTO_secure_malloc_init(1 << 16, 32); /* works without locks too, if RLIMIT_MEMLOCK is very small */
-}
+const struct verb *const verbs[] = {&verb_keygen,  &verb_key,    &verb_seal,       &verb_open,
+                                    &verb_inspect, &verb_verify, &verb_recipients, &verb_rewrap,
+                                    &verb_scrub,   &verb_doctor, &verb_oci,        &verb_keyprovider,
+                                    &verb_bench,   &verb_config, &verb_completion, NULL};
 
 static const struct verb *find(const char *name)
 {
@@ -89,8 +66,7 @@ int main(int argc, char **argv)
     const struct verb *v;
     int code;
 
-    fill_standard_descriptors();
-    harden();
+    process_start();
     signals_catch();
     ui.umask = umask(0);
     (void)umask(ui.umask);

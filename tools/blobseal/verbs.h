@@ -21,8 +21,8 @@ struct verb {
 /* All verbs, with NULL after the last. */
 extern const struct verb *const verbs[];
 
-extern const struct verb verb_key, verb_keygen, verb_seal, verb_open, verb_inspect, verb_verify, verb_scrub,
-    verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench, verb_config, verb_oci;
+extern const struct verb verb_key, verb_keygen, verb_keyprovider, verb_seal, verb_open, verb_inspect, verb_verify,
+    verb_scrub, verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench, verb_config, verb_oci;
 
 /* Values of the long options without a letter, in addition to those of tools/common. */
 enum {

@@ -50,6 +50,8 @@ static const struct sentence advices[] = {
     [BLOBSEAL_ADVICE_RSA_KEY] = {"make one with: %p keygen -o kek.pem --pub kek.pub.pem", NULL, NULL},
     [BLOBSEAL_ADVICE_SEEKABLE] = {"a range needs a file, not a pipe: name the file, or redirect standard input from it",
                                   NULL, NULL},
+    [BLOBSEAL_ADVICE_CHUNKED_LAYER] = {"decrypt the image with: blobseal oci decrypt", NULL, NULL},
+    [BLOBSEAL_ADVICE_REPLACE] = {"replace all recipients with: %p oci rewrap -k OLD --to NEW...", NULL, NULL},
     [BLOBSEAL_ADVICE_SELFTEST] = {"%p doctor shows what is wrong with this machine", NULL, NULL},
 };
 

@@ -115,9 +115,10 @@ static int report_usage(const struct ui *ui, struct blobseal_error *err, const c
 
     err->status = BLOBSEAL_E_ARG;
     blobseal_make_printable(err->text);
-    (void)snprintf(hint, sizeof hint, "%s%.40s%ssee: %s help%s%s", nearest != NULL ? "did you mean " : "",
+    (void)snprintf(hint, sizeof hint, "%s%.40s%ssee: %s %s%s%s", nearest != NULL ? "did you mean " : "",
                    nearest != NULL ? nearest : "", nearest != NULL ? "? Otherwise " : "", ui->program,
-                   ui->verb != NULL ? " " : "", ui->verb != NULL ? ui->verb : "");
+                   ui->verb == NULL && ui->usage != NULL ? "--help" : "help", ui->verb != NULL ? " " : "",
+                   ui->verb != NULL ? ui->verb : "");
     print_error(ui, err->text, "E-USAGE", hint);
     if (ui->json)
         print_json_error(ui, err, "E-USAGE", EXIT_USAGE, hint);

@@ -39,6 +39,12 @@ static void look_for_json(struct ui *ui, int argc, char **argv)
         ui->json = ui->json || strcmp(argv[i], "--json") == 0;
 }
 
+/* Return what messages about options begin with: the verb, or the program if it has no verbs. */
+static const char *who(const struct ui *ui)
+{
+    return ui->verb != NULL ? ui->verb : ui->program;
+}
+
 /* Return the option that getopt_long() rejected: a long option as it was written, a letter as "-x" in @buf. */
 static const char *bad_option(char **argv, char buf[3])
 {
@@ -67,8 +73,8 @@ static int unknown_option(struct ui *ui, char **argv)
         n.distance = one.distance;
     }
     if (n.best != NULL && n.distance == 0)
-        return usage_error(ui, "%s: option %s takes no argument", ui->verb, n.best);
-    (void)snprintf(typed, sizeof typed, "%s: unknown option", ui->verb);
+        return usage_error(ui, "%s: option %s takes no argument", who(ui), n.best);
+    (void)snprintf(typed, sizeof typed, "%s: unknown option", who(ui));
     return unknown_word(ui, typed, name, n.best);
 }
 
@@ -131,7 +137,7 @@ static bool take_common(struct ui *ui, int option, int argc, char **argv)
         exit(stdout_finish(ui));
     case ':':
         look_for_json(ui, argc, argv);
-        exit(usage_error(ui, "%s: option %s needs an argument", ui->verb, bad_option(argv, letter)));
+        exit(usage_error(ui, "%s: option %s needs an argument", who(ui), bad_option(argv, letter)));
     case '?':
         look_for_json(ui, argc, argv);
         exit(unknown_option(ui, argv));
