@@ -5,6 +5,7 @@
 extern const struct blobseal_provider bs_pem_provider;      /* kek/pem.c    */
 extern const struct blobseal_provider bs_pkcs11_provider;   /* kek/pkcs11   */
 extern const struct blobseal_provider bs_keyvault_provider; /* kek/keyvault */
+extern const struct blobseal_provider bs_set_provider;      /* core/set     */
 
 const struct blobseal_provider *const bs_builtin_providers[] = {
     &bs_pem_provider,
@@ -14,5 +15,5 @@ const struct blobseal_provider *const bs_builtin_providers[] = {
 #ifdef BLOBSEAL_KEYVAULT
     &bs_keyvault_provider,
 #endif
-    NULL,
+    &bs_set_provider,      NULL,
 };

@@ -378,22 +378,32 @@ enum blobseal_status bs_kek_diagnose(struct blobseal_kek *kek, blobseal_finding_
     return st == BLOBSEAL_OK ? checked(kek->provider->diagnose(kek->state, fn, ctx, call, err), kek, err) : st;
 }
 
-enum blobseal_status blobseal_kek_public_key(struct blobseal_kek *kek, char **pem, size_t *len,
-                                             struct blobseal_error *err)
+enum blobseal_status bs_kek_spki(struct blobseal_kek *kek, uint8_t **spki, size_t *len,
+                                 const struct blobseal_call *call, struct blobseal_error *err)
 {
     enum blobseal_status st;
-    uint8_t *spki = NULL;
-    size_t spki_len = 0;
 
-    *pem = NULL;
+    *spki = NULL;
     *len = 0;
     if (kek->provider->public_key == NULL)
         return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s does not reveal public keys",
                              kek->provider->scheme);
     bs_error_clear(err);
-    st = bs_kek_describe(kek, NULL, err); /* whoever shows a key names it, too */
+    st = bs_kek_describe(kek, call, err); /* whoever shows a key names it, too */
     if (st == BLOBSEAL_OK)
-        st = checked(kek->provider->public_key(kek->state, &spki, &spki_len, &unlimited, err), kek, err);
+        st = checked(kek->provider->public_key(kek->state, spki, len, call != NULL ? call : &unlimited, err), kek, err);
+    return st;
+}
+
+enum blobseal_status blobseal_kek_public_key(struct blobseal_kek *kek, char **pem, size_t *len,
+                                             struct blobseal_error *err)
+{
+    uint8_t *spki;
+    size_t spki_len;
+    enum blobseal_status st = bs_kek_spki(kek, &spki, &spki_len, NULL, err);
+
+    *pem = NULL;
+    *len = 0;
     if (st == BLOBSEAL_OK && !bs_spki_to_pem(pem, len, (struct bs_slice){spki, spki_len}))
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write a public key: no memory");
     free(spki);

@@ -140,6 +140,16 @@ uint64_t bs_kek_denials(const struct blobseal_kek *kek);
 BLOBSEAL_MUST_USE enum blobseal_status bs_kek_renew(struct blobseal_kek *kek, struct blobseal_lease *lease,
                                                     const struct blobseal_call *call, struct blobseal_error *err);
 
+/* ---- pem.c ------------------------------------------------------------------------------------------------------- */
+
+/* Open the public RSA key in a SubjectPublicKeyInfo. Errors: E_CONFIG, E_NOMEM, E_INTERNAL. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_from_spki(struct blobseal_kek **kek, const uint8_t *spki, size_t len,
+                                                        struct blobseal_error *err);
+
+/* Return the SubjectPublicKeyInfo of a KEK from malloc(). Errors: E_UNSUPPORTED, those of the provider. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_spki(struct blobseal_kek *kek, uint8_t **spki, size_t *len,
+                                                   const struct blobseal_call *call, struct blobseal_error *err);
+
 /* ---- algorithms.c ------------------------------------------------------------------------------------------------ */
 
 #define BS_MAX_WRAPPED_LENGTHS 3

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The provider for keys in PEM files. pem_file.c lists the kinds of keys. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/base.h"
+#include "kek/kek.h"
 #include "kek/pem.h"
 #include "kek/rsa.h"
 
@@ -146,3 +148,30 @@ const struct blobseal_provider bs_pem_provider = {
     .public_key = pem_public_key,
     .close = pem_close,
 };
+
+enum blobseal_status bs_kek_from_spki(struct blobseal_kek **kek, const uint8_t *spki, size_t len,
+                                      struct blobseal_error *err)
+{
+    struct bs_pem_key *k = calloc(1, sizeof *k);
+    struct blobseal_kek_info info;
+    struct bs_der_key parts;
+    enum blobseal_status st;
+
+    *kek = NULL;
+    if (k == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read a public key: no memory");
+    if (bs_der_public(&parts, (struct bs_slice){spki, len}))
+        st = bs_pem_make_key(&k->key, &parts, "a public key", err);
+    else
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read a public key: it is malformed");
+    if (st == BLOBSEAL_OK && !bs_rsa_kid(k->kid, k->key) && !bs_rsa_kid(k->kid, k->key))
+        st = bs_openssl_failed(err, "read a public key");
+    if (st == BLOBSEAL_OK) {
+        bs_rsa_wrapper_init(&k->wrapper, k->key, BLOBSEAL_OAEP_SHA256);
+        info = describe(k);
+        st = blobseal_kek_new(kek, &bs_pem_provider, k, &info, err);
+    }
+    if (st != BLOBSEAL_OK)
+        bs_pem_key_free(k);
+    return st;
+}

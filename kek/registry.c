@@ -20,7 +20,6 @@ static const struct {
     {"pkcs11", "use a build with p11-kit"},
     {"https", "use a build with libcurl"},
     {"http", "a key in a vault starts with https:"},
-    {"set", "this version supports keys in PEM files"},
 };
 
 struct blobseal_registry {
@@ -211,6 +210,7 @@ static enum blobseal_status start(struct opening *o, const struct blobseal_regis
             return BLOBSEAL_E_CONFIG;
     }
     o->options.oaep = choose_oaep(o);
+    o->options.registry = registry;
     o->asking = (struct asking){&o->options, ref};
     o->for_provider = o->options;
     if (o->options.passphrase != NULL) {

@@ -201,6 +201,8 @@ static enum blobseal_status check_settings(const struct blobseal_config_settings
         st = check("", &bs_config_settings[BS_CONFIG_IDENTITY], s->identity, err);
     if (st == BLOBSEAL_OK && s->sets_dir != NULL)
         st = check("", &bs_config_settings[BS_CONFIG_SETS_DIR], s->sets_dir, err);
+    if (st == BLOBSEAL_OK && s->state_dir != NULL)
+        st = check("", &bs_config_settings[BS_CONFIG_STATE_DIR], s->state_dir, err);
     if (st == BLOBSEAL_OK && s->audit_file != NULL)
         st = check("", &bs_config_settings[BS_CONFIG_AUDIT_FILE], s->audit_file, err);
     if (st == BLOBSEAL_OK &&
@@ -236,6 +238,8 @@ enum blobseal_status blobseal_config_set(struct blobseal_config *config,
         st = set_text(config, BS_CONFIG_IDENTITY, s.identity, err);
     if (st == BLOBSEAL_OK)
         st = set_text(config, BS_CONFIG_SETS_DIR, s.sets_dir, err);
+    if (st == BLOBSEAL_OK)
+        st = set_text(config, BS_CONFIG_STATE_DIR, s.state_dir, err);
     if (st == BLOBSEAL_OK)
         st = set_text(config, BS_CONFIG_AUDIT_FILE, s.audit_file, err);
     if (st != BLOBSEAL_OK)

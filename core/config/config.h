@@ -33,6 +33,7 @@ enum bs_config_setting {
     BS_CONFIG_OAEP, /* a number: enum blobseal_oaep */
     BS_CONFIG_OCI_KEYS,
     BS_CONFIG_SETS_DIR,
+    BS_CONFIG_STATE_DIR,
     BS_CONFIG_AUDIT_FILE,
     BS_CONFIG_AUDIT_REQUIRED, /* a number: 0 or 1 */
     BS_CONFIG_POLL_INTERVAL,

@@ -155,6 +155,7 @@ const struct bs_config_rule bs_config_settings[BS_CONFIG_NUM_SETTINGS] = {
                             .accepts = is_name,
                             .expected = "must be a list of names from \"keks\""},
     [BS_CONFIG_SETS_DIR] = {PATH("sets_dir"), .text = "/etc/blobseal/sets.d"},
+    [BS_CONFIG_STATE_DIR] = {PATH("state_dir")},
     [BS_CONFIG_AUDIT_FILE] = {PATH("audit_file")},
     [BS_CONFIG_AUDIT_REQUIRED] = {.name = "audit_required",
                                   .kind = BS_CONFIG_IS_FLAG,

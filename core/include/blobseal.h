@@ -197,6 +197,8 @@ struct blobseal_kek_options {
     /* Do not wrap for a key whose vault lets it be purged as soon as it is deleted: E_POLICY. Other keys are not
      * affected. */
     bool require_purge_protection;
+    const char *identity; /* for a key in a vault: the name of an identity in @config; NULL: as @config says */
+    const struct blobseal_registry *registry; /* set by blobseal_kek_open(), for keys that are made of other keys */
 };
 
 /*

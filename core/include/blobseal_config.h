@@ -154,6 +154,7 @@ struct blobseal_config_settings {
     uint32_t revoke_within_s;   /* how long a key may be used without asking its owner: 0 to 86,400 seconds; 3600 */
     uint32_t request_timeout_s; /* of one request to a vault (20), or one call of a token (30): 1 to 600 seconds */
     uint32_t deadline_s;        /* of an operation with a vault, with all repetitions: 1 to 3600 seconds; 120    */
+    const char *state_dir;      /* the folder in which a process keeps what it has seen of sets; an absolute path */
 };
 
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_config_set(struct blobseal_config *config,

@@ -296,19 +296,21 @@ static size_t write_header(char *out, size_t cap, const struct bs_set_keys *keys
     return w.ok ? w.len : 0;
 }
 
-/* Wrap @cek for each of @keks, and add the recipients to @jwe. */
-static enum blobseal_status wrap_all(struct bs_jwe *jwe, const struct blobseal_secret32 *cek, struct bs_keks keks,
-                                     struct blobseal_error *err)
+/* Wrap @cek for each of @to, and add the recipients to @jwe. */
+static enum blobseal_status wrap_all(struct bs_jwe *jwe, const struct blobseal_secret32 *cek,
+                                     struct bs_set_recipients to, struct blobseal_error *err)
 {
     struct blobseal_wrapping *w = calloc(1, sizeof *w);
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (w == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the set: no memory");
-    for (size_t i = 0; i < keks.num && st == BLOBSEAL_OK; i++) {
-        st = bs_kek_wrap(keks.list[i], w, cek, keks.call, err);
+    for (size_t i = 0; i < to.keks.num && st == BLOBSEAL_OK; i++) {
+        st = bs_kek_wrap(to.keks.list[i], w, cek, to.keks.call, err);
         if (st == BLOBSEAL_OK && strcmp(w->alg, BS_A256KW_ALG) == 0)
             st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the KEK of a set cannot be a set");
+        if (st == BLOBSEAL_OK && to.kids != NULL && to.kids[i] != NULL)
+            (void)snprintf(w->kid, sizeof w->kid, "%s", to.kids[i]);
         if (st == BLOBSEAL_OK)
             st = bs_jwe_add_wrapped(jwe, w, err);
     }
@@ -339,7 +341,7 @@ static enum blobseal_status encode(struct bs_builder *out, const struct bs_jwe *
 }
 
 enum blobseal_status bs_set_object_write(char **text, size_t *len, const struct bs_set_keys *keys, uint64_t generation,
-                                         struct bs_keks keks, struct blobseal_error *err)
+                                         struct bs_set_recipients recipients, struct blobseal_error *err)
 {
     struct bs_builder out = bs_builder_start(malloc(BLOBSEAL_MAX_ENVELOPE + 1), BLOBSEAL_MAX_ENVELOPE);
     struct secrets *s = blobseal_secret_alloc(sizeof *s);
@@ -357,7 +359,7 @@ enum blobseal_status bs_set_object_write(char **text, size_t *len, const struct 
     if (st == BLOBSEAL_OK)
         st = bs_random(s->cek.b, sizeof s->cek.b, true, err);
     if (st == BLOBSEAL_OK)
-        st = wrap_all(&jwe, &s->cek, keks, err);
+        st = wrap_all(&jwe, &s->cek, recipients, err);
     if (st == BLOBSEAL_OK)
         st = encode(&out, &jwe, keys, generation, s, err);
     bs_jwe_clear(&jwe);

@@ -8,6 +8,8 @@
 #include "core/set/set.h"
 #include "tests/support/suite.h"
 
+#define FOR(list, num) ((struct bs_set_recipients){{list, num, NULL}, NULL})
+
 static struct fake_kek fake = {.kid = "a-key"}, other_fake = {.kid = "another-key", .twist = 1};
 static struct blobseal_kek *kek, *other;
 
@@ -61,7 +63,7 @@ Test(set_object, what_is_written_is_read)
         char *text;
         size_t len;
 
-        cr_assert_eq(bs_set_object_write(&text, &len, keys, 7 + i, (struct bs_keks){both, 2, NULL}, NULL), BLOBSEAL_OK);
+        cr_assert_eq(bs_set_object_write(&text, &len, keys, 7 + i, FOR(both, 2), NULL), BLOBSEAL_OK);
         cr_assert_eq(strlen(text), len);
         for (size_t k = 0; k < 2; k++) {
             cr_assert_eq(reopen(text, len, keys->id, both[k], &back, &generation), BLOBSEAL_OK);
@@ -90,7 +92,7 @@ Test(set_object, no_secret_of_a_set_is_in_its_object)
     char *text, secret[BLOBSEAL_BASE64URL_LEN(32) + 1] = "";
     size_t len;
 
-    cr_assert_eq(bs_set_object_write(&text, &len, keys, 1, (struct bs_keks){&kek, 1, NULL}, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_set_object_write(&text, &len, keys, 1, FOR(&kek, 1), NULL), BLOBSEAL_OK);
     for (size_t i = 0; i < keys->num; i++) {
         blobseal_base64url_encode(secret, keys->list[i].k.b, 32);
         cr_expect_null(strstr(text, secret));
@@ -109,7 +111,7 @@ Test(set_object, a_set_planted_under_the_public_kek_is_not_authentic)
     memcpy(theirs->id, ours->id, sizeof theirs->id); /* the attacker knows the id, which every blob names */
     for (size_t i = 0; i < theirs->num; i++)
         cr_assert(bs_set_check(theirs->list[i].check, theirs->id, theirs->list[i].n, &theirs->list[i].k));
-    cr_assert_eq(bs_set_object_write(&text, &len, theirs, 9, (struct bs_keks){&kek, 1, NULL}, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_set_object_write(&text, &len, theirs, 9, FOR(&kek, 1), NULL), BLOBSEAL_OK);
     cr_expect_eq(reopen(text, len, ours->id, kek, &back, &generation), BLOBSEAL_E_AUTH);
     cr_expect_null(back);
     free(text);
@@ -125,7 +127,7 @@ Test(set_object, the_object_of_another_set_is_refused_before_any_key_is_used)
     char *text;
     size_t len;
 
-    cr_assert_eq(bs_set_object_write(&text, &len, theirs, 1, (struct bs_keks){&kek, 1, NULL}, NULL), BLOBSEAL_OK);
+    cr_assert_eq(bs_set_object_write(&text, &len, theirs, 1, FOR(&kek, 1), NULL), BLOBSEAL_OK);
     before = fake.unwraps;
     cr_expect_eq(reopen(text, len, ours->id, kek, &back, &generation), BLOBSEAL_E_FORMAT);
     cr_expect_eq(fake.unwraps, before);

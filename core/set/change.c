@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing the object of a set: for another KEK or another version of it, with a new key, or with the keys of another
+ * copy. Each change reads the object first, and starts over if somebody else has changed it meanwhile.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/set/set.h"
+
+#define MAX_TRIES 16
+
+/* ---- For whom ---------------------------------------------------------------------------------------------------- */
+
+bool bs_set_knows_recipient(const struct blobseal_set *set, const struct bs_jwe_recipient *r)
+{
+    const struct bs_set_definition *d = &set->definition;
+
+    for (size_t i = 0; i < d->num_keks; i++)
+        if (set->keks[i] != NULL && bs_kek_owns(set->keks[i], r->alg, r->kid))
+            return true;
+    for (size_t i = 0; i < d->num_recovery; i++)
+        if (strcmp(d->recovery[i].kid, r->kid) == 0)
+            return true;
+    return false;
+}
+
+static bool is_dropped(const struct bs_set_plan *plan, const char *kid)
+{
+    for (size_t i = 0; i < plan->num_drop; i++)
+        if (strcmp(plan->drop[i], kid) == 0)
+            return true;
+    return false;
+}
+
+/* Check that nobody loses the set who is not to lose it: every recipient stays, is an older KEK, or is dropped. An old
+ * KEK of the definition that could not be opened is not told from a stranger, so that it must be dropped as well. */
+static enum blobseal_status check_strangers(const struct blobseal_set *set, const struct bs_set_object *o,
+                                            const struct bs_set_plan *plan, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < o->jwe.num; i++) {
+        const struct bs_jwe_recipient *r = &o->jwe.recipients[i];
+
+        if (bs_set_knows_recipient(set, r) || is_dropped(plan, r->kid))
+            continue;
+        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
+                            "the recipient %.120s of the set %s would be lost: its definition has no key for it",
+                            r->kid, set->definition.name);
+        blobseal_advise(err, BLOBSEAL_ADVICE_REMOVE, r->kid, "add its public key to the definition, or drop it");
+        return BLOBSEAL_E_POLICY;
+    }
+    return BLOBSEAL_OK;
+}
+
+/* The newest key id of the KEK, and whether the object is for exactly the right recipients. */
+struct target {
+    char kid[BLOBSEAL_MAX_KID + 1];
+    bool rotated; /* the KEK or its version is not a recipient yet */
+    bool others;  /* recovery keys are missing, or somebody is too many */
+};
+
+/* Ask which key id the KEK wraps with now. A provider that has leases is asked to look at the key again. */
+static enum blobseal_status ask_kid(struct blobseal_set *set, struct target *t, const struct blobseal_call *call,
+                                    struct blobseal_error *err)
+{
+    struct blobseal_secret32 unused = {{0}};
+    struct blobseal_wrapping *w = calloc(1, sizeof *w);
+    struct blobseal_kek *kek = set->keks[0];
+    enum blobseal_status st;
+
+    if (w == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "check the set: no memory");
+    st = bs_kek_wrap(kek, w, &unused, call, err);
+    if (st == BLOBSEAL_OK && (w->lease.valid_until_unix_ms != 0 || w->lease.valid_until_boottime_ms != 0)) {
+        st = bs_kek_renew(kek, &w->lease, call, err);
+        if (st == BLOBSEAL_OK)
+            st = bs_kek_wrap(kek, w, &unused, call, err);
+    }
+    if (st == BLOBSEAL_OK)
+        (void)snprintf(t->kid, sizeof t->kid, "%s", w->kid);
+    free(w);
+    return st;
+}
+
+static bool has_recipient(const struct bs_set_object *o, const char *kid)
+{
+    for (size_t i = 0; i < o->jwe.num; i++)
+        if (strcmp(o->jwe.recipients[i].kid, kid) == 0)
+            return true;
+    return false;
+}
+
+static enum blobseal_status find_target(struct blobseal_set *set, struct target *t, const struct bs_set_object *o,
+                                        const struct blobseal_call *call, struct blobseal_error *err)
+{
+    const struct bs_set_definition *d = &set->definition;
+    enum blobseal_status st = ask_kid(set, t, call, err);
+    size_t wanted = 1;
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    t->rotated = !has_recipient(o, t->kid);
+    for (size_t i = 0; i < d->num_recovery; i++) {
+        wanted += strcmp(d->recovery[i].kid, t->kid) != 0;
+        t->others = t->others || !has_recipient(o, d->recovery[i].kid);
+    }
+    t->others = t->others || o->jwe.num != wanted;
+    return st;
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
+
+/* Encrypt @keys for the KEK and the recovery keys. */
+static enum blobseal_status encode(struct blobseal_set *set, char **object, size_t *len, const struct bs_set_keys *keys,
+                                   uint64_t generation, const struct blobseal_call *call, struct blobseal_error *err)
+{
+    const struct bs_set_definition *d = &set->definition;
+    struct blobseal_kek *keks[1 + BLOBSEAL_SET_MAX_RECOVERY] = {set->keks[0]};
+    const char *kids[1 + BLOBSEAL_SET_MAX_RECOVERY] = {NULL};
+    size_t num = 1;
+
+    for (size_t i = 0; i < d->num_recovery; i++) {
+        if (bs_kek_owns(set->keks[0], "RSA-OAEP-256", d->recovery[i].kid))
+            continue; /* a recovery key that has become the KEK */
+        keks[num] = set->recovery[i];
+        kids[num++] = d->recovery[i].kid;
+    }
+    return bs_set_object_write(object, len, keys, generation, (struct bs_set_recipients){{keks, num, call}, kids}, err);
+}
+
+/* What became of a new object. */
+enum outcome { STORED, START_OVER, FAILED };
+
+/* After it is not known whether @object was stored: read it back. */
+static enum outcome read_back(struct blobseal_set *set, const char *object, size_t len,
+                              const struct blobseal_call *call, struct blobseal_error *err)
+{
+    char token[BLOBSEAL_SET_MAX_TOKEN], *now;
+    size_t now_len;
+    bool same;
+
+    if (bs_set_store_get(set, &now, &now_len, token, call, err) != BLOBSEAL_OK)
+        return FAILED;
+    same = now != NULL && now_len == len && memcmp(now, object, len) == 0;
+    free(now);
+    return same ? STORED : START_OVER;
+}
+
+/* Store @object, and keep @keys, which are in it. Takes over both. @lease is that of the keys. */
+static enum outcome store(struct blobseal_set *set, struct bs_set_loaded *l, const char *token,
+                          const struct blobseal_call *call, struct blobseal_error *err)
+{
+    uint8_t sha256[BS_SHA256_LEN];
+    enum blobseal_set_put result;
+    enum blobseal_status st;
+    enum outcome outcome;
+
+    if (!bs_sha256(sha256, l->object, l->len)) {
+        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the set: no memory");
+        return FAILED;
+    }
+    st = bs_set_store_put(set, l->object, l->len, token, &result, call, err);
+    outcome = st != BLOBSEAL_OK ? FAILED : result == BLOBSEAL_SET_STORED ? STORED : START_OVER;
+    if (result == BLOBSEAL_SET_UNKNOWN) {
+        struct blobseal_error unused;
+        enum outcome found = read_back(set, l->object, l->len, call, st == BLOBSEAL_OK ? err : &unused);
+
+        if (found == STORED) /* it can be used, but a store that failed has not promised to keep it */
+            bs_set_accept(set, l, sha256);
+        return st == BLOBSEAL_OK ? found : FAILED;
+    }
+    if (outcome == STORED)
+        bs_set_accept(set, l, sha256);
+    return outcome;
+}
+
+/* Make the keys of the next object. */
+static enum blobseal_status next_keys(struct bs_set_keys **keys, const struct bs_set_keys *old,
+                                      const struct bs_set_plan *plan, bool new_key, struct blobseal_error *err)
+{
+    size_t more = plan->merge != NULL ? plan->merge->num : 0;
+    struct bs_set_keys *k = bs_set_keys_new(old->num + more + 1);
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    *keys = k;
+    if (k == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the set: no memory");
+    memcpy(k->id, old->id, sizeof k->id);
+    memcpy(k->list, old->list, old->num * sizeof k->list[0]);
+    k->num = old->num;
+    k->rotated = old->rotated;
+    if (plan->merge != NULL)
+        st = bs_set_keys_merge(k, plan->merge, err);
+    if (st == BLOBSEAL_OK && new_key)
+        st = bs_set_keys_add(k, bs_set_now_s(), err);
+    if (st != BLOBSEAL_OK) {
+        blobseal_secret_free(k);
+        *keys = NULL;
+    }
+    return st;
+}
+
+/* Return true if the set makes a new key by itself now. */
+static bool is_due(const struct blobseal_set *set, const struct bs_set_keys *keys, const struct bs_set_plan *plan)
+{
+    uint64_t made = keys->list[keys->num - 1].made, now = bs_set_now_s();
+
+    return plan->poll && !set->definition.manual && !set->definition.direct && now > made &&
+           now - made >= set->timing.rekey_s;
+}
+
+/* What one try of a change found and did. */
+struct change {
+    struct bs_set_loaded *base;
+    struct target target;
+    bool new_key;
+};
+
+static enum blobseal_status write_next(struct blobseal_set *set, const struct change *c, const struct bs_set_plan *plan,
+                                       enum outcome *outcome, const struct blobseal_call *call,
+                                       struct blobseal_error *err)
+{
+    struct bs_set_loaded *l = NULL;
+    struct bs_set_keys *keys;
+    struct blobseal_error why = {0};
+    char *object;
+    size_t len;
+    enum blobseal_status st = next_keys(&keys, c->base->keys, plan, c->new_key, err);
+
+    *outcome = FAILED;
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (c->target.rotated)
+        keys->rotated = bs_set_now_s();
+    st = encode(set, &object, &len, keys, c->base->generation + 1, call, err);
+    if (st != BLOBSEAL_OK) {
+        blobseal_secret_free(keys);
+        return st;
+    }
+    st = bs_set_loaded_new(&l, keys, object, len, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    l->generation = c->base->generation + 1;
+    l->lease = c->base->lease;
+    memcpy(l->kid, c->target.kid, sizeof l->kid);
+    *outcome = store(set, l, c->base->token, call, &why);
+    if (*outcome == FAILED) {
+        st = why.status;
+        if (err != NULL)
+            *err = why;
+    }
+    bs_set_loaded_unref(l);
+    return st;
+}
+
+/* Read the object and find out what has to be done. *@needed: whether anything has to be. */
+static enum blobseal_status prepare(struct blobseal_set *set, struct change *c, const struct bs_set_plan *plan,
+                                    bool *needed, const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_set_object o = {0};
+    enum blobseal_status st = bs_set_load(set, &c->base, call, err);
+    bool merged = false;
+
+    if (st == BLOBSEAL_OK)
+        st = bs_set_object_parse(&o, c->base->object, c->base->len, set->definition.id, err);
+    if (st == BLOBSEAL_OK)
+        st = find_target(set, &c->target, &o, call, err);
+    if (st == BLOBSEAL_OK) {
+        for (size_t i = 0; plan->merge != NULL && i < plan->merge->num; i++)
+            merged = merged || bs_set_find(c->base->keys, plan->merge->list[i].n, plan->merge->list[i].check) == NULL;
+        c->new_key = plan->new_key || is_due(set, c->base->keys, plan);
+        *needed = c->target.rotated || c->target.others || c->new_key || merged;
+        if (*needed)
+            st = check_strangers(set, &o, plan, err);
+        if (st == BLOBSEAL_E_POLICY && !plan->new_key && !c->target.rotated && !merged && !c->new_key) {
+            *needed = false; /* only a stranger is too many: nothing that must be done */
+            st = BLOBSEAL_OK;
+        }
+    }
+    bs_set_object_clear(&o);
+    return st;
+}
+
+enum blobseal_status bs_set_apply(struct blobseal_set *set, const struct bs_set_plan *plan,
+                                  const struct blobseal_call *call, struct blobseal_set_change *done,
+                                  struct blobseal_error *err)
+{
+    for (unsigned tries = 0; tries < MAX_TRIES; tries++) {
+        struct change c = {0};
+        enum outcome outcome = FAILED;
+        bool needed = false;
+        enum blobseal_status st = prepare(set, &c, plan, &needed, call, err);
+
+        if (st == BLOBSEAL_OK && needed)
+            st = write_next(set, &c, plan, &outcome, call, err);
+        if (done != NULL && st == BLOBSEAL_OK && outcome != START_OVER) {
+            done->changed = needed;
+            done->rotated = needed && c.target.rotated;
+            done->new_key = needed && c.new_key;
+            done->generation = c.base->generation + (needed ? 1 : 0);
+        }
+        bs_set_loaded_unref(c.base);
+        if (st != BLOBSEAL_OK || !needed || outcome == STORED)
+            return st;
+    }
+    (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "others change the set %s all the time", set->definition.name);
+    return BLOBSEAL_E_UNAVAILABLE;
+}
+
+enum blobseal_status bs_set_write_first(struct blobseal_set *set, struct bs_set_keys *keys, uint64_t generation,
+                                        const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_set_loaded *l;
+    enum outcome outcome;
+    char *object;
+    size_t len;
+    struct blobseal_error why = {0};
+    enum blobseal_status st = encode(set, &object, &len, keys, generation, call, err);
+
+    if (st != BLOBSEAL_OK) {
+        blobseal_secret_free(keys);
+        return st;
+    }
+    st = bs_set_loaded_new(&l, keys, object, len, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    l->generation = generation;
+    l->lease.valid_until_unix_ms = 1; /* has ended: wrapping starts no lease on set keys */
+    outcome = store(set, l, "", call, &why);
+    bs_set_loaded_unref(l);
+    if (outcome == FAILED) {
+        if (err != NULL)
+            *err = why;
+        return why.status;
+    }
+    if (outcome == STORED)
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "the store of the set %s has an object already",
+                        set->definition.name);
+    blobseal_hint(err, "import it, or remove it if it is not needed");
+    return BLOBSEAL_E_EXISTS;
+}
+
+/* ---- Checks from time to time ------------------------------------------------------------------------------------ */
+
+/* Return the time of the next check: the interval, less up to 10 %, so that machines do not all ask at once. */
+static uint64_t next_poll(const struct blobseal_set *set)
+{
+    uint8_t r;
+
+    if (!blobseal_random(&r, sizeof r, false))
+        r = 0;
+    return bs_set_now_ms() + set->timing.poll_ms - set->timing.poll_ms / 10 * r / 255;
+}
+
+static enum blobseal_status check(struct blobseal_set *set, const struct bs_set_plan *plan,
+                                  const struct blobseal_call *call, struct blobseal_set_change *done,
+                                  struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_set_apply(set, plan, call, done, err);
+
+    if (st == BLOBSEAL_E_CANCELED)
+        return st;
+    set->seen.last_check = bs_set_now_s();
+    (void)snprintf(set->seen.last_error, sizeof set->seen.last_error, "%s", st != BLOBSEAL_OK ? err->text : "");
+    set->state_is_kept = bs_set_seen_save(&set->seen, &set->state_file);
+    atomic_store(&set->poll_at_ms, next_poll(set));
+    return st;
+}
+
+void bs_set_poll_if_due(struct blobseal_set *set, const struct blobseal_call *call)
+{
+    uint64_t now = bs_set_now_ms(), due = atomic_load_explicit(&set->poll_at_ms, memory_order_relaxed);
+    const struct bs_set_plan plan = {.poll = true};
+    struct blobseal_error unused;
+
+    if (due == 0) { /* the keys were read just now: the first check is later */
+        (void)atomic_compare_exchange_strong(&set->poll_at_ms, &due, next_poll(set));
+        return;
+    }
+    if (now < due || pthread_mutex_trylock(&set->request) != 0)
+        return;
+    if (atomic_load(&set->poll_at_ms) == due)
+        (void)check(set, &plan, call, NULL, &unused);
+    (void)pthread_mutex_unlock(&set->request);
+}
+
+/* ---- For programs ------------------------------------------------------------------------------------------------ */
+
+/* Take over the caller's limits. *@own has all members. Errors: E_ARG. */
+static enum blobseal_status start_change(struct blobseal_set_change *own, const struct blobseal_set_change *theirs,
+                                         struct bs_set_plan *plan, struct blobseal_call *call,
+                                         struct blobseal_error *err)
+{
+    *own = (struct blobseal_set_change){.size = sizeof *own};
+    if (!blobseal_struct_import(own, sizeof *own, theirs))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "change a set: the size of the change is not set, or it is newer than the library");
+    *call = bs_call_start(own->timeout_ms, own->cancel);
+    plan->drop = own->drop;
+    plan->num_drop = own->num_drop;
+    own->changed = own->rotated = own->new_key = false;
+    own->generation = 0;
+    return BLOBSEAL_OK;
+}
+
+/* Apply a plan, and tell the caller what was done. */
+static enum blobseal_status run(struct blobseal_set *set, struct bs_set_plan *plan, struct blobseal_set_change *change,
+                                struct blobseal_error *err)
+{
+    struct blobseal_set_change own;
+    struct blobseal_call call;
+    struct blobseal_error e = {0};
+    enum blobseal_status st = start_change(&own, change, plan, &call, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    st = bs_set_begin(set, &call, &e);
+    if (st == BLOBSEAL_OK) {
+        set->denied_until_ms = 0; /* somebody asks explicitly */
+        st = check(set, plan, &call, &own, &e);
+        (void)pthread_mutex_unlock(&set->request);
+    }
+    if (st != BLOBSEAL_OK && err != NULL)
+        *err = e;
+    return change == NULL || bs_struct_export(change, &own, sizeof own) ? st : BLOBSEAL_E_ARG;
+}
+
+enum blobseal_status blobseal_set_check(struct blobseal_set *set, struct blobseal_set_change *change,
+                                        struct blobseal_error *err)
+{
+    struct bs_set_plan plan = {.poll = true};
+
+    return run(set, &plan, change, err);
+}
+
+enum blobseal_status blobseal_set_rekey(struct blobseal_set *set, struct blobseal_set_change *change,
+                                        struct blobseal_error *err)
+{
+    struct bs_set_plan plan = {.new_key = true};
+    enum blobseal_status st = run(set, &plan, change, err);
+    struct bs_set_definition d = set->definition;
+
+    if (st != BLOBSEAL_OK || !d.manual)
+        return st;
+    d.manual = false;
+    st = bs_set_define(set, &d, err);
+    return st == BLOBSEAL_OK ? bs_set_save_definition(set, true, err) : st;
+}
+
+/* The definition with other keys, and with the first of them open. */
+static enum blobseal_status redefine(struct blobseal_set *set, struct bs_set_definition *d, const char *to,
+                                     const struct blobseal_set_options *options, struct blobseal_error *err)
+{
+    struct blobseal_kek *kek, *old, *keks[BLOBSEAL_SET_MAX_KEKS];
+    size_t at = 0;
+    enum blobseal_status st = bs_set_open_kek(&kek, set, to, options, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
+    while (at < d->num_keks && strcmp(d->keks[at], to) != 0)
+        at++;
+    if (at == d->num_keks && d->num_keks < BLOBSEAL_SET_MAX_KEKS)
+        d->num_keks++;
+    else if (at == d->num_keks)
+        at--; /* the oldest one is forgotten */
+    memcpy(keks, set->keks, sizeof keks);
+    old = keks[at];
+    memmove(d->keks + 1, d->keks, at * sizeof d->keks[0]);
+    memmove(keks + 1, keks, at * sizeof keks[0]);
+    d->keks[0] = to;
+    keks[0] = kek;
+    (void)pthread_mutex_lock(&set->lock);
+    memcpy(set->keks, keks, sizeof keks);
+    (void)pthread_mutex_unlock(&set->lock);
+    blobseal_kek_close(old);
+    return BLOBSEAL_OK;
+}
+
+/* Open the KEKs again, with the identity of the definition. */
+static enum blobseal_status reopen_keks(struct blobseal_set *set, const struct blobseal_set_options *options,
+                                        struct blobseal_error *err)
+{
+    struct blobseal_kek *old[BLOBSEAL_SET_MAX_KEKS];
+    enum blobseal_status st;
+
+    (void)pthread_mutex_lock(&set->lock);
+    memcpy(old, set->keks, sizeof old);
+    memset(set->keks, 0, sizeof set->keks);
+    (void)pthread_mutex_unlock(&set->lock);
+    st = bs_set_open_keks(set, options, err);
+    for (size_t i = 0; i < BLOBSEAL_SET_MAX_KEKS; i++)
+        blobseal_kek_close(old[i]);
+    return st;
+}
+
+enum blobseal_status blobseal_set_rotate(struct blobseal_set *set, const char *to, const char *identity,
+                                         const struct blobseal_set_options *options, struct blobseal_set_change *change,
+                                         struct blobseal_error *err)
+{
+    struct blobseal_set_options own = {.size = sizeof own};
+    struct bs_set_definition d = set->definition, next;
+    struct bs_set_plan plan = {.poll = true};
+    char *text = NULL;
+    size_t len;
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    if (!blobseal_struct_import(&own, sizeof own, options))
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
+                             "rotate a set: options without their size, or newer than the library");
+    (void)pthread_mutex_lock(&set->request);
+    if (identity != NULL) {
+        d.identity = identity;
+        st = bs_set_definition_write(&text, &len, &d, err);
+        if (st == BLOBSEAL_OK)
+            st = bs_set_define(set, &d, err);
+        if (st == BLOBSEAL_OK)
+            st = reopen_keks(set, &own, err);
+        free(text);
+    }
+    if (st == BLOBSEAL_OK && to != NULL) {
+        next = set->definition;
+        st = redefine(set, &next, to, &own, err);
+        if (st == BLOBSEAL_OK)
+            st = bs_set_define(set, &next, err);
+    }
+    if (st == BLOBSEAL_OK) /* before the object, which this process could not read otherwise after a crash */
+        st = bs_set_save_definition(set, true, err);
+    (void)pthread_mutex_unlock(&set->request);
+    return st == BLOBSEAL_OK ? run(set, &plan, change, err) : st;
+}

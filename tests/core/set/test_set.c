@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sets with a vault and a store in memory: what rotation, new keys, leases, revocation, export and import do. */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/two_machines.h"
+
+SUITE_WITH(set, start, stop);
+
+/* ---- Use --------------------------------------------------------------------------------------------------------- */
+
+Test(set, many_blobs_cost_few_requests)
+{
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.num_unwraps = vault.num_gets = 0;
+    vault.lease_ms = 3600000;
+    for (unsigned i = 0; i < 10000; i++) {
+        struct sealed s = must_seal(kek);
+
+        cr_assert_eq(open_blob(kek, &s), BLOBSEAL_OK);
+        sealed_clear(&s);
+    }
+    cr_assert_lt(vault.num_unwraps + vault.num_gets, 20);
+    cr_assert_lt(memory.gets, 20);
+}
+
+Test(set, a_blob_names_the_key_of_the_set)
+{
+    struct blobseal_source source;
+    struct blobseal_memory state;
+    struct blobseal_info *info;
+    struct sealed s;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    s = must_seal(kek);
+    blobseal_source_memory(&source, &state, s.data, s.len);
+    cr_assert_eq(blobseal_inspect(&info, &source, NULL, 0, NULL), BLOBSEAL_OK);
+    cr_expect_str_eq(info->recipients[0].alg, "A256KW");
+    cr_expect_eq(strncmp(info->recipients[0].kid, "blobseal-set:", 13), 0);
+    cr_expect_eq(info->recipients[0].kid[13 + 22 + 1], '1');
+    blobseal_info_free(info);
+    cr_expect_eq(open_blob(other_kek, &s), BLOBSEAL_OK, "another machine");
+    sealed_clear(&s);
+}
+
+Test(set, rotation_of_the_kek_rewraps_one_object_and_no_blob)
+{
+    struct sealed old, new;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    old = must_seal(kek);
+    vault.newest = 2;
+    cr_assert_eq(check(set), BLOBSEAL_OK);
+    cr_expect(change.changed && change.rotated && !change.new_key && change.generation == 2);
+    cr_assert_eq(check(set), BLOBSEAL_OK);
+    cr_expect_not(change.changed, "a second check finds nothing to do");
+    new = must_seal(kek);
+    vault.disabled[1] = true; /* the old version is not needed any more */
+    cr_expect_eq(open_blob(kek, &old), BLOBSEAL_OK);
+    cr_expect_eq(open_blob(other_kek, &old), BLOBSEAL_OK, "a machine that reads the set now");
+    cr_expect_eq(open_blob(other_kek, &new), BLOBSEAL_OK);
+    sealed_clear(&old);
+    sealed_clear(&new);
+}
+
+Test(set, a_version_that_is_named_is_not_left)
+{
+    make("vault:k/1", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.newest = 2;
+    cr_assert_eq(check(set), BLOBSEAL_OK);
+    cr_expect_not(change.changed);
+    change = (struct blobseal_set_change){.size = sizeof change};
+    const struct blobseal_set_options o = options();
+    cr_assert_eq(blobseal_set_rotate(set, "vault:k/2", NULL, &o, &change, NULL), BLOBSEAL_OK);
+    cr_expect(change.changed && change.rotated);
+    cr_expect_not_null(strstr(blobseal_set_definition(set), "[\"vault:k/2\", \"vault:k/1\"]"));
+}
+
+Test(set, a_new_key_is_used_and_old_blobs_still_open)
+{
+    struct sealed old, new;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    old = must_seal(kek);
+    cr_assert_eq(rekey(set), BLOBSEAL_OK);
+    cr_expect(change.new_key && change.changed && !change.rotated);
+    new = must_seal(kek);
+    cr_expect_eq(open_blob(kek, &old), BLOBSEAL_OK);
+    cr_expect_eq(open_blob(other_kek, &old), BLOBSEAL_OK);
+    cr_expect_eq(open_blob(other_kek, &new), BLOBSEAL_OK, "it reads the set once more for the new key");
+    sealed_clear(&old);
+    sealed_clear(&new);
+}
+
+Test(set, the_newest_key_is_replaced_after_90_days)
+{
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    cr_assert_eq(check(set), BLOBSEAL_OK);
+    cr_expect_not(change.new_key);
+    set->timing.rekey_s = 0;
+    (void)sleep(1);
+    cr_assert_eq(check(set), BLOBSEAL_OK);
+    cr_expect(change.new_key && change.changed);
+}
+
+Test(set, a_process_that_seals_checks_from_time_to_time)
+{
+    struct sealed s;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    s = must_seal(kek);
+    sealed_clear(&s);
+    vault.newest = 2;
+    set->poll_at_ms = 1; /* the time has come */
+    s = must_seal(kek);
+    cr_expect_eq(generation_of(set), 2);
+    cr_expect_gt(set->poll_at_ms, bs_set_now_ms() + 2960000, "at most ten percent early");
+    cr_expect_leq(set->poll_at_ms, bs_set_now_ms() + 3300000, "below one hour");
+    sealed_clear(&s);
+}
+
+Test(set, a_check_that_fails_does_not_stop_sealing)
+{
+    struct sealed s;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    sealed_clear(&s);
+    vault.gets = BLOBSEAL_E_UNAVAILABLE;
+    set->poll_at_ms = 1;
+    s = must_seal(kek);
+    sealed_clear(&s);
+    cr_expect_neq(set->seen.last_error[0], '\0');
+}
+
+Test(set, direct_wrapping_needs_no_right_to_unwrap)
+{
+    struct sealed s;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_DIRECT);
+    vault.unwraps = BLOBSEAL_E_DENIED;
+    s = must_seal(kek);
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_E_DENIED);
+    vault.unwraps = BLOBSEAL_OK;
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    sealed_clear(&s);
+}
+
+/* ---- Leases and revocation --------------------------------------------------------------------------------------- */
+
+Test(set, revocation_is_seen_when_the_lease_ends_and_restoring_needs_no_restart)
+{
+    struct sealed s, t;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    cr_assert_eq(open_blob(other_kek, &s), BLOBSEAL_OK);
+    vault.disabled[1] = true;
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK, "during the lease");
+    end_lease(set);
+    end_lease(other);
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_E_DENIED);
+    cr_expect_eq(seal(kek, &t), BLOBSEAL_E_DENIED);
+    cr_expect_eq(open_blob(other_kek, &s), BLOBSEAL_E_DENIED, "the other machine too");
+    cr_expect_null(set->loaded, "the keys are gone");
+    vault.disabled[1] = false;
+    set->denied_until_ms = other->denied_until_ms = 0; /* after a second */
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    cr_expect_eq(open_blob(other_kek, &s), BLOBSEAL_OK);
+    sealed_clear(&s);
+    sealed_clear(&t);
+}
+
+Test(set, a_refused_set_does_not_flood_the_vault)
+{
+    struct sealed s;
+    unsigned before;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    s = must_seal(kek);
+    vault.lease_ms = 1;
+    vault.unwraps = BLOBSEAL_E_DENIED;
+    set->loaded->lease.valid_until_unix_ms = 1;
+    before = vault.num_unwraps;
+    for (unsigned i = 0; i < 1000; i++)
+        cr_assert_eq(open_blob(kek, &s), BLOBSEAL_E_DENIED);
+    cr_expect_leq(vault.num_unwraps - before, 2);
+    sealed_clear(&s);
+}
+
+Test(set, a_network_that_blocks_unwrap_alone_ends_the_lease)
+{
+    struct sealed s, t;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    vault.unwraps = BLOBSEAL_E_UNAVAILABLE; /* GET passes */
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK, "the lease still holds");
+    end_lease(set);
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_eq(seal(kek, &t), BLOBSEAL_E_UNAVAILABLE, "looking at the key starts no lease");
+    vault.unwraps = BLOBSEAL_OK;
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    sealed_clear(&s);
+    sealed_clear(&t);
+}
+
+Test(set, a_wall_clock_that_goes_back_ends_the_lease)
+{
+    struct sealed s;
+    unsigned before;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    cr_assert_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    before = vault.num_unwraps;
+    set->latest_unix_ms += 30000;
+    cr_assert_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    cr_expect_eq(vault.num_unwraps, before, "30 seconds are corrections of the clock");
+    set->latest_unix_ms += 60000;
+    cr_assert_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    cr_expect_eq(vault.num_unwraps, before + 1);
+    sealed_clear(&s);
+}
+
+Test(set, a_lease_of_no_length_serves_those_who_were_there)
+{
+    struct sealed s;
+    unsigned before;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.ends_at_once = true;
+    s = must_seal(kek);
+    before = vault.num_unwraps;
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    cr_expect_gt(vault.num_unwraps, before, "each call asks");
+    sealed_clear(&s);
+}
+
+static void *open_one(void *blob)
+{
+    return (void *)(uintptr_t)open_blob(kek, blob);
+}
+
+Test(set, threads_that_wait_share_one_request)
+{
+    pthread_t threads[8];
+    struct sealed s;
+    unsigned before;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    end_lease(set);
+    vault.wait_ms = 200;
+    before = vault.num_unwraps;
+    for (size_t i = 0; i < COUNT(threads); i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, open_one, &s), 0);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        void *st;
+
+        (void)pthread_join(threads[i], &st);
+        cr_expect_eq((uintptr_t)st, (uintptr_t)BLOBSEAL_OK);
+    }
+    cr_expect_eq(vault.num_unwraps, before + 1);
+    sealed_clear(&s);
+}
+
+Test(set, a_child_asks_the_vault_itself)
+{
+    struct sealed s;
+    int status;
+    pid_t child;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    child = fork();
+    if (child == 0) {
+        unsigned before = vault.num_unwraps;
+        bool ok = open_blob(kek, &s) == BLOBSEAL_OK && vault.num_unwraps == before + 1;
+
+        vault.disabled[1] = true;
+        _exit(ok ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+    sealed_clear(&s);
+}
+
+/* ---- Recovery, export, import ------------------------------------------------------------------------------------ */
+
+Test(set, an_export_opens_elsewhere)
+{
+    const struct blobseal_set_new how = {.size = sizeof how, .kek = "vault:k"};
+    struct blobseal_set_options o = options();
+    struct memory_store empty;
+    struct blobseal_set_store elsewhere = memory_store_start(&empty);
+    struct blobseal_set *copy;
+    struct blobseal_kek *copy_kek;
+    struct sealed s;
+    uint8_t id[BS_SET_ID_LEN] = {0};
+    char *text;
+    size_t len;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    s = must_seal(kek);
+    cr_assert_eq(blobseal_set_export(set, NULL, &text, &len, NULL), BLOBSEAL_OK);
+    o.store = &elsewhere;
+    cr_expect_eq(blobseal_set_import(&copy, "c", id, text, len, &how, &o, NULL), BLOBSEAL_E_FORMAT, "another id");
+    cr_assert_eq(blobseal_set_import(&copy, "c", set->definition.id, text, len, &how, &o, NULL), BLOBSEAL_OK);
+    cr_assert_eq(blobseal_set_kek(copy, &copy_kek, NULL), BLOBSEAL_OK);
+    cr_expect_eq(open_blob(copy_kek, &s), BLOBSEAL_OK);
+    copy->timing.rekey_s = 0;
+    (void)sleep(1);
+    cr_assert_eq(check(copy), BLOBSEAL_OK);
+    cr_expect_not(change.new_key, "an imported set makes no key by itself");
+    cr_assert_eq(rekey(copy), BLOBSEAL_OK);
+    (void)sleep(1);
+    cr_assert_eq(check(copy), BLOBSEAL_OK);
+    cr_expect(change.new_key, "after it was told to once");
+    blobseal_kek_close(copy_kek);
+    blobseal_set_close(copy);
+    memory_store_end(&empty);
+    sealed_clear(&s);
+    free(text);
+}
