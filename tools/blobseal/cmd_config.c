@@ -105,7 +105,7 @@ static int show(struct ui *ui)
     return stdout_finish(ui);
 }
 
-static const struct option options[] = {CONFIG_OPTION, COMMON_OPTIONS, {0}};
+static const struct option options[] = {CONFIG_OPTIONS, COMMON_OPTIONS, {0}};
 
 static int run(struct ui *ui, int argc, char **argv)
 {

@@ -12,6 +12,7 @@ static const char usage[] =
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "      --oaep HASH         test the KEY before it with sha1 instead of sha256\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
+    "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.doctor/1)\n"
     "  -q, --quiet             print only warnings and failures\n"

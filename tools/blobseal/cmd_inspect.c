@@ -13,6 +13,7 @@ static const char usage[] =
     "      --min-generation N  with a key: refuse an older envelope\n"
     "      --jwe               print the key envelope as it is in the blob: a JWE in JSON\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
+    "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.inspect/1)\n"
     "  -q, --quiet             no warnings\n"

@@ -22,6 +22,7 @@ static const char usage[] =
     "a\n"
     "                          PLACE, its PIN: without it only those keys are listed that are visible to everybody\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
+    "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.key/1), one line per key\n"
     "  -q, --quiet             print the whole key ids only; with list, the references only\n"

@@ -20,6 +20,7 @@ static const char usage[] =
     "                          the same with the first line of FILE as the passphrase\n"
     "      --passphrase-fd N   the same from descriptor N\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
+    "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.keygen/1)\n"
     "  -q, --quiet             print no key id\n"
@@ -141,7 +142,7 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"passphrase", no_argument, NULL, OPT_PASSPHRASE},
                                         {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},
                                         {"passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD},
-                                        CONFIG_OPTION,
+                                        CONFIG_OPTIONS,
                                         COMMON_OPTIONS,
                                         {0}};
 

@@ -43,6 +43,7 @@ static const char usage[] =
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
+    "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.oci/1)\n"
     "  -q, --quiet             no progress and no report\n"

@@ -29,6 +29,7 @@ static const char usage[] =
     "      --slot-size BYTES   the same, with slots of this size: 4096 to 65536, a multiple of 4096\n"
     "  -n, --dry-run           print what would be done\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
+    "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.recipients/1, blobseal.change/1), one line per file\n"
     "  -q, --quiet             no report and no warnings\n"

@@ -16,6 +16,7 @@ static const char usage[] =
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
+    "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.verify/1)\n"
     "  -q, --quiet             report by the exit code only: 0 is authentic, 3 is not\n"

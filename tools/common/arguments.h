@@ -12,6 +12,9 @@
 /* Name the file of --config, which must stay valid. */
 void config_choose(const char *path);
 
+/* Record the uses of keys in the file @path, which must stay valid, whatever the configuration says. */
+void config_audit_to(const char *path);
+
 /*
  * Get the configuration of this process, which is loaded at the first call and stays valid until config_free(). Any
  * thread may call this. Errors: E_CONFIG, E_POLICY (others can write a file).
@@ -26,6 +29,9 @@ struct config_file {
 
 /* Return the files that config_get() has looked for, in their order. */
 const struct config_file *config_files(size_t *num);
+
+/* Return the audit file of the configuration, or NULL if there is none, or no configuration was loaded. */
+const char *config_audit_file(void);
 
 /* Return the reference that key:NAME stands for, or @ref itself if it is of another form, or not known (yet). */
 const char *config_ref(const char *ref);

@@ -44,6 +44,7 @@ enum {
     OPT_TYPE,
     OPT_ANNOTATION,
     OPT_CONFIG,
+    OPT_AUDIT,
     OPT_OWN = 512,
 };
 
@@ -59,13 +60,14 @@ enum {
         "progress", required_argument, NULL, OPT_PROGRESS                                                              \
     }
 
-#define CONFIG_OPTION                                                                                                  \
+#define CONFIG_OPTIONS                                                                                                 \
+    {"config", required_argument, NULL, OPT_CONFIG},                                                                   \
     {                                                                                                                  \
-        "config", required_argument, NULL, OPT_CONFIG                                                                  \
+        "audit", required_argument, NULL, OPT_AUDIT                                                                    \
     }
 
 #define KEY_OPTIONS                                                                                                    \
-    {"kek", required_argument, NULL, 'k'}, {"config", required_argument, NULL, OPT_CONFIG},                            \
+    {"kek", required_argument, NULL, 'k'}, CONFIG_OPTIONS,                                                             \
         {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE},                                             \
     {                                                                                                                  \
         "passphrase-fd", required_argument, NULL, OPT_PASSPHRASE_FD                                                    \

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OF_MACHINE "/etc/blobseal/config.json"
 #define OF_USER    "blobseal/config.json" /* in the folder for configurations */
@@ -17,6 +18,7 @@
 static struct {
     pthread_mutex_t lock;
     const char *named; /* with the option */
+    const char *audit; /* likewise        */
     bool tried;
     struct blobseal_config *config; /* NULL: not loaded, or that has failed */
     struct blobseal_error failure;  /* if it has */
@@ -28,6 +30,32 @@ static struct {
 void config_choose(const char *path)
 {
     state.named = path;
+}
+
+void config_audit_to(const char *path)
+{
+    state.audit = path;
+}
+
+/* Let the audit file be the one of --audit, if there is one. */
+static bool set_audit(struct blobseal_error *err)
+{
+    struct blobseal_config_settings settings = {.size = sizeof settings};
+    char *folder = NULL, path[8192];
+
+    if (state.audit == NULL)
+        return true;
+    if (state.audit[0] == '\0')
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "the name of the audit file is empty");
+    if (state.audit[0] != '/') {
+        folder = getcwd(NULL, 0);
+        if (folder == NULL)
+            return fail(err, BLOBSEAL_E_OUTPUT, errno, "find the audit file %.200s", state.audit);
+    }
+    (void)snprintf(path, sizeof path, "%s%s%s", folder != NULL ? folder : "", folder != NULL ? "/" : "", state.audit);
+    free(folder);
+    settings.audit_file = path;
+    return blobseal_config_set(state.config, &settings, err) == BLOBSEAL_OK;
 }
 
 /* Return the path of the user's file, or NULL if the environment does not tell where it is. */
@@ -75,7 +103,7 @@ static bool load_all(struct blobseal_error *err)
     if (blobseal_config_new(&state.config, err) != BLOBSEAL_OK)
         return false;
     return load(OF_MACHINE, false, err) && (user == NULL || load(user, false, err)) &&
-           (named == NULL || named[0] == '\0' || load(named, true, err)) &&
+           (named == NULL || named[0] == '\0' || load(named, true, err)) && set_audit(err) &&
            blobseal_config_check(state.config, err) == BLOBSEAL_OK;
 }
 
@@ -98,6 +126,26 @@ const struct config_file *config_files(size_t *num)
 {
     *num = state.num_files;
     return state.files;
+}
+
+/* Receives the values of the configuration, and copies the name of the audit file. */
+static bool find_audit_file(void *found, const struct blobseal_config_value *value)
+{
+    const char **path = found;
+
+    if (strcmp(value->member, "audit_file") != 0)
+        return true;
+    *path = value->text;
+    return false;
+}
+
+const char *config_audit_file(void)
+{
+    const char *path = NULL;
+
+    if (state.config != NULL)
+        blobseal_config_list(state.config, find_audit_file, &path);
+    return path;
 }
 
 const char *config_ref(const char *ref)

@@ -132,6 +132,9 @@ static bool take_common(struct ui *ui, int option, int argc, char **argv)
     case OPT_CONFIG:
         config_choose(optarg);
         return true;
+    case OPT_AUDIT:
+        config_audit_to(optarg);
+        return true;
     case OPT_HELP:
         printf("Usage: %s", ui->usage);
         exit(stdout_finish(ui));

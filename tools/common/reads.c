@@ -101,6 +101,8 @@ bool reads_add_keys(struct reads *r, const struct keys *keys, struct blobseal_er
     for (size_t i = 0; i < num; i++)
         if (files[i].was_read && !reads_add(r, files[i].path, "the configuration", err))
             return false;
+    if (!reads_add(r, config_audit_file(), "the audit file", err))
+        return false;
     for (size_t i = 0; i < keys->num; i++) {
         const char *ref = config_ref(keys->args[i].ref);
 
