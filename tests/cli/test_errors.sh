@@ -345,7 +345,8 @@ for vector in "$root"/tests/vectors/format/unsupported-*.vec; do
         tail -c +$((length + 1)) vector.blob >vector.core && mv vector.core vector.blob
         envelope=(--envelope vector.jwe)
     fi
-    install -m 600 "$root/tests/vectors/format/$(sed -n '1,/^$/s/^key: //p' "$vector")" vector.pem
+    key=$(sed -n '1,/^$/s/^key: //p' "$vector")
+    install -m 600 "$root/tests/vectors/format/${key/%*.jwe/kek1.pem}" vector.pem # no key fits these, not even a set
     run open -k vector.pem "${envelope[@]}" -o vector.out vector.blob
     expect_error 12 E-UNSUPPORTED
     check "nothing was made" test ! -e vector.out

@@ -41,7 +41,8 @@ table() { # table VERB: print the long options in its source, without dashes
     local file=$tools/cmd_$1.c name
     awk '/static const struct option options\[\]/ { on = 1 } on; /\{0\}\}/ { on = 0 }' "$file" >"$tmp/table"
     grep -oE '\{"[a-z0-9-]+"' "$tmp/table" | tr -d '{"'
-    for name in COMMON_OPTIONS PROGRESS_OPTION CONFIG_OPTION KEY_OPTIONS CHANGE_OPTIONS; do
+    ! grep -q KEY_OPTIONS "$tmp/table" || echo CONFIG_OPTIONS >>"$tmp/table" # the one contains the other
+    for name in COMMON_OPTIONS PROGRESS_OPTION CONFIG_OPTIONS KEY_OPTIONS CHANGE_OPTIONS; do
         if grep -q $name "$tmp/table"; then
             sed -n "/^#define $name/,/^$/p" "$tools"/*.h "$common"/*.h | grep -oE '"[a-z0-9-]+"' | tr -d '"'
         fi

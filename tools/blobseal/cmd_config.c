@@ -8,6 +8,7 @@ static const char usage[] =
     "blobseal config show\n"
     "Show the configuration: the files that it was read from, each value, and the file and line that it comes from.\n\n"
     "      --config FILE       read this file, too; it wins over those of the machine and the user\n"
+    "      --audit FILE        let FILE be the audit file\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.config/1)\n"
     "  -q, --quiet             leave out the files, and values that are defaults\n"
