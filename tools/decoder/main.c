@@ -3,9 +3,10 @@
  * blobseal-ctd-decoder: a stream processor of containerd for encrypted layers. It reads a layer from standard input and
  * a payload from descriptor 3, as containerd's own decoder does, and writes the plaintext to standard output.
  */
+#include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tools/common/process.h"
 #include "tools/common/signals.h"
@@ -81,6 +82,20 @@ static int take_option(struct decoder *d, int option, const char *arg)
     }
 }
 
+/*
+ * Keep standard output open for a moment after a failure. containerd looks for the exit status and the message when
+ * standard output ends, and would often find neither yet; it would then report a wrong digest instead.
+ */
+static void outlive(void)
+{
+    if (fork() != 0)
+        return;
+    (void)close(STDIN_FILENO);
+    (void)close(STDERR_FILENO);
+    (void)poll(NULL, 0, 500);
+    _exit(0);
+}
+
 int main(int argc, char **argv)
 {
     struct ui ui = {.program = "blobseal-ctd-decoder", .usage = usage, .options = options};
@@ -99,5 +114,7 @@ int main(int argc, char **argv)
         code = report_error_text(&ui, &err);
     oci_keys_close(&d.keys);
     config_free();
+    if (code != EXIT_OK)
+        outlive();
     return code;
 }
