@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 import tarfile
@@ -50,15 +51,12 @@ class Layout:
 
 
 def tar_of(name, size, seed):
-    data, n = b"", 0
-    while len(data) < size:
-        data += hashlib.sha256(b"%d %d" % (seed, n)).digest()
-        n += 1
+    data = random.Random(seed).randbytes(size)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         info = tarfile.TarInfo(name)
         info.size = size
-        tar.addfile(info, io.BytesIO(data[:size]))
+        tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
 
 

@@ -8,14 +8,14 @@
 
 #include "tools/oci/oci.h"
 
-/* Return true for the name of a blob that is not in @reached, or of a file that a killed run has left. */
+/* Return true for a file that a killed run has left, or a blob that is not in @reached (NULL: all are reached). */
 static bool is_unreached(const char *name, const json_t *reached)
 {
     char digest[OCI_DIGEST_LEN];
 
     if (oci_is_temp_name(name))
         return true;
-    if (strlen(name) != 64 || strspn(name, "0123456789abcdef") != 64)
+    if (reached == NULL || strlen(name) != 64 || strspn(name, "0123456789abcdef") != 64)
         return false;
     (void)snprintf(digest, sizeof digest, "sha256:%s", name);
     return json_object_get(reached, digest) == NULL;
@@ -63,7 +63,7 @@ bool oci_collect(const char *folder, bool remove, struct oci_unreached *u, struc
     *u = (struct oci_unreached){.digests = json_array()};
     ok = u->digests != NULL || fail(err, BLOBSEAL_E_NOMEM, 0, "look for blobs: no memory");
     ok = ok && oci_layout_open(&layout, folder, err) && oci_image_load_all(&all, &layout, err) &&
-         look(layout.blobs, all.reached, remove, u, err);
+         look(layout.blobs, all.reached, remove, u, err) && look(layout.root, NULL, remove, u, err);
     oci_image_free(&all);
     oci_layout_close(&layout);
     return ok;
