@@ -30,7 +30,7 @@ for kind in $(python3 "$root/tests/oci/image.py" hostile list); do
     mkdir "$kind"
     python3 "$root/tests/oci/image.py" hostile "$kind" "$kind/layout" || fail "it cannot be made"
     name=
-    [ $kind != two-images-with-one-name ] || name=:x
+    [ "$kind" != two-images-with-one-name ] || name=:x
     read -r inspect encrypt <<<"${codes[$kind]:-3 3}"
     find "$kind" -exec stat -c '%n %s %Y %F' {} + 2>/dev/null | sort >before
     run oci inspect "$kind/layout$name"
@@ -94,6 +94,7 @@ expect_error 3 E-FORMAT "uncompressed"
 change_byte() { # change_byte FILE OFFSET
     local byte
     byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    # shellcheck disable=SC2059
     printf "\\$(printf %03o $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 

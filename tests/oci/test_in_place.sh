@@ -77,7 +77,7 @@ for list in 0 -1 1,0 0,0; do
 done
 check "the first" test "$(document some0 "$(digest_of some0:1)" | jq -c '[.layers[].mediaType | endswith("encrypted")]')" = "[true,false,false]"
 check "the last" test "$(document some-1 "$(digest_of some-1:1)" | jq -c '[.layers[].mediaType | endswith("encrypted")]')" = "[false,false,true]"
-for list in 3 -4 0,9 x "" 0, ,0 0x1 99999999999; do
+for list in 3 -4 0,9 x "" "0," ",0" 0x1 99999999999; do
     run oci encrypt "--layers=$list" -k "$keys/one.pub.pem" -o none:1 layout:a
     expect_error 2 E-CONFIG
 done
@@ -120,6 +120,7 @@ before=$(digest_of layout:1)
 for arguments in "-o new:1" "-o new.tar:1" ""; do
     # shellcheck disable=SC2086
     start oci encrypt -j 1 -k "$keys/one.pub.pem" $arguments layout:1
+    # shellcheck disable=SC2016
     wait_until eval '[ -n "$(find . -name "*.partial" -o -path ./layout/index.json -newer "$keys/one.pem" | head -n 1)" ] || ! kill -0 $pid'
     kill -TERM "$pid" 2>/dev/null
     ended

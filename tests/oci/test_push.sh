@@ -20,6 +20,7 @@ http: {addr: 127.0.0.1:$port}
 log: {level: error}
 YAML
 docker-registry serve "$tmp/registry.yml" >"$tmp/registry.log" 2>&1 &
+registry=$!
 wait_until curl -fs "http://127.0.0.1:$port/v2/" || lacks "a docker-registry that starts"
 echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$tmp/policy.json"
 export SKOPEO_POLICY=$tmp/policy.json
@@ -40,9 +41,9 @@ check "nothing in the registry is a layer in clear" test -z "$(for d in $(docume
 done)"
 try skopeo --policy "$SKOPEO_POLICY" copy -q --src-tls-verify=false --decryption-key "$keys/other.pem" \
     "docker://127.0.0.1:$port/team/app:1" oci:pulled:1
-expect_ok
-check "skopeo returns the same image" test "$(digest_of pulled:1)" = \
-    "$(skopeo --policy "$SKOPEO_POLICY" copy -q oci:app:1 oci:same:1 && digest_of same:1)"
+expect_code 0
+check "skopeo returns the same layers" diff \
+    <(document app "$(digest_of app:1)" | jq '.layers[].digest') <(document pulled "$(digest_of pulled:1)" | jq '.layers[].digest')
 
 fresh "an index"
 image app:1 --kind index --layers gzip,gzip
@@ -114,4 +115,6 @@ sed "1d; s|registry.example|127.0.0.1:$port|g" commands >script
 PATH=$PWD/bin:$PATH try bash -euxo pipefail script
 expect_code 0
 
+kill $registry
+wait $registry 2>/dev/null
 finish
