@@ -32,7 +32,7 @@ for kind in $(python3 "$root/tests/oci/image.py" hostile list); do
     name=
     [ "$kind" != two-images-with-one-name ] || name=:x
     read -r inspect encrypt <<<"${codes[$kind]:-3 3}"
-    find "$kind" -exec stat -c '%n %s %Y %F' {} + 2>/dev/null | sort >before
+    find "$kind" -not -type d -exec stat -c '%n %s %Y %F' {} + 2>/dev/null | sort >before
     run oci inspect "$kind/layout$name"
     expect_code "$inspect"
     check "one line of printable text" test -z "$(tr -d '\n\r\t -~' <"$err" | head -c 1)"
@@ -41,7 +41,7 @@ for kind in $(python3 "$root/tests/oci/image.py" hostile list); do
     check "no image is left" test ! -e "$kind-out"
     run oci encrypt -k "$keys/one.pub.pem" "$kind/layout$name"
     expect_code "$encrypt"
-    check "the layout is as before" diff before <(find "$kind" -exec stat -c '%n %s %Y %F' {} + 2>/dev/null | sort)
+    check "the layout is as before" diff before <(find "$kind" -not -type d -exec stat -c '%n %s %Y %F' {} + 2>/dev/null | sort)
     check "no temporary folder is left" test -z "$(find . -name '*.partial')"
 done
 
