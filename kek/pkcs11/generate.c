@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/base.h"
 #include "kek/pkcs11/pkcs11.h"
 
 #define LIMIT_MS 300000 /* a smart card takes minutes for 4096 bits */
@@ -36,9 +37,7 @@ static enum blobseal_status choose_id(struct generating *g)
         return BLOBSEAL_OK;
     }
     g->id_len = ID_LEN;
-    return blobseal_random(g->id, ID_LEN, false) ? BLOBSEAL_OK
-                                                 : blobseal_fail(&g->task.err, BLOBSEAL_E_INTERNAL, 0,
-                                                                 "generate a key: the random number generator failed");
+    return bs_random(g->id, ID_LEN, false, &g->task.err);
 }
 
 static CK_RV generate(struct generating *g, const struct bs_p11_slot *slot, CK_SESSION_HANDLE s)

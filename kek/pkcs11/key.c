@@ -279,9 +279,11 @@ static enum blobseal_status look_with_pin(struct bs_p11_key *k, struct search *s
 /* Read the public half, or compare it with the one that is known. */
 static enum blobseal_status read_public(struct bs_p11_key *k, const struct search *s, struct blobseal_error *err)
 {
-    EVP_PKEY *public = bs_p11_public_half(s->one, s->session);
-    enum blobseal_status st;
+    EVP_PKEY *public;
+    enum blobseal_status st = bs_p11_public_half(&public, s->one, s->session, err);
 
+    if (st != BLOBSEAL_OK)
+        return st;
     if (public == NULL) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: its public half cannot be read",
                             k->uri.name);

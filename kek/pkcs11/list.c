@@ -30,22 +30,30 @@ static void release(struct bs_p11_job *job)
     free(l);
 }
 
-/* Add one key, if it is an RSA key that is accepted. */
-static void add(struct listing *l, const struct bs_p11_found *found, CK_SESSION_HANDLE s)
+/* Add one key, if it is an RSA key that is accepted. Errors: E_NOMEM. */
+static enum blobseal_status add(struct listing *l, const struct bs_p11_found *found, CK_SESSION_HANDLE s)
 {
     struct listed *one = &l->list[l->num];
+    enum blobseal_status st;
     EVP_PKEY *public;
 
     if (l->num == BS_P11_MAX_FOUND || (found->type != CKK_RSA && found->type != CK_UNAVAILABLE_INFORMATION))
-        return;
-    public = bs_p11_public_half(found, s);
-    if (public != NULL && bs_p11_check_public(public, "", NULL) == BLOBSEAL_OK && bs_rsa_kid(one->kid, public) &&
-        bs_p11_uri_format(one->ref, sizeof one->ref, &l->task.key->uri, found)) {
+        return BLOBSEAL_OK;
+    st = bs_p11_public_half(&public, found, s, &l->task.err);
+    if (st != BLOBSEAL_OK || public == NULL)
+        return st;
+    st = bs_p11_check_public(public, "", &l->task.err);
+    if (st == BLOBSEAL_OK &&
+        (!bs_rsa_kid(one->kid, public) || !bs_p11_uri_format(one->ref, sizeof one->ref, &l->task.key->uri, found)))
+        st = blobseal_fail(&l->task.err, BLOBSEAL_E_NOMEM, 0, "list the keys of %.150s: no memory",
+                           l->task.key->uri.name);
+    if (st == BLOBSEAL_OK) {
         one->modulus_len = (size_t)EVP_PKEY_get_size(public);
         one->can_unwrap = found->private_key != 0 || bs_p11_must_login(&found->slot, s);
         l->num++;
     }
     EVP_PKEY_free(public);
+    return st == BLOBSEAL_E_NOMEM ? st : BLOBSEAL_OK; /* a key that is not accepted is left out */
 }
 
 /* Add the keys of one token. */
@@ -66,7 +74,7 @@ static enum blobseal_status add_token(struct listing *l, struct bs_p11_slot *slo
             st = bs_p11_fail(&l->task.err, rv, "list the keys of", l->task.key->uri.name);
     }
     for (size_t i = 0; st == BLOBSEAL_OK && i < l->keys.num && i < BS_P11_MAX_FOUND; i++)
-        add(l, &l->keys.list[i], s);
+        st = add(l, &l->keys.list[i], s);
     (void)slot->f->C_CloseSession(s);
     return st;
 }

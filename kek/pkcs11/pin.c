@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "core/base/base.h"
 #include "kek/pkcs11/pkcs11.h"
 
 /* ---- A file ------------------------------------------------------------------------------------------------------ */
@@ -72,24 +73,40 @@ enum blobseal_status bs_p11_pin_read(struct bs_p11_pin *pin, const char *path, s
 
 #define MAX_REFUSED 16
 
+#define TRIES 2 /* memory may be short for a moment, and OpenSSL does not report why it fails */
+
 /* What is kept is an HMAC of token and PIN with a random key of this process. The oldest entry is replaced. */
 static struct {
     pthread_mutex_t lock;
     bool has_key;
     uint8_t key[32];
     unsigned next;
-    uint8_t tags[MAX_REFUSED][32];
+    struct bs_p11_tag tags[MAX_REFUSED];
 } refused = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Compute the tag of a PIN at a token. The lock is held. */
-static bool tag(uint8_t out[32], const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token)
+/* Make the key of the process unless there is one. */
+static enum blobseal_status make_key(struct blobseal_error *err)
+{
+    enum blobseal_status st = BLOBSEAL_OK;
+
+    (void)pthread_mutex_lock(&refused.lock);
+    if (!refused.has_key)
+        st = bs_random(refused.key, sizeof refused.key, true, err);
+    refused.has_key = st == BLOBSEAL_OK;
+    (void)pthread_mutex_unlock(&refused.lock);
+    return st;
+}
+
+enum blobseal_status bs_p11_pin_tag(struct bs_p11_tag *tag, const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token,
+                                    struct blobseal_error *err)
 {
     uint8_t text[sizeof token->label + sizeof token->manufacturerID + sizeof token->serialNumber + BS_P11_MAX_PIN];
+    enum blobseal_status st = make_key(err);
+    bool ok = false;
     size_t n = 0;
-    bool ok;
 
-    if (!refused.has_key)
-        refused.has_key = blobseal_random(refused.key, sizeof refused.key, true);
+    if (st != BLOBSEAL_OK)
+        return st;
     memcpy(text, token->label, sizeof token->label);
     n += sizeof token->label;
     memcpy(text + n, token->manufacturerID, sizeof token->manufacturerID);
@@ -98,28 +115,26 @@ static bool tag(uint8_t out[32], const struct bs_p11_pin *pin, const CK_TOKEN_IN
     n += sizeof token->serialNumber;
     memcpy(text + n, pin->text, pin->len);
     n += pin->len;
-    ok = refused.has_key && HMAC(EVP_sha256(), refused.key, sizeof refused.key, text, n, out, NULL) != NULL;
+    for (int i = 0; i < TRIES && !ok; i++)
+        ok = HMAC(EVP_sha256(), refused.key, sizeof refused.key, text, n, tag->b, NULL) != NULL;
     blobseal_wipe(text, sizeof text);
-    return ok;
+    return ok ? BLOBSEAL_OK : bs_openssl_failed(err, "prepare for a login");
 }
 
-void bs_p11_pin_refused(const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token)
+void bs_p11_pin_refused(const struct bs_p11_tag *tag)
 {
     (void)pthread_mutex_lock(&refused.lock);
-    if (tag(refused.tags[refused.next % MAX_REFUSED], pin, token))
-        refused.next++;
+    refused.tags[refused.next++ % MAX_REFUSED] = *tag;
     (void)pthread_mutex_unlock(&refused.lock);
 }
 
-bool bs_p11_pin_was_refused(const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token)
+bool bs_p11_pin_was_refused(const struct bs_p11_tag *tag)
 {
     bool found = false;
-    uint8_t own[32];
 
     (void)pthread_mutex_lock(&refused.lock);
-    if (refused.next > 0 && tag(own, pin, token))
-        for (unsigned i = 0; i < refused.next && i < MAX_REFUSED; i++)
-            found |= blobseal_equal(own, refused.tags[i], sizeof own);
+    for (unsigned i = 0; i < refused.next && i < MAX_REFUSED; i++)
+        found |= blobseal_equal(tag, &refused.tags[i], sizeof *tag);
     (void)pthread_mutex_unlock(&refused.lock);
     return found;
 }

@@ -109,11 +109,20 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_p11_pin_read(struct bs_p11_pin *pin, c
                                                        struct blobseal_error *err);
 
 /*
- * Remember that the token @serial refused @pin, or tell whether it did. A process never tries the same PIN again at the
- * same token, because a few wrong PINs lock the token.
+ * A process never tries a PIN again that a token has refused, because a few wrong PINs lock the token. What stands for
+ * PIN and token is computed before the PIN is tried, so that a refusal can be remembered even if memory runs out.
  */
-void bs_p11_pin_refused(const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token);
-bool bs_p11_pin_was_refused(const struct bs_p11_pin *pin, const CK_TOKEN_INFO *token);
+struct bs_p11_tag {
+    uint8_t b[32];
+};
+
+/* Compute the tag of a PIN at a token. Errors: E_NOMEM, E_CONFIG, E_INTERNAL. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_pin_tag(struct bs_p11_tag *tag, const struct bs_p11_pin *pin,
+                                                      const CK_TOKEN_INFO *token, struct blobseal_error *err);
+
+/* Remember that the token refused the PIN, or tell whether it did. */
+void bs_p11_pin_refused(const struct bs_p11_tag *tag);
+bool bs_p11_pin_was_refused(const struct bs_p11_tag *tag);
 
 /* ---- worker.c ---------------------------------------------------------------------------------------------------- */
 
@@ -249,8 +258,10 @@ CK_RV bs_p11_find_objects(struct bs_p11_objects *objects, CK_FUNCTION_LIST *f, C
 
 /* ---- public.c, on a worker --------------------------------------------------------------------------------------- */
 
-/* Return the public half of a key, or NULL if no object that is visible has it. */
-EVP_PKEY *bs_p11_public_half(const struct bs_p11_found *found, CK_SESSION_HANDLE s);
+/* Read the public half of a key. *@key is NULL if no object that is visible has it, which is no error. Errors: E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_public_half(EVP_PKEY **key, const struct bs_p11_found *found,
+                                                          CK_SESSION_HANDLE s, struct blobseal_error *err);
 
 /* Check that a public half is an RSA key that is accepted. Errors: E_CONFIG, E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_check_public(EVP_PKEY *key, const char *name, struct blobseal_error *err);

@@ -152,15 +152,17 @@ static enum blobseal_status fail_no_pin(const struct bs_p11_key *k, struct blobs
     return BLOBSEAL_E_CONFIG;
 }
 
-static enum blobseal_status fail_login(struct bs_p11_key *k, const struct bs_p11_slot *slot, CK_RV rv,
-                                       struct blobseal_error *err)
+/* Report that a login has failed. @tag: of the PIN, or NULL. */
+static enum blobseal_status fail_login(const struct bs_p11_key *k, const struct bs_p11_slot *slot, CK_RV rv,
+                                       const struct bs_p11_tag *tag, struct blobseal_error *err)
 {
     CK_TOKEN_INFO now;
 
     (void)bs_p11_fail(err, rv, "log in to", k->uri.name);
     if (rv != CKR_PIN_INCORRECT)
         return bs_p11_code(rv)->status;
-    bs_p11_pin_refused(k->pin, &slot->token);
+    if (tag != NULL)
+        bs_p11_pin_refused(tag);
     if (slot->f->C_GetTokenInfo(slot->id, &now) == CKR_OK && (now.flags & CKF_USER_PIN_FINAL_TRY) != 0)
         blobseal_hint(err, "check the PIN: one more wrong one locks it, so it is not tried again");
     return BLOBSEAL_E_DENIED;
@@ -172,6 +174,8 @@ static enum blobseal_status login(struct bs_p11_key *k, struct bs_p11_slot *slot
 {
     bool keypad = (slot->token.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
     CK_RV rv = slot->f->C_GetTokenInfo(slot->id, &slot->token);
+    enum blobseal_status st = BLOBSEAL_OK;
+    struct bs_p11_tag tag;
 
     if (rv != CKR_OK)
         return bs_p11_fail(err, rv, "log in to", k->uri.name);
@@ -179,7 +183,11 @@ static enum blobseal_status login(struct bs_p11_key *k, struct bs_p11_slot *slot
         return fail_flags(k, slot->token.flags, err);
     if (!keypad && !bs_p11_pin_is_set(k->pin))
         return fail_no_pin(k, err);
-    if (!keypad && bs_p11_pin_was_refused(k->pin, &slot->token)) {
+    if (!keypad)
+        st = bs_p11_pin_tag(&tag, k->pin, &slot->token, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (!keypad && bs_p11_pin_was_refused(&tag)) {
         (void)bs_p11_fail(err, CKR_PIN_INCORRECT, "log in to", k->uri.name);
         blobseal_hint(err, "the token has refused this PIN before, so it was not tried again: check the PIN");
         return BLOBSEAL_E_DENIED;
@@ -188,7 +196,7 @@ static enum blobseal_status login(struct bs_p11_key *k, struct bs_p11_slot *slot
                 : slot->f->C_Login(s, CKU_USER, (CK_UTF8CHAR *)k->pin->text, k->pin->len);
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
         return BLOBSEAL_OK;
-    return fail_login(k, slot, rv, err);
+    return fail_login(k, slot, rv, keypad ? NULL : &tag, err);
 }
 
 enum blobseal_status bs_p11_login(struct bs_p11_key *k, struct bs_p11_slot *slot, CK_SESSION_HANDLE s,
@@ -205,6 +213,7 @@ enum blobseal_status bs_p11_login(struct bs_p11_key *k, struct bs_p11_slot *slot
 
 CK_RV bs_p11_login_again(struct bs_p11_key *k, const struct bs_p11_session *session)
 {
+    struct bs_p11_tag tag;
     CK_TOKEN_INFO token;
     CK_RV rv;
 
@@ -219,10 +228,12 @@ CK_RV bs_p11_login_again(struct bs_p11_key *k, const struct bs_p11_session *sess
         return CKR_USER_NOT_LOGGED_IN;
     if ((token.flags & (CKF_USER_PIN_LOCKED | CKF_USER_PIN_FINAL_TRY)) != 0)
         return CKR_PIN_LOCKED;
-    if (bs_p11_pin_was_refused(k->pin, &token))
+    if (bs_p11_pin_tag(&tag, k->pin, &token, NULL) != BLOBSEAL_OK)
+        return CKR_HOST_MEMORY;
+    if (bs_p11_pin_was_refused(&tag))
         return CKR_PIN_INCORRECT;
     rv = session->f->C_Login(session->s, CKU_CONTEXT_SPECIFIC, (CK_UTF8CHAR *)k->pin->text, k->pin->len);
     if (rv == CKR_PIN_INCORRECT)
-        bs_p11_pin_refused(k->pin, &token);
+        bs_p11_pin_refused(&tag);
     return rv;
 }

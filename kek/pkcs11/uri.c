@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/base.h"
 #include "kek/pkcs11/pkcs11.h"
 
 #define SCHEME "pkcs11:"
@@ -61,17 +62,37 @@ static enum blobseal_status read_query(struct bs_p11_uri *u, struct blobseal_err
     return st;
 }
 
+#define TRIES 2 /* memory may be short for a moment, which p11-kit does not always report as such */
+
+/* Parse @text into a new u->uri. Errors: E_NOMEM, E_CONFIG. */
+static enum blobseal_status parse(struct bs_p11_uri *u, const char *text, struct blobseal_error *err)
+{
+    int rc = P11_KIT_URI_NO_MEMORY;
+
+    for (int i = 0; i < TRIES && rc != P11_KIT_URI_OK; i++) {
+        if (u->uri != NULL)
+            p11_kit_uri_free(u->uri);
+        u->uri = p11_kit_uri_new();
+        rc = u->uri != NULL ? p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, u->uri) : P11_KIT_URI_NO_MEMORY;
+    }
+    if (rc == P11_KIT_URI_OK)
+        return BLOBSEAL_OK;
+    if (rc == P11_KIT_URI_NO_MEMORY || bs_memory_is_exhausted())
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read a key URI: no memory");
+    (void)bad_uri(u, err, "it is not a valid PKCS#11 URI");
+    blobseal_hint(err, "a URI looks like this, in quotes: 'pkcs11:token=NAME;object=KEY?module-path=/PATH'");
+    return BLOBSEAL_E_CONFIG;
+}
+
 enum blobseal_status bs_p11_uri_parse(struct bs_p11_uri *u, const char *rest, struct blobseal_error *err)
 {
     size_t len = strlen(rest), path_len = strcspn(rest, "?");
     char *text = malloc(sizeof SCHEME + len);
-    enum blobseal_status st = BLOBSEAL_OK;
-    int rc;
+    enum blobseal_status st;
 
     memset(u, 0, sizeof *u);
-    u->uri = p11_kit_uri_new();
     u->name = malloc(sizeof SCHEME + path_len);
-    if (text == NULL || u->uri == NULL || u->name == NULL) {
+    if (text == NULL || u->name == NULL) {
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read a key URI: no memory");
         goto out;
     }
@@ -81,16 +102,13 @@ enum blobseal_status bs_p11_uri_parse(struct bs_p11_uri *u, const char *rest, st
     u->name[sizeof SCHEME - 1 + path_len] = '\0';
     if (strstr(u->name, "pin-value") != NULL) /* in the wrong place, but still a secret */
         memcpy(u->name + sizeof SCHEME - 1, "...", 4);
-    rc = p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, u->uri);
-    if (rc != P11_KIT_URI_OK) {
-        st = bad_uri(u, err, rc == P11_KIT_URI_NO_MEMORY ? "no memory" : "it is not a valid PKCS#11 URI");
-        blobseal_hint(err, "a URI looks like this, in quotes: 'pkcs11:token=NAME;object=KEY?module-path=/PATH'");
-    } else if (p11_kit_uri_any_unrecognized(u->uri) != 0) {
+    st = parse(u, text, err);
+    if (st == BLOBSEAL_OK && p11_kit_uri_any_unrecognized(u->uri) != 0) {
         st = bad_uri(u, err, "it has an attribute that RFC 7512 does not define");
         blobseal_hint(err, "before the ? are allowed: token, serial, manufacturer, model, object, id, type, slot-id");
-    } else {
-        st = read_query(u, err);
     }
+    if (st == BLOBSEAL_OK)
+        st = read_query(u, err);
     if (st == BLOBSEAL_OK)
         st = read_type(u, err);
 out:

@@ -116,6 +116,9 @@ static void put_wrapped(void)
 
 void files_fill(void)
 {
+    static const char config[] = "{\"keks\": {\"a\": \"/a\"}, \"pkcs11\": {\"modules\": [\"/a\", \"/b\"]},"
+                                 " \"identities\": {\"i\": {\"type\": \"command\", \"command\": [\"/c\", \"d\"]}},"
+                                 " \"vaults\": [{\"host\": \"h\"}], \"sets_dir\": \"/s\"}";
     static const struct blobseal_annotation annotation = {"a", "b"};
     static const struct blobseal_metadata metadata = {
         .size = sizeof metadata, .name = "n", .type = "a/b", .num_annotations = 1, .annotations = &annotation};
@@ -127,6 +130,7 @@ void files_fill(void)
         .size = sizeof detached, .layout = BLOBSEAL_LAYOUT_DETACHED, .threads = 1};
     const struct blobseal_seal_options zstd = {.size = sizeof zstd, .zstd = true, .threads = 1};
 
+    put(FILE_CONFIG, config, sizeof config - 1);
     put_key(FILE_KEY);
     put_key(FILE_OTHER_KEY);
     keys_open();

@@ -18,6 +18,7 @@ enum file_name {
     FILE_ZSTD,
     FILE_LARGE,   /* several segments */
     FILE_WRAPPED, /* a secret of an application */
+    FILE_CONFIG,
     NUM_FILES,
 };
 

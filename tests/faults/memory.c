@@ -79,10 +79,17 @@ static bool is_due(unsigned long n)
     }
 }
 
+static _Thread_local bool paused;
+
+void memory_pause(bool pause)
+{
+    paused = pause;
+}
+
 /* Count an allocation. Return true if it is to fail. */
 static bool fails(void)
 {
-    if (!active || inside || !is_due(++count))
+    if (!active || inside || paused || !is_due(++count))
         return false;
     if (mark != NULL)
         (void)syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));

@@ -10,6 +10,7 @@
 #ifndef TESTS_FAULTS_MEMORY_H
 #define TESTS_FAULTS_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum failing {
@@ -24,6 +25,9 @@ void memory_start(enum failing how, unsigned long at);
 
 /* Let no more allocations fail. Return the number of allocations since memory_start(). */
 unsigned long memory_end(void);
+
+/* Let no allocation of this thread fail for a while, and do not count them: for code that crashes. */
+void memory_pause(bool pause);
 
 /* Remember no allocations any more. */
 void memory_forget(void);

@@ -27,6 +27,7 @@
 
 #include "tests/faults/cases.h"
 #include "tests/faults/memory.h"
+#include "tests/faults/token.h"
 #include "tests/support/tier.h"
 
 /* ---- Complaints -------------------------------------------------------------------------------------------------- */
@@ -432,6 +433,10 @@ int main(int argc, char **argv)
     files_read();
     if (!cold)
         keys_open();
+#ifdef FAKE_MODULE
+    if (strcmp(mode, "warm") == 0)
+        token_start();
+#endif
     for (size_t i = 0; i < num_cases; i++)
         for (enum failing how = FAIL_ONCE; how <= FAIL_FROM; how++) {
             if (strstr(cases[i].name, only) == NULL)
@@ -446,6 +451,10 @@ int main(int argc, char **argv)
             if ((cases[i].properties & CASE_RANDOM) != 0)
                 run_random(&cases[i], one_of);
     keys_close();
+#ifdef FAKE_MODULE
+    if (strcmp(mode, "warm") == 0)
+        token_end();
+#endif
     (void)printf("%u failures\n", failures);
     return failures == 0 ? 0 : 1;
 }

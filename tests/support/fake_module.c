@@ -10,11 +10,12 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
-#define MAX_SESSIONS 64
+#define MAX_SESSIONS 4096 /* p11-kit loses some when memory runs out */
 #define EXPORT       __attribute__((visibility("default")))
 
 enum { PRIVATE = 1, PUBLIC = 2, SECRET = 3 }; /* objects, added to the base of the handles */
@@ -328,7 +329,7 @@ static CK_RV give_number(CK_ATTRIBUTE *a, const char *name)
 {
     uint8_t bytes[512];
     BIGNUM *n = NULL;
-    CK_RV rv = CKR_GENERAL_ERROR;
+    CK_RV rv = CKR_HOST_MEMORY;
 
     if (EVP_PKEY_get_bn_param(token.key, name, &n) == 1)
         rv = give(a, bytes, (size_t)BN_bn2bin(n, bytes));
@@ -420,18 +421,53 @@ static CK_RV start(struct session *s, const CK_MECHANISM *m, CK_OBJECT_HANDLE ke
     return CKR_OK;
 }
 
-/* Decrypt with the key. Does not take the lock, so that threads run in parallel. */
-static CK_RV decrypt(int hash, const CK_BYTE *in, CK_ULONG in_len, uint8_t *out, size_t *len)
+struct text {
+    const CK_BYTE *p;
+    size_t len;
+};
+
+static bool memory_is_exhausted(void)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(token.key, NULL);
+    void *volatile p = malloc(64);
+    bool exhausted = p == NULL;
+
+    free(p);
+    return exhausted;
+}
+
+/* Decrypt with the key. Does not take the lock, so that threads run in parallel. */
+static bool try_decrypt(EVP_PKEY *key, int hash, struct text in, uint8_t *out, size_t *len)
+{
+    EVP_PKEY_CTX *ctx = key != NULL ? EVP_PKEY_CTX_new(key, NULL) : NULL;
     const EVP_MD *md = hash == 256 ? EVP_sha256() : EVP_sha1();
     bool ok = ctx != NULL && EVP_PKEY_decrypt_init(ctx) == 1 &&
               EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
               EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1;
 
-    ok = ok && EVP_PKEY_decrypt(ctx, out, len, in, in_len) == 1;
+    ok = ok && EVP_PKEY_decrypt(ctx, out, len, in.p, in.len) == 1;
     EVP_PKEY_CTX_free(ctx);
-    if (!ok || *len < token.short_by)
+    ERR_clear_error();
+    return ok;
+}
+
+/* A good module does not blame the data when it lacks memory, even for a moment. That can leave the blinding of a key
+ * wrong for some time, so the second try uses a copy of it. */
+static CK_RV decrypt(int hash, const CK_BYTE *in, CK_ULONG in_len, uint8_t *out, size_t *len)
+{
+    const struct text text = {in, in_len};
+    size_t cap = *len;
+
+    if (!try_decrypt(token.key, hash, text, out, len)) {
+        EVP_PKEY *copy = EVP_PKEY_dup(token.key);
+        bool ok;
+
+        *len = cap;
+        ok = try_decrypt(copy, hash, text, out, len);
+        EVP_PKEY_free(copy);
+        if (!ok)
+            return memory_is_exhausted() ? CKR_HOST_MEMORY : CKR_ENCRYPTED_DATA_INVALID;
+    }
+    if (*len < token.short_by)
         return CKR_ENCRYPTED_DATA_INVALID;
     *len -= token.short_by;
     return CKR_OK;
