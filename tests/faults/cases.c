@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <blobseal_config.h>
 #include <blobseal_oci.h>
 
 #include "tests/faults/files.h"
@@ -550,27 +549,6 @@ static enum blobseal_status selftest(struct blobseal_error *err)
     return blobseal_selftest(err);
 }
 
-static enum blobseal_status load_configuration(struct blobseal_error *err)
-{
-    const struct blobseal_kek_options o = {.size = sizeof o};
-    struct blobseal_kek_options with = o;
-    struct blobseal_config *config = NULL;
-    struct blobseal_kek *k = NULL;
-    enum blobseal_status st = blobseal_config_new(&config, err);
-
-    if (st == BLOBSEAL_OK)
-        st = blobseal_config_load(config, files[FILE_CONFIG].path, err);
-    if (st == BLOBSEAL_OK)
-        st = blobseal_config_add_kek(config, "named", files[FILE_PUBLIC_KEY].path, err);
-    with.config = config;
-    if (st == BLOBSEAL_OK)
-        st = blobseal_kek_open(&k, NULL, "key:named", &with, err);
-    expect(st != BLOBSEAL_OK || blobseal_config_kek(config, "a") != NULL, "load a configuration");
-    blobseal_kek_close(k);
-    blobseal_config_free(config);
-    return st;
-}
-
 enum blobseal_status case_run(const struct test_case *c, struct blobseal_error *err)
 {
     struct blobseal_kek *k = NULL;
@@ -613,7 +591,7 @@ const struct test_case cases[] = {
     {"inspect", inspect, NULL, 0},
     {"scrub", scrub, NULL, CASE_COLD},
     {"diagnose", NULL, diagnose_with, 0},
-    {"load a configuration", load_configuration, NULL, 0},
+    {"load a configuration", config_load, NULL, 0},
 #ifdef FAKE_MODULE
     {"open a key in a token", token_open_key, NULL, CASE_KEY | CASE_THREADS},
     {"unwrap in a token", token_unwrap, NULL, CASE_THREADS},

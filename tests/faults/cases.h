@@ -30,6 +30,9 @@ enum blobseal_status case_run(const struct test_case *c, struct blobseal_error *
 extern const struct test_case cases[];
 extern const size_t num_cases;
 
+/* In config.c: load a configuration, and open a key that it names. */
+enum blobseal_status config_load(struct blobseal_error *err);
+
 /* Make empty files for keys and blobs, which this process and its children share. */
 void files_make(void);
 
