@@ -33,6 +33,10 @@ extern const size_t num_cases;
 /* In config.c: load a configuration, and open a key that it names. */
 enum blobseal_status config_load(struct blobseal_error *err);
 
+/* In layers.c: encrypt and decrypt a layer. */
+enum blobseal_status layer_small(struct blobseal_error *err);
+enum blobseal_status layer_in_threads(struct blobseal_error *err);
+
 /* Make empty files for keys and blobs, which this process and its children share. */
 void files_make(void);
 
