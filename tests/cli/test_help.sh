@@ -42,7 +42,7 @@ table() { # table VERB: print the long options in its source, without dashes
     awk '/static const struct option options\[\]/ { on = 1 } on; /\{0\}\}/ { on = 0 }' "$file" >"$tmp/table"
     grep -oE '\{"[a-z0-9-]+"' "$tmp/table" | tr -d '{"'
     ! grep -q KEY_OPTIONS "$tmp/table" || echo CONFIG_OPTIONS >>"$tmp/table" # the one contains the other
-    for name in COMMON_OPTIONS PROGRESS_OPTION CONFIG_OPTIONS KEY_OPTIONS CHANGE_OPTIONS; do
+    for name in COMMON_OPTIONS PROGRESS_OPTION CONFIG_OPTIONS PURGE_PROTECTION_OPTION KEY_OPTIONS CHANGE_OPTIONS; do
         if grep -q $name "$tmp/table"; then
             sed -n "/^#define $name/,/^$/p" "$tools"/*.h "$common"/*.h | grep -oE '"[a-z0-9-]+"' | tr -d '"'
         fi

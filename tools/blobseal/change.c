@@ -193,7 +193,7 @@ static int change_file(void *ctx, const char *name)
 /* Open the keys that --kid names by their files, and add their ids to the recipients to remove. */
 static bool open_kid_keys(struct change_request *r, struct blobseal_error *err)
 {
-    if (!keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err))
+    if (!keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err) || !keys_learn_ids(&r->kid_keys, err))
         return false;
     if (r->num_kids + r->kid_keys.num_keks > COUNT(r->kids))
         return fail(err, BLOBSEAL_E_CONFIG, 0, "more than %zu key ids", COUNT(r->kids));

@@ -41,6 +41,8 @@ static const char usage[] =
     "                          only blobseal can decrypt it\n"
     "      --expect-encrypted  read all layers, and exit with 10 unless every one is ciphertext\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
+    "      --require-purge-protection\n"
+    "                          refuse a key in a vault that lets it be destroyed as soon as it is deleted\n"
     "      --progress MODE     auto (default), plain, json or none\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --audit FILE        append a record of each use of a key to FILE\n"
@@ -75,6 +77,7 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"cipher", required_argument, NULL, OPT_CIPHER},
                                         {"expect-encrypted", no_argument, NULL, OPT_EXPECT_ENCRYPTED},
                                         {"jobs", required_argument, NULL, 'j'},
+                                        PURGE_PROTECTION_OPTION,
                                         PROGRESS_OPTION,
                                         COMMON_OPTIONS,
                                         {0}};
@@ -239,7 +242,7 @@ static bool open_keys(const struct action *a, struct request *r, struct blobseal
     r->oci.to.use = BLOBSEAL_USE_WRAP;
     r->kid_keys.use = BLOBSEAL_USE_NAME;
     if (!keys_open(&r->oci.keys, BLOBSEAL_OAEP_SHA256, err) || !keys_open(&r->oci.to, BLOBSEAL_OAEP_SHA256, err) ||
-        !keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err))
+        !keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err) || !keys_learn_ids(&r->kid_keys, err))
         return false;
     if (r->oci.num_kids + r->kid_keys.num_keks > COUNT(r->oci.kids))
         return fail(err, BLOBSEAL_E_CONFIG, 0, "more than %zu key ids", COUNT(r->oci.kids));

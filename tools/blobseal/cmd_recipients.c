@@ -23,6 +23,8 @@ static const char usage[] =
     "      --kid KID           the key id of a recipient to remove, its short form, or its key file; repeatable\n"
     "      --drop KID          remove also this recipient, because its public key is not available; repeatable\n"
     "      --oaep HASH         sha1 for the KEY or NEW before it, if its token does not support SHA-256\n"
+    "      --require-purge-protection\n"
+    "                          refuse a key in a vault that lets it be destroyed as soon as it is deleted\n"
     "      --min-generation N  refuse an older envelope\n"
     "      --no-lock           take no lock, on a file system that has none: exclude other changes yourself\n"
     "      --rewrite           write a new file, with larger slots if the envelope needs them\n"

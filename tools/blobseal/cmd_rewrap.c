@@ -12,6 +12,8 @@ static const char usage[] =
     "                          passphrase of the KEY or NEW before it; by default a prompt asks for it\n"
     "      --to NEW            the key of a new recipient; repeatable\n"
     "      --oaep HASH         sha1 for the KEY or NEW before it, if its token does not support SHA-256\n"
+    "      --require-purge-protection\n"
+    "                          refuse a key in a vault that lets it be destroyed as soon as it is deleted\n"
     "      --drop KID          remove also the recipient with this key id; repeatable\n"
     "      --only              remove all recipients that are not named with --to\n"
     "      --min-generation N  refuse an older envelope\n"

@@ -7,8 +7,8 @@
 static const char usage[] =
     "blobseal seal {-k KEY | -R FILE}... [-o OUT] [IN]...\n"
     "Seal each IN (default: standard input) for each KEY.\n\n"
-    "  -k, --kek KEY           a recipient: a PEM file with an RSA public key, certificate or private key, or the\n"
-    "                          PKCS#11 URI of a key; repeatable\n"
+    "  -k, --kek KEY           a recipient: a PEM file with an RSA public key, certificate or private key, the\n"
+    "                          PKCS#11 URI of a key, or https://VAULT/keys/NAME[/VERSION]; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it, if that is an encrypted private key\n"
     "  -R, --recipients FILE   more recipients: a KEY in each line, or public keys in PEM; # starts a comment; paths "
@@ -32,6 +32,8 @@ static const char usage[] =
     "      --annotation NAME=VALUE\n"
     "                          seal a note; repeatable. Name, type and notes are visible only with a key\n"
     "      --oaep HASH         sha256 (default), or sha1 for tokens that support nothing else\n"
+    "      --require-purge-protection\n"
+    "                          refuse a key in a vault that lets it be destroyed as soon as it is deleted\n"
     "      --digest[=LIST]     also report the SHA-256 of the core, which is the one to sign; LIST: core, output (the\n"
     "                          whole blob) and plain (the content: it confirms guesses), separated by commas\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
@@ -250,6 +252,7 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"no-checksums", no_argument, NULL, OPT_NO_CHECKSUMS},
                                         {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},
                                         {"oaep", required_argument, NULL, OPT_OAEP},
+                                        PURGE_PROTECTION_OPTION,
                                         {"name", required_argument, NULL, OPT_NAME},
                                         {"type", required_argument, NULL, OPT_TYPE},
                                         {"annotation", required_argument, NULL, OPT_ANNOTATION},

@@ -231,6 +231,7 @@ struct change_request {
         {"min-generation", required_argument, NULL, OPT_MIN_GENERATION}, {"dry-run", no_argument, NULL, 'n'},          \
         {"no-lock", no_argument, NULL, OPT_NO_LOCK}, {"rewrite", no_argument, NULL, OPT_REWRITE},                      \
         {"slot-size", required_argument, NULL, OPT_SLOT_SIZE},                                                         \
+        {"require-purge-protection", no_argument, NULL, OPT_PURGE_PROTECTION},                                         \
     {                                                                                                                  \
         "drop", required_argument, NULL, OPT_DROP                                                                      \
     }

@@ -81,6 +81,13 @@ bool keys_option(const struct ui *ui, struct keys *keys, int option, const char 
  */
 bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, const char *arg, int *code);
 
+/* Require that the vaults of keys that are opened from now on do not let them be purged, if something is wrapped for
+ * them. */
+void keys_require_purge_protection(void);
+
+/* Find out the ids of all keys that are open: those in a vault may not be known yet. */
+bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err);
+
 /* Open all keys that the references name. */
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err);
 

@@ -45,6 +45,7 @@ enum {
     OPT_ANNOTATION,
     OPT_CONFIG,
     OPT_AUDIT,
+    OPT_PURGE_PROTECTION,
     OPT_OWN = 512,
 };
 
@@ -64,6 +65,12 @@ enum {
     {"config", required_argument, NULL, OPT_CONFIG},                                                                   \
     {                                                                                                                  \
         "audit", required_argument, NULL, OPT_AUDIT                                                                    \
+    }
+
+/* Of the verbs that wrap for keys. */
+#define PURGE_PROTECTION_OPTION                                                                                        \
+    {                                                                                                                  \
+        "require-purge-protection", no_argument, NULL, OPT_PURGE_PROTECTION                                            \
     }
 
 #define KEY_OPTIONS                                                                                                    \

@@ -101,6 +101,32 @@ static bool has_passphrase(const struct key_arg *arg)
     return arg->passphrase_file != NULL || arg->passphrase_fd >= 0;
 }
 
+static bool purge_protection;
+
+void keys_require_purge_protection(void)
+{
+    purge_protection = true;
+}
+
+/* Ask the provider of @kek for what it has not said yet. That is remembered, and needs no request later. */
+static bool learn(struct blobseal_kek *kek, struct blobseal_error *err)
+{
+    char *pem;
+    size_t len;
+    enum blobseal_status st = blobseal_kek_public_key(kek, &pem, &len, err);
+
+    blobseal_free(pem);
+    return st == BLOBSEAL_OK;
+}
+
+bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < keys->num_keks; i++)
+        if (blobseal_kek_kid(keys->keks[i]) == NULL && !learn(keys->keks[i], err))
+            return false;
+    return true;
+}
+
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err)
 {
     const struct blobseal_config *config = NULL;
@@ -116,6 +142,7 @@ bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error
             .oaep = arg->oaep != BLOBSEAL_OAEP_SHA256 ? arg->oaep : oaep,
             .use = keys->use == BLOBSEAL_USE_WRAP && has_passphrase(arg) ? BLOBSEAL_USE_ANY : keys->use,
             .config = config,
+            .require_purge_protection = purge_protection,
         };
 
         if (!open_arg(keys, arg, &o, err))
@@ -126,12 +153,22 @@ bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error
 
 void keys_warn(const struct ui *ui, const struct keys *keys)
 {
-    for (size_t i = 0; i < keys->num_keks; i++)
-        if ((blobseal_kek_notes(keys->keks[i]) & BLOBSEAL_KEK_NOTE_UNCHECKED) != 0)
+    for (size_t i = 0; i < keys->num_keks; i++) {
+        struct blobseal_kek *kek = keys->keks[i];
+
+        /* If the vault does not answer, what follows fails. */
+        if ((blobseal_kek_notes(kek) & BLOBSEAL_KEK_NOTE_REMOTE) != 0 && learn(kek, NULL) &&
+            (blobseal_kek_notes(kek) & BLOBSEAL_KEK_NOTE_PURGEABLE) != 0 && !purge_protection)
+            warn(ui,
+                 "the vault of %.200s has no purge protection: a deleted key can be destroyed at once, and all that is "
+                 "sealed for it with it",
+                 keys->from[i]->ref);
+        if ((blobseal_kek_notes(kek) & BLOBSEAL_KEK_NOTE_UNCHECKED) != 0)
             warn(ui,
                  "whether the token of %.200s can open what is sealed for it was not checked, because that needs its "
                  "PIN: add pin-source=file:PATH, or --passphrase-file",
                  keys->from[i]->ref);
+    }
 }
 
 void keys_close(struct keys *keys)

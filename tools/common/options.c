@@ -129,6 +129,9 @@ static bool take_common(struct ui *ui, int option, int argc, char **argv)
     case OPT_FIPS:
         ui->fips = true;
         return true;
+    case OPT_PURGE_PROTECTION:
+        keys_require_purge_protection();
+        return true;
     case OPT_CONFIG:
         config_choose(optarg);
         return true;

@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Keys in a vault, with the program: sealing and opening, what the owner of a key decides, exit statuses, and time.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/../cli/lib.sh"
+# shellcheck source=tests/keyvault/lib.sh
+. "$root/tests/keyvault/lib.sh"
+
+start_vault
+vault create name=kek >/dev/null
+kek=https://$vault/keys/kek
+settings() { # settings LIMITS [IDENTITY]: write a configuration for the vault
+    cat >"$tmp/config.json" <<JSON
+{"identities": {"id": ${2:-{\"type\": \"managed\", \"endpoint\": \"http://localhost:$vault_http\"\}}},
+ "vaults": [{"host": "$vault", "ca_file": "$vault_ca", "resource": "https://vault.azure.net",
+             "authority": "https://$vault", "identity": "id"}],
+ "limits": {$1}}
+JSON
+    chmod 600 "$tmp/config.json"
+    export BLOBSEAL_CONFIG=$tmp/config.json
+}
+settings '"deadline_s": 20'
+printf 'some text' >plain
+
+title="sealing and opening"
+run seal -k "$kek" -o one.sealed plain
+expect_code 0
+run open -k "$kek" -o - one.sealed
+expect_code 0
+check "the text comes back" cmp -s plain "$out"
+run recipients list one.sealed
+expect_code 0
+check "the recipient has a version" grep -Eq "https://$vault/keys/kek/[0-9a-f]{32}" "$out"
+run verify -k "$kek" one.sealed
+expect_code 0
+
+title="a rotated key"
+vault rotate name=kek >/dev/null
+run seal -k "$kek" -o two.sealed plain
+expect_code 0
+run open -k "$kek" -o - one.sealed
+expect_code 0
+run open -k "$kek" -o - two.sealed
+expect_code 0
+run rewrap -k "$kek" --to "$kek" one.sealed
+expect_code 0
+run key show "$kek"
+expect_code 0
+check "its id has a version" grep -Eq "https://$vault/keys/kek/[0-9a-f]{32}" "$out"
+check "its public half is shown" grep -q 'BEGIN PUBLIC KEY' "$out"
+
+title="what doctor reports"
+run doctor -k "$kek"
+expect_code 0
+check "the identity" grep -q 'tenant 11111111-2222-3333-4444-555555555555, object id aaaaaaaa-0000-0000-0000-000000000001' "$out"
+check "the permission" grep -Eq 'unwrap +permitted, [0-9]+ ms' "$out"
+check "purge protection" grep -q 'purge protection on' "$out"
+vault deny 'permissions=["unwrapKey"]'
+run doctor -k "$kek"
+expect_code 11
+check "the refusal" grep -q 'fail  unwrap' "$out"
+vault deny 'permissions=["get", "unwrapKey"]'
+run doctor -k "$kek"
+expect_code 11
+check "the identity, also without any permission" grep -q 'object id aaaaaaaa' "$out"
+vault deny 'permissions=[]'
+
+title="purge protection"
+vault change name=kek recoveryLevel=Recoverable+Purgeable
+run seal -k "$kek" -f -o two.sealed plain
+expect_code 0
+check "a warning" grep -q 'has no purge protection' "$err"
+run seal -k "$kek" --require-purge-protection -o three.sealed plain
+expect_code 10
+check "no output" test ! -e three.sealed
+run open -k "$kek" -o - two.sealed
+expect_code 0
+vault change name=kek recoveryLevel=Recoverable
+
+# Each row: what to do, the exit status of sealing and of opening, a part of the message, and how to undo it.
+title="what the owner decides"
+while IFS='|' read -r change seals opens text undo; do
+    eval "vault $change" >/dev/null
+    run seal -k "$kek" -f -o new.sealed plain
+    expect_code "$seals"
+    run open -k "$kek" -o - two.sealed
+    expect_code "$opens"
+    if [ "$opens" != 0 ]; then
+        check "$change: the message" grep -q "$text" "$err"
+        check "$change: a hint" grep -q 'hint: ' "$err"
+    fi
+    eval "vault $undo" >/dev/null
+    run open -k "$kek" -o - two.sealed
+    expect_code 0
+done <<'ROWS'
+delete name=kek|11|11|was deleted, and can be recovered|recover name=kek
+set firewall=true|11|11|firewall|set firewall=false
+deny 'permissions=["unwrapKey"]'|0|11|no role|deny 'permissions=[]'
+deny 'permissions=["get"]'|11|0||deny 'permissions=[]'
+set tenant=99999999-0000-0000-0000-000000000000|11|11|another tenant|set tenant=11111111-2222-3333-4444-555555555555
+set resource=https://managedhsm.azure.net|5|5|not its own|set resource=https://vault.azure.net
+ROWS
+version=$(grep -Eo '/[0-9a-f]{32}' <("$blobseal" recipients list two.sealed))
+vault change name=kek version="${version#/}" enabled=false
+run open -k "$kek" -o - two.sealed
+expect_code 11
+check "the message" grep -q 'the key is disabled' "$err"
+run seal -k "$kek" -f -o new.sealed plain
+expect_code 11
+vault change name=kek version="${version#/}" enabled=true
+
+title="keys that cannot be used"
+vault create name=ec kty=EC >/dev/null
+run seal -k "https://$vault/keys/ec" -o ec.sealed plain
+expect_code 2
+check "the reason" grep -q 'of the type EC' "$err"
+run seal -k "https://$vault/keys/nothing" -o ec.sealed plain
+expect_code 11
+run seal -k "https://unknown.example/keys/k" -o ec.sealed plain
+expect_code 2
+run seal -k "https://$vault/secrets/k" -o ec.sealed plain
+expect_code 2
+run seal -k "http://$vault/keys/kek" -o ec.sealed plain
+expect_code 2
+
+title="a blob that names another vault causes no request"
+start=$(vault_count)
+"$blobseal" keygen -o "$tmp/other.pem" --pub "$tmp/other.pub" >/dev/null 2>&1
+run seal -k "$tmp/other.pub" -o other.sealed plain
+run open -k "$kek" -o - other.sealed
+expect_code 4
+check "no request" test "$(vault_count)" = "$start"
+
+# Each fault ends within the deadline and one second, and the next command works.
+title="faults"
+settings '"deadline_s": 1, "request_timeout_s": 1'
+faults='blackhole slow half reset garbage huge huge_headers redirect not_json'
+tier_has all || faults='blackhole garbage redirect'
+for kind in $faults; do
+    vault fault op=unwrapkey kind="$kind" location="https://$vault/keys/other"
+    before=$(date +%s%N)
+    run open -k "$kek" -o - two.sealed
+    took=$((($(date +%s%N) - before) / 1000000))
+    expect_code 5
+    check "$kind: it took $took ms" test "$took" -lt 2500
+    vault heal
+done
+check "no redirect was followed" test "$(vault_count path=/keys/other)" = 0
+for form in '"Retry-After": "0"' '"retry-after-ms": "60"' '"x-ms-retry-after-ms": "60"' \
+    '"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"'; do
+    vault fault op=unwrapkey kind=error status=429 code=Throttled times=2 headers="{$form}"
+    run open -k "$kek" -o - two.sealed
+    expect_code 0
+done
+vault fault op=unwrapkey kind=error status=429 code=Throttled headers='{"Retry-After": "30"}'
+run open -k "$kek" -o - two.sealed
+expect_code 5
+check "how long to wait" grep -q 'try again in 30 s' "$err"
+vault heal
+for certificate in expired wrong_host self_signed; do
+    vault set certificate=$certificate
+    run open -k "$kek" -o - two.sealed
+    expect_code 5
+    check "$certificate: the reason" grep -q 'its certificate is not trusted' "$err"
+done
+vault set certificate=good
+vault down
+run open -k "$kek" -o - two.sealed
+expect_code 5
+vault up
+run open -k "$kek" -o - two.sealed
+expect_code 0
+settings '"deadline_s": 20'
+vault fault op=unwrapkey kind=challenge times=1 \
+    value='Bearer authorization=\"https://login.windows.net/t\", resource=\"https://management.azure.com\"'
+run open -k "$kek" -o - two.sealed
+expect_code 5
+check "a token for another service" grep -q "asks for a token for 'https://management.azure.com'" "$err"
+
+title="clocks that differ"
+vault set skew=7200
+run seal -k "$kek" -f -o new.sealed plain
+expect_code 0
+run open -k "$kek" -o - new.sealed
+expect_code 0
+run doctor -k "$kek"
+expect_code 0
+check "a warning" grep -q 'that of the vault differs by' "$out"
+vault set skew=0
+
+title="nothing secret is printed"
+vault secrets | tr ',' '\n' | grep -o '"[^"]\{9,\}"' | tr -d '"' | grep -v '^secrets$' >"$tmp/secrets"
+check "there were tokens" test -s "$tmp/secrets"
+run doctor -k "$kek" --json
+run open -k "https://$vault/keys/kek" -o - one.sealed
+vault fault op=unwrapkey kind=error status=500 times=1
+run open -k "$kek" -o - two.sealed --json
+check "none in what was printed" test -z "$(cat "$out" "$err" "$vault_dir/log" | grep -Ff "$tmp/secrets")"
+finish
