@@ -85,7 +85,7 @@ static bool write_answer(const char *answer, size_t len, struct blobseal_error *
     return true;
 }
 
-static const struct option options[] = {CONFIG_OPTION, COMMON_OPTIONS, {0}};
+static const struct option options[] = {CONFIG_OPTIONS, COMMON_OPTIONS, {0}};
 
 static int run(struct ui *ui, int argc, char **argv)
 {

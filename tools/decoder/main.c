@@ -41,7 +41,7 @@ static const char usage[] =
 
 static const struct option options[] = {
     {"decryption-keys-path", required_argument, NULL, OPT_KEYS_PATH},
-    CONFIG_OPTION,
+    CONFIG_OPTIONS,
     {"spool-dir", required_argument, NULL, OPT_SPOOL_DIR},
     {"spool-limit", required_argument, NULL, OPT_SPOOL_LIMIT},
     {"stream-unverified-above", required_argument, NULL, OPT_STREAM_ABOVE},
