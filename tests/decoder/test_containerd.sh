@@ -24,8 +24,7 @@ END
 docker-registry serve registry.yml >registry.log 2>&1 &
 registry=$!
 push() { # push IMAGE NAME
-    local tries
-    for tries in {1..50}; do
+    for _ in {1..50}; do
         try skopeo --insecure-policy copy -q --dest-tls-verify=false "oci:$1" "docker://127.0.0.1:$port/t/$2"
         [ "$code" != 0 ] || break
         sleep 0.2
