@@ -9,11 +9,12 @@
 #include "tools/common/oci_keys.h"
 
 static const char usage[] =
-    "blobseal keyprovider [--config FILE] <MESSAGE >ANSWER\n"
+    "blobseal keyprovider [--config FILE] [--audit FILE] <MESSAGE >ANSWER\n"
     "Wrap and unwrap keys of container images for skopeo, podman, buildah, CRI-O and containerd, which run this "
     "program\n"
     "as a key provider. Keys are names that `oci` of the configuration lists, or PEM texts in the message.\n\n"
     "      --config FILE       read this configuration as well\n"
+    "      --audit FILE        record each use of a key in FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report errors as JSON as well\n"
     "  -q, --quiet             has no effect\n"

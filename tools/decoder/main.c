@@ -23,6 +23,7 @@ static const char usage[] =
     "      --decryption-keys-path DIR\n"
     "                          use the private keys in DIR and the folders in it\n"
     "      --config FILE       read this configuration as well; the keys that its member oci names are used\n"
+    "      --audit FILE        record each use of a key in FILE\n"
     "      --spool-dir DIR     keep the ciphertext in DIR until it is verified, in a file without a name\n"
     "                          (default: the folder in TMPDIR, or /var/tmp)\n"
     "      --spool-limit SIZE  refuse larger layers (default: 32G)\n"
