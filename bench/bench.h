@@ -80,9 +80,11 @@ void add_keys(void);
 /* Return a private key of 3072 bits, the same each time; NULL: it could not be made. */
 struct blobseal_kek *bench_kek(void);
 
-/* ---- ciphers.c, sums.c, blobs.c, reads.c ------------------------------------------------------------------------- */
+/* ---- ciphers.c, layers.c, sums.c, blobs.c, reads.c
+ * ------------------------------------------------------------------------- */
 
 void add_ciphers(const struct bench_plan *plan);
+void add_layers(void);
 void add_sums(void);
 void add_blobs(const struct bench_plan *plan);
 void add_reads(void);

@@ -125,6 +125,7 @@ int main(int argc, char **argv)
     add_facts(&plan);
     add_ceiling();
     add_ciphers(&plan);
+    add_layers();
     add_sums();
     add_keys();
     add_blobs(&plan);

@@ -15,6 +15,8 @@
 
 #    define SHA __attribute__((target("sha,sse4.1,ssse3")))
 
+#    define NONNULL __attribute__((nonnull)) /* the compiler need not expect that an argument is NULL */
+
 #    define BLOCK_LEN ((size_t)64)
 
 static const uint32_t initial[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -80,24 +82,39 @@ static INLINE SHA __m128i next_words(__m128i a, __m128i b, __m128i c, __m128i d)
     return _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(a, b), _mm_alignr_epi8(d, c, 4)), d);
 }
 
-/* Compute four rounds. @words include the constants. */
-static INLINE SHA void four_rounds(struct state *s, __m128i words)
+/* Compute the first two of four rounds, or the last two. @words include the constants. */
+static INLINE SHA void first_rounds(struct state *s, __m128i words)
 {
     s->cdgh = _mm_sha256rnds2_epu32(s->cdgh, s->abef, words);
-    s->abef = _mm_sha256rnds2_epu32(s->abef, s->cdgh, _mm_shuffle_epi32(words, 0x0E));
 }
 
-/* Four rounds of all hashes, with the words @m of both messages, and the constants from number 4 * @i. */
+static INLINE SHA void last_rounds(struct state *s, __m128i words)
+{
+    s->abef = _mm_sha256rnds2_epu32(s->abef, s->cdgh, words);
+}
+
+/*
+ * Four rounds of all hashes, with the words @m of both messages, and the constants from number 4 * @i. The instruction
+ * takes its words from one certain register, so the order is that in which the register changes least often.
+ */
 #    define ROUNDS(i, m)                                                                                               \
         do {                                                                                                           \
             const __m128i k = _mm_load_si128((const void *)&constants[4 * (i)]);                                       \
-            const __m128i shared = _mm_add_epi32(w.m, k);                                                              \
+            __m128i words = _mm_add_epi32(w.m, k), others = words;                                                     \
                                                                                                                        \
-            four_rounds(&s, shared);                                                                                   \
+            first_rounds(&s, words);                                                                                   \
             if (b != NULL)                                                                                             \
-                four_rounds(&t, shared);                                                                               \
+                first_rounds(&t, words);                                                                               \
+            if (c != NULL) {                                                                                           \
+                others = _mm_add_epi32(x.m, k);                                                                        \
+                first_rounds(&u, others);                                                                              \
+            }                                                                                                          \
+            words = _mm_shuffle_epi32(words, 0x0E);                                                                    \
+            last_rounds(&s, words);                                                                                    \
+            if (b != NULL)                                                                                             \
+                last_rounds(&t, words);                                                                                \
             if (c != NULL)                                                                                             \
-                four_rounds(&u, _mm_add_epi32(x.m, k));                                                                \
+                last_rounds(&u, _mm_shuffle_epi32(others, 0x0E));                                                      \
         } while (0)
 
 /* The same with the words after those in m0, m1, m2 and m3, which replace m0. */
@@ -119,7 +136,7 @@ static INLINE SHA void four_rounds(struct state *s, __m128i words)
 
 /*
  * Add @num blocks at @p to the hash @a, and if it is not NULL, to the hash @b, and @num blocks at @q to the hash @c, if
- * that is not NULL. Callers pass constants for NULL, so that the compiler removes what is not needed.
+ * that is not NULL. The compiler must know in each caller which of them are NULL, so that it removes the conditions.
  */
 /* NOLINTNEXTLINE(readability-function-size) */
 static INLINE SHA void add_blocks(uint32_t *a, uint32_t *b, const uint8_t *p, uint32_t *c, const uint8_t *q, size_t num)
@@ -162,13 +179,13 @@ static NOINLINE SHA void add_to_one(uint32_t a[8], const uint8_t *p, size_t num)
     add_blocks(a, NULL, p, NULL, NULL, num);
 }
 
-static NOINLINE SHA void add_to_pair(uint32_t a[8], uint32_t b[8], const uint8_t *p, size_t num)
+static NOINLINE NONNULL SHA void add_to_pair(uint32_t a[8], uint32_t b[8], const uint8_t *p, size_t num)
 {
     add_blocks(a, b, p, NULL, NULL, num);
 }
 
-static NOINLINE SHA void add_to_three(uint32_t a[8], uint32_t b[8], const uint8_t *p, uint32_t c[8], const uint8_t *q,
-                                      size_t num)
+static NOINLINE NONNULL SHA void add_to_three(uint32_t a[8], uint32_t b[8], const uint8_t *p, uint32_t c[8],
+                                              const uint8_t *q, size_t num)
 {
     add_blocks(a, b, p, c, q, num);
 }

@@ -59,7 +59,7 @@ struct blobseal_oci_digests {
  * @options: may be NULL
  * @digests: receives the digests; may be NULL. Compare the one of the plaintext with the descriptor of the source
  *
- * Starts threads for layers of more than a few hundred KiB. Memory: less than 8 MiB for any length.
+ * Starts threads for layers of 1 MiB and more. Memory: less than 8 MiB for any length.
  * Errors: E_ARG (the layer has been used), E_CONFIG (OpenSSL lacks an algorithm), E_CANCELED, those of source and sink.
  * Source: ocicrypt's AES_256_CTR_HMAC_SHA256; NIST SP 800-38A, FIPS 198-1.
  */

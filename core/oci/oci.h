@@ -83,8 +83,11 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_cipher_end(struct bs_oci_cipher *c
 
 /* ---- stages.c: pieces of a layer pass through stages, on several threads ----------------------------------------- */
 
-#define BS_OCI_PIECE_LEN  ((size_t)256 << 10) /* a multiple of 16 */
-#define BS_OCI_MAX_STAGES 6
+/* The first pieces are small, so that their buffers come from the heap. Lengths are multiples of 16. */
+#define BS_OCI_FIRST_PIECES    16u
+#define BS_OCI_FIRST_PIECE_LEN ((size_t)32 << 10)
+#define BS_OCI_PIECE_LEN       ((size_t)256 << 10)
+#define BS_OCI_MAX_STAGES      6
 
 struct bs_oci_piece {
     uint8_t *in, *out; /* buffers of the same length                                   */

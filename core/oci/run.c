@@ -3,10 +3,10 @@
 #include "core/oci/oci.h"
 
 /*
- * Pieces that the calling thread handles alone, before others are started for the rest of the layer. Starting them, and
- * handing over the first pieces, takes as long as hashing a part of one.
+ * A layer below this size is handled by the calling thread alone. Starting threads and handing over the first pieces
+ * takes as long as hashing some 100 KiB.
  */
-#define ALONE 2u
+#define SMALL ((uint64_t)1 << 20)
 
 #define EVERYTHING (BS_OCI_CRYPT | BS_OCI_HMAC | BS_OCI_STORED_DIGEST | BS_OCI_PLAIN_DIGEST)
 
@@ -111,42 +111,46 @@ static void set_stages(struct bs_oci_pass *pass, bool together)
         (void)add_stage(pass, write_piece, crypt, pass->sink->pwrite == NULL);
 }
 
-/* Return the length of pieces. A small layer is one piece, for which no more memory is needed than it has bytes. */
-static size_t choose_piece_len(uint64_t size)
+/* Return the length of the first pieces. A small layer is one piece, which needs no more memory than it has bytes. */
+static size_t first_piece_len(uint64_t size)
 {
-    return size < BS_OCI_PIECE_LEN - 16 ? (size_t)(size + 16) / 16 * 16 : BS_OCI_PIECE_LEN;
+    return size < BS_OCI_FIRST_PIECE_LEN - 16 ? (size_t)(size + 16) / 16 * 16 : BS_OCI_FIRST_PIECE_LEN;
 }
 
 /*
- * Run the pieces through the stages. One thread hashes plaintext and ciphertext together, which takes less time than
- * one after the other. So do two threads if it takes little more time than one of them: then the other thread does the
- * rest of the work meanwhile.
+ * Run the pieces through the stages. The first pieces are small, and the calling thread handles them alone, because
+ * many layers have no others, and because the size of a stream is not known before.
+ *
+ * One thread hashes plaintext and ciphertext together, which takes less time than one after the other. So do two
+ * threads if it takes little more time than one of the two: the other thread does the rest of the work meanwhile.
  */
 static enum blobseal_status run_stages(struct bs_oci_pass *pass, const struct blobseal_oci_run_options *o,
                                        struct blobseal_error *err)
 {
+    const uint64_t size = pass->input.source->size; /* a hint: sources are read up to their end */
     struct bs_oci_stages s = {
         .ctx = pass,
         .stages = pass->stages,
         .threads = 1,
-        .piece_len = choose_piece_len(pass->input.source->size),
+        .piece_len = first_piece_len(size),
+        .max = BS_OCI_FIRST_PIECES,
         .source = pass->input.source,
         .progress = o->progress,
         .progress_ctx = o->progress_ctx,
     };
-    const unsigned threads = o->threads != 0 ? o->threads : bs_count_cpus();
     enum blobseal_status st;
 
     set_stages(pass, true);
     s.num = pass->num;
-    s.max = threads > 1 ? ALONE : UINT64_MAX;
     st = bs_oci_stages_run(&s, err);
     if (st != BLOBSEAL_OK || pass->ended)
         return st;
-    set_stages(pass, threads == 2 && bs_oci_both_are_cheap(pass->cipher));
+    if (size >= SMALL)
+        s.threads = o->threads != 0 ? o->threads : bs_count_cpus();
+    set_stages(pass, s.threads == 1 || (s.threads == 2 && bs_oci_both_are_cheap(pass->cipher)));
     s.num = pass->num;
-    s.threads = threads;
-    s.first = ALONE;
+    s.piece_len = BS_OCI_PIECE_LEN;
+    s.first = BS_OCI_FIRST_PIECES;
     s.max = UINT64_MAX;
     return bs_oci_stages_run(&s, err);
 }

@@ -65,7 +65,7 @@ static enum blobseal_status tags_new(struct tags **tags, uint64_t size, struct b
     *tags = t;
     if (t != NULL) {
         memset(t, 0, sizeof *t);
-        t->cap = size / BS_OCI_PIECE_LEN + 1;
+        t->cap = size / BS_OCI_PIECE_LEN + 1 + BS_OCI_FIRST_PIECES;
         t->scratch = bs_map(BS_OCI_PIECE_LEN + BS_GCM_TAG_LEN);
         if (t->cap <= SIZE_MAX / sizeof *t->list)
             t->list = calloc((size_t)t->cap, sizeof *t->list);

@@ -51,6 +51,28 @@ static void tell(void)
             say_not_proved(stdout, bs_gcm_impls[i]);
 }
 
+/* Check what encrypts layers of images, on every entry that runs here. Return false if one of them is wrong. */
+static bool check_layers(void)
+{
+    bool right = true;
+
+    for (size_t i = 0; bs_ctr_impls[i] != NULL; i++)
+        if (bs_ctr_runs_here(bs_ctr_impls[i])) {
+            bool ok = bs_ctr_selftest(bs_ctr_impls[i]) == BS_GCM_OK;
+
+            (void)printf("counter mode, %s: %s\n", bs_ctr_impls[i]->name, ok ? "right" : "WRONG");
+            right = right && ok;
+        }
+    for (size_t i = 0; bs_hashes_impls[i] != NULL; i++)
+        if (bs_hashes_runs_here(bs_hashes_impls[i])) {
+            bool ok = bs_hashes_selftest(bs_hashes_impls[i]) == BS_GCM_OK;
+
+            (void)printf("hashes, %s: %s\n", bs_hashes_impls[i]->name, ok ? "right" : "WRONG");
+            right = right && ok;
+        }
+    return right;
+}
+
 int main(int argc, char **argv)
 {
     const char *wanted = argc > 1 ? argv[1] : "";
@@ -66,6 +88,8 @@ int main(int argc, char **argv)
         if (named || (all && bs_gcm_runs_here(bs_gcm_impls[i])))
             check_all(bs_gcm_impls[i]);
     }
+    if (all && !check_layers())
+        return 1;
     if (!known)
         (void)fprintf(stderr, "usage: kernels [all | NAME of an entry]\n");
     return known ? 0 : 2;
