@@ -152,3 +152,19 @@ void bs_set_file_unlock(int fd)
     if (fd >= 0)
         (void)close(fd); /* which releases the lock of this open file description */
 }
+
+bool bs_set_make_folder(const char *folder, unsigned mode)
+{
+    char path[BS_SET_MAX_PATH];
+    int n = snprintf(path, sizeof path, "%s", folder);
+
+    if (n <= 0 || (size_t)n >= sizeof path)
+        return false;
+    for (char *at = path + 1; (at = strchr(at, '/')) != NULL; at++) {
+        *at = '\0';
+        if (mkdir(path, 0755) != 0 && errno != EEXIST)
+            return false;
+        *at = '/';
+    }
+    return mkdir(path, (mode_t)mode) == 0 || errno == EEXIST;
+}

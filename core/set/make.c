@@ -96,8 +96,10 @@ static enum blobseal_status is_free(const struct blobseal_set *set, struct blobs
     size_t len;
     enum blobseal_status st = BLOBSEAL_OK;
 
-    if (set->definition_path[0] != '\0')
+    if (set->definition_path[0] != '\0') {
+        (void)bs_set_make_folder(bs_config_text(set->config, BS_CONFIG_SETS_DIR), 0755); /* writing reports a failure */
         st = bs_set_file_read(&text, &len, set->definition_path, 0, err);
+    }
     if (st == BLOBSEAL_OK && text != NULL)
         st = blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "there is a set %s already: %.200s", set->definition.name,
                            set->definition_path);
@@ -219,6 +221,7 @@ static enum blobseal_status use_existing(struct blobseal_set *set, const struct 
     *exists = false;
     if (set->definition_path[0] == '\0')
         return BLOBSEAL_OK;
+    (void)bs_set_make_folder(bs_config_text(set->config, BS_CONFIG_SETS_DIR), 0755);
     st = bs_set_file_read(&text, &len, set->definition_path, BLOBSEAL_CONFIG_MAX_FILE, err);
     if (st != BLOBSEAL_OK || text == NULL)
         return st;

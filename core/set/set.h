@@ -169,6 +169,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_file_lock(int *fd, const char *pat
                                                         struct blobseal_error *err);
 void bs_set_file_unlock(int fd);
 
+/* Make a folder, and those above it that are missing. Return false if that fails. */
+bool bs_set_make_folder(const char *folder, unsigned mode);
+
 /* ---- store.c: the built-in store --------------------------------------------------------------------------------- */
 
 struct bs_set_files {

@@ -4,10 +4,8 @@
  * check. In memory, and in a file where there is a folder for it, so that a set that goes back is noticed after a
  * restart, and by all processes that share the folder.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "core/set/set.h"
 
@@ -152,7 +150,7 @@ bool bs_set_seen_save(struct bs_set_seen *s, const struct bs_set_state_file *f)
 
     if (f->path[0] == '\0')
         return false;
-    if (mkdir(f->folder, 0700) != 0 && errno != EEXIST)
+    if (!bs_set_make_folder(f->folder, 0700))
         return false;
     if (bs_set_file_lock(&lock, f->lock, NULL, NULL) != BLOBSEAL_OK)
         return false;

@@ -54,7 +54,7 @@ title="verbs in bash"
 completions blobseal ""
 expect_completions "${verbs//$'\n'/ } help --help --version -V"
 completions blobseal se
-expect_completions seal
+expect_completions "seal set"
 completions blobseal help ver
 expect_completions verify
 completions blobseal nothing ""

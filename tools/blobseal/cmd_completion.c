@@ -30,6 +30,8 @@ static const struct {
     {"cipher", "ocicrypt chunked"},
     {"digest", "core output plain"},
     {"drop", ""},
+    {"id", ""},
+    {"identity", ""},
     {"jobs", ""},
     {"kid", ""},
     {"layers", ""},
@@ -43,6 +45,7 @@ static const struct {
     {"slot-size", "4096 8192 16384 32768 65536"},
     {"threads", ""},
     {"type", ""},
+    {"wrap", "hierarchy direct"},
     {"zstd", ""},
 };
 

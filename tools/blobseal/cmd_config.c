@@ -25,14 +25,16 @@ static bool print_value(void *ctx, const struct blobseal_config_value *v)
     const struct ui *ui = ctx;
     char member[512], text[1024], file[512];
 
-    if (ui->quiet && v->is_default)
+    bool is_default = v->is_default || v->file == NULL; /* the program has defaults of its own */
+
+    if (ui->quiet && is_default)
         return true;
     printf("%s = %s%s%s", printable(member, sizeof member, v->member), v->is_text ? "\"" : "",
            printable(text, sizeof text, v->text), v->is_text ? "\"" : "");
-    if (v->is_default)
+    if (is_default)
         puts("  (default)");
     else
-        printf("  (%s:%zu)\n", printable(file, sizeof file, v->file != NULL ? v->file : "?"), v->line);
+        printf("  (%s:%zu)\n", printable(file, sizeof file, v->file), v->line);
     return true;
 }
 
@@ -63,7 +65,7 @@ static bool put_value(void *ctx, const struct blobseal_config_value *v)
         json_bool(j, "value", strcmp(v->text, "true") == 0);
     json_text(j, "file", v->file);
     json_number(j, "line", v->file != NULL ? v->line : BLOBSEAL_SIZE_UNKNOWN);
-    json_bool(j, "default", v->is_default);
+    json_bool(j, "default", v->is_default || v->file == NULL);
     json_item_end(j);
     return true;
 }

@@ -9,10 +9,10 @@
 #include "tools/common/process.h"
 #include "tools/common/signals.h"
 
-const struct verb *const verbs[] = {&verb_keygen,  &verb_key,    &verb_seal,       &verb_open,
-                                    &verb_inspect, &verb_verify, &verb_recipients, &verb_rewrap,
-                                    &verb_scrub,   &verb_doctor, &verb_oci,        &verb_keyprovider,
-                                    &verb_bench,   &verb_config, &verb_completion, NULL};
+const struct verb *const verbs[] = {
+    &verb_keygen,      &verb_key,    &verb_seal,   &verb_open,       &verb_inspect, &verb_verify,
+    &verb_recipients,  &verb_rewrap, &verb_scrub,  &verb_doctor,     &verb_set,     &verb_oci,
+    &verb_keyprovider, &verb_bench,  &verb_config, &verb_completion, NULL};
 
 static const struct verb *find(const char *name)
 {

@@ -22,7 +22,7 @@ struct verb {
 extern const struct verb *const verbs[];
 
 extern const struct verb verb_key, verb_keygen, verb_keyprovider, verb_seal, verb_open, verb_inspect, verb_verify,
-    verb_scrub, verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench, verb_config, verb_oci;
+    verb_scrub, verb_doctor, verb_recipients, verb_rewrap, verb_completion, verb_bench, verb_config, verb_oci, verb_set;
 
 /* Values of the long options without a letter, in addition to those of tools/common. */
 enum {
@@ -59,6 +59,11 @@ enum {
     OPT_PLATFORM,
     OPT_CIPHER,
     OPT_EXPECT_ENCRYPTED,
+    OPT_IDENTITY,
+    OPT_RECOVERY,
+    OPT_WRAP,
+    OPT_STORE,
+    OPT_ID,
 };
 
 /* ---- job.c: keys, inputs, optionally outputs, threads, progress -------------------------------------------------- */
@@ -250,5 +255,17 @@ int change_files(struct change_request *r, char *const *paths, size_t num);
 /* Change the envelope of the file @name. @result: release with blobseal_change_result_free(), also after an error. */
 bool change_one_file(const struct change_request *r, const char *name, struct blobseal_change_result **result,
                      struct blobseal_error *err);
+
+/* ---- set_show.c -------------------------------------------------------------------------------------------------- */
+
+struct blobseal_set;
+struct blobseal_set_change;
+
+/* Print what a set is like, and warn of what is missing. */
+bool set_print(const struct ui *ui, struct blobseal_set *set, struct blobseal_error *err);
+
+/* Print what a change of a set has done. */
+bool set_print_change(const struct ui *ui, const char *name, const struct blobseal_set_change *change,
+                      struct blobseal_error *err);
 
 #endif

@@ -191,6 +191,9 @@ bool kid_matches(const char *kid, const char *given);
 /* Write a blob id in hexadecimal. */
 void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN]);
 
+/* "2026-11-29T06:00:00Z" */
+const char *utc_time(char buf[32], uint64_t seconds);
+
 /* Return the seconds on a clock that does not jump. */
 double seconds_now(void);
 
@@ -208,6 +211,9 @@ void json_text(struct json *j, const char *name, const char *value); /* NULL: nu
 void json_number(struct json *j, const char *name, uint64_t value);  /* BLOBSEAL_SIZE_UNKNOWN: null */
 void json_seconds(struct json *j, const char *name, double value);
 void json_bool(struct json *j, const char *name, bool value);
+void json_time(struct json *j, const char *name, uint64_t seconds); /* since 1970; 0: null */
+void json_nested(struct json *j, const char *name); /* an object as a member; its members, then json_nested_end() */
+void json_nested_end(struct json *j);
 void json_range(struct json *j, uint64_t offset, uint64_t length);
 void json_recipients(struct json *j, const struct blobseal_recipient *recipients, size_t num);
 void json_meta(struct json *j, const struct blobseal_metadata *metadata); /* NULL: no member */

@@ -96,11 +96,29 @@ static bool load(const char *path, bool must_exist, struct blobseal_error *err)
     return false;
 }
 
+/* Set the folder for what is seen of sets, unless a file names another one afterwards. */
+static bool set_state_dir(struct blobseal_error *err)
+{
+    const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char path[4096] = "";
+    struct blobseal_config_settings s = {.size = sizeof s, .state_dir = path};
+
+    if (systemd != NULL && systemd[0] == '/')
+        (void)snprintf(path, sizeof path, "%.*s", (int)strcspn(systemd, ":"), systemd);
+    else if (geteuid() == 0)
+        (void)snprintf(path, sizeof path, "/var/lib/blobseal");
+    else if (xdg != NULL && xdg[0] == '/')
+        (void)snprintf(path, sizeof path, "%s/blobseal", xdg);
+    else if (home != NULL && home[0] == '/')
+        (void)snprintf(path, sizeof path, "%s/.local/state/blobseal", home);
+    return path[0] == '\0' || blobseal_config_set(state.config, &s, err) == BLOBSEAL_OK;
+}
+
 static bool load_all(struct blobseal_error *err)
 {
     const char *named = state.named != NULL ? state.named : getenv("BLOBSEAL_CONFIG"), *user = user_file();
 
-    if (blobseal_config_new(&state.config, err) != BLOBSEAL_OK)
+    if (blobseal_config_new(&state.config, err) != BLOBSEAL_OK || !set_state_dir(err))
         return false;
     return load(OF_MACHINE, false, err) && (user == NULL || load(user, false, err)) &&
            (named == NULL || named[0] == '\0' || load(named, true, err)) && set_audit(err) &&

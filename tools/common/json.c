@@ -105,6 +105,17 @@ void json_list(struct json *j, const char *name)
     start(j, '[');
 }
 
+void json_nested(struct json *j, const char *name)
+{
+    put_name(j, name);
+    start(j, '{');
+}
+
+void json_nested_end(struct json *j)
+{
+    end(j, '}');
+}
+
 void json_list_end(struct json *j)
 {
     end(j, ']');
@@ -201,4 +212,11 @@ void json_meta(struct json *j, const struct blobseal_metadata *metadata)
         json_text(j, metadata->annotations[i].name, metadata->annotations[i].value);
     json_item_end(j);
     json_item_end(j);
+}
+
+void json_time(struct json *j, const char *name, uint64_t seconds)
+{
+    char text[32];
+
+    json_text(j, name, seconds != 0 ? utc_time(text, seconds) : NULL);
 }

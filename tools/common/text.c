@@ -147,3 +147,13 @@ bool stdout_flush(struct blobseal_error *err)
     blobseal_hint(err, "everything else is done; only the report is missing");
     return false;
 }
+
+const char *utc_time(char buf[32], uint64_t seconds)
+{
+    time_t t = (time_t)seconds;
+    struct tm tm;
+
+    if (gmtime_r(&t, &tm) == NULL || strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        (void)snprintf(buf, 32, "%llu", (unsigned long long)seconds);
+    return buf;
+}

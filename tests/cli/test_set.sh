@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Encryption sets with keys in files: make, use, rotate, new keys, export and import, and what is refused.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+need jq
+
+make_key kek
+make_key new
+make_key escrow
+sample in 5000
+cp "$keys"/* .
+[ ! -e /etc/blobseal/config.json ] || skip "this machine has a configuration"
+
+machine() { # machine NAME: a folder for the sets and the state of a machine
+    mkdir -p "$1"
+    echo "{\"sets_dir\": \"$PWD/$1/sets\", \"state_dir\": \"$PWD/$1/state\"}" >"$1/config.json"
+    mkdir -p "$1/sets"
+    export BLOBSEAL_CONFIG=$PWD/$1/config.json
+}
+field() { jq -r ".$1" "$out"; }
+
+fresh "a set is made and used"
+machine a
+run set create images -k "$tmp/kek.pem" --recovery "$tmp/escrow.pub.pem"
+expect_code 0
+expect_stderr 'whoever can seal with the set can open all of it'
+expect_stdout '^  state  *ACTIVE$'
+expect_stdout '^  keyRotationEnabled  *false$'
+run set create images -k "$tmp/kek.pem"
+expect_error 6 E-EXISTS
+run seal -k set:images -o a.sealed "$tmp/in"
+expect_ok
+run open -k set:images -o - a.sealed
+expect_ok
+check "the content" cmp "$out" "$tmp/in"
+run inspect a.sealed
+expect_stdout 'A256KW  blobseal-set:.*/1/'
+
+title="the KEK is exchanged, and a key is added"
+cp a/sets/images.jwe old.jwe
+run set rotate images --to "$tmp/new.pem"
+expect_ok
+expect_stdout '^images: rewrapped for the newest KEK, generation 2$'
+run set check
+expect_stdout '^images: nothing to do, generation 2$'
+run set rekey images --json
+expect_ok
+check "a new key" test "$(field newKey)" = true
+run seal -k set:images -o b.sealed "$tmp/in"
+expect_ok
+for blob in a.sealed b.sealed; do
+    run open -k set:images -o - $blob
+    expect_ok
+done
+run set show --json
+expect_ok
+check "two keys, generation 3" test "$(field keys) $(field generation)" = "2 3"
+check "the new KEK" test "$(field keyVaultProperties.keyIdentifier)" = "$tmp/new.pem"
+id=$(field id)
+
+title="export and import on an empty machine with the recovery key"
+run set export images -o images.jwe
+expect_ok
+machine b
+run set import images --id "$id" -k "$tmp/kek.pem" images.jwe
+expect_error 4 E-NOKEY
+run set import images --id AAAAAAAAAAAAAAAAAAAAAA -k "$tmp/escrow.pem" images.jwe
+expect_error 3 E-FORMAT
+run set import images --id "$id" -k "$tmp/escrow.pem" images.jwe
+expect_code 0
+expect_stderr 'makes no new key before: blobseal set rekey images'
+for blob in a.sealed b.sealed; do
+    run open -k set:images -o - $blob
+    expect_ok
+done
+
+title="the set went back"
+export BLOBSEAL_CONFIG=$PWD/a/config.json
+cp a/sets/images.jwe newest.jwe
+cp old.jwe a/sets/images.jwe
+cp old.jwe a/sets/images.jwe.backup
+run open -k set:images -o - a.sealed
+expect_error 10 E-POLICY
+run set check
+expect_error 10 E-POLICY
+cp newest.jwe a/sets/images.jwe
+run open -k set:images -o - a.sealed
+expect_ok
+
+title="the file is damaged, and the backup is not"
+cp newest.jwe a/sets/images.jwe.backup
+head -c 100 newest.jwe >a/sets/images.jwe
+run set show images
+expect_code 0
+expect_stderr 'read from its backup'
+run set rekey images
+expect_ok
+check "the file is whole again" cmp a/sets/images.jwe a/sets/images.jwe.backup
+
+title="a definition that others can write"
+chmod g+w a/sets/images.json
+run open -k set:images -o - a.sealed
+expect_error 10 E-POLICY
+chmod g-w a/sets/images.json
+
+title="a definition with an unknown member"
+sed 's/"wrap"/"host": "evil", "wrap"/' a/sets/images.json >a/sets/bad.json
+run set show bad
+expect_error 2 E-CONFIG
+run set show none
+expect_error 2 E-CONFIG
+
+finish
