@@ -395,8 +395,11 @@ enum blobseal_status bs_http_send(struct bs_http_client *client, const struct bs
 
     bs_http_response_clear(response);
     response->date = -1;
-    if (strncmp(request->url, "https://", 8) != 0 && !(o->local && is_local_url(request->url)))
-        return stopped(&t, BLOBSEAL_E_CONFIG, "only https is allowed", err);
+    if (strncmp(request->url, "https://", 8) != 0 && !(o->local && is_local_url(request->url))) {
+        (void)stopped(&t, BLOBSEAL_E_CONFIG, "only https is allowed", err);
+        blobseal_hint(err, "correct the URL: http is only for endpoints of this machine");
+        return BLOBSEAL_E_CONFIG;
+    }
     t.end_ms = bs_http_now_ms() + (request->total_ms != 0 ? request->total_ms : TOTAL_MS);
     if (call->deadline_ms != 0 && call->deadline_ms < t.end_ms)
         t.end_ms = call->deadline_ms;
