@@ -4,6 +4,7 @@
 #define BLOBSEAL_KEK_H
 
 #include "blobseal_provider.h"
+#include "core/base/bytes.h"
 
 /* ---- registry.c -------------------------------------------------------------------------------------------------- */
 
@@ -113,6 +114,19 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_diagnose(struct blobseal_kek *kek,
 BLOBSEAL_MUST_USE enum blobseal_status bs_kek_decrypt(struct blobseal_kek *kek, uint8_t *out, size_t *len,
                                                       const struct blobseal_wrapped *wrapped,
                                                       const struct blobseal_call *call, struct blobseal_error *err);
+
+/* ---- message.c: encrypting messages of other lengths than 32 bytes ----------------------------------------------- */
+
+/* Return how many bytes can be encrypted at once for a described RSA KEK. */
+size_t bs_kek_max_message(const struct blobseal_kek *kek);
+
+/*
+ * Encrypt @message, of at most bs_kek_max_message() bytes, with the public half of a described RSA KEK, by its own
+ * algorithm. Errors: those of bs_kek_spki(); E_NOMEM, E_INTERNAL.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_encrypt(struct blobseal_kek *kek, struct blobseal_wrapping *out,
+                                                      struct bs_slice message, const struct blobseal_call *call,
+                                                      struct blobseal_error *err);
 
 /* Return true if the provider may reveal the public half. */
 bool bs_kek_has_public_key(const struct blobseal_kek *kek);

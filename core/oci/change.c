@@ -18,6 +18,42 @@ struct changing {
     size_t left; /* elements that the new annotations have */
 };
 
+/* The recipients of an element, whatever its scheme. */
+struct element {
+    struct bs_oci_jwe jwe;
+    struct bs_oci_blobs blobs;
+    size_t num;
+    const struct bs_jwe_recipient *list;
+    struct bs_jwe_recipient of_blobs[BLOBSEAL_MAX_RECIPIENTS];
+};
+
+static enum blobseal_status parse_element(struct element *e, const struct bs_oci_item *item, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    memset(e, 0, sizeof *e);
+    if (item->scheme != BS_OCI_PKCS11) {
+        st = bs_oci_jwe_parse(&e->jwe, item->scheme, item->bytes, err);
+        e->num = e->jwe.jwe.num;
+        e->list = e->jwe.jwe.recipients;
+        return st;
+    }
+    st = bs_oci_blobs_parse(&e->blobs, item->bytes, err);
+    for (; e->num < e->blobs.num; e->num++) {
+        const struct bs_oci_blob *b = &e->blobs.list[e->num];
+
+        e->of_blobs[e->num] = (struct bs_jwe_recipient){b->alg, b->kid, b->blob.p, b->blob.len};
+    }
+    e->list = e->of_blobs;
+    return st;
+}
+
+static void clear_element(struct element *e)
+{
+    bs_oci_jwe_clear(&e->jwe);
+    bs_oci_blobs_clear(&e->blobs);
+}
+
 static bool in_list(const char *kid, const char *const *list, size_t num)
 {
     for (size_t i = 0; i < num; i++)
@@ -64,10 +100,10 @@ static enum blobseal_status unnamed(const struct bs_oci_item *item, struct blobs
 
 /* Check that it is known of each recipient of a kind that RSA keys can be whether it is to be removed. */
 static enum blobseal_status check_names(const struct changing *c, const struct bs_oci_item *item,
-                                        const struct bs_jwe *jwe, struct blobseal_error *err)
+                                        const struct element *e, struct blobseal_error *err)
 {
-    for (size_t i = 0; i < jwe->num; i++) {
-        const struct bs_jwe_recipient *r = &jwe->recipients[i];
+    for (size_t i = 0; i < e->num; i++) {
+        const struct bs_jwe_recipient *r = &e->list[i];
 
         if (bs_jwe_knows(r) && !bs_oci_names_a_key(r->kid) &&
             !in_list(r->kid, c->change->remove, c->change->num_remove))
@@ -93,24 +129,32 @@ static enum blobseal_status find_key(const struct changing *c, const struct bs_j
     return BLOBSEAL_E_POLICY;
 }
 
-/* Make a JWE anew for its recipients who stay. */
-static enum blobseal_status remake(struct changing *c, const struct bs_oci_item *item, const struct bs_jwe *jwe,
+/* Wrap the private options for @keks in an element of @scheme. */
+static enum blobseal_status seal(struct changing *c, enum bs_oci_scheme scheme, struct blobseal_kek *const *list,
+                                 size_t num, struct blobseal_error *err)
+{
+    const struct bs_oci_sealing sealing = {scheme, c->wrapping.generation, c->wrapping.options};
+    const struct bs_keks keks = {list, num, c->keks.call};
+
+    c->changed = true;
+    c->left++;
+    return scheme == BS_OCI_PKCS11 ? bs_oci_seal_blobs(c->out, sealing.options, keks, err)
+                                   : bs_oci_seal(c->out, &sealing, keks, err);
+}
+
+/* Make an element anew for its recipients who stay, if there are any. */
+static enum blobseal_status remake(struct changing *c, const struct bs_oci_item *item, const struct element *e,
                                    struct blobseal_error *err)
 {
-    const struct bs_oci_sealing sealing = {item->scheme, c->wrapping.generation, c->wrapping.options};
     struct blobseal_kek *stay[BLOBSEAL_MAX_RECIPIENTS];
     enum blobseal_status st = BLOBSEAL_OK;
     size_t num = 0;
 
-    for (size_t i = 0; i < jwe->num && st == BLOBSEAL_OK; i++)
-        if (!goes(c, &jwe->recipients[i]))
-            st = find_key(c, &jwe->recipients[i], &stay[num++], err);
-    if (st == BLOBSEAL_OK && num > 0) {
-        st = bs_oci_seal(c->out, &sealing, (struct bs_keks){stay, num, c->keks.call}, err);
-        c->left++;
-    }
+    for (size_t i = 0; i < e->num && st == BLOBSEAL_OK; i++)
+        if (!goes(c, &e->list[i]))
+            st = find_key(c, &e->list[i], &stay[num++], err);
     c->changed = true;
-    return st;
+    return st == BLOBSEAL_OK && num > 0 ? seal(c, item->scheme, stay, num, err) : st;
 }
 
 static void keep(struct changing *c, const struct bs_oci_item *item)
@@ -122,32 +166,31 @@ static void keep(struct changing *c, const struct bs_oci_item *item)
 /* Keep an element, drop it, or make it anew. */
 static enum blobseal_status change_item(struct changing *c, const struct bs_oci_item *item, struct blobseal_error *err)
 {
-    struct bs_oci_jwe j = {0};
+    struct element e;
     enum blobseal_status st;
     bool affected = false;
 
-    if (c->change->num_remove == 0) {
-        keep(c, item);
-        return BLOBSEAL_OK;
-    }
-    if (item->scheme == BS_OCI_PKCS11 || item->scheme == BS_OCI_PKCS7)
+    if (c->change->num_remove > 0 && item->scheme == BS_OCI_PKCS7)
         return unnamed(item, err);
-    if (item->scheme != BS_OCI_JWE && item->scheme != BS_OCI_OURS) {
+    if (c->change->num_remove == 0 || item->scheme == BS_OCI_PGP || item->scheme == BS_OCI_OTHER) {
         keep(c, item);
         return BLOBSEAL_OK;
     }
-    st = bs_oci_jwe_parse(&j, item->scheme, item->bytes, err);
+    st = parse_element(&e, item, err);
     if (st == BLOBSEAL_OK)
-        st = check_names(c, item, &j.jwe, err);
-    for (size_t i = 0; i < j.jwe.num && st == BLOBSEAL_OK; i++)
-        affected = affected || goes(c, &j.jwe.recipients[i]);
+        st = check_names(c, item, &e, err);
+    for (size_t i = 0; i < e.num && st == BLOBSEAL_OK; i++)
+        affected = affected || goes(c, &e.list[i]);
     if (st == BLOBSEAL_OK && affected)
-        st = remake(c, item, &j.jwe, err);
+        st = remake(c, item, &e, err);
     else if (st == BLOBSEAL_OK)
         keep(c, item);
-    bs_oci_jwe_clear(&j);
+    clear_element(&e);
     return st;
 }
+
+/* The schemes that this library writes. */
+static const enum bs_oci_scheme written[] = {BS_OCI_JWE, BS_OCI_PKCS11, BS_OCI_OURS};
 
 /* ---- Adding ------------------------------------------------------------------------------------------------------ */
 
@@ -157,43 +200,46 @@ static bool is_recipient(const struct changing *c, struct blobseal_kek *kek, enu
     bool found = false;
 
     for (size_t i = 0; i < c->items->num && !found; i++) {
-        struct bs_oci_jwe j = {0};
+        struct element e;
 
         if (c->items->list[i].scheme != scheme)
             continue;
-        if (bs_oci_jwe_parse(&j, scheme, c->items->list[i].bytes, NULL) == BLOBSEAL_OK)
-            for (size_t k = 0; k < j.jwe.num && !found; k++)
-                found = j.jwe.recipients[k].kid != NULL &&
-                        bs_kek_owns(kek, j.jwe.recipients[k].alg, j.jwe.recipients[k].kid);
-        bs_oci_jwe_clear(&j);
+        if (parse_element(&e, &c->items->list[i], NULL) == BLOBSEAL_OK)
+            for (size_t k = 0; k < e.num && !found; k++)
+                found = e.list[k].kid != NULL && bs_kek_owns(kek, e.list[k].alg, e.list[k].kid);
+        clear_element(&e);
     }
     return found;
 }
 
-/* Add those of the keys to add that have a place in @scheme and are not there yet. */
+/* Find out whether a key that is added belongs in an annotation of @scheme. Errors: those of bs_oci_place(). */
+static enum blobseal_status belongs(const struct changing *c, struct blobseal_kek *kek, enum bs_oci_scheme scheme,
+                                    bool *yes, struct blobseal_error *err)
+{
+    bool in_jwe, in_ours;
+    enum blobseal_status st = bs_oci_place(kek, &c->wrapping, c->keks.call, &in_jwe, &in_ours, err);
+
+    *yes = scheme == BS_OCI_OURS ? in_ours : in_jwe && (scheme == BS_OCI_JWE || c->wrapping.pkcs11);
+    return st;
+}
+
+/* Add those of the keys to add that belong in @scheme and are not there yet. */
 static enum blobseal_status add_to(struct changing *c, enum bs_oci_scheme scheme, struct blobseal_error *err)
 {
-    const struct bs_oci_sealing sealing = {scheme, c->wrapping.generation, c->wrapping.options};
     struct blobseal_kek *missing[BLOBSEAL_MAX_RECIPIENTS];
     const struct bs_keks to = added(c);
-    enum blobseal_status st = BLOBSEAL_OK;
     size_t num = 0;
 
     for (size_t i = 0; i < to.num; i++) {
-        bool in_jwe, in_ours;
+        bool yes;
+        enum blobseal_status st = belongs(c, to.list[i], scheme, &yes, err);
 
-        st = bs_oci_place(to.list[i], &c->wrapping, to.call, &in_jwe, &in_ours, err);
         if (st != BLOBSEAL_OK)
             return st;
-        if ((scheme == BS_OCI_JWE ? in_jwe : in_ours) && !is_recipient(c, to.list[i], scheme))
+        if (yes && !is_recipient(c, to.list[i], scheme))
             missing[num++] = to.list[i];
     }
-    if (num > 0) {
-        st = bs_oci_seal(c->out, &sealing, (struct bs_keks){missing, num, to.call}, err);
-        c->changed = true;
-        c->left++;
-    }
-    return st;
+    return num > 0 ? seal(c, scheme, missing, num, err) : BLOBSEAL_OK;
 }
 
 /* ---- Replacing --------------------------------------------------------------------------------------------------- */
@@ -210,16 +256,16 @@ static bool is_replaced(struct changing *c, const struct blobseal_oci_recipients
         if (r.alg == NULL || r.kid == NULL || !is_added(c, &r))
             return false;
     }
-    for (size_t i = 0; i < to.num; i++) {
-        bool in_jwe, in_ours;
+    for (size_t i = 0; i < to.num; i++)
+        for (size_t k = 0; k < BS_COUNT(written); k++) {
+            bool yes;
 
-        if (bs_oci_place(to.list[i], &c->wrapping, to.call, &in_jwe, &in_ours, NULL) != BLOBSEAL_OK ||
-            (in_jwe && !is_recipient(c, to.list[i], BS_OCI_JWE)) ||
-            (in_ours && !is_recipient(c, to.list[i], BS_OCI_OURS)))
-            return false;
-        expected += (size_t)in_jwe + (size_t)in_ours;
-    }
-    return expected == list->num && !c->wrapping.pkcs11;
+            if (belongs(c, to.list[i], written[k], &yes, NULL) != BLOBSEAL_OK ||
+                (yes && !is_recipient(c, to.list[i], written[k])))
+                return false;
+            expected += yes;
+        }
+    return expected == list->num;
 }
 
 static enum blobseal_status replace_all(struct changing *c, const struct blobseal_oci_recipients *before,
@@ -252,10 +298,8 @@ static enum blobseal_status run(struct changing *c, const struct blobseal_oci_re
     } else {
         for (size_t i = 0; i < c->items->num && st == BLOBSEAL_OK; i++)
             st = change_item(c, &c->items->list[i], err);
-        if (st == BLOBSEAL_OK)
-            st = add_to(c, BS_OCI_JWE, err);
-        if (st == BLOBSEAL_OK)
-            st = add_to(c, BS_OCI_OURS, err);
+        for (size_t i = 0; i < BS_COUNT(written) && st == BLOBSEAL_OK; i++)
+            st = add_to(c, written[i], err);
     }
     if (st == BLOBSEAL_OK && c->left == 0)
         st = blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "change the recipients of a layer: nobody would be left");

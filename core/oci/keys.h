@@ -158,6 +158,35 @@ void bs_oci_jwe_clear(struct bs_oci_jwe *j);
 /* Write the protected header of section 12.1. Return its length, or 0 if @cap is too small. */
 size_t bs_oci_header_write(char *out, size_t cap, uint64_t generation, const uint8_t rcpt[BS_SHA256_LEN]);
 
+/* ---- pkcs11.c: the annotation `pkcs11` of ocicrypt: private options encrypted directly for RSA keys -------------- */
+
+/* A recipient. The strings and bytes are in the memory of the list. */
+struct bs_oci_blob {
+    const char *alg; /* "RSA-OAEP" or "RSA-OAEP-256"                                    */
+    const char *kid; /* NULL: not named. Only this library writes it; others ignore it */
+    struct bs_slice blob;
+};
+
+struct bs_oci_blobs {
+    size_t num;
+    struct bs_oci_blob list[BLOBSEAL_MAX_RECIPIENTS];
+    uint8_t *buf;
+};
+
+/* Parse an element of the annotation. Release it with bs_oci_blobs_clear(), also after a failure. Errors: E_FORMAT,
+ * E_UNSUPPORTED (a version or a hash that is not known), E_NOMEM. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_oci_blobs_parse(struct bs_oci_blobs *blobs, struct bs_slice text,
+                                                          struct blobseal_error *err);
+void bs_oci_blobs_clear(struct bs_oci_blobs *blobs);
+
+/*
+ * Encrypt private options for all @keks, which are RSA keys with a public half, and append the element to the
+ * annotation. If the options are too long for a key, they are written for it without the digest. Errors: E_CONFIG if
+ * they are still too long; those of bs_kek_encrypt().
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_oci_seal_blobs(struct bs_oci_output *out, struct bs_slice options,
+                                                         struct bs_keks keks, struct blobseal_error *err);
+
 /* ---- open.c: the search for something that opens ----------------------------------------------------------------- */
 
 /* Private options that were opened, in secret memory. */

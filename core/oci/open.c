@@ -236,6 +236,74 @@ static enum blobseal_status open_jwe(struct bs_oci_search *s, const struct bs_oc
     return st;
 }
 
+/* ---- The annotation pkcs11 --------------------------------------------------------------------------------------- */
+
+/* Decrypt the private options with one key. */
+static enum blobseal_status decrypt_blob(struct bs_oci_search *s, const struct bs_oci_blob *b, struct blobseal_kek *kek,
+                                         bool named, struct bs_oci_opened *opened, struct blobseal_error *err)
+{
+    const struct blobseal_wrapped wrapped = {b->alg, named ? b->kid : NULL, b->blob.p, b->blob.len};
+    struct blobseal_trace trace = {.size = sizeof trace};
+    struct bs_kek_event event = {.operation = "unwrap", .kid = named ? b->kid : bs_kek_info(kek)->kid, .trace = &trace};
+    struct blobseal_call own = bs_call_for_blob(s->keks.call, NULL);
+    enum blobseal_status st;
+
+    own.trace = &trace;
+    opened->len = sizeof opened->text;
+    st = bs_kek_decrypt(kek, opened->text, &opened->len, &wrapped, &own, err);
+    if (st == BLOBSEAL_E_NOT_MINE)
+        return st;
+    event.claimed = st != BLOBSEAL_OK;
+    st = bs_kek_record(kek, &event, st, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    memcpy(opened->parsed, opened->text, opened->len);
+    st = bs_oci_private_read(&opened->key, opened->parsed, opened->len, err);
+    blobseal_wipe(opened->parsed, opened->len);
+    return st;
+}
+
+/* Try all recipients with all keys: first those that are @named. */
+static enum blobseal_status try_blobs(struct bs_oci_search *s, const struct bs_oci_blobs *blobs, bool named,
+                                      struct bs_oci_opened *opened, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < blobs->num; i++)
+        for (size_t k = 0; k < s->keks.num; k++) {
+            const struct bs_oci_blob *b = &blobs->list[i];
+            const struct bs_jwe_recipient r = {b->alg, b->kid, b->blob.p, b->blob.len};
+            struct blobseal_error e = {0};
+            enum blobseal_status st;
+
+            if (!fits(&(const struct pair){&r, s->keks.list[k], named}) || s->attempts == MAX_ATTEMPTS)
+                continue;
+            st = decrypt_blob(s, b, s->keks.list[k], named, opened, &e);
+            s->attempts += st != BLOBSEAL_E_NOT_MINE;
+            if (st != BLOBSEAL_OK)
+                st = note(s, st, &e);
+            if (st == BLOBSEAL_E_NO_KEY)
+                continue;
+            if (st != BLOBSEAL_OK && err != NULL)
+                *err = e;
+            return st;
+        }
+    return BLOBSEAL_E_NO_KEY;
+}
+
+static enum blobseal_status open_blobs(struct bs_oci_search *s, const struct bs_oci_item *item,
+                                       struct bs_oci_opened *opened, struct blobseal_error *err)
+{
+    struct bs_oci_blobs blobs;
+    enum blobseal_status st = bs_oci_blobs_parse(&blobs, item->bytes, err);
+
+    if (st == BLOBSEAL_OK) {
+        st = try_blobs(s, &blobs, true, opened, err);
+        if (st == BLOBSEAL_E_NO_KEY)
+            st = try_blobs(s, &blobs, false, opened, err);
+    }
+    bs_oci_blobs_clear(&blobs);
+    return st;
+}
+
 /* ---- Elements of any kind ---------------------------------------------------------------------------------------- */
 
 static enum blobseal_status not_base64(const struct bs_oci_item *item, struct blobseal_error *err)
@@ -250,11 +318,14 @@ enum blobseal_status bs_oci_open_item(struct bs_oci_search *s, const struct bs_o
     struct blobseal_error e = {0};
     enum blobseal_status st;
 
-    if (item->scheme != BS_OCI_JWE && item->scheme != BS_OCI_OURS) {
+    if (item->scheme != BS_OCI_JWE && item->scheme != BS_OCI_OURS && item->scheme != BS_OCI_PKCS11) {
         note_foreign(s, item->name, NULL);
         return BLOBSEAL_E_NO_KEY;
     }
-    st = item->bytes.len == 0 ? not_base64(item, &e) : open_jwe(s, item, opened, &e);
+    if (item->bytes.len == 0)
+        st = not_base64(item, &e);
+    else
+        st = (item->scheme == BS_OCI_PKCS11 ? open_blobs : open_jwe)(s, item, opened, &e);
     if (st == BLOBSEAL_OK)
         return st;
     st = note(s, st, &e);

@@ -72,10 +72,27 @@ static void add_jwe(struct listing *l, const struct bs_oci_item *item, bool chun
     bs_envelope_clear(&e);
 }
 
+static void add_blobs(struct listing *l, const struct bs_oci_item *item)
+{
+    struct bs_oci_blobs blobs;
+    enum blobseal_status st = bs_oci_blobs_parse(&blobs, item->bytes, NULL);
+
+    if (st == BLOBSEAL_E_NOMEM)
+        l->no_memory = true;
+    if (st != BLOBSEAL_OK)
+        add(l, (struct blobseal_oci_recipient){.scheme = item->name, .malformed = st == BLOBSEAL_E_FORMAT});
+    for (size_t i = 0; i < blobs.num && st == BLOBSEAL_OK; i++)
+        add(l, (struct blobseal_oci_recipient){
+                   .scheme = item->name, .alg = blobs.list[i].alg, .kid = blobs.list[i].kid, .supported = true});
+    bs_oci_blobs_clear(&blobs);
+}
+
 static void add_item(struct listing *l, const struct bs_oci_item *item, bool chunked)
 {
     if (item->scheme == BS_OCI_JWE || item->scheme == BS_OCI_OURS)
         add_jwe(l, item, chunked);
+    else if (item->scheme == BS_OCI_PKCS11)
+        add_blobs(l, item);
     else
         add(l, (struct blobseal_oci_recipient){.scheme = item->name, .malformed = item->bytes.len == 0});
 }

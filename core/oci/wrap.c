@@ -61,6 +61,10 @@ enum blobseal_status bs_oci_wrap_into(struct bs_oci_output *out, const struct bs
     st = group(g, w, keks, err);
     if (st == BLOBSEAL_OK && g->num_jwe > 0)
         st = bs_oci_seal(out, &sealing, (struct bs_keks){g->jwe, g->num_jwe, keks.call}, err);
+    if (st == BLOBSEAL_OK && w->pkcs11 && g->num_jwe == 0)
+        st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the annotation pkcs11 needs an RSA key, and there is none");
+    if (st == BLOBSEAL_OK && w->pkcs11)
+        st = bs_oci_seal_blobs(out, w->options, (struct bs_keks){g->jwe, g->num_jwe, keks.call}, err);
     sealing.scheme = BS_OCI_OURS;
     if (st == BLOBSEAL_OK && g->num_ours > 0)
         st = bs_oci_seal(out, &sealing, (struct bs_keks){g->ours, g->num_ours, keks.call}, err);

@@ -388,6 +388,18 @@ bool bs_p11_must_login(const struct bs_p11_slot *slot, CK_SESSION_HANDLE s);
 
 /* ---- unwrap.c, on a worker --------------------------------------------------------------------------------------- */
 
+/* Where a decrypted message goes, and which lengths it may have. */
+struct bs_p11_message {
+    uint8_t *p; /* room for @max bytes */
+    size_t min, max;
+    size_t len; /* that it has */
+};
+
+/* Decrypt @in. The message is in @out if BLOBSEAL_OK is returned. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_decrypt(struct bs_p11_key *key, enum blobseal_oaep oaep,
+                                                      struct bs_p11_message *out, struct bs_slice in,
+                                                      struct blobseal_error *err);
+
 /* Unwrap @in. The secret is in @out if BLOBSEAL_OK is returned. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_unwrap(struct bs_p11_key *key, enum blobseal_oaep oaep,
                                                      struct blobseal_secret32 *out, struct bs_slice in,

@@ -17,7 +17,8 @@ struct op {
     struct bs_p11_wish wish;
     enum blobseal_oaep oaep;
     bool known;
-    struct blobseal_secret32 secret;
+    struct bs_p11_message out; /* its bytes are in `bytes` */
+    uint8_t bytes[BS_P11_MAX_MODULUS];
     size_t in_len;
     uint8_t in[BS_P11_MAX_MODULUS];
 };
@@ -261,23 +262,22 @@ static enum blobseal_status pkcs11_wrap(void *state, struct blobseal_wrapping *o
     return bs_rsa_wrap_secret(&k->wrapper, out, secret, err);
 }
 
-static void run_unwrap(struct bs_p11_job *job)
+static void run_decrypt(struct bs_p11_job *job)
 {
     struct op *op = (struct op *)job;
 
     op->task.status =
-        bs_p11_unwrap(op->task.key, op->oaep, &op->secret, (struct bs_slice){op->in, op->in_len}, &op->task.err);
+        bs_p11_decrypt(op->task.key, op->oaep, &op->out, (struct bs_slice){op->in, op->in_len}, &op->task.err);
 }
 
-static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 *secret,
-                                          const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
-                                          const struct blobseal_call *call, struct blobseal_error *err)
+/* Decrypt what was wrapped, to a length that @m allows, in the thread of the module. */
+static enum blobseal_status decrypt(struct bs_p11_key *k, struct bs_p11_message *m,
+                                    const struct blobseal_wrapped *wrapped, const struct blobseal_call *call,
+                                    struct blobseal_error *err)
 {
-    struct bs_p11_key *k = state;
     enum blobseal_status st = BLOBSEAL_OK;
     struct op *op;
 
-    (void)lease; /* the owner of a token takes it away; there is nobody to ask */
     if (wrapped->key_len != k->modulus_len)
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
     /* In a forked child the memory for secrets is empty. */
@@ -285,16 +285,41 @@ static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 
         st = get_pin(k, NULL, err);
     if (st != BLOBSEAL_OK)
         return st;
-    op = new_op(k, run_unwrap, err);
+    op = new_op(k, run_decrypt, err);
     if (op == NULL)
         return BLOBSEAL_E_NOMEM;
     op->oaep = strcmp(wrapped->alg, "RSA-OAEP") == 0 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256;
+    op->out = (struct bs_p11_message){
+        .p = op->bytes, .min = m->min, .max = m->max < sizeof op->bytes ? m->max : sizeof op->bytes};
     op->in_len = wrapped->key_len;
     memcpy(op->in, wrapped->key, wrapped->key_len);
     st = run(&op, call, err);
-    if (st == BLOBSEAL_OK && op != NULL)
-        *secret = op->secret;
+    if (st == BLOBSEAL_OK && op != NULL) {
+        memcpy(m->p, op->bytes, op->out.len);
+        m->len = op->out.len;
+    }
     finish(op);
+    return st;
+}
+
+static enum blobseal_status pkcs11_unwrap(void *state, struct blobseal_secret32 *secret,
+                                          const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
+                                          const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_p11_message m = {.p = secret->b, .min = sizeof secret->b, .max = sizeof secret->b};
+
+    (void)lease; /* the owner of a token takes it away; there is nobody to ask */
+    return decrypt(state, &m, wrapped, call, err);
+}
+
+static enum blobseal_status pkcs11_decrypt(void *state, uint8_t *out, size_t *len,
+                                           const struct blobseal_wrapped *wrapped, const struct blobseal_call *call,
+                                           struct blobseal_error *err)
+{
+    struct bs_p11_message m = {.p = out, .max = *len};
+    enum blobseal_status st = decrypt(state, &m, wrapped, call, err);
+
+    *len = st == BLOBSEAL_OK ? m.len : 0;
     return st;
 }
 
@@ -353,6 +378,7 @@ const struct blobseal_provider bs_pkcs11_provider = {
     .owns = pkcs11_owns,
     .wrap = pkcs11_wrap,
     .unwrap = pkcs11_unwrap,
+    .decrypt = pkcs11_decrypt,
     .public_key = pkcs11_public_key,
     .diagnose = pkcs11_diagnose,
     .list = pkcs11_list,

@@ -14,7 +14,7 @@
 struct outcome {
     CK_RV rv;
     bool started; /* the token has accepted the key and the mechanism */
-    bool wrong;   /* it worked, but the result is no secret           */
+    bool wrong;   /* it worked, but the result has the wrong length   */
 };
 
 static CK_RSA_PKCS_OAEP_PARAMS oaep_params(enum blobseal_oaep oaep)
@@ -74,7 +74,7 @@ static CK_RV unwrap_object(const struct bs_p11_session *s, CK_MECHANISM *mechani
 }
 
 /* Try it in a session of its own, which is not used again after a failure. */
-static struct outcome attempt(struct bs_p11_key *k, enum blobseal_oaep oaep, struct blobseal_secret32 *secret,
+static struct outcome attempt(struct bs_p11_key *k, enum blobseal_oaep oaep, struct bs_p11_message *m,
                               struct bs_slice in)
 {
     CK_RSA_PKCS_OAEP_PARAMS params = oaep_params(oaep);
@@ -90,9 +90,11 @@ static struct outcome attempt(struct bs_p11_key *k, enum blobseal_oaep oaep, str
     else
         o.rv = decrypt(k, &s, &mechanism, in, &block, &o.started);
     bs_p11_session_return(k, &s, o.rv == CKR_OK);
-    o.wrong = o.rv == CKR_OK && block.len != sizeof secret->b;
-    if (o.rv == CKR_OK && !o.wrong)
-        memcpy(secret->b, block.bytes, sizeof secret->b);
+    o.wrong = o.rv == CKR_OK && (block.len < m->min || block.len > m->max);
+    if (o.rv == CKR_OK && !o.wrong) {
+        memcpy(m->p, block.bytes, block.len);
+        m->len = block.len;
+    }
     blobseal_wipe(&block, sizeof block);
     return o;
 }
@@ -105,12 +107,13 @@ static CK_RV try_known(struct bs_p11_key *k, enum blobseal_oaep oaep)
     static const struct blobseal_secret32 known = {{0x6B, 0x65, 0x79}};
     uint8_t wrapped[BS_P11_MAX_MODULUS];
     struct blobseal_secret32 again;
+    struct bs_p11_message m = {.p = again.b, .min = sizeof again.b, .max = sizeof again.b};
     struct outcome o;
     size_t len;
 
     if (!bs_rsa_oaep_wrap(k->public, oaep, wrapped, &len, (struct bs_slice){known.b, sizeof known.b}))
         return CKR_HOST_MEMORY;
-    o = attempt(k, oaep, &again, (struct bs_slice){wrapped, len});
+    o = attempt(k, oaep, &m, (struct bs_slice){wrapped, len});
     if (o.rv == CKR_OK && (o.wrong || !blobseal_equal(again.b, known.b, sizeof known.b)))
         return CKR_FUNCTION_FAILED;
     return o.rv;
@@ -160,7 +163,7 @@ static bool succeeded(const struct outcome *o)
  * Decide what a failure means. A module that was short of memory for a moment reports the same codes as for damaged
  * data, so the data gets a second chance after the key has shown that it works.
  */
-static enum blobseal_status decide(struct bs_p11_key *k, enum blobseal_oaep oaep, struct blobseal_secret32 *out,
+static enum blobseal_status decide(struct bs_p11_key *k, enum blobseal_oaep oaep, struct bs_p11_message *out,
                                    struct bs_slice in, struct outcome o, struct blobseal_error *err)
 {
     CK_RV rv;
@@ -204,8 +207,8 @@ static enum blobseal_status get_ready(struct bs_p11_key *k, struct blobseal_erro
     return BLOBSEAL_E_CONFIG;
 }
 
-enum blobseal_status bs_p11_unwrap(struct bs_p11_key *k, enum blobseal_oaep oaep, struct blobseal_secret32 *out,
-                                   struct bs_slice in, struct blobseal_error *err)
+enum blobseal_status bs_p11_decrypt(struct bs_p11_key *k, enum blobseal_oaep oaep, struct bs_p11_message *out,
+                                    struct bs_slice in, struct blobseal_error *err)
 {
     struct outcome o = {.rv = CKR_OK};
 
@@ -224,6 +227,14 @@ enum blobseal_status bs_p11_unwrap(struct bs_p11_key *k, enum blobseal_oaep oaep
             break;
     }
     return decide(k, oaep, out, in, o, err);
+}
+
+enum blobseal_status bs_p11_unwrap(struct bs_p11_key *k, enum blobseal_oaep oaep, struct blobseal_secret32 *out,
+                                   struct bs_slice in, struct blobseal_error *err)
+{
+    struct bs_p11_message m = {.p = out->b, .min = sizeof out->b, .max = sizeof out->b};
+
+    return bs_p11_decrypt(k, oaep, &m, in, err);
 }
 
 /* ---- Which hash works -------------------------------------------------------------------------------------------- */
