@@ -9,7 +9,7 @@
  * Source: NIST SP 800-38A section 6.5.
  */
 
-#define START_ONE(i) b##i = XOR(SHUFFLE(ADD64(next, BROADCAST(_mm_set_epi64x(0, (i)*LANES))), reverse), rk)
+#define START_ONE(i) b##i = XOR(SHUFFLE(ADD64(next, BROADCAST(_mm_set_epi64x(0, (long long)(i)*LANES))), reverse), rk)
 
 /* Encrypt or decrypt a step, whose first counters are @next. */
 static INLINE TARGET void NAME(step)(const struct ctr *k, V next, uint8_t *out, const uint8_t *in)
@@ -40,7 +40,7 @@ static INLINE TARGET void NAME(step)(const struct ctr *k, V next, uint8_t *out, 
 static TARGET NOINLINE void NAME(part)(const struct ctr *k, const struct counter *c, uint8_t *out, const uint8_t *in,
                                        size_t len)
 {
-    const V advance = BROADCAST(_mm_set_epi64x(0, STEP_BLOCKS));
+    const V advance = BROADCAST(_mm_set_epi64x(0, (long long)STEP_BLOCKS));
     V next = ADD64(BROADCAST(_mm_set_epi64x((long long)c->high, (long long)c->low)), LANE_INDEXES);
     uint8_t rest[STEP_LEN];
 

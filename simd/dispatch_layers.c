@@ -47,8 +47,8 @@ static size_t choose_ctr(void)
     uint32_t features = bs_cpu_allowed_features();
     size_t i = 0;
 
-    while ((bs_ctr_impls[i]->needs & features) != bs_ctr_impls[i]->needs) /* the last entry needs none */
-        i++;
+    while (bs_ctr_impls[i + 1] != NULL && (bs_ctr_impls[i]->needs & features) != bs_ctr_impls[i]->needs)
+        i++; /* the last entry needs no features */
     return i;
 }
 
@@ -95,8 +95,8 @@ static size_t choose_hashes(void)
     uint32_t features = bs_cpu_allowed_features();
     size_t i = 0;
 
-    while ((bs_hashes_impls[i]->needs & features) != bs_hashes_impls[i]->needs) /* the last entry needs none */
-        i++;
+    while (bs_hashes_impls[i + 1] != NULL && (bs_hashes_impls[i]->needs & features) != bs_hashes_impls[i]->needs)
+        i++; /* the last entry needs no features */
     return i;
 }
 

@@ -99,7 +99,7 @@ static INLINE SHA void last_rounds(struct state *s, __m128i words)
  */
 #    define ROUNDS(i, m)                                                                                               \
         do {                                                                                                           \
-            const __m128i k = _mm_load_si128((const void *)&constants[4 * (i)]);                                       \
+            const __m128i k = _mm_load_si128((const void *)&constants[(size_t)4 * (i)]);                               \
             __m128i words = _mm_add_epi32(w.m, k), others = words;                                                     \
                                                                                                                        \
             first_rounds(&s, words);                                                                                   \
@@ -138,7 +138,7 @@ static INLINE SHA void last_rounds(struct state *s, __m128i words)
  * Add @num blocks at @p to the hash @a, and if it is not NULL, to the hash @b, and @num blocks at @q to the hash @c, if
  * that is not NULL. The compiler must know in each caller which of them are NULL, so that it removes the conditions.
  */
-/* NOLINTNEXTLINE(readability-function-size) */
+/* NOLINTNEXTLINE(readability-function-size,readability-function-cognitive-complexity): a loop, and many macros */
 static INLINE SHA void add_blocks(uint32_t *a, uint32_t *b, const uint8_t *p, uint32_t *c, const uint8_t *q, size_t num)
 {
     struct state s = load_state(a), t = s, u = s;
@@ -312,7 +312,7 @@ static void complete(uint8_t out[BS_HASHES_LEN], uint32_t h[8], const uint8_t *t
     for (unsigned i = 0; i < 8; i++) {
         uint32_t word = __builtin_bswap32(h[i]);
 
-        memcpy(out + 4 * i, &word, sizeof word);
+        memcpy(out + i * sizeof word, &word, sizeof word);
     }
     wipe(blocks, sizeof blocks);
 }

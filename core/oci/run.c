@@ -210,7 +210,7 @@ static void put_digest(char out[72], const uint8_t sha256[BS_SHA256_LEN])
     static const char hex[] = "0123456789abcdef";
     char *at = out + 7;
 
-    memcpy(out, "sha256:", 7);
+    memcpy(out, "sha256:", sizeof "sha256:");
     for (unsigned i = 0; i < BS_SHA256_LEN; i++) {
         *at++ = hex[sha256[i] >> 4];
         *at++ = hex[sha256[i] & 15];

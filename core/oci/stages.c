@@ -170,9 +170,8 @@ static void start(struct run *r, uint8_t *ring)
 {
     const struct bs_oci_stages *s = r->s;
 
-    for (unsigned i = 0; i < r->num_pieces; i++)
-        r->pieces[i] = (struct bs_oci_piece){
-            .in = ring + 2 * i * s->piece_len, .out = ring + (2 * i + 1) * s->piece_len, .cap = s->piece_len};
+    for (unsigned i = 0; i < r->num_pieces; i++, ring += 2 * s->piece_len)
+        r->pieces[i] = (struct bs_oci_piece){.in = ring, .out = ring + s->piece_len, .cap = s->piece_len};
     for (unsigned i = 0; i < s->num; i++)
         r->done[i] = s->first;
     r->end = s->max < UINT64_MAX - s->first ? s->first + s->max : UINT64_MAX;
@@ -188,7 +187,8 @@ enum blobseal_status bs_oci_stages_run(const struct bs_oci_stages *s, struct blo
                     .failed = UINT64_MAX};
     pthread_t threads[MAX_THREADS];
     unsigned started;
-    uint8_t *ring = bs_map(2 * r.num_pieces * s->piece_len);
+    const size_t ring_len = 2 * s->piece_len * r.num_pieces;
+    uint8_t *ring = bs_map(ring_len);
 
     if (ring == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make the buffers for a layer: no memory");
@@ -199,7 +199,7 @@ enum blobseal_status bs_oci_stages_run(const struct bs_oci_stages *s, struct blo
         (void)pthread_join(threads[i], NULL);
     pthread_cond_destroy(&r.changed);
     pthread_mutex_destroy(&r.lock);
-    bs_unmap(ring, 2 * r.num_pieces * s->piece_len);
+    bs_unmap(ring, ring_len);
     if (r.failed == UINT64_MAX)
         return BLOBSEAL_OK;
     if (err != NULL)
