@@ -10,7 +10,7 @@ module=$(find_module libsofthsm2.so) || lacks "the module of SoftHSM 2"
 fresh "the commands of the page"
 mkdir bin
 ln -s "$blobseal" bin/blobseal
-sed -n '/^\.Bd -literal/,/^\.Ed/{/^\./d;p}' "$root/tools/man/blobseal-keys.7" | sed "s,^module=.*,module=$module," >commands
+sed '/^\.Ss From/q' "$root/tools/man/blobseal-keys.7" | sed -n '/^\.Bd -literal/,/^\.Ed/{/^\./d;p}' | sed "s,^module=.*,module=$module," >commands
 check "there are commands" test "$(wc -l <commands)" -gt 10
 try env PATH="$PWD/bin:$PATH" bash -euo pipefail commands
 expect_code 0

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal set: make, show, check, rotate, export and import encryption sets. */
+#define _XOPEN_SOURCE 700 /* realpath() */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
