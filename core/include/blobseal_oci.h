@@ -94,7 +94,7 @@ blobseal_oci_decrypt(const struct blobseal_oci_layer *layer, const struct blobse
  *
  * The first pass verifies the HMAC, the second one decrypts. The first pass also computes a keyed checksum of each
  * piece, which the second one compares before it releases the piece, so a source that others change meanwhile releases
- * no other bytes. Progress is reported during the second pass.
+ * no other bytes. Each pass counts as half of the progress.
  * Memory: 64 bytes per MiB of the layer more than blobseal_oci_decrypt().
  * Errors: E_AUTH (nothing has been written), E_INPUT (the source changed between the passes: a part may have been
  * written), E_ARG (the source is not seekable, the layer has no HMAC), E_CONFIG, E_CANCELED, those of source and sink.

@@ -122,13 +122,28 @@ static enum blobseal_status compare_tag(void *ctx, const struct bs_oci_piece *pi
     return BLOBSEAL_OK;
 }
 
+/* Each pass is half of the work. */
+struct half {
+    const struct blobseal_oci_run_options *o;
+    uint64_t before; /* bytes of the passes before */
+};
+
+static bool report_half(void *ctx, uint64_t bytes)
+{
+    const struct half *half = ctx;
+
+    return half->o->progress == NULL || half->o->progress(half->o->progress_ctx, (half->before + bytes) / 2);
+}
+
 /* Run both passes. The first one computes everything, so that the second one has little to do. */
 static enum blobseal_status decrypt(const struct blobseal_oci_layer *layer, struct bs_oci_pass *second, bool hashes,
                                     const struct blobseal_oci_run_options *o, struct bs_oci_results *results,
                                     struct blobseal_error *err)
 {
     const uint32_t digests = BS_OCI_CRYPT | BS_OCI_STORED_DIGEST | BS_OCI_PLAIN_DIGEST;
-    const struct blobseal_oci_run_options quiet = {.size = sizeof quiet, .threads = o->threads};
+    struct half half = {o, 0};
+    const struct blobseal_oci_run_options each = {
+        .size = sizeof each, .threads = o->threads, .progress = report_half, .progress_ctx = &half};
     struct bs_oci_pass first = {
         .input = second->input, .parts = BS_OCI_HMAC | (hashes ? digests : 0), .check = store_tag};
     struct bs_oci_results none;
@@ -139,11 +154,12 @@ static enum blobseal_status decrypt(const struct blobseal_oci_layer *layer, stru
     second->parts = BS_OCI_CRYPT;
     second->check = compare_tag;
     if (st == BLOBSEAL_OK)
-        st = bs_oci_pass_run(&first, &layer->key, &quiet, results, err);
+        st = bs_oci_pass_run(&first, &layer->key, &each, results, err);
     if (st == BLOBSEAL_OK)
         st = bs_oci_check_hmac(&layer->key, results, err);
+    half.before = first.bytes;
     if (st == BLOBSEAL_OK)
-        st = bs_oci_pass_run(second, &layer->key, o, &none, err);
+        st = bs_oci_pass_run(second, &layer->key, &each, &none, err);
     tags_free(t);
     return st;
 }
