@@ -15,7 +15,7 @@
 static uint8_t *read_payload(size_t *len, struct blobseal_error *err)
 {
     uint8_t *buf;
-    ssize_t n;
+    ssize_t n = 0;
 
     *len = 0;
     if (fcntl(PAYLOAD_FD, F_GETFD) < 0) {
