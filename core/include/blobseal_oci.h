@@ -104,6 +104,21 @@ blobseal_oci_decrypt_verified(const struct blobseal_oci_layer *layer, const stru
                               const struct blobseal_sink *sink, const struct blobseal_oci_run_options *options,
                               struct blobseal_oci_digests *digests, struct blobseal_error *err);
 
+/*
+ * Return the digest of the plaintext that the keys of a layer came with, such as "sha256:...", or "": what the writer
+ * of the layer says, and not verified. Valid as long as @layer.
+ */
+BLOBSEAL_API const char *blobseal_oci_layer_digest(const struct blobseal_oci_layer *layer);
+
+/*
+ * Replace that digest by the one of the plaintext in @digests, which blobseal_oci_decrypt() has computed with @layer.
+ * Call it before blobseal_oci_wrap() wraps the keys of a layer from somebody else again, for an image that keeps its
+ * ciphertext. Errors: E_ARG.
+ */
+BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
+blobseal_oci_layer_confirm(struct blobseal_oci_layer *layer, const struct blobseal_oci_digests *digests,
+                           struct blobseal_error *err);
+
 /* ---- Keys of a layer, in its annotations ------------------------------------------------------------------------- */
 
 /* An annotation of the layer's descriptor. */

@@ -37,3 +37,28 @@ void blobseal_oci_layer_free(struct blobseal_oci_layer *layer)
 {
     blobseal_secret_free(layer);
 }
+
+const char *blobseal_oci_layer_digest(const struct blobseal_oci_layer *layer)
+{
+    return layer != NULL && layer->process == bs_process_id() ? layer->key.digest : "";
+}
+
+enum blobseal_status blobseal_oci_layer_confirm(struct blobseal_oci_layer *layer,
+                                                const struct blobseal_oci_digests *digests, struct blobseal_error *err)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *p;
+
+    if (layer == NULL || digests == NULL || digests->size < sizeof *digests || !layer->key.has_hmac)
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "confirm the digest of a layer: it was not decrypted");
+    if (layer->process != bs_process_id())
+        return blobseal_fail(err, BLOBSEAL_E_ARG, 0, "confirm the digest of a layer: made by another process");
+    memcpy(layer->key.digest, "sha256:", 7);
+    p = layer->key.digest + 7;
+    for (size_t i = 0; i < sizeof digests->plain_sha256; i++) {
+        *p++ = hex[digests->plain_sha256[i] >> 4];
+        *p++ = hex[digests->plain_sha256[i] & 0x0F];
+    }
+    *p = '\0';
+    return BLOBSEAL_OK;
+}

@@ -39,6 +39,10 @@ static const char usage[] =
     "      --platform OS/ARCH  only the manifests of an index for this platform, such as linux/arm64\n"
     "      --cipher CIPHER     ocicrypt (default), or chunked: random access and authentic while it is read, but\n"
     "                          only blobseal can decrypt it\n"
+    "      --reuse IMAGE       an earlier encrypted image: unchanged layers keep its ciphertext, if a private KEY "
+    "opens\n"
+    "                          it, or if there is a receipt\n"
+    "      --receipts FOLDER   keep keys of layers in this private folder, for --reuse without a private KEY\n"
     "      --expect-encrypted  read all layers, and exit with 10 unless every one is ciphertext\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --require-purge-protection\n"
@@ -75,6 +79,8 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"all-but-base", required_argument, NULL, OPT_ALL_BUT_BASE},
                                         {"platform", required_argument, NULL, OPT_PLATFORM},
                                         {"cipher", required_argument, NULL, OPT_CIPHER},
+                                        {"reuse", required_argument, NULL, OPT_REUSE},
+                                        {"receipts", required_argument, NULL, OPT_RECEIPTS},
                                         {"expect-encrypted", no_argument, NULL, OPT_EXPECT_ENCRYPTED},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PURGE_PROTECTION_OPTION,
@@ -152,6 +158,12 @@ static int set_option(struct request *r, int option, const char *arg)
         return jobs_option(r->oci.ui, arg, &r->oci.threads);
     case OPT_PROGRESS:
         return progress_option(r->oci.ui, &r->oci.progress, arg);
+    case OPT_REUSE:
+        r->oci.reuse = arg;
+        return EXIT_OK;
+    case OPT_RECEIPTS:
+        r->oci.receipts = arg;
+        return EXIT_OK;
     case OPT_KID:
         return take_kid(r, arg);
     case OPT_CIPHER:
@@ -232,13 +244,15 @@ static int check_options(const struct action *a, const struct request *r)
         return usage_error(ui, "--expect-encrypted belongs to oci inspect");
     if (r->oci.base != NULL && a->run != oci_encrypt)
         return usage_error(ui, "--all-but-base belongs to oci encrypt");
+    if ((r->oci.reuse != NULL || r->oci.receipts != NULL) && (a->run != oci_encrypt || r->oci.chunked))
+        return usage_error(ui, "--reuse and --receipts belong to oci encrypt, and to the cipher ocicrypt");
     return EXIT_OK;
 }
 
 /* Open all keys. */
 static bool open_keys(const struct action *a, struct request *r, struct blobseal_error *err)
 {
-    r->oci.keys.use = a->use;
+    r->oci.keys.use = r->oci.reuse != NULL ? BLOBSEAL_USE_ANY : a->use;
     r->oci.to.use = BLOBSEAL_USE_WRAP;
     r->kid_keys.use = BLOBSEAL_USE_NAME;
     if (!keys_open(&r->oci.keys, BLOBSEAL_OAEP_SHA256, err) || !keys_open(&r->oci.to, BLOBSEAL_OAEP_SHA256, err) ||

@@ -64,6 +64,8 @@ enum {
     OPT_WRAP,
     OPT_STORE,
     OPT_ID,
+    OPT_REUSE,
+    OPT_RECEIPTS,
 };
 
 /* ---- job.c: keys, inputs, optionally outputs, threads, progress -------------------------------------------------- */

@@ -66,7 +66,7 @@ static struct blobseal_oci_run_options run_options(const struct oci_work *w)
                                              .progress_ctx = w->progress_ctx};
 }
 
-static bool wrap(const struct oci_work *w, const struct blobseal_oci_layer *key, struct blobseal_error *err)
+bool oci_wrap_layer(const struct oci_work *w, const struct blobseal_oci_layer *key, struct blobseal_error *err)
 {
     const struct keys *keys = &w->s->r->keys;
     struct blobseal_oci_annotations *list = NULL;
@@ -77,6 +77,11 @@ static bool wrap(const struct oci_work *w, const struct blobseal_oci_layer *key,
     return w->layer->annotations != NULL;
 }
 
+static bool keep_receipt(const struct oci_work *w, const struct blobseal_oci_layer *key, struct blobseal_error *err)
+{
+    return w->s->receipts.folder < 0 || oci_receipt_write(&w->s->receipts, w->layer->now.digest, key, err);
+}
+
 static bool encrypt_stock(const struct oci_work *w, struct content *c, struct blobseal_error *err)
 {
     const struct blobseal_oci_run_options o = run_options(w);
@@ -84,8 +89,8 @@ static bool encrypt_stock(const struct oci_work *w, struct content *c, struct bl
     struct blobseal_oci_layer *key = NULL;
     bool ok = blobseal_oci_layer_new(&key, err) == BLOBSEAL_OK &&
               blobseal_oci_encrypt(key, &c->source, &c->sink, &o, &digests, err) == BLOBSEAL_OK &&
-              check_read(w, digests.plain_sha256, digests.bytes, err) && wrap(w, key, err) &&
-              commit_content(c, w, digests.stored_sha256, digests.bytes, err);
+              check_read(w, digests.plain_sha256, digests.bytes, err) && oci_wrap_layer(w, key, err) &&
+              commit_content(c, w, digests.stored_sha256, digests.bytes, err) && keep_receipt(w, key, err);
 
     blobseal_oci_layer_free(key);
     return ok;
@@ -103,6 +108,13 @@ static bool unwrap(const struct oci_work *w, struct blobseal_oci_layer **key, st
     return ok;
 }
 
+/* Compare the plaintext with what its writer claims. Tools that compress on the fly claim another digest. */
+static void note_claim(const struct oci_work *w, const char *claim)
+{
+    if (claim[0] != '\0')
+        w->layer->claimed = strcmp(claim, w->layer->now.digest) == 0 ? OCI_DIGEST_MATCHES : OCI_DIGEST_DIFFERS;
+}
+
 static bool decrypt_stock(const struct oci_work *w, struct content *c, struct blobseal_error *err)
 {
     const struct blobseal_oci_run_options o = run_options(w);
@@ -113,6 +125,8 @@ static bool decrypt_stock(const struct oci_work *w, struct content *c, struct bl
               check_read(w, digests.stored_sha256, digests.bytes, err) &&
               commit_content(c, w, digests.plain_sha256, digests.bytes, err);
 
+    if (ok)
+        note_claim(w, blobseal_oci_layer_digest(key));
     blobseal_oci_layer_free(key);
     return ok;
 }
@@ -196,7 +210,12 @@ static bool is_chunked(const struct oci_annotations *a, bool *chunked, struct bl
 bool oci_encrypt_layer(const struct oci_work *w, struct blobseal_error *err)
 {
     struct content c;
-    bool ok = open_content(&c, w, err) && (w->s->r->chunked ? encrypt_chunked : encrypt_stock)(w, &c, err);
+    bool reused = false, ok = w->s->r->reuse == NULL || oci_reuse_layer(w, &reused, err);
+
+    w->layer->done = w->layer->reused = ok && reused;
+    if (!ok || reused)
+        return ok;
+    ok = open_content(&c, w, err) && (w->s->r->chunked ? encrypt_chunked : encrypt_stock)(w, &c, err);
 
     close_content(&c, w);
     w->layer->done = ok;

@@ -247,7 +247,11 @@ static void print_text(const struct conversion *c, const json_t *exposed)
                human_bytes(size, c->s.unreached.bytes));
     if (encrypts && json_array_size(exposed) > 0)
         printf("  configuration, history and digests of the plaintext stay visible: see blobseal oci inspect\n");
-    (void)reused;
+    if (reused > 0)
+        printf(
+            "  %zu layer%s kept the ciphertext of the earlier image: its recipients know the keys, and observers see "
+            "what is unchanged\n",
+            reused, plural(reused));
 }
 
 static bool report(const struct conversion *c, struct blobseal_error *err)

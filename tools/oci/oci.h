@@ -253,6 +253,10 @@ struct oci_destination {
  */
 bool oci_target_open(struct oci_target *t, struct ui *ui, const struct oci_destination *to, struct blobseal_error *err);
 
+/* Copy a blob from another layout, unless the target has it. Its digest is verified. */
+bool oci_target_copy(struct oci_target *t, const struct oci_layout *from, const struct oci_descriptor *d,
+                     struct blobseal_error *err);
+
 /* Open a new file in the target. */
 bool oci_spool_open(struct oci_target *t, struct oci_spool *s, struct blobseal_error *err);
 /* Make the file durable, and give it the name of a blob. */
@@ -340,7 +344,9 @@ struct oci_request {
     struct keys *last;                         /* the list with the key that later options about a key apply to */
     const char *kids[BLOBSEAL_MAX_RECIPIENTS]; /* to remove */
     size_t num_kids;
-    const char *layers, *platform, *base, *reuse;
+    const char *layers, *platform, *base;
+    const char *reuse;    /* an earlier encrypted image, whose ciphertext is used again */
+    const char *receipts; /* a private folder with keys of layers that were encrypted   */
     bool force, chunked, expect;
     bool replace; /* all recipients that are not in `to` */
     unsigned threads;
@@ -365,9 +371,31 @@ bool oci_input_open(struct oci_input *in, const char *arg, const char *beside, b
                     struct blobseal_error *err);
 void oci_input_close(struct oci_input *in);
 
+/* ---- receipts.c: keys of layers that this user has encrypted, for later runs without a private key -----------------
+ */
+
+struct oci_receipts {
+    int folder; /* -1: none */
+    struct blobseal_kek *kek;
+};
+
+/*
+ * Open the folder @path, which only this user can read, with a key pair of its own; make both if they do not exist.
+ * Errors: E_POLICY (others can read or write it), E_OUTPUT, E_INPUT, those of keys.
+ */
+bool oci_receipts_open(struct oci_receipts *r, const char *path, struct blobseal_error *err);
+void oci_receipts_close(struct oci_receipts *r);
+/* Keep the keys of a layer whose ciphertext has the digest @stored. */
+bool oci_receipt_write(const struct oci_receipts *r, const char *stored, const struct blobseal_oci_layer *key,
+                       struct blobseal_error *err);
+/* Get the keys of such a layer. Return false if there is no receipt that can be used. */
+bool oci_receipt_read(const struct oci_receipts *r, const char *stored, struct blobseal_oci_layer **key);
+
 struct oci_session {
     struct oci_request *r;
     struct oci_input in;
+    struct oci_input earlier; /* r->reuse */
+    struct oci_receipts receipts;
     struct oci_ref out_ref;
     struct oci_target target;
     bool in_place;
@@ -417,6 +445,20 @@ struct oci_work {
 /* Process w->layer, whose content goes to the target, and set its new descriptor and annotations. */
 bool oci_encrypt_layer(const struct oci_work *w, struct blobseal_error *err);
 bool oci_decrypt_layer(const struct oci_work *w, struct blobseal_error *err);
+
+/* Wrap the keys of a layer for all recipients, and set the new annotations of w->layer. */
+bool oci_wrap_layer(const struct oci_work *w, const struct blobseal_oci_layer *key, struct blobseal_error *err);
+
+/* ---- reuse.c: unchanged layers keep their ciphertext ---------------------------------------------------------------
+ */
+
+/*
+ * Look in the earlier image for the ciphertext of w->layer. If it is there, copy it to the target, wrap its keys for
+ * the recipients of now, and set *@reused. Nothing that the earlier image says is trusted: its layer is decrypted in
+ * full, and its HMAC and the digest of the plaintext are compared with the content of the layer that is read now.
+ * Errors are those of the target and the recipients; an earlier image that cannot be used is no error.
+ */
+bool oci_reuse_layer(const struct oci_work *w, bool *reused, struct blobseal_error *err);
 
 /* ---- exposure.c: what stays visible without a key -----------------------------------------------------------------
  */

@@ -76,6 +76,8 @@ bool oci_session_open(struct oci_session *s, struct oci_request *r, enum oci_acc
 
     *s = (struct oci_session){.r = r,
                               .in = OCI_INPUT_NONE,
+                              .earlier = OCI_INPUT_NONE,
+                              .receipts = {.folder = -1},
                               .target = {.layout = OCI_LAYOUT_NONE, .out = OUTPUT_NONE},
                               .archive = OUTPUT_NONE};
     s->in_place = r->out == NULL;
@@ -84,7 +86,9 @@ bool oci_session_open(struct oci_session *s, struct oci_request *r, enum oci_acc
         return false;
     if (access == OCI_CHANGE)
         beside = s->out_ref.path;
-    return oci_input_open(&s->in, r->in, beside, access == OCI_READ_DOCUMENTS, err);
+    return oci_input_open(&s->in, r->in, beside, access == OCI_READ_DOCUMENTS, err) &&
+           (r->reuse == NULL || oci_input_open(&s->earlier, r->reuse, beside, false, err)) &&
+           (r->receipts == NULL || oci_receipts_open(&s->receipts, r->receipts, err));
 }
 
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
@@ -143,6 +147,8 @@ void oci_session_close(struct oci_session *s)
         oci_target_close(&s->target);
     output_close(&s->archive);
     oci_input_close(&s->in);
+    oci_input_close(&s->earlier);
+    oci_receipts_close(&s->receipts);
     oci_unreached_free(&s->unreached);
     oci_ref_free(&s->out_ref);
     if (s->blocked)

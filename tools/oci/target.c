@@ -221,8 +221,8 @@ static bool has_blob(const struct oci_target *t, const struct oci_descriptor *d)
     return ok;
 }
 
-static bool copy_blob(struct oci_target *t, const struct oci_layout *from, const struct oci_descriptor *d,
-                      struct blobseal_error *err)
+bool oci_target_copy(struct oci_target *t, const struct oci_layout *from, const struct oci_descriptor *d,
+                     struct blobseal_error *err)
 {
     struct oci_spool s = OCI_SPOOL_NONE;
     int fd;
@@ -250,7 +250,7 @@ static bool copy_blobs(struct oci_target *t, const struct oci_image *image, stru
     {
         memcpy(d.digest, digest, OCI_DIGEST_LEN);
         d.size = (uint64_t)json_integer_value(size);
-        ok = ok && copy_blob(t, image->layout, &d, err);
+        ok = ok && oci_target_copy(t, image->layout, &d, err);
     }
     return ok;
 }
