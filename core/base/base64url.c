@@ -5,11 +5,8 @@
  */
 #include "core/base/base.h"
 
-/* Return 0xFF if lo <= c <= hi, otherwise 0. All values are below 256, so the sign bits of the differences show it. */
-static unsigned in_range(unsigned c, unsigned lo, unsigned hi)
-{
-    return (((lo - 1 - c) & (c - hi - 1)) >> 8) & 0xFF;
-}
+/* All bits set if the value or character @v, from 0 to 127, is greater than @last, otherwise 0. */
+#define BEYOND(v, last) ((int8_t)((last) - (v)) >> 7)
 
 /*
  * Replace @len values from 0 to 63 by their characters. ASCII has four gaps between the ranges of the alphabet; each
@@ -17,7 +14,6 @@ static unsigned in_range(unsigned c, unsigned lo, unsigned hi)
  */
 static void to_alphabet(char *text, size_t len)
 {
-#define BEYOND(v, last) ((int8_t)((last) - (v)) >> 7)
     for (size_t i = 0; i < len; i++) {
         int8_t v = (int8_t)text[i];
 
@@ -26,15 +22,29 @@ static void to_alphabet(char *text, size_t len)
     }
 }
 
-/* Return the value of a character. Bits 8 to 15 are set if it is outside the alphabet. */
-static unsigned decode6(unsigned c)
+/*
+ * Write the values of @len characters. Return 0 if all are in the alphabet, otherwise another number. Like
+ * to_alphabet(), the loop is simple enough for compilers.
+ */
+static unsigned from_alphabet(uint8_t *values, const char *text, size_t len)
 {
-    unsigned upper = in_range(c, 'A', 'Z'), lower = in_range(c, 'a', 'z'), digit = in_range(c, '0', '9');
-    unsigned minus = in_range(c, '-', '-'), under = in_range(c, '_', '_');
-    unsigned v =
-        (upper & (c - 'A')) | (lower & (c - 'a' + 26)) | (digit & (c - '0' + 52)) | (minus & 62) | (under & 63);
+    uint8_t bad = 0;
 
-    return (v & 0x3F) | (~(upper | lower | digit | minus | under) & 0xFF) << 8;
+    for (size_t i = 0; i < len; i++) {
+        int8_t c = (int8_t)text[i];
+        int8_t minus = (int8_t)(BEYOND(c, '-' - 1) & ~BEYOND(c, '-'));
+        int8_t digit = (int8_t)(BEYOND(c, '0' - 1) & ~BEYOND(c, '9'));
+        int8_t upper = (int8_t)(BEYOND(c, 'A' - 1) & ~BEYOND(c, 'Z'));
+        int8_t under = (int8_t)(BEYOND(c, '_' - 1) & ~BEYOND(c, '_'));
+        int8_t lower = (int8_t)(BEYOND(c, 'a' - 1) & ~BEYOND(c, 'z'));
+        int8_t ok = (int8_t)((minus | digit | upper | under | lower) & ~(c >> 7));
+
+        values[i] = (uint8_t)((c + (minus & (62 - '-')) + (digit & (52 - '0')) + (upper & -'A') + (under & (63 - '_')) +
+                               (lower & (26 - 'a'))) &
+                              ok);
+        bad |= (uint8_t)~ok;
+    }
+    return bad;
 }
 
 void blobseal_base64url_encode(char *out, const uint8_t *in, size_t len)
@@ -59,33 +69,43 @@ void blobseal_base64url_encode(char *out, const uint8_t *in, size_t len)
     to_alphabet(out, (size_t)(p - out));
 }
 
+/* Write 3 bytes for each 4 values. */
+static void pack(uint8_t *out, const uint8_t *v, size_t len)
+{
+    for (size_t i = 0; i < len; i += 4, out += 3) {
+        uint32_t x = (uint32_t)v[i] << 18 | (uint32_t)v[i + 1] << 12 | (uint32_t)v[i + 2] << 6 | v[i + 3];
+
+        out[0] = (uint8_t)(x >> 16);
+        out[1] = (uint8_t)(x >> 8);
+        out[2] = (uint8_t)x;
+    }
+}
+
+#define BLOCK 64 /* characters that are decoded at a time */
+
 bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in, size_t len)
 {
-    size_t full = len / 4, rest = len % 4, total = full * 3 + (rest > 0 ? rest - 1 : 0);
+    size_t full = len / 4 * 4, rest = len % 4, total = full / 4 * 3 + (rest > 0 ? rest - 1 : 0);
+    uint8_t v[BLOCK];
     unsigned bad = 0;
 
     *out_len = 0;
     if (rest == 1 || total > cap)
         return false;
-    for (size_t i = 0; i < full; i++, in += 4, out += 3) {
-        unsigned a = decode6((uint8_t)in[0]), b = decode6((uint8_t)in[1]);
-        unsigned c = decode6((uint8_t)in[2]), d = decode6((uint8_t)in[3]);
-
-        bad |= a | b | c | d;
-        out[0] = (uint8_t)(a << 2 | (b & 63) >> 4);
-        out[1] = (uint8_t)(b << 4 | (c & 63) >> 2);
-        out[2] = (uint8_t)(c << 6 | (d & 63));
+    for (size_t n; full > 0; full -= n, in += n, out += n / 4 * 3) {
+        n = full < BLOCK ? full : BLOCK;
+        bad |= from_alphabet(v, in, n);
+        pack(out, v, n);
     }
     if (rest > 0) {
-        unsigned a = decode6((uint8_t)in[0]), b = decode6((uint8_t)in[1]), c = rest == 3 ? decode6((uint8_t)in[2]) : 0;
-
-        bad |= a | b | c;
-        out[0] = (uint8_t)(a << 2 | (b & 63) >> 4);
+        bad |= from_alphabet(v, in, rest);
+        out[0] = (uint8_t)(v[0] << 2 | v[1] >> 4);
         if (rest == 3)
-            out[1] = (uint8_t)(b << 4 | (c & 63) >> 2);
-        bad |= (rest == 3 ? c & 3 : b & 15) << 8; /* unused bits must be 0, so that the text is unique */
+            out[1] = (uint8_t)(v[1] << 4 | v[2] >> 2);
+        bad |= rest == 3 ? v[2] & 3 : v[1] & 15; /* unused bits must be 0, so that the text is unique */
     }
-    if ((bad >> 8) != 0)
+    blobseal_wipe(v, sizeof v);
+    if (bad != 0)
         return false;
     *out_len = total;
     return true;

@@ -62,6 +62,9 @@ struct blobseal_lease {
     uint64_t tag; /* the provider's own, such as the number of the key's version: renew() finds what unwrap() left */
 };
 
+/* The end of a lease by both clocks with which renew() asks the owner now, whatever it was told a while ago. */
+#define BLOBSEAL_LEASE_ASK_NOW 1
+
 /* What wrap() makes. The key id is that of the key which was really used: a key with versions has many. */
 struct blobseal_wrapping {
     size_t size;

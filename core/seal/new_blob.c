@@ -9,9 +9,11 @@
 
 #define GENERATION 1u /* of the envelope of a new blob */
 
-/* Random keys. One call generates both, because most of its time does not depend on the length. */
+/* Random keys, and what else of a blob is random. One call generates all of it, because most of its time does not
+ * depend on the length. */
 struct secrets {
     struct blobseal_secret32 dek, cek;
+    uint8_t blob_id[BLOBSEAL_BLOB_ID_LEN], salt[BS_SALT_LEN];
 };
 
 /* Generate the secrets, blob id and salt, derive the keys, and encode the core header. */
@@ -19,7 +21,7 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct secrets *s, 
                                       const struct blobseal_seal_options *o, struct blobseal_error *err)
 {
     struct bs_core_header *core = &b->core;
-    uint8_t hash[BS_SHA256_LEN], context[BS_MAX_CONTEXT_LEN], public[sizeof core->blob_id + sizeof core->salt];
+    uint8_t hash[BS_SHA256_LEN], context[BS_MAX_CONTEXT_LEN];
     enum blobseal_status st;
     bool ok = false;
     size_t len;
@@ -31,12 +33,10 @@ static enum blobseal_status make_core(struct bs_new_blob *b, struct secrets *s, 
         .segments = o->no_checksums ? BS_SEGMENTS_BARE : BS_SEGMENTS_CHECKSUMMED,
     };
     st = bs_random(s, sizeof *s, true, err);
-    if (st == BLOBSEAL_OK)
-        st = bs_random(public, sizeof public, false, err);
     if (st != BLOBSEAL_OK)
         return st;
-    memcpy(core->blob_id, public, sizeof core->blob_id);
-    memcpy(core->salt, public + sizeof core->blob_id, sizeof core->salt);
+    memcpy(core->blob_id, s->blob_id, sizeof core->blob_id);
+    memcpy(core->salt, s->salt, sizeof core->salt);
     if (metadata.len > 0 && !bs_metadata_hash(hash, metadata))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "seal: no memory");
     len = bs_core_context(core, metadata.len > 0 ? hash : NULL, context);
@@ -111,7 +111,7 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     if (st == BLOBSEAL_OK)
         st = bs_metadata_write(&plan.metadata, metadata_buf, o->metadata, err);
     if (st != BLOBSEAL_OK) {
-        blobseal_wipe(metadata_buf, sizeof metadata_buf);
+        blobseal_wipe(metadata_buf, sizeof metadata_buf); /* after a failure, a part of it may be there */
         return st;
     }
     b->digests = bs_digests_start(o->digests, b->layout != BLOBSEAL_LAYOUT_DETACHED);
@@ -128,7 +128,7 @@ enum blobseal_status bs_new_blob_start(struct bs_new_blob *b, const struct blobs
     }
     if (st == BLOBSEAL_OK)
         st = write_preamble(b, sink, o->slot_capacity, err);
-    blobseal_wipe(metadata_buf, sizeof metadata_buf);
+    blobseal_wipe(metadata_buf, plan.metadata.len);
     blobseal_secret_free(secrets);
     return st;
 }

@@ -72,6 +72,7 @@ static enum blobseal_status ask_kid(struct blobseal_set *set, struct target *t, 
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "check the set: no memory");
     st = bs_kek_wrap(kek, w, &unused, call, err);
     if (st == BLOBSEAL_OK && (w->lease.valid_until_unix_ms != 0 || w->lease.valid_until_boottime_ms != 0)) {
+        w->lease.valid_until_boottime_ms = w->lease.valid_until_unix_ms = BLOBSEAL_LEASE_ASK_NOW;
         st = bs_kek_renew(kek, &w->lease, call, err);
         if (st == BLOBSEAL_OK)
             st = bs_kek_wrap(kek, w, &unused, call, err);
@@ -242,6 +243,7 @@ static enum blobseal_status write_next(struct blobseal_set *set, const struct ch
         return st;
     l->generation = c->base->generation + 1;
     l->lease = c->base->lease;
+    l->kek = c->base->kek != NULL ? bs_kek_ref(c->base->kek) : NULL;
     memcpy(l->kid, c->target.kid, sizeof l->kid);
     *outcome = store(set, l, c->base->token, call, &why);
     if (*outcome == FAILED) {
@@ -494,6 +496,33 @@ static enum blobseal_status reopen_keks(struct blobseal_set *set, const struct b
     return st;
 }
 
+/* Try whether the set can be read and written with its KEKs as they are now. */
+static enum blobseal_status try_keks(struct blobseal_set *set, const struct blobseal_set_options *o,
+                                     struct blobseal_error *err)
+{
+    const struct blobseal_call call = bs_call_start(o->timeout_ms, o->cancel);
+    struct bs_set_loaded *l;
+    struct target t = {0};
+    enum blobseal_status st;
+
+    set->denied_until_ms = 0;
+    st = bs_set_load(set, &l, &call, err);
+    bs_set_loaded_unref(l);
+    return st == BLOBSEAL_OK ? ask_kid(set, &t, &call, err) : st;
+}
+
+/* Return to the definition @text after a failure. */
+static void go_back(struct blobseal_set *set, const char *text, const struct blobseal_set_options *o)
+{
+    struct bs_set_definition d;
+
+    if (bs_set_definition_parse(&d, set->definition.name, text, strlen(text), NULL) != BLOBSEAL_OK)
+        return;
+    if (bs_set_define(set, &d, NULL) == BLOBSEAL_OK && reopen_keks(set, o, NULL) == BLOBSEAL_OK)
+        set->denied_until_ms = 0;
+    bs_set_definition_clear(&d);
+}
+
 enum blobseal_status blobseal_set_rotate(struct blobseal_set *set, const char *to, const char *identity,
                                          const struct blobseal_set_options *options, struct blobseal_set_change *change,
                                          struct blobseal_error *err)
@@ -501,22 +530,21 @@ enum blobseal_status blobseal_set_rotate(struct blobseal_set *set, const char *t
     struct blobseal_set_options own = {.size = sizeof own};
     struct bs_set_definition d = set->definition, next;
     struct bs_set_plan plan = {.poll = true};
-    char *text = NULL;
-    size_t len;
+    char *before;
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (!blobseal_struct_import(&own, sizeof own, options))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "rotate a set: options without their size, or newer than the library");
+    before = strdup(set->definition_text);
+    if (before == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "rotate a set: no memory");
     (void)pthread_mutex_lock(&set->request);
     if (identity != NULL) {
         d.identity = identity;
-        st = bs_set_definition_write(&text, &len, &d, err);
-        if (st == BLOBSEAL_OK)
-            st = bs_set_define(set, &d, err);
+        st = bs_set_define(set, &d, err);
         if (st == BLOBSEAL_OK)
             st = reopen_keks(set, &own, err);
-        free(text);
     }
     if (st == BLOBSEAL_OK && to != NULL) {
         next = set->definition;
@@ -524,8 +552,13 @@ enum blobseal_status blobseal_set_rotate(struct blobseal_set *set, const char *t
         if (st == BLOBSEAL_OK)
             st = bs_set_define(set, &next, err);
     }
+    if (st == BLOBSEAL_OK) /* what does not work is not written down */
+        st = try_keks(set, &own, err);
     if (st == BLOBSEAL_OK) /* before the object, which this process could not read otherwise after a crash */
         st = bs_set_save_definition(set, true, err);
+    if (st != BLOBSEAL_OK)
+        go_back(set, before, &own);
     (void)pthread_mutex_unlock(&set->request);
+    free(before);
     return st == BLOBSEAL_OK ? run(set, &plan, change, err) : st;
 }

@@ -75,6 +75,24 @@ void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint
 
 /* ---- Refusals of the owner --------------------------------------------------------------------------------------- */
 
+/*
+ * Return true if the owner of the KEK refuses, and not somebody on the way to him, such as an authority that issues no
+ * token: who knows the difference is the provider when it renews a lease.
+ */
+static bool is_refused_by_owner(struct blobseal_set *set, const struct blobseal_call *call)
+{
+    struct bs_set_loaded *l = current(set, false);
+    struct blobseal_lease lease;
+    bool refused = true;
+
+    if (l != NULL && l->kek != NULL && bs_kek_can_revoke(l->kek)) {
+        lease = l->lease;
+        refused = bs_kek_renew(l->kek, &lease, call, NULL) == BLOBSEAL_E_DENIED;
+    }
+    bs_set_loaded_unref(l);
+    return refused;
+}
+
 /* Discard the keys, and ask again after a while that doubles with each refusal, so that blobs that come in meanwhile
  * send no requests, and a key that is restored works without a restart. */
 static void note_denial(struct blobseal_set *set, const struct blobseal_error *err)
@@ -175,6 +193,7 @@ static enum blobseal_status open_object(struct blobseal_set *set, struct bs_set_
     if (st == BLOBSEAL_OK) {
         (*l)->generation = o.generation;
         (*l)->lease = by->lease;
+        (*l)->kek = bs_kek_ref(keks[by->kek]);
         memcpy((*l)->kid, o.jwe.recipients[by->recipient].kid, strlen(o.jwe.recipients[by->recipient].kid) + 1);
         bs_set_accept(set, *l, o.sha256);
     }
@@ -207,7 +226,7 @@ static enum blobseal_status load(struct blobseal_set *set, struct bs_set_loaded 
         st = open_object(set, l, object, len, call, err);
     if (st == BLOBSEAL_OK)
         memcpy((*l)->token, token, sizeof token);
-    if (st == BLOBSEAL_E_DENIED)
+    if (st == BLOBSEAL_E_DENIED && is_refused_by_owner(set, call))
         note_denial(set, err);
     else if (st == BLOBSEAL_OK)
         set->denied_delay_ms = set->denied_until_ms = 0;

@@ -40,6 +40,7 @@ void bs_set_loaded_unref(struct bs_set_loaded *l)
         return;
     for (size_t i = 0; i < l->keys->num; i++)
         bs_a256kw_free(atomic_load(&l->wraps[i]));
+    blobseal_kek_close(l->kek);
     free(l->wraps);
     blobseal_secret_free(l->keys);
     free(l->object);

@@ -226,6 +226,7 @@ struct bs_set_loaded {
     char token[BLOBSEAL_SET_MAX_TOKEN];
     char kid[BLOBSEAL_MAX_KID + 1]; /* of the recipient that was opened */
     struct blobseal_lease lease;    /* until when the keys may be used  */
+    struct blobseal_kek *kek;       /* that opened it, with a reference; NULL: this process has made it */
     uint64_t process;               /* the secrets of another one are gone */
 };
 

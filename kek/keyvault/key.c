@@ -260,6 +260,15 @@ void bs_kv_refused(struct bs_kv_kek *k)
     (void)pthread_mutex_unlock(&k->lock);
 }
 
+void bs_kv_look_again(struct bs_kv_kek *k)
+{
+    (void)pthread_mutex_lock(&k->lock);
+    if (k->current != NULL)
+        k->current->fresh_ms = 0;
+    k->retry_at_ms = 0;
+    (void)pthread_mutex_unlock(&k->lock);
+}
+
 /* Ask once, and keep the answer. The lock is released meanwhile. */
 static enum blobseal_status fetch(struct bs_kv_kek *k, struct bs_kv_version **version, const struct blobseal_call *call,
                                   struct blobseal_error *err)

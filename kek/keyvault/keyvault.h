@@ -301,6 +301,9 @@ bool bs_kv_is_purgeable(const struct bs_kv_key *key);
 /* Note that the owner of the key refuses it: what is kept of it is not used any more. */
 void bs_kv_refused(struct bs_kv_kek *k);
 
+/* Ask for the newest version the next time that it is needed. Until there is an answer, the last one counts. */
+void bs_kv_look_again(struct bs_kv_kek *k);
+
 /* Set the end of a lease that starts at these times. */
 void bs_kv_set_lease(const struct bs_kv_kek *k, struct blobseal_lease *lease, uint64_t boottime_ms, uint64_t unix_ms);
 

@@ -57,7 +57,7 @@ static enum blobseal_status keyvault_open(void **state, struct blobseal_kek_info
     (void)call;
     *state = NULL;
     if (st == BLOBSEAL_OK)
-        st = bs_kv_settings_get(&settings, id.host, options->config, err);
+        st = bs_kv_settings_get(&settings, id.host, options->config, options->identity, err);
     if (st != BLOBSEAL_OK)
         return st;
     k = calloc(1, sizeof *k);

@@ -40,7 +40,8 @@ static uint64_t milliseconds(const struct blobseal_config *config, enum bs_confi
 }
 
 enum blobseal_status bs_kv_settings_get(struct bs_kv_settings *out, const char *host,
-                                        const struct blobseal_config *config, struct blobseal_error *err)
+                                        const struct blobseal_config *config, const char *identity,
+                                        struct blobseal_error *err)
 {
     const struct bs_config_vault *vault = bs_config_vault(config, host);
     enum blobseal_status st;
@@ -63,7 +64,9 @@ enum blobseal_status bs_kv_settings_get(struct bs_kv_settings *out, const char *
         blobseal_hint(err, "set \"resource\" of the vault, for example to https://vault.azure.net");
         return BLOBSEAL_E_CONFIG;
     }
-    st = choose_identity(out, vault != NULL ? vault->is.identity : NULL, err);
+    if (identity == NULL && vault != NULL)
+        identity = vault->is.identity;
+    st = choose_identity(out, identity, err);
     if (st != BLOBSEAL_OK)
         return st;
     if (out->identity.authority != NULL)

@@ -19,9 +19,10 @@ struct bs_kv_settings {
     uint64_t poll_ms, revoke_ms, request_ms, deadline_ms;
 };
 
-/* Collect the settings for the vault @host. A host that is not configured must be one of Azure. Errors: E_CONFIG. */
+/* Collect the settings for the vault @host and an identity (NULL: as configured). A host that is not configured must be
+ * one of Azure. Errors: E_CONFIG. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kv_settings_get(struct bs_kv_settings *out, const char *host,
-                                                          const struct blobseal_config *config,
+                                                          const struct blobseal_config *config, const char *identity,
                                                           struct blobseal_error *err);
 void bs_kv_settings_release(struct bs_kv_settings *s);
 

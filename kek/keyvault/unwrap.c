@@ -283,8 +283,11 @@ static enum blobseal_status renew_sealing(struct bs_kv_kek *k, struct blobseal_l
                                           const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct bs_kv_version *v;
-    enum blobseal_status st = bs_kv_describe(k, &v, true, call, err);
+    enum blobseal_status st;
 
+    if (lease->valid_until_unix_ms == BLOBSEAL_LEASE_ASK_NOW)
+        bs_kv_look_again(k);
+    st = bs_kv_describe(k, &v, true, call, err);
     if (st == BLOBSEAL_OK)
         st = bs_kv_may_seal(k, v, err);
     if (st == BLOBSEAL_OK)

@@ -228,7 +228,7 @@ static void get_token(char *out, size_t cap)
     cr_assert_eq(live_open("kek"), BLOBSEAL_OK);
     (void)snprintf(ref, sizeof ref, "https://%s/keys/kek", live.v.host);
     cr_assert_null(bs_kv_id_parse(&id, ref));
-    cr_assert_eq(bs_kv_settings_get(&s, id.host, live.config, &live.err), BLOBSEAL_OK);
+    cr_assert_eq(bs_kv_settings_get(&s, id.host, live.config, NULL, &live.err), BLOBSEAL_OK);
     cr_assert_eq(bs_kv_session_open(&session, &s, &live.err), BLOBSEAL_OK);
     cr_assert_eq(bs_kv_token_get(session, &token, &call, &live.err), BLOBSEAL_OK, "%s", live.err.text);
     (void)snprintf(out, cap, "%s", token->text + strlen("Bearer "));
