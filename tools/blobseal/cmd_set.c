@@ -31,6 +31,7 @@ static const char usage[] =
     "  -f, --force             replace FILE\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it, or of the KEK of a set that exists\n"
+    "      --audit FILE        record each use of a key in FILE\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.set/1), one line per set\n"
