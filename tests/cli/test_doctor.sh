@@ -36,6 +36,32 @@ expect_error 2 E-USAGE "doctor takes no file: file"
 run doctor --passphrase-file x
 expect_error 2 E-USAGE "belongs after its -k"
 
+title="the key provider for container images"
+run doctor
+expect_stdout '^ok +key provider +not used'
+export OCICRYPT_KEYPROVIDER_CONFIG=$tmp/ocicrypt.json
+run doctor
+expect_code 0
+expect_stdout '^warn +key provider .*is missing, or not JSON'
+provider() { printf '{"key-providers":{"%s":{"cmd":{"path":"%s","args":["%s"]}}}}' "$@" >ocicrypt.json; }
+OCICRYPT_KEYPROVIDER_CONFIG=$PWD/ocicrypt.json
+provider other "$blobseal" keyprovider
+run doctor
+expect_stdout '^warn +key provider .*has no command for the key provider blobseal'
+provider blobseal "$blobseal" seal
+run doctor
+expect_stdout '^warn +key provider .*does not run the verb keyprovider'
+provider blobseal /missing/blobseal keyprovider
+run doctor
+expect_stdout '^warn +key provider .*cannot be run'
+provider blobseal "$blobseal" keyprovider
+run doctor
+expect_stdout '^warn +key provider +the configuration allows no key for container images'
+echo '{"keks":{"team":"'"$keys/kek.pem"'"},"oci":{"keys":["team"]}}' >config.json
+run doctor --config config.json
+expect_stdout '^ok +key provider .*/ocicrypt.json$'
+unset OCICRYPT_KEYPROVIDER_CONFIG
+
 if grep -qw aes /proc/cpuinfo && grep -qw avx2 /proc/cpuinfo; then
     title="an environment that slows OpenSSL down"
     for value in "" "~0x200000200000000"; do

@@ -93,6 +93,7 @@ static int diagnose(const struct ui *ui, struct keys *keys)
         json_list(&c.json, "findings");
     }
     blobseal_diagnose(print, &c);
+    doctor_oci(print, &c);
     keys_work = test_keys(&c, keys, &err);
     if (ui->json) {
         json_list_end(&c.json);

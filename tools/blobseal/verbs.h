@@ -154,6 +154,11 @@ bool job_default_output(struct job *j, size_t len, const char *suffix, struct bl
 bool job_open_output(struct job *j, struct blobseal_error *err);
 bool job_open_reader(struct job *j, struct blobseal_error *err);
 
+/* ---- doctor_oci.c ------------------------------------------------------------------------------------------------ */
+
+/* Report whether tools for container images would find the key provider. */
+void doctor_oci(blobseal_finding_fn fn, void *ctx);
+
 /* ---- keygen_token.c ---------------------------------------------------------------------------------------------- */
 
 /* Make a key pair in the token that the URI in @token names, and write its public half to @public_path unless NULL. */
