@@ -12,16 +12,16 @@
 
 static const struct kind {
     enum blobseal_identity_type type;
+    bool needs_tenant;
     const char *name;
     enum blobseal_status (*ask)(const struct bs_kv_ask *ask, struct bs_kv_grant *grant, struct blobseal_error *err);
-    bool needs_tenant;
 } kinds[] = {
-    {BLOBSEAL_IDENTITY_MANAGED, "managed identity", bs_kv_ask_managed, false},
-    {BLOBSEAL_IDENTITY_WORKLOAD, "workload identity", bs_kv_ask_workload, true},
-    {BLOBSEAL_IDENTITY_SECRET, "client secret", bs_kv_ask_secret, true},
-    {BLOBSEAL_IDENTITY_CERTIFICATE, "client certificate", bs_kv_ask_certificate, true},
-    {BLOBSEAL_IDENTITY_AZURE_CLI, "Azure CLI", bs_kv_ask_cli, false},
-    {BLOBSEAL_IDENTITY_COMMAND, "token command", bs_kv_ask_command, false},
+    {BLOBSEAL_IDENTITY_MANAGED, false, "managed identity", bs_kv_ask_managed},
+    {BLOBSEAL_IDENTITY_WORKLOAD, true, "workload identity", bs_kv_ask_workload},
+    {BLOBSEAL_IDENTITY_SECRET, true, "client secret", bs_kv_ask_secret},
+    {BLOBSEAL_IDENTITY_CERTIFICATE, true, "client certificate", bs_kv_ask_certificate},
+    {BLOBSEAL_IDENTITY_AZURE_CLI, false, "Azure CLI", bs_kv_ask_cli},
+    {BLOBSEAL_IDENTITY_COMMAND, false, "token command", bs_kv_ask_command},
 };
 
 static const struct kind *find(enum blobseal_identity_type type)

@@ -167,15 +167,14 @@ enum blobseal_status bs_kv_ask_certificate(const struct bs_kv_ask *ask, struct b
 
     if (st == BLOBSEAL_OK)
         st = load(&c, ask->identity.certificate_file, err);
-    if (st == BLOBSEAL_OK) {
+    if (st == BLOBSEAL_OK)
         text = blobseal_secret_alloc(MAX_JWT);
-        if (text == NULL)
-            st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "get a token: no memory");
-    }
-    if (st == BLOBSEAL_OK) {
+    if (text != NULL) {
         jwt = bs_builder_start(text, MAX_JWT);
         if (!write_jwt(&jwt, &c, proof.client_id, url))
             st = bs_openssl_failed(err, "sign with the key of the certificate %.150s", ask->identity.certificate_file);
+    } else if (st == BLOBSEAL_OK) {
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "get a token: no memory");
     }
     proof.assertion = (const char *)text;
     if (st == BLOBSEAL_OK)

@@ -51,11 +51,11 @@ enum blobseal_status bs_kv_read_file(struct bs_kv_text *out, const char *path, b
         blobseal_hint(err, "chmod 600 %.160s", path);
     } else {
         out->p = blobseal_secret_alloc(BS_KV_MAX_FILE + 1);
-        if (out->p == NULL)
+        if (out->p != NULL)
+            st = read_all(fd, out, path, err);
+        else
             st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %.200s: no memory", path);
     }
-    if (st == BLOBSEAL_OK)
-        st = read_all(fd, out, path, err);
     if (fd >= 0)
         (void)close(fd);
     if (st != BLOBSEAL_OK) {

@@ -15,7 +15,9 @@ static char peek(struct bs_json *j)
 {
     while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r'))
         j->p++;
-    return j->ok && j->p < j->end ? (char)*j->p : '\0';
+    if (!j->ok || j->p == j->end)
+        return '\0';
+    return (char)*j->p;
 }
 
 /* Read a number, true, false or null. */

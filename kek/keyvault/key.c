@@ -285,7 +285,7 @@ static enum blobseal_status fetch(struct bs_kv_kek *k, struct bs_kv_version **ve
     (void)pthread_mutex_lock(&k->lock);
     k->fetching = false;
     e.status = st;
-    if (st == BLOBSEAL_OK) {
+    if (st == BLOBSEAL_OK && v != NULL) {
         v->fresh_ms = choose_fresh_ms(&k->session->settings);
         *version = v;
         if (epoch == k->epoch) { /* what was refused meanwhile is not kept */

@@ -114,10 +114,10 @@ enum bs_kv_class {
 
 struct bs_kv_row {
     unsigned http;    /* status; 0: any        */
+    unsigned retries; /* how often to try again, after a pause */
     const char *code; /* the innermost code, or the AKV number; NULL: any */
     enum bs_kv_class class;
     enum blobseal_status status;
-    unsigned retries; /* how often to try again, after a pause */
     const char *text, *hint;
 };
 
@@ -311,8 +311,14 @@ void bs_kv_set_lease(const struct bs_kv_kek *k, struct blobseal_lease *lease, ui
 
 #define BS_KV_SEALING UINT64_MAX /* the tag of a lease from wrap() */
 
+/* Room for a message that is decrypted, and then its length. */
+struct bs_kv_message {
+    uint8_t *p;
+    size_t len;
+};
+
 /* Unwrap or decrypt. A message that names no key is tried with the version that the user named, or the newest one. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_kv_decrypt(struct bs_kv_kek *k, uint8_t *out, size_t *len,
+BLOBSEAL_MUST_USE enum blobseal_status bs_kv_decrypt(struct bs_kv_kek *k, struct bs_kv_message *out,
                                                      const struct blobseal_wrapped *wrapped,
                                                      struct blobseal_lease *lease, const struct blobseal_call *call,
                                                      struct blobseal_error *err);

@@ -157,8 +157,11 @@ static enum blobseal_status keyvault_decrypt(void *state, uint8_t *out, size_t *
                                              struct blobseal_error *err)
 {
     struct blobseal_lease unused = {.size = sizeof unused};
+    struct bs_kv_message message = {out, *len};
+    enum blobseal_status st = bs_kv_decrypt(state, &message, wrapped, &unused, call, err);
 
-    return bs_kv_decrypt(state, out, len, wrapped, &unused, call, err);
+    *len = message.len;
+    return st;
 }
 
 static enum blobseal_status keyvault_renew(void *state, struct blobseal_lease *lease, const struct blobseal_call *call,

@@ -110,7 +110,7 @@ enum blobseal_status bs_kv_session_open(struct bs_kv_session **session, struct b
         bs_kv_settings_release(settings);
     } else {
         st = make(&s, settings, err);
-        if (st == BLOBSEAL_OK) {
+        if (s != NULL) {
             s->next = sessions.first;
             sessions.first = s;
         }

@@ -227,16 +227,30 @@ static enum blobseal_status find_version(struct bs_kv_kek *k, struct bs_kv_id *i
     return st;
 }
 
-enum blobseal_status bs_kv_decrypt(struct bs_kv_kek *k, uint8_t *out, size_t *len,
+/* Run an operation that decrypts, and decide what a failure means. */
+static enum blobseal_status decrypt(struct bs_kv_kek *k, struct operation *o, size_t room,
+                                    const struct blobseal_call *call, struct blobseal_error *err)
+{
+    enum blobseal_status st = run(k, o, call, err);
+
+    if (st == BLOBSEAL_OK)
+        return o->out_len <= room ? st : blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
+    if (o->class == BS_KV_REQUEST && o->http == 400)
+        return blame(k, o, call, err);
+    note_refusal(k, o);
+    return st;
+}
+
+enum blobseal_status bs_kv_decrypt(struct bs_kv_kek *k, struct bs_kv_message *out,
                                    const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
                                    const struct blobseal_call *call, struct blobseal_error *err)
 {
-    size_t room = *len;
+    size_t room = out->len;
     struct operation *o;
     struct bs_kv_id id;
     enum blobseal_status st;
 
-    *len = 0;
+    out->len = 0;
     if (wrapped->key_len != 256 && wrapped->key_len != 384 && wrapped->key_len != 512)
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
     st = find_version(k, &id, wrapped->kid, call, err);
@@ -247,18 +261,12 @@ enum blobseal_status bs_kv_decrypt(struct bs_kv_kek *k, uint8_t *out, size_t *le
         return BLOBSEAL_E_NOMEM;
     o->sha1 = strcmp(wrapped->alg, "RSA-OAEP") == 0;
     o->in = (struct bs_slice){wrapped->key, wrapped->key_len};
-    st = run(k, o, call, err);
-    if (st == BLOBSEAL_OK && o->out_len > room)
-        st = blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
+    st = decrypt(k, o, room, call, err);
     if (st == BLOBSEAL_OK) {
-        memcpy(out, o->out, o->out_len);
-        *len = o->out_len;
+        memcpy(out->p, o->out, o->out_len);
+        out->len = o->out_len;
         bs_kv_set_lease(k, lease, o->sent_boottime_ms, o->sent_unix_ms);
         lease->tag = keep_proof(k, o);
-    } else if (o->class == BS_KV_REQUEST && o->http == 400) {
-        st = blame(k, o, call, err);
-    } else {
-        note_refusal(k, o);
     }
     blobseal_secret_free(o);
     return st;
@@ -268,10 +276,10 @@ enum blobseal_status bs_kv_unwrap(struct bs_kv_kek *k, struct blobseal_secret32 
                                   const struct blobseal_wrapped *wrapped, struct blobseal_lease *lease,
                                   const struct blobseal_call *call, struct blobseal_error *err)
 {
-    size_t len = sizeof secret->b;
-    enum blobseal_status st = bs_kv_decrypt(k, secret->b, &len, wrapped, lease, call, err);
+    struct bs_kv_message out = {secret->b, sizeof secret->b};
+    enum blobseal_status st = bs_kv_decrypt(k, &out, wrapped, lease, call, err);
 
-    if (st == BLOBSEAL_OK && len != sizeof secret->b)
+    if (st == BLOBSEAL_OK && out.len != sizeof secret->b)
         st = blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
     return st;
 }
