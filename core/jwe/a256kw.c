@@ -174,9 +174,11 @@ static enum blobseal_status convert(struct bs_a256kw *kw, bool wrap, uint8_t *ou
     enum blobseal_status st = BLOBSEAL_E_INTERNAL;
 
     (void)ERR_set_mark(); /* the host program shares this queue */
-    ctx = ready(kw, slot, wrap);
-    if (ctx != NULL)
-        st = with_context(kw, ctx, wrap, out, in);
+    for (int tries = 0; tries < 2 && st == BLOBSEAL_E_INTERNAL; tries++) { /* memory may be short for a moment */
+        ctx = ready(kw, slot, wrap);
+        if (ctx != NULL)
+            st = with_context(kw, ctx, wrap, out, in);
+    }
     if (st != BLOBSEAL_E_INTERNAL)
         (void)ERR_pop_to_mark();
     (void)pthread_mutex_unlock(&slot->lock);

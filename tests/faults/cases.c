@@ -540,6 +540,7 @@ const struct test_case cases[] = {
     {"repair", NULL, plan_repair, 0},
     {"layer", layer_small, NULL, CASE_COLD | CASE_RANDOM},
     {"layer, three threads", layer_in_threads, NULL, CASE_THREADS},
+    {"set", set_make_and_use, NULL, CASE_COLD},
     {"inspect", inspect, NULL, 0},
     {"scrub", scrub, NULL, CASE_COLD},
     {"diagnose", NULL, diagnose_with, 0},

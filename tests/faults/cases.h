@@ -33,6 +33,9 @@ extern const size_t num_cases;
 /* In config.c: load a configuration, and open a key that it names. */
 enum blobseal_status config_load(struct blobseal_error *err);
 
+/* In sets.c: make a set, use, rotate and open it. */
+enum blobseal_status set_make_and_use(struct blobseal_error *err);
+
 /* In layers.c: encrypt and decrypt a layer. */
 enum blobseal_status layer_small(struct blobseal_error *err);
 enum blobseal_status layer_in_threads(struct blobseal_error *err);

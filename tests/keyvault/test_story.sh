@@ -14,7 +14,6 @@ tier_has all || blobs=10
 # ---- Setting the scene: a vault, two identities, one machine that seals and opens ----
 
 start_vault
-now() { date +%s; }
 field() { jq -r ".$1" "$out"; }
 sealed() { for ((i = $1; i < $1 + blobs; i++)); do echo "content of blob $i" >"blob$i"; done; seq -f 'blob%.0f' "$1" $(($1 + blobs - 1)); }
 configuration() { # configuration LIMITS

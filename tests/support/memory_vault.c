@@ -157,7 +157,7 @@ static enum blobseal_status vault_renew(void *state, struct blobseal_lease *leas
     return st;
 }
 
-static const struct blobseal_provider provider = {
+const struct blobseal_provider vault_provider = {
     .abi = BLOBSEAL_PROVIDER_ABI,
     .scheme = "vault",
     .open = vault_open,
@@ -174,7 +174,7 @@ struct blobseal_registry *vault_registry(void)
     struct blobseal_registry *registry;
 
     if (blobseal_registry_new(&registry, NULL) != BLOBSEAL_OK ||
-        blobseal_registry_add(registry, &provider, NULL) != BLOBSEAL_OK)
+        blobseal_registry_add(registry, &vault_provider, NULL) != BLOBSEAL_OK)
         test_support_failed("no registry");
     return registry;
 }

@@ -22,6 +22,8 @@ struct vault {
 /* The vault that all keys "vault:..." are in. */
 extern struct vault vault;
 
+extern const struct blobseal_provider vault_provider;
+
 /* Forget everything: version 1, no leases. */
 void vault_reset(void);
 
