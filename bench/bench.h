@@ -88,6 +88,7 @@ void add_layers(void);
 void add_sums(void);
 void add_blobs(const struct bench_plan *plan);
 void add_reads(void);
+void add_sets(void); /* sets.c */
 
 #ifdef __cplusplus
 }

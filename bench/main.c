@@ -130,5 +130,6 @@ int main(int argc, char **argv)
     add_keys();
     add_blobs(&plan);
     add_reads();
+    add_sets();
     return bench_run(argc, argv, &plan);
 }
