@@ -51,11 +51,14 @@ Test(pkcs11_config, another_module_is_not_loaded)
                                         "{\"pkcs11\": {\"modules\": [\"/another.so\"]}}",
                                         "{\"pkcs11\": {\"modules\": [\"@x\"]}}"};
     struct token_test t;
+    char ref[sizeof t.ref];
 
+    token_test_start(&t);
+    memcpy(ref, t.ref, sizeof ref);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct blobseal_config *config;
 
-        token_test_start(&t);
+        memcpy(t.ref, ref, sizeof ref);
         config = configure(&t, texts[i]);
         use_name(&t, config);
         cr_expect_eq(token_test_open(&t), BLOBSEAL_E_POLICY, "%s", texts[i]);
@@ -123,11 +126,10 @@ Test(pkcs11_config, limits_are_those_of_the_configuration)
                                         "{\"limits\": {\"deadline_s\": 1}}"};
     struct token_test t;
 
+    token_test_start(&t);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) { /* with another limit the test would time out */
-        struct blobseal_config *config;
+        struct blobseal_config *config = configure(&t, texts[i]);
 
-        token_test_start(&t);
-        config = configure(&t, texts[i]);
         cr_expect_eq(open_hanging(&t), BLOBSEAL_E_UNAVAILABLE, "%s", texts[i]);
         blobseal_config_free(config);
     }
