@@ -283,7 +283,7 @@ static int finish(struct conversion *c, bool ok, struct blobseal_error *err)
     free(c->layers);
     free(c->paths);
     if (!ok && !oci_stopped())
-        code = report_error(c->s.r->ui, err);
+        code = oci_fail(c->s.r->ui, err, false);
     oci_session_close(&c->s); /* a signal that has come ends the process here */
     c->s.r->ui->file = NULL;
     free(c->labels);

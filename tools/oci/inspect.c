@@ -261,9 +261,9 @@ int oci_inspect(struct oci_request *r)
         (void)oci_collect(n.s.in.ref.path, false, &n.unreached, &ignored);
     ok = ok && print(&n, &err);
     if (!ok)
-        code = report_error(r->ui, &err);
+        code = oci_fail(r->ui, &err, false);
     else if (r->expect && !check(&n, &err))
-        code = report_error_text(r->ui, &err); /* the report has been printed */
+        code = oci_fail(r->ui, &err, true); /* the report has been printed */
     json_decref(n.layers);
     json_decref(n.exposed);
     oci_unreached_free(&n.unreached);

@@ -420,6 +420,10 @@ bool oci_session_target(struct oci_session *s, struct blobseal_error *err);
 bool oci_session_commit(struct oci_session *s, struct blobseal_error *err);
 void oci_session_close(struct oci_session *s);
 
+/* Report an error, with a hint that fits images. @printed: the report was printed, so JSON has it. Return the exit
+ * code. */
+int oci_fail(const struct ui *ui, struct blobseal_error *err, bool printed);
+
 /* Return true if a signal has come that ends the process when the session is closed. */
 bool oci_stopped(void);
 

@@ -29,7 +29,7 @@ int oci_recipients_list(struct oci_request *r)
         ok = stdout_flush(&err);
     }
     if (!ok)
-        code = report_error(r->ui, &err);
+        code = oci_fail(r->ui, &err, false);
     json_decref(layers);
     oci_session_close(&s);
     return code;
@@ -204,7 +204,7 @@ int oci_recipients_change(struct oci_request *r)
         ok = oci_session_commit(&s, &err);
     ok = ok && report(&s, &t, &err);
     if (!ok && !oci_stopped())
-        code = report_error(r->ui, &err);
+        code = oci_fail(r->ui, &err, false);
     oci_session_close(&s);
     return ok || code != EXIT_OK ? code : EXIT_INTERNAL;
 }

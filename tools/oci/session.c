@@ -155,3 +155,13 @@ void oci_session_close(struct oci_session *s)
         (void)pthread_sigmask(SIG_SETMASK, &s->signals, NULL);
     s->blocked = false;
 }
+
+int oci_fail(const struct ui *ui, struct blobseal_error *err, bool printed)
+{
+    bool damaged =
+        err->status == BLOBSEAL_E_FORMAT || err->status == BLOBSEAL_E_AUTH || err->status == BLOBSEAL_E_DAMAGED;
+
+    if (damaged && err->hint[0] == '\0' && err->advice == BLOBSEAL_ADVICE_NONE)
+        blobseal_hint(err, "fetch the image again from its source");
+    return printed ? report_error_text(ui, err) : report_error(ui, err);
+}
