@@ -396,10 +396,10 @@ static enum blobseal_status prepare(struct state *s, const struct bs_keks keks, 
         st = bs_oci_key_complete(&s->opened->key, &public, err);
     if (st != BLOBSEAL_OK)
         return st;
-    if (keks.num > 0)
-        memcpy(s->keks, keks.list, keks.num * sizeof *s->keks);
-    if (change->num_to > 0)
-        memcpy(s->keks + keks.num, change->to, change->num_to * sizeof *s->keks);
+    for (size_t i = 0; i < keks.num; i++)
+        s->keks[i] = keks.list[i];
+    for (size_t i = 0; i < change->num_to; i++)
+        s->keks[keks.num + i] = change->to[i];
     s->c.keks = (struct bs_keks){s->keks, keks.num + change->num_to, keks.call};
     s->c.num_to = change->num_to;
     s->c.items = &s->items;
@@ -442,7 +442,7 @@ enum blobseal_status blobseal_oci_change(const struct blobseal_oci_annotation *a
         return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "a layer has 1 to 64 recipients");
     s = calloc(1, sizeof *s);
     if (s != NULL)
-        s->keks = calloc(num_keks + own.num_to + 1, sizeof *s->keks);
+        s->keks = calloc(num_keks + own.num_to + 1, sizeof(void *));
     if (s == NULL || s->keks == NULL) {
         free(s);
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change the recipients of a layer: no memory");

@@ -55,15 +55,14 @@ enum blobseal_status blobseal_oci_envelope(const struct blobseal_oci_annotation 
                            BS_OCI_CIPHER);
     if (st == BLOBSEAL_OK)
         st = find_envelope(items, &text, err);
-    if (st == BLOBSEAL_OK) {
+    if (st == BLOBSEAL_OK)
         *envelope = malloc(text.len + 1);
-        if (*envelope == NULL)
-            st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the annotations of a layer: no memory");
-    }
-    if (st == BLOBSEAL_OK) {
+    if (*envelope != NULL && text.p != NULL) {
         memcpy(*envelope, text.p, text.len);
         (*envelope)[text.len] = '\0';
         *len = text.len;
+    } else if (st == BLOBSEAL_OK) {
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the annotations of a layer: no memory");
     }
     bs_oci_items_clear(items);
     free(items);

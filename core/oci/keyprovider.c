@@ -3,7 +3,6 @@
  * The key-provider protocol of ocicrypt. Who sends a message may choose what is in it while this process has the rights
  * of somebody else, so a message can only choose among names that the program knows, or bring a key of its own.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/oci/keys.h"
@@ -265,7 +264,7 @@ static enum blobseal_status check_options(struct bs_slice options, struct blobse
     struct bs_oci_opened *copy;
     enum blobseal_status st;
 
-    if (options.len > BS_OCI_MAX_OPTIONS)
+    if (options.p == NULL || options.len > BS_OCI_MAX_OPTIONS)
         return malformed(err, "the options to wrap are longer than 4096 bytes");
     copy = blobseal_secret_alloc(sizeof *copy);
     if (copy == NULL)
@@ -301,10 +300,11 @@ static enum blobseal_status unwrap(const struct message *m, struct bs_keks keks,
     const struct bs_oci_item item = {.scheme = BS_OCI_OURS, .name = "provider." OUR_NAME, .bytes = m->annotation};
     struct bs_oci_search s = {.keks = keks};
     struct bs_oci_opened *opened = blobseal_secret_alloc(sizeof *opened);
-    enum blobseal_status st = bs_selftest_once(err);
+    enum blobseal_status st;
 
-    if (st == BLOBSEAL_OK && opened == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "answer a message to the key provider: no memory");
+    if (opened == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "answer a message to the key provider: no memory");
+    st = bs_selftest_once(err);
     if (st == BLOBSEAL_OK)
         st = bs_oci_open_item(&s, &item, opened, err);
     if (st == BLOBSEAL_E_NO_KEY)
@@ -321,7 +321,7 @@ enum blobseal_status blobseal_oci_keyprovider(char *request, size_t len,
                                               size_t *reply_len, struct blobseal_error *err)
 {
     struct blobseal_oci_keyprovider_options o = {.size = sizeof o};
-    struct message *m = calloc(1, sizeof *m);
+    struct message m = {0};
     struct keys keys = {0};
     struct blobseal_call call;
     enum blobseal_status st = BLOBSEAL_OK;
@@ -334,18 +334,15 @@ enum blobseal_status blobseal_oci_keyprovider(char *request, size_t len,
                            "or newer than the library");
     else if (len > BLOBSEAL_OCI_MAX_MESSAGE)
         st = malformed(err, "it is longer than 4 MiB");
-    else if (m == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "answer a message to the key provider: no memory");
     call = bs_call_start(o.timeout_ms, o.cancel);
     if (st == BLOBSEAL_OK)
-        st = parse(m, request, len, err);
+        st = parse(&m, request, len, err);
     if (st == BLOBSEAL_OK)
-        st = open_keys(&keys, &o, m, err);
+        st = open_keys(&keys, &o, &m, err);
     if (st == BLOBSEAL_OK)
-        st = (m->wrap ? wrap : unwrap)(m, (struct bs_keks){keys.list, keys.num, &call}, reply, reply_len, err);
+        st = (m.wrap ? wrap : unwrap)(&m, (struct bs_keks){keys.list, keys.num, &call}, reply, reply_len, err);
     for (size_t i = 0; i < keys.num; i++)
         blobseal_kek_close(keys.list[i]);
-    free(m);
     blobseal_wipe(request, len);
     return st;
 }

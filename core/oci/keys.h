@@ -39,6 +39,10 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_public_read(struct bs_oci_public *
 /* Append public options as ocicrypt writes them. @hmac is NULL for BS_OCI_CHUNKED. */
 void bs_oci_public_write(struct bs_builder *out, const uint8_t *hmac);
 
+/* Check that the layer has the cipher of ocicrypt. Errors: E_UNSUPPORTED. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_oci_check_cipher(const struct bs_oci_public *options,
+                                                           struct blobseal_error *err);
+
 /* Complete @key, which is from private options, with what the public ones say. Errors: E_FORMAT if they contain another
  * nonce, which ocicrypt would prefer; E_UNSUPPORTED. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_oci_key_complete(struct bs_oci_key *key, const struct bs_oci_public *options,

@@ -27,7 +27,7 @@ bool bs_oci_read_bytes(struct bs_json *j, struct bs_slice *out)
     *out = (struct bs_slice){0};
     if (bs_json_null(j))
         return true;
-    while (j->p < j->end && memchr(" \t\r\n", *j->p, 4) != NULL)
+    while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\r' || *j->p == '\n'))
         j->p++;
     if (j->p < j->end && *j->p == '[')
         return read_numbers(j, out);

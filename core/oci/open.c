@@ -217,10 +217,11 @@ static enum blobseal_status open_jwe(struct bs_oci_search *s, const struct bs_oc
 {
     struct secrets *secrets = blobseal_secret_alloc(sizeof *secrets);
     struct bs_oci_jwe j;
-    enum blobseal_status st = bs_oci_jwe_parse(&j, item->scheme, item->bytes, err);
+    enum blobseal_status st;
 
-    if (st == BLOBSEAL_OK && secrets == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "unwrap the key of a layer: no memory");
+    if (secrets == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "unwrap the key of a layer: no memory");
+    st = bs_oci_jwe_parse(&j, item->scheme, item->bytes, err);
     for (size_t i = 0; i < j.jwe.num && st == BLOBSEAL_OK; i++)
         if (!bs_jwe_knows(&j.jwe.recipients[i]))
             note_foreign(s, item->name, j.jwe.recipients[i].alg);

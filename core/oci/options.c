@@ -209,12 +209,21 @@ void bs_oci_public_write(struct bs_builder *out, const uint8_t *hmac)
     bs_put_text(out, "\",\"cipheroptions\":{}}");
 }
 
+enum blobseal_status bs_oci_check_cipher(const struct bs_oci_public *options, struct blobseal_error *err)
+{
+    if (options->cipher == BS_OCI_CTR_HMAC)
+        return BLOBSEAL_OK;
+    return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the cipher of the layer is %s, which has an envelope",
+                         cipher_names[options->cipher]);
+}
+
 enum blobseal_status bs_oci_key_complete(struct bs_oci_key *key, const struct bs_oci_public *options,
                                          struct blobseal_error *err)
 {
-    if (options->cipher != BS_OCI_CTR_HMAC)
-        return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the cipher of the layer is %s, which has an envelope",
-                             cipher_names[options->cipher]);
+    enum blobseal_status st = bs_oci_check_cipher(options, err);
+
+    if (st != BLOBSEAL_OK)
+        return st;
     if (options->has_nonce && !blobseal_equal(options->nonce, key->nonce, sizeof key->nonce))
         return bad_public(err, "they contain a nonce, which is not the one that was wrapped");
     memcpy(key->hmac, options->hmac, sizeof key->hmac);

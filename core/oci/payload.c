@@ -210,6 +210,8 @@ enum blobseal_status blobseal_oci_payload_read(struct blobseal_oci_payload **pay
     st = find_value(&json, bytes, len, err);
     if (st != BLOBSEAL_OK)
         return st;
+    if (json.p == NULL)
+        return malformed(err, "it has no value");
     m = blobseal_secret_alloc(sizeof *m + json.len + 1);
     if (m == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the payload of containerd: no memory");

@@ -150,7 +150,7 @@ static enum blobseal_status shorten(struct bs_builder *w, struct bs_slice option
 static enum blobseal_status encrypt(struct bs_builder *w, struct bs_slice options, struct bs_builder *brief,
                                     struct bs_keks keks, struct blobseal_error *err)
 {
-    struct blobseal_wrapping *b = malloc(sizeof *b);
+    struct blobseal_wrapping *b = calloc(1, sizeof *b);
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (b == NULL)

@@ -141,11 +141,11 @@ enum blobseal_status blobseal_oci_recipients(const struct blobseal_oci_annotatio
         add_item(&l, &items->list[i], known && public.cipher == BS_OCI_CHUNKED);
     if (st == BLOBSEAL_OK && !l.no_memory)
         *list = pack(&l);
-    if (st == BLOBSEAL_OK && *list == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "list the recipients of a layer: no memory");
-    if (st == BLOBSEAL_OK) {
+    if (*list != NULL) {
         (*list)->has_cipher = known;
         (*list)->chunked = known && public.cipher == BS_OCI_CHUNKED;
+    } else if (st == BLOBSEAL_OK) {
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "list the recipients of a layer: no memory");
     }
     clear(&l);
     bs_oci_items_clear(items);
