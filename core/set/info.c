@@ -110,6 +110,15 @@ static enum blobseal_status describe_definition(const struct blobseal_set *set, 
     return BLOBSEAL_OK;
 }
 
+static enum blobseal_set_state state_of(enum blobseal_status st, const struct blobseal_error *err)
+{
+    if (st == BLOBSEAL_OK)
+        return BLOBSEAL_SET_ACTIVE;
+    if (st != BLOBSEAL_E_DENIED)
+        return BLOBSEAL_SET_DEGRADED;
+    return err->advice == BLOBSEAL_ADVICE_NO_SUCH_KEY ? BLOBSEAL_SET_LOST : BLOBSEAL_SET_REVOKED;
+}
+
 /* Read the set, and fill in what was found. The lock for requests is held. */
 static enum blobseal_status look(struct blobseal_set *set, struct made *m, const struct blobseal_call *call)
 {
@@ -118,9 +127,7 @@ static enum blobseal_status look(struct blobseal_set *set, struct made *m, const
 
     set->denied_until_ms = 0; /* somebody asks explicitly */
     st = bs_set_load(set, &l, call, &m->info.error);
-    m->info.state = st == BLOBSEAL_OK         ? BLOBSEAL_SET_ACTIVE
-                    : st == BLOBSEAL_E_DENIED ? BLOBSEAL_SET_REVOKED
-                                              : BLOBSEAL_SET_DEGRADED;
+    m->info.state = state_of(st, &m->info.error);
     if (st == BLOBSEAL_OK) {
         describe_object(set, m, l);
         m->info.error = (struct blobseal_error){0};

@@ -92,6 +92,9 @@ enum blobseal_status bs_kv_row_fail(const struct bs_kv_row *row, const char *wha
     (void)blobseal_fail(err, row->status, 0, "%.150s: %s (%u %.40s%s%.100s%s%.40s)", what, row->text, r->status,
                         code_of(said), says ? ": " : "", says ? said->message : "",
                         r->request_id[0] != '\0' ? ", request " : "", r->request_id);
-    blobseal_hint(err, "%s", row->hint);
+    if (row->code != NULL && strcmp(row->code, "KeyNotFound") == 0)
+        blobseal_advise(err, BLOBSEAL_ADVICE_NO_SUCH_KEY, NULL, "%s", row->hint);
+    else
+        blobseal_hint(err, "%s", row->hint);
     return row->status;
 }

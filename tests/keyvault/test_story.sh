@@ -155,9 +155,13 @@ run open -k set:images -o - new.sealed
 expect_ok
 works "old blobs open as before"
 
-title="the vault is lost; an export and the recovery key restore the set on an empty machine"
 run set export images -o images.jwe
 expect_code 0
+vault delete name=prod
+vault purge name=prod
+refused "the key is purged" 11 'there is no such key' LOST E-DENIED
+
+title="the vault is lost; an export and the recovery key restore the set on an empty machine"
 run set show images --json
 id=$(field id)
 vault down

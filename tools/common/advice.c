@@ -52,6 +52,8 @@ static const struct sentence advices[] = {
                                   NULL, NULL},
     [BLOBSEAL_ADVICE_CHUNKED_LAYER] = {"decrypt the image with: blobseal oci decrypt", NULL, NULL},
     [BLOBSEAL_ADVICE_REPLACE] = {"replace all recipients with: %p oci rewrap -k OLD --to NEW...", NULL, NULL},
+    [BLOBSEAL_ADVICE_NO_SUCH_KEY] = {"check its name; a set is restored with its recovery key: %p set import", NULL,
+                                     NULL},
     [BLOBSEAL_ADVICE_SELFTEST] = {"%p doctor shows what is wrong with this machine", NULL, NULL},
 };
 
