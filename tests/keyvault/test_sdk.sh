@@ -1,21 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The official SDK for JavaScript accepts the answers of the fake vault, and sends what blobseal sends. It needs the
-# package registry of npm, so it runs in the higher tiers.
+# The official SDK for JavaScript accepts the answers of the fake vault, and sends what blobseal sends. It is one of the
+# libraries that `npm ci --prefix tests/interop` installs.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 # shellcheck source=tests/keyvault/lib.sh
 . "$root/tests/keyvault/lib.sh"
 tier_has all || skip "runs in tier all"
-need node npm
-
-title="the SDK can be installed"
-export SDK_FOLDER=${BLOBSEAL_BUILD:-$root/build/release}/keyvault-sdk
-if [ ! -d "$SDK_FOLDER/node_modules/@azure/keyvault-keys" ]; then
-    mkdir -p "$SDK_FOLDER"
-    try npm install --prefix "$SDK_FOLDER" --no-audit --no-fund --loglevel=error @azure/keyvault-keys@4.10.2
-    [ "$code" = 0 ] || lacks "the package @azure/keyvault-keys from the registry of npm: $(head -c 200 "$err")"
-fi
+need node
+export SDK_FOLDER=$root/tests/interop
+[ -d "$SDK_FOLDER/node_modules/@azure/keyvault-keys" ] || lacks "npm ci --prefix tests/interop"
 start_vault
 vault create name=kek >/dev/null
 vault create name=gone >/dev/null

@@ -145,6 +145,13 @@ for kind in $faults; do
     check "$kind: it took $took ms" test "$took" -lt 2500
     vault heal
 done
+vault fault op=get kind=blackhole
+before=$(date +%s%N)
+run seal -k "$kek" -f -o new.sealed plain
+took=$((($(date +%s%N) - before) / 1000000))
+expect_code 5
+check "looking up took $took ms" test "$took" -lt 2500
+vault heal
 check "no redirect was followed" test "$(vault_count path=/keys/other)" = 0
 for form in '"Retry-After": "0"' '"retry-after-ms": "60"' '"x-ms-retry-after-ms": "60"' \
     '"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"'; do

@@ -116,13 +116,22 @@ static bool learn(struct blobseal_kek *kek, struct blobseal_error *err)
     enum blobseal_status st = blobseal_kek_public_key(kek, &pem, &len, err);
 
     blobseal_free(pem);
-    return st == BLOBSEAL_OK;
+    return st == BLOBSEAL_OK || st == BLOBSEAL_E_UNSUPPORTED; /* not all keys have a public half to show */
 }
 
 bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err)
 {
     for (size_t i = 0; i < keys->num_keks; i++)
         if (blobseal_kek_kid(keys->keks[i]) == NULL && !learn(keys->keks[i], err))
+            return false;
+    return true;
+}
+
+/* Look up the keys in vaults that are to wrap, before anything is written. They are looked up once. */
+static bool look_up(const struct keys *keys, struct blobseal_error *err)
+{
+    for (size_t i = 0; i < keys->num_keks && keys->use == BLOBSEAL_USE_WRAP; i++)
+        if ((blobseal_kek_notes(keys->keks[i]) & BLOBSEAL_KEK_NOTE_REMOTE) != 0 && !learn(keys->keks[i], err))
             return false;
     return true;
 }
@@ -148,7 +157,7 @@ bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error
         if (!open_arg(keys, arg, &o, err))
             return false;
     }
-    return true;
+    return look_up(keys, err);
 }
 
 void keys_warn(const struct ui *ui, const struct keys *keys)
@@ -156,9 +165,7 @@ void keys_warn(const struct ui *ui, const struct keys *keys)
     for (size_t i = 0; i < keys->num_keks; i++) {
         struct blobseal_kek *kek = keys->keks[i];
 
-        /* If the vault does not answer, what follows fails. */
-        if ((blobseal_kek_notes(kek) & BLOBSEAL_KEK_NOTE_REMOTE) != 0 && learn(kek, NULL) &&
-            (blobseal_kek_notes(kek) & BLOBSEAL_KEK_NOTE_PURGEABLE) != 0 && !purge_protection)
+        if ((blobseal_kek_notes(kek) & BLOBSEAL_KEK_NOTE_PURGEABLE) != 0 && !purge_protection)
             warn(ui,
                  "the vault of %.200s has no purge protection: a deleted key can be destroyed at once, and all that is "
                  "sealed for it with it",
