@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP clients: handles of libcurl that are used again, and what happens to them in a forked child. */
 #define _GNU_SOURCE /* SOCK_CLOEXEC */
-#include <curl/curl.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "kek/http/http.h"
+#include "kek/http/libcurl.h"
 
 #define MAX_IDLE 8 /* handles that wait for the next request */
 
@@ -58,8 +58,8 @@ static void free_handle(struct bs_http_handle *h)
     struct bs_http_quiet q;
 
     bs_http_quiet_begin(&q);
-    curl_easy_cleanup(h->easy);
-    (void)curl_multi_cleanup(h->multi);
+    bs_curl.easy_cleanup(h->easy);
+    (void)bs_curl.multi_cleanup(h->multi);
     bs_http_quiet_end(&q);
     free(h);
 }
@@ -72,8 +72,8 @@ static struct bs_http_handle *new_handle(void)
         return NULL;
     for (size_t i = 0; i < BS_HTTP_SOCKETS; i++)
         h->sockets[i] = -1;
-    h->easy = curl_easy_init();
-    h->multi = curl_multi_init();
+    h->easy = bs_curl.easy_init();
+    h->multi = bs_curl.multi_init();
     if (h->easy != NULL && h->multi != NULL)
         return h;
     free_handle(h);
@@ -151,26 +151,15 @@ void bs_http_return(struct bs_http_client *c, struct bs_http_handle *h)
 
 /* ---- Clients ----------------------------------------------------------------------------------------------------- */
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static CURLcode started = CURLE_FAILED_INIT;
-
-/* libcurl counts its users and is never told that this one has gone: another part of the program may still need it. */
-static void start_curl(void)
-{
-    started = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 enum blobseal_status bs_http_client_new(struct bs_http_client **client, const struct bs_http_options *options,
                                         struct blobseal_error *err)
 {
-    const curl_version_info_data *version;
+    enum blobseal_status st = bs_libcurl_load(err);
     struct bs_http_client *c;
 
     *client = NULL;
-    (void)pthread_once(&once, start_curl);
-    version = curl_version_info(CURLVERSION_NOW);
-    if (started != CURLE_OK || (version->features & CURL_VERSION_SSL) == 0)
-        return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use HTTPS: libcurl cannot be used, or was built without TLS");
+    if (st != BLOBSEAL_OK)
+        return st;
     c = calloc(1, sizeof *c + bs_packed_len(options->ca_file));
     if (c == NULL || pthread_mutex_init(&c->lock, NULL) != 0) {
         free(c);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long to wait before a request is sent again, and waiting within the limits of a call. */
 #define _GNU_SOURCE /* CLOCK_BOOTTIME */
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "kek/http/http.h"
+#include "kek/http/libcurl.h"
 
 #define MAX_WAIT_MS INT64_C(86400000)
 #define SLICE_MS    50 /* how often the request to cancel is looked at */
@@ -57,7 +57,7 @@ int64_t bs_http_retry_after(const struct bs_http_response *r)
         ms = read_number(r->retry_after, 1000);
     if (ms >= 0 || r->retry_after[0] == '\0')
         return ms;
-    at = curl_getdate(r->retry_after, NULL);
+    at = bs_curl.getdate(r->retry_after, NULL);
     if (at < 0)
         return -1;
     now = r->date >= 0 ? r->date : (int64_t)time(NULL); /* by the clock of the server, if it tells */

@@ -2,7 +2,6 @@
 /* One request: its options, the limits on its answer, and what its failures mean. */
 #define _GNU_SOURCE /* SOCK_CLOEXEC */
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <strings.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "kek/http/http.h"
+#include "kek/http/libcurl.h"
 
 #define CONNECT_MS 10000
 #define TOTAL_MS   20000
@@ -159,7 +159,7 @@ static size_t take_header(char *data, size_t one, size_t len, void *ctx)
     take_value(data, len, "x-ms-request-id", r->request_id, sizeof r->request_id, false);
     take_value(data, len, "Date", date, sizeof date, false);
     if (date[0] != '\0')
-        r->date = curl_getdate(date, NULL);
+        r->date = bs_curl.getdate(date, NULL);
     return len;
 }
 
@@ -195,27 +195,27 @@ static bool write_headers(struct transfer *t)
 /* Set the options that are the same for all requests of a client. */
 static bool set_rules(CURL *c, struct bs_http_handle *h, const struct bs_http_options *o)
 {
-    bool ok = curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, h->local_only ? "http" : "https") == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_USERAGENT, "blobseal") == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, h) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, h) == CURLE_OK;
+    bool ok = bs_curl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_PROTOCOLS_STR, h->local_only ? "http" : "https") == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_USERAGENT, "blobseal") == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_OPENSOCKETDATA, h) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_CLOSESOCKETDATA, h) == CURLE_OK;
 
     if (ok && o->ca_file != NULL) /* and no other authority */
-        ok = curl_easy_setopt(c, CURLOPT_CAINFO, o->ca_file) == CURLE_OK &&
-             curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
+        ok = bs_curl.easy_setopt(c, CURLOPT_CAINFO, o->ca_file) == CURLE_OK &&
+             bs_curl.easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Do not wait for a thread that resolves a name after the deadline. */
-    (void)curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
+    (void)bs_curl.easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
 #endif
     return ok;
 }
@@ -224,20 +224,20 @@ static bool set_request(CURL *c, struct transfer *t, uint64_t left_ms)
 {
     const struct bs_http_request *q = t->request;
     long connect_ms = q->connect_ms != 0 ? (long)q->connect_ms : CONNECT_MS;
-    bool ok = curl_easy_setopt(c, CURLOPT_URL, q->url) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_HTTPHEADER, t->lines) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_WRITEDATA, t) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_HEADERDATA, t) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->detail) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) == CURLE_OK &&
-              curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)left_ms) == CURLE_OK;
+    bool ok = bs_curl.easy_setopt(c, CURLOPT_URL, q->url) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_HTTPHEADER, t->lines) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_WRITEDATA, t) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_HEADERDATA, t) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_ERRORBUFFER, t->detail) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)left_ms) == CURLE_OK;
 
     if (ok && q->body != NULL)
-        ok = curl_easy_setopt(c, CURLOPT_POST, 1L) == CURLE_OK &&
-             curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)q->body_len) == CURLE_OK &&
-             curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body) == CURLE_OK;
+        ok = bs_curl.easy_setopt(c, CURLOPT_POST, 1L) == CURLE_OK &&
+             bs_curl.easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)q->body_len) == CURLE_OK &&
+             bs_curl.easy_setopt(c, CURLOPT_POSTFIELDS, q->body) == CURLE_OK;
     return ok;
 }
 
@@ -339,7 +339,7 @@ static enum blobseal_status drive(struct transfer *t, struct bs_http_handle *h, 
 
     for (;;) {
         bs_http_quiet_begin(&q);
-        mc = curl_multi_perform(h->multi, &running);
+        mc = bs_curl.multi_perform(h->multi, &running);
         bs_http_quiet_end(&q);
         if (mc != CURLM_OK)
             return stopped(t, mc == CURLM_OUT_OF_MEMORY ? BLOBSEAL_E_NOMEM : BLOBSEAL_E_INTERNAL, "libcurl failed",
@@ -350,9 +350,9 @@ static enum blobseal_status drive(struct transfer *t, struct bs_http_handle *h, 
             return stopped(t, BLOBSEAL_E_CANCELED, "the program asked to stop", err);
         if (left_ms(t) == 0)
             return judge(t, CURLE_OPERATION_TIMEDOUT, err);
-        (void)curl_multi_poll(h->multi, NULL, 0, left_ms(t) < SLICE_MS ? (int)left_ms(t) : SLICE_MS, NULL);
+        (void)bs_curl.multi_poll(h->multi, NULL, 0, left_ms(t) < SLICE_MS ? (int)left_ms(t) : SLICE_MS, NULL);
     }
-    while ((msg = curl_multi_info_read(h->multi, &n)) != NULL)
+    while ((msg = bs_curl.multi_info_read(h->multi, &n)) != NULL)
         if (msg->msg == CURLMSG_DONE)
             code = msg->data.result;
     return judge(t, code, err);
@@ -366,20 +366,20 @@ static enum blobseal_status run(struct transfer *t, struct bs_http_handle *h, co
     struct bs_http_quiet q;
 
     h->local_only = strncmp(t->request->url, "https://", 8) != 0;
-    curl_easy_reset(h->easy);
+    bs_curl.easy_reset(h->easy);
     if (!write_headers(t) || !set_rules(h->easy, h, o) || !set_request(h->easy, t, left_ms(t)) ||
-        curl_multi_add_handle(h->multi, h->easy) != CURLM_OK)
+        bs_curl.multi_add_handle(h->multi, h->easy) != CURLM_OK)
         return stopped(t, BLOBSEAL_E_NOMEM, "no memory", err);
     t->response->sent_boottime_ms = bs_http_boottime_ms();
     t->response->sent_unix_ms = bs_http_unix_ms();
     st = drive(t, h, err);
     if (st == BLOBSEAL_OK) {
-        (void)curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+        (void)bs_curl.easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
         t->response->status = status > 0 && status < 1000 ? (unsigned)status : 0;
     }
     bs_http_quiet_begin(&q);
-    (void)curl_multi_remove_handle(h->multi, h->easy);
-    curl_easy_reset(h->easy); /* it points into this request */
+    (void)bs_curl.multi_remove_handle(h->multi, h->easy);
+    bs_curl.easy_reset(h->easy); /* it points into this request */
     bs_http_quiet_end(&q);
     return st;
 }

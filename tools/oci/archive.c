@@ -2,8 +2,6 @@
 /* Image layouts in tar files, with libarchive: only the files of a layout are unpacked, under names that are checked.
  */
 #define _GNU_SOURCE /* scandirat() */
-#include <archive.h>
-#include <archive_entry.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/oci/libarchive.h"
 #include "tools/oci/oci.h"
 
 #define BLOCK_BYTES (256U << 10)
@@ -28,7 +27,7 @@ struct unpacking {
 
 static bool fail_tar(const struct unpacking *u, struct blobseal_error *err)
 {
-    int e = archive_errno(u->tar);
+    int e = libarchive.error_number(u->tar);
 
     if (e == ENOMEM)
         return fail(err, BLOBSEAL_E_NOMEM, 0, "read %.200s: no memory", u->path);
@@ -73,7 +72,7 @@ static bool write_data(const struct unpacking *u, int fd, uint64_t size, struct 
     uint64_t done = 0;
     int r;
 
-    while ((r = archive_read_data_block(u->tar, &block, &len, &offset)) == ARCHIVE_OK) {
+    while ((r = libarchive.read_data_block(u->tar, &block, &len, &offset)) == ARCHIVE_OK) {
         if (offset < 0 || (uint64_t)offset != done || len > size - done)
             return fail(err, BLOBSEAL_E_FORMAT, 0, "%.200s has a sparse file", u->path);
         if (!oci_write(fd, block, len, err))
@@ -106,15 +105,16 @@ static bool unpack_file(const struct unpacking *u, int folder, const char *name,
 
 static bool unpack_entry(struct unpacking *u, struct archive_entry *e, struct blobseal_error *err)
 {
-    const char *name = archive_entry_pathname(e), *base;
-    mode_t type = archive_entry_filetype(e);
+    const char *name = libarchive.entry_pathname(e), *base;
+    mode_t type = libarchive.entry_filetype(e);
     char shown[120];
     int folder;
 
     if (name == NULL || !is_inside(name))
         return fail(err, BLOBSEAL_E_FORMAT, 0, "%.160s has a file with the name %s, which leads out of it", u->path,
                     name != NULL ? printable(shown, sizeof shown, name) : "(none)");
-    if (archive_entry_hardlink(e) != NULL || archive_entry_symlink(e) != NULL || (type != AE_IFREG && type != AE_IFDIR))
+    if (libarchive.entry_hardlink(e) != NULL || libarchive.entry_symlink(e) != NULL ||
+        (type != AE_IFREG && type != AE_IFDIR))
         return fail(err, BLOBSEAL_E_FORMAT, 0, "%.160s: %s is neither a file nor a folder", u->path,
                     printable(shown, sizeof shown, name));
     if (++u->num > OCI_MAX_ENTRIES)
@@ -122,9 +122,9 @@ static bool unpack_entry(struct unpacking *u, struct archive_entry *e, struct bl
     folder = type == AE_IFREG ? place_of(u, name, &base) : -1;
     if (folder < 0)
         return true;
-    if (!archive_entry_size_is_set(e) || archive_entry_size(e) < 0)
+    if (!libarchive.entry_size_is_set(e) || libarchive.entry_size(e) < 0)
         return fail(err, BLOBSEAL_E_FORMAT, 0, "%.200s has a file without a size", u->path);
-    return unpack_file(u, folder, base, (uint64_t)archive_entry_size(e), err);
+    return unpack_file(u, folder, base, (uint64_t)libarchive.entry_size(e), err);
 }
 
 static bool unpack_all(struct unpacking *u, struct blobseal_error *err)
@@ -133,7 +133,7 @@ static bool unpack_all(struct unpacking *u, struct blobseal_error *err)
     bool ok = true;
     int r = ARCHIVE_OK;
 
-    while (ok && (r = archive_read_next_header(u->tar, &e)) == ARCHIVE_OK)
+    while (ok && (r = libarchive.read_next_header(u->tar, &e)) == ARCHIVE_OK)
         ok = unpack_entry(u, e, err);
     return ok && (r == ARCHIVE_EOF || fail_tar(u, err));
 }
@@ -149,19 +149,22 @@ static bool make_folders(struct unpacking *u, const char *folder, struct blobsea
 
 bool oci_unpack(const char *path, const char *folder, bool documents, struct blobseal_error *err)
 {
-    struct unpacking u = {.tar = archive_read_new(), .path = path, .root = -1, .blobs = -1, .documents = documents};
+    struct unpacking u = {.path = path, .root = -1, .blobs = -1, .documents = documents};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     bool ok = fd >= 0 || fail(err, BLOBSEAL_E_INPUT, errno, "open %.200s", path);
 
+    ok = ok && libarchive_load(err);
+    if (ok)
+        u.tar = libarchive.read_new();
     if (ok && u.tar == NULL)
         ok = fail(err, BLOBSEAL_E_NOMEM, 0, "read %.200s: no memory", path);
     ok = ok && make_folders(&u, folder, err);
-    if (ok && (archive_read_support_format_tar(u.tar) != ARCHIVE_OK ||
-               archive_read_open_fd(u.tar, fd, BLOCK_BYTES) != ARCHIVE_OK))
+    if (ok && (libarchive.read_support_format_tar(u.tar) != ARCHIVE_OK ||
+               libarchive.read_open_fd(u.tar, fd, BLOCK_BYTES) != ARCHIVE_OK))
         ok = fail_tar(&u, err);
     ok = ok && unpack_all(&u, err);
     if (u.tar != NULL)
-        (void)archive_read_free(u.tar);
+        (void)libarchive.read_free(u.tar);
     if (u.blobs >= 0)
         (void)close(u.blobs);
     if (u.root >= 0)
@@ -188,7 +191,7 @@ static la_ssize_t put(struct archive *tar, void *ctx, const void *data, size_t l
     if (output_write(p->out, data, len, p->err))
         return (la_ssize_t)len;
     p->failed = true;
-    archive_set_error(tar, EIO, "write");
+    libarchive.set_error(tar, EIO, "write");
     return -1;
 }
 
@@ -200,18 +203,18 @@ static bool fail_packing(const struct packing *p)
 /* Write the header of a file or, with @size BLOBSEAL_SIZE_UNKNOWN, of a folder. */
 static bool put_header(const struct packing *p, const char *name, uint64_t size)
 {
-    struct archive_entry *e = archive_entry_new();
+    struct archive_entry *e = libarchive.entry_new();
     bool folder = size == BLOBSEAL_SIZE_UNKNOWN, ok;
 
     if (e == NULL)
         return fail(p->err, BLOBSEAL_E_NOMEM, 0, "write the archive: no memory");
-    archive_entry_set_pathname(e, name);
-    archive_entry_set_filetype(e, folder ? AE_IFDIR : AE_IFREG);
-    archive_entry_set_perm(e, folder ? 0755 : 0644);
-    archive_entry_set_size(e, folder ? 0 : (la_int64_t)size);
-    archive_entry_set_mtime(e, 0, 0);
-    ok = archive_write_header(p->tar, e) == ARCHIVE_OK || fail_packing(p);
-    archive_entry_free(e);
+    libarchive.entry_set_pathname(e, name);
+    libarchive.entry_set_filetype(e, folder ? AE_IFDIR : AE_IFREG);
+    libarchive.entry_set_perm(e, folder ? 0755 : 0644);
+    libarchive.entry_set_size(e, folder ? 0 : (la_int64_t)size);
+    libarchive.entry_set_mtime(e, 0, 0);
+    ok = libarchive.write_header(p->tar, e) == ARCHIVE_OK || fail_packing(p);
+    libarchive.entry_free(e);
     return ok;
 }
 
@@ -229,7 +232,7 @@ static bool put_content(const struct packing *p, int fd, uint64_t size)
         if (n <= 0)
             ok = fail(p->err, BLOBSEAL_E_INPUT, n < 0 ? errno : 0, "read a blob for the archive");
         else
-            ok = archive_write_data(p->tar, buf, (size_t)n) == n || fail_packing(p);
+            ok = libarchive.write_data(p->tar, buf, (size_t)n) == n || fail_packing(p);
         done += (uint64_t)n;
     }
     free(buf);
@@ -271,22 +274,25 @@ static bool put_blobs(const struct packing *p, int root)
 
 bool oci_pack(const char *folder, struct output *out, struct blobseal_error *err)
 {
-    struct packing p = {.tar = archive_write_new(), .out = out, .err = err};
+    struct packing p = {.out = out, .err = err};
     int root = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = root >= 0 || fail(err, BLOBSEAL_E_INPUT, errno, "open %.200s", folder);
 
+    ok = ok && libarchive_load(err);
+    if (ok)
+        p.tar = libarchive.write_new();
     if (ok && p.tar == NULL)
         ok = fail(err, BLOBSEAL_E_NOMEM, 0, "write the archive: no memory");
-    if (ok && (archive_write_set_format_pax_restricted(p.tar) != ARCHIVE_OK ||
-               archive_write_open(p.tar, &p, NULL, put, NULL) != ARCHIVE_OK))
+    if (ok && (libarchive.write_set_format_pax_restricted(p.tar) != ARCHIVE_OK ||
+               libarchive.write_open(p.tar, &p, NULL, put, NULL) != ARCHIVE_OK))
         ok = fail_packing(&p);
     ok = ok && put_file(&p, root, "oci-layout") && put_file(&p, root, "index.json") &&
          put_header(&p, "blobs", BLOBSEAL_SIZE_UNKNOWN) && put_header(&p, "blobs/sha256", BLOBSEAL_SIZE_UNKNOWN) &&
          put_blobs(&p, root);
-    if (ok && archive_write_close(p.tar) != ARCHIVE_OK)
+    if (ok && libarchive.write_close(p.tar) != ARCHIVE_OK)
         ok = fail_packing(&p);
     if (p.tar != NULL)
-        (void)archive_write_free(p.tar);
+        (void)libarchive.write_free(p.tar);
     if (root >= 0)
         (void)close(root);
     return ok;
