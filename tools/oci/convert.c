@@ -3,10 +3,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/oci/oci.h"
 
-#define MAX_AT_ONCE 8 /* layers; each takes less than 8 MiB of memory */
+#define MAX_AT_ONCE 6 /* layers: each takes less than 8 MiB of memory, and all together less than 64 MiB */
 
 struct conversion {
     struct oci_session s;
@@ -102,15 +103,20 @@ static int process(void *ctx, struct ui *ui, unsigned thread, const char *path)
     return EXIT_INTERNAL;
 }
 
+/* Return how many layers are processed at the same time. */
+static unsigned at_once(const struct oci_request *r)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned wanted = r->threads != 0 ? r->threads : cpus < 1 ? 1 : cpus > MAX_AT_ONCE ? MAX_AT_ONCE : (unsigned)cpus;
+
+    return wanted > MAX_AT_ONCE ? MAX_AT_ONCE : wanted;
+}
+
 /* Process all selected layers. */
 static bool process_all(struct conversion *c, struct blobseal_error *err)
 {
     struct oci_request *r = c->s.r;
-    const struct jobs jobs = {.ui = r->ui,
-                              .threads = r->threads > MAX_AT_ONCE || r->threads == 0 ? MAX_AT_ONCE : r->threads,
-                              .progress = &r->progress,
-                              .one = process,
-                              .ctx = c};
+    const struct jobs jobs = {.ui = r->ui, .threads = at_once(r), .progress = &r->progress, .one = process, .ctx = c};
     double begin = seconds_now();
     struct jobs_result result;
 

@@ -209,12 +209,28 @@ void oci_spool_close(struct oci_target *t, struct oci_spool *s)
     *s = OCI_SPOOL_NONE;
 }
 
+/* Return true if this run has written the blob, so that it need not be read again. */
+static bool was_added(struct oci_target *t, const struct oci_descriptor *d)
+{
+    bool added;
+
+    (void)pthread_mutex_lock(&t->lock);
+    added = json_object_get(t->added, d->digest) != NULL;
+    (void)pthread_mutex_unlock(&t->lock);
+    return added;
+}
+
 /* Return true if the target has this blob already, with the right content. */
-static bool has_blob(const struct oci_target *t, const struct oci_descriptor *d)
+static bool has_blob(struct oci_target *t, const struct oci_descriptor *d)
 {
     struct blobseal_error ignored;
-    int fd = oci_blob_open(&t->layout, d, &ignored);
-    bool ok = fd >= 0 && oci_copy(fd, -1, d, &ignored);
+    int fd;
+    bool ok;
+
+    if (was_added(t, d))
+        return true;
+    fd = oci_blob_open(&t->layout, d, &ignored);
+    ok = fd >= 0 && oci_copy(fd, -1, d, &ignored);
 
     if (fd >= 0)
         (void)close(fd);
