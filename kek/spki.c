@@ -27,7 +27,8 @@ bool bs_spki_to_pem(char **pem, size_t *len, struct bs_slice spki)
     return *pem != NULL;
 }
 
-bool bs_rsa_spki(uint8_t **spki, size_t *len, EVP_PKEY *key)
+/* Encode the key once. Return false if there is no memory. */
+static bool encode(uint8_t **spki, size_t *len, EVP_PKEY *key)
 {
     int n = i2d_PUBKEY(key, NULL);
     unsigned char *p;
@@ -43,4 +44,9 @@ bool bs_rsa_spki(uint8_t **spki, size_t *len, EVP_PKEY *key)
         *spki = NULL;
     }
     return *len > 0;
+}
+
+bool bs_rsa_spki(uint8_t **spki, size_t *len, EVP_PKEY *key)
+{
+    return encode(spki, len, key) || encode(spki, len, key); /* memory may have been short for a moment */
 }

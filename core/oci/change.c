@@ -15,7 +15,8 @@ struct changing {
     struct bs_oci_wrapping wrapping;
     struct bs_oci_output *out;
     bool changed;
-    size_t left; /* elements that the new annotations have */
+    bool no_memory; /* while looking for something */
+    size_t left;    /* elements that the new annotations have */
 };
 
 /* The recipients of an element, whatever its scheme. */
@@ -195,16 +196,19 @@ static const enum bs_oci_scheme written[] = {BS_OCI_JWE, BS_OCI_PKCS11, BS_OCI_O
 /* ---- Adding ------------------------------------------------------------------------------------------------------ */
 
 /* Return true if a key is a recipient in an element of @scheme already. */
-static bool is_recipient(const struct changing *c, struct blobseal_kek *kek, enum bs_oci_scheme scheme)
+static bool is_recipient(struct changing *c, struct blobseal_kek *kek, enum bs_oci_scheme scheme)
 {
     bool found = false;
 
     for (size_t i = 0; i < c->items->num && !found; i++) {
         struct element e;
+        enum blobseal_status st;
 
         if (c->items->list[i].scheme != scheme)
             continue;
-        if (parse_element(&e, &c->items->list[i], NULL) == BLOBSEAL_OK)
+        st = parse_element(&e, &c->items->list[i], NULL);
+        c->no_memory = c->no_memory || st == BLOBSEAL_E_NOMEM;
+        if (st == BLOBSEAL_OK)
             for (size_t k = 0; k < e.num && !found; k++)
                 found = e.list[k].kid != NULL && bs_kek_owns(kek, e.list[k].alg, e.list[k].kid);
         clear_element(&e);
@@ -301,21 +305,27 @@ static enum blobseal_status run(struct changing *c, const struct blobseal_oci_re
         for (size_t i = 0; i < BS_COUNT(written) && st == BLOBSEAL_OK; i++)
             st = add_to(c, written[i], err);
     }
+    if (st == BLOBSEAL_OK && c->no_memory)
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change the recipients of a layer: no memory");
     if (st == BLOBSEAL_OK && c->left == 0)
         st = blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "change the recipients of a layer: nobody would be left");
     return st;
 }
 
 /* Return the generation of what is made now: one more than the highest that is there. */
-static uint64_t next_generation(const struct bs_oci_items *items)
+static uint64_t next_generation(struct changing *c)
 {
     uint64_t highest = 0;
 
-    for (size_t i = 0; i < items->num; i++) {
-        struct bs_oci_jwe j = {0};
+    for (size_t i = 0; i < c->items->num; i++) {
+        struct bs_oci_jwe j;
+        enum blobseal_status st;
 
-        if (items->list[i].scheme == BS_OCI_OURS &&
-            bs_oci_jwe_parse(&j, BS_OCI_OURS, items->list[i].bytes, NULL) == BLOBSEAL_OK && j.generation > highest)
+        if (c->items->list[i].scheme != BS_OCI_OURS)
+            continue;
+        st = bs_oci_jwe_parse(&j, BS_OCI_OURS, c->items->list[i].bytes, NULL);
+        c->no_memory = c->no_memory || st == BLOBSEAL_E_NOMEM;
+        if (st == BLOBSEAL_OK && j.generation > highest)
             highest = j.generation;
         bs_oci_jwe_clear(&j);
     }
@@ -405,7 +415,7 @@ static enum blobseal_status prepare(struct state *s, const struct bs_keks keks, 
     s->c.items = &s->items;
     s->c.out = &s->out;
     s->c.wrapping = (struct bs_oci_wrapping){
-        {s->opened->text, s->opened->len}, next_generation(&s->items), change->provider, change->pkcs11};
+        {s->opened->text, s->opened->len}, next_generation(&s->c), change->provider, change->pkcs11};
     bs_oci_output_text(&s->out, BS_OCI_PUBOPTS,
                        (struct bs_slice){(const uint8_t *)s->items.public_text, strlen(s->items.public_text)});
     return BLOBSEAL_OK;

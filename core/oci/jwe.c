@@ -39,13 +39,15 @@ static const struct bs_header_type oci_type = {
     .other_version = other_version,
 };
 
-/* Return E_UNSUPPORTED, and fill @err, if @text is the envelope of a blob; otherwise E_FORMAT. */
+/* Return E_UNSUPPORTED, and fill @err, if @text is the envelope of a blob; otherwise E_FORMAT. Errors: also E_NOMEM. */
 static enum blobseal_status check_envelope(struct bs_slice text, struct blobseal_error *err)
 {
     struct bs_envelope e;
     enum blobseal_status st = bs_envelope_parse(&e, (const char *)text.p, text.len, NULL);
 
     bs_envelope_clear(&e);
+    if (st == BLOBSEAL_E_NOMEM)
+        return blobseal_fail(err, st, 0, "read the wrapped key of a layer: no memory");
     if (st != BLOBSEAL_OK)
         return BLOBSEAL_E_FORMAT;
     st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0,

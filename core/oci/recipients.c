@@ -11,6 +11,15 @@ struct listing {
     bool no_memory;
 };
 
+/* Copy a string, which may be NULL. */
+static const char *copy(struct listing *l, const char *s)
+{
+    const char *c = s != NULL ? strdup(s) : NULL;
+
+    l->no_memory = l->no_memory || (s != NULL && c == NULL);
+    return c;
+}
+
 static void add(struct listing *l, struct blobseal_oci_recipient r)
 {
     struct blobseal_oci_recipient *list = l->list;
@@ -25,12 +34,10 @@ static void add(struct listing *l, struct blobseal_oci_recipient r)
         return;
     }
     l->list = list;
-    r.scheme = strdup(r.scheme);
-    r.alg = r.alg != NULL ? strdup(r.alg) : NULL;
-    r.kid = r.kid != NULL ? strdup(r.kid) : NULL;
-    if (r.scheme == NULL)
-        l->no_memory = true;
-    else
+    r.scheme = copy(l, r.scheme);
+    r.alg = copy(l, r.alg);
+    r.kid = copy(l, r.kid);
+    if (r.scheme != NULL)
         blobseal_make_printable((char *)r.scheme);
     l->list[l->num++] = r;
 }

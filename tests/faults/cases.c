@@ -540,6 +540,8 @@ const struct test_case cases[] = {
     {"repair", NULL, plan_repair, 0},
     {"layer", layer_small, NULL, CASE_COLD | CASE_RANDOM},
     {"layer, three threads", layer_in_threads, NULL, CASE_THREADS},
+    {"keys of a layer", NULL, layer_keys, CASE_RANDOM},
+    {"messages to a key provider", NULL, layer_messages, CASE_RANDOM},
     {"set", set_make_and_use, NULL, CASE_COLD},
     {"inspect", inspect, NULL, 0},
     {"scrub", scrub, NULL, CASE_COLD},

@@ -40,6 +40,10 @@ enum blobseal_status set_make_and_use(struct blobseal_error *err);
 enum blobseal_status layer_small(struct blobseal_error *err);
 enum blobseal_status layer_in_threads(struct blobseal_error *err);
 
+/* In layer_keys.c: wrap and unwrap the keys of a layer, and answer messages to a key provider. */
+enum blobseal_status layer_keys(struct blobseal_kek *k, struct blobseal_error *err);
+enum blobseal_status layer_messages(struct blobseal_kek *k, struct blobseal_error *err);
+
 /* Make empty files for keys and blobs, which this process and its children share. */
 void files_make(void);
 
