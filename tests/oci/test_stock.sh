@@ -99,6 +99,20 @@ expect_ok
 copy --decryption-key "$keys/one.pem" oci:enc:1 oci:failed:1
 expect_code 1
 
+title="recipients of other kinds"
+try openssl ecparam -name prime256v1 -genkey -noout -out ec.pem
+openssl ec -in ec.pem -pubout -out ec.pub.pem 2>/dev/null
+openssl req -new -x509 -subj /CN=test -key "$keys/one.pem" -out cert.pem 2>/dev/null
+for kind in jwe:ec.pub.pem pkcs7:cert.pem; do
+    rm -rf theirs
+    copy --encryption-key $kind oci:plain:1 oci:theirs:1
+    expect_ok
+    encrypted theirs:1
+    run oci decrypt -k "$keys/one.pem" -o none:1 theirs:1
+    expect_error 12 E-UNSUPPORTED "(ECDH-ES|pkcs7)"
+    check "no image" test ! -e none
+done
+
 # ---- Recipients that blobseal changes ----
 
 fresh "recipients added and removed"
