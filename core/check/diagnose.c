@@ -405,15 +405,15 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, const struc
     const struct blobseal_kek_info *info;
     struct blobseal_wrapping *wrapped = NULL;
     struct blobseal_secret32 *secret;
+    struct blobseal_error found;
     struct blobseal_call call;
     enum blobseal_status st = bs_call_import(&call, options, "try a key", err);
 
     if (st == BLOBSEAL_OK)
         st = bs_kek_describe(kek, &call, err);
     if (st != BLOBSEAL_OK) {
-        /* What the provider finds may say why. */
-        if (st == BLOBSEAL_E_DENIED || st == BLOBSEAL_E_UNAVAILABLE)
-            (void)!bs_kek_diagnose(kek, fn, ctx, &call, NULL);
+        if (st == BLOBSEAL_E_DENIED) /* what the provider finds may say why */
+            (void)!bs_kek_diagnose(kek, fn, ctx, &call, &found);
         return st;
     }
     info = bs_kek_info(kek);

@@ -63,6 +63,7 @@ vault deny 'permissions=["get", "unwrapKey"]'
 run doctor -k "$kek"
 expect_code 11
 check "the identity, also without any permission" grep -q 'object id aaaaaaaa' "$out"
+check "the reason" grep -q 'look up .*no role of the identity permits it' "$out"
 vault deny 'permissions=[]'
 
 title="purge protection"
