@@ -42,6 +42,7 @@ static enum blobseal_status get(void *ctx, char **object, size_t *len, char toke
     return BLOBSEAL_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters of the function in struct blobseal_set_store */
 static enum blobseal_status put(void *ctx, const char *object, size_t len, const char *token,
                                 enum blobseal_set_put *result, const struct blobseal_call *call,
                                 struct blobseal_error *err)
@@ -148,7 +149,7 @@ static void blob_of_set(struct bench *b, const void *arg)
 
 /* ---- Primitives -------------------------------------------------------------------------------------------------- */
 
-static bool derive(uint8_t out[76], const uint8_t key[32])
+static bool derive(uint8_t out[76], uint8_t key[32])
 {
     static char digest[] = "SHA512", mode[] = "EXPAND_ONLY";
     uint8_t info[105] = {0};
@@ -157,7 +158,7 @@ static bool derive(uint8_t out[76], const uint8_t key[32])
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
         OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_MODE, mode, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)key, 32),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, key, 32),
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_INFO, info, sizeof info),
         OSSL_PARAM_END,
     };

@@ -86,7 +86,7 @@ static void pack(uint8_t *out, const uint8_t *v, size_t len)
 bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in, size_t len)
 {
     size_t full = len / 4 * 4, rest = len % 4, total = full / 4 * 3 + (rest > 0 ? rest - 1 : 0);
-    uint8_t v[BLOCK];
+    uint8_t v[BLOCK] = {0};
     unsigned bad = 0;
 
     *out_len = 0;

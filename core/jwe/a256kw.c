@@ -90,7 +90,8 @@ static EVP_CIPHER_CTX *ready(const struct bs_a256kw *kw, struct slot *slot, bool
 
 /* ---- RFC 3394 section 2.2 over single blocks --------------------------------------------------------------------- */
 
-#define NUM_HALVES 4 /* of 64 bits, in a secret */
+#define HALF       ((size_t)8) /* bytes of half a block */
+#define NUM_HALVES ((size_t)4) /* in a secret */
 #define NUM_ROUNDS 6
 
 /* Encrypt or decrypt the block in place. */
@@ -113,9 +114,9 @@ static bool wrap_blocks(EVP_CIPHER_CTX *ctx, uint8_t out[BS_A256KW_LEN], const u
     bool ok = true;
 
     memset(block, 0xA6, 8);
-    memcpy(r, secret, 8 * NUM_HALVES);
+    memcpy(r, secret, HALF * NUM_HALVES);
     for (unsigned step = 1; step <= NUM_ROUNDS * NUM_HALVES && ok; step++) {
-        uint8_t *half = r + 8 * ((step - 1) % NUM_HALVES);
+        uint8_t *half = r + HALF * ((step - 1) % NUM_HALVES);
 
         memcpy(block + 8, half, 8);
         ok = one_block(ctx, block);
@@ -135,9 +136,9 @@ static enum blobseal_status unwrap_blocks(EVP_CIPHER_CTX *ctx, uint8_t *secret, 
     bool ok = true, same;
 
     memcpy(block, wrapped, 8);
-    memcpy(secret, wrapped + 8, 8 * NUM_HALVES);
-    for (unsigned step = NUM_ROUNDS * NUM_HALVES; step > 0 && ok; step--) {
-        uint8_t *half = secret + 8 * ((step - 1) % NUM_HALVES);
+    memcpy(secret, wrapped + 8, HALF * NUM_HALVES);
+    for (unsigned step = (unsigned)(NUM_ROUNDS * NUM_HALVES); step > 0 && ok; step--) {
+        uint8_t *half = secret + HALF * ((step - 1) % NUM_HALVES);
 
         memcpy(block + 8, half, 8);
         add_step(block, step);
@@ -173,7 +174,7 @@ static enum blobseal_status convert(struct bs_a256kw *kw, bool wrap, uint8_t *ou
     EVP_CIPHER_CTX *ctx;
     enum blobseal_status st = BLOBSEAL_E_INTERNAL;
 
-    (void)ERR_set_mark(); /* the host program shares this queue */
+    (void)ERR_set_mark();                                                  /* the host program shares this queue */
     for (int tries = 0; tries < 2 && st == BLOBSEAL_E_INTERNAL; tries++) { /* memory may be short for a moment */
         ctx = ready(kw, slot, wrap);
         if (ctx != NULL)

@@ -112,6 +112,7 @@ static enum blobseal_status find_target(struct blobseal_set *set, struct target 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
 /* Encrypt @keys for the KEK and the recovery keys. */
+/* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 static enum blobseal_status encode(struct blobseal_set *set, char **object, size_t *len, const struct bs_set_keys *keys,
                                    uint64_t generation, const struct blobseal_call *call, struct blobseal_error *err)
 {
@@ -468,8 +469,10 @@ static enum blobseal_status redefine(struct blobseal_set *set, struct bs_set_def
         at--; /* the oldest one is forgotten */
     memcpy(keks, set->keks, sizeof keks);
     old = keks[at];
-    memmove(d->keks + 1, d->keks, at * sizeof d->keks[0]);
-    memmove(keks + 1, keks, at * sizeof keks[0]);
+    for (; at > 0; at--) {
+        d->keks[at] = d->keks[at - 1];
+        keks[at] = keks[at - 1];
+    }
     d->keks[0] = to;
     keks[0] = kek;
     (void)pthread_mutex_lock(&set->lock);

@@ -35,8 +35,10 @@ enum blobseal_status bs_set_file_read(char **text, size_t *len, const char *path
     if (fd < 0)
         return blobseal_fail(err, BLOBSEAL_E_INPUT, errno, "read %.200s", path);
     p = malloc(max + 2);
-    if (p == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %.200s: no memory", path);
+    if (p == NULL) {
+        (void)close(fd);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read %.200s: no memory", path);
+    }
     while (st == BLOBSEAL_OK && *len <= max) {
         ssize_t n = read(fd, p + *len, max + 1 - *len);
 
@@ -106,9 +108,7 @@ enum blobseal_status bs_set_file_write(const char *path, const char *text, size_
         failed = errno;
     if (close(fd) != 0 && failed == 0)
         failed = errno;
-    if (failed == 0 && !replace && link(temp, path) != 0)
-        failed = errno;
-    else if (failed == 0 && replace && rename(temp, path) != 0)
+    if (failed == 0 && (replace ? rename(temp, path) : link(temp, path)) != 0)
         failed = errno;
     if (failed != 0 || !replace)
         (void)unlink(temp);

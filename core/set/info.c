@@ -152,8 +152,8 @@ enum blobseal_status blobseal_set_info_get(struct blobseal_set *set, const struc
     enum blobseal_status st = bs_call_import(&call, options, "describe a set", err);
 
     *info = NULL;
-    if (st == BLOBSEAL_OK && m == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe a set: no memory");
+    if (m == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe a set: no memory");
     if (st == BLOBSEAL_OK)
         st = bs_set_begin(set, &call, err);
     if (st == BLOBSEAL_OK) {
@@ -165,7 +165,7 @@ enum blobseal_status blobseal_set_info_get(struct blobseal_set *set, const struc
         (void)pthread_mutex_unlock(&set->request);
     }
     if (st != BLOBSEAL_OK) {
-        blobseal_set_info_free(m != NULL ? &m->info : NULL);
+        blobseal_set_info_free(&m->info);
         return st;
     }
     *info = &m->info;

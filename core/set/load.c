@@ -141,6 +141,7 @@ enum blobseal_status bs_set_store_get(struct blobseal_set *set, char **object, s
     return st;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters of the function in struct blobseal_set_store */
 enum blobseal_status bs_set_store_put(struct blobseal_set *set, const char *object, size_t len, const char *token,
                                       enum blobseal_set_put *result, const struct blobseal_call *call,
                                       struct blobseal_error *err)
@@ -176,12 +177,13 @@ static enum blobseal_status open_object(struct blobseal_set *set, struct bs_set_
     struct bs_set_keys *keys = NULL;
     struct bs_jwe_opener *by = blobseal_secret_alloc(sizeof *by);
     struct bs_set_object o = {0};
-    enum blobseal_status st = BLOBSEAL_OK;
+    enum blobseal_status st;
 
-    if (by == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the set: no memory");
-    if (st == BLOBSEAL_OK)
-        st = bs_set_object_parse(&o, object, len, set->definition.id, err);
+    if (by == NULL) {
+        free(object);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the set: no memory");
+    }
+    st = bs_set_object_parse(&o, object, len, set->definition.id, err);
     if (st == BLOBSEAL_OK)
         st = bs_set_seen_check(&set->seen, &o, set->definition.min_generation, err);
     if (st == BLOBSEAL_OK)
@@ -224,7 +226,7 @@ static enum blobseal_status load(struct blobseal_set *set, struct bs_set_loaded 
         st = blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "the set %s has no stored object", set->definition.name);
     if (st == BLOBSEAL_OK)
         st = open_object(set, l, object, len, call, err);
-    if (st == BLOBSEAL_OK)
+    if (st == BLOBSEAL_OK && *l != NULL)
         memcpy((*l)->token, token, sizeof token);
     if (st == BLOBSEAL_E_DENIED && is_refused_by_owner(set, call))
         note_denial(set, err);

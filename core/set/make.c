@@ -115,10 +115,10 @@ static enum blobseal_status create(struct blobseal_set *set, const struct blobse
     struct bs_set_keys *keys = bs_set_keys_new(1);
     enum blobseal_status st = bs_selftest_once(err);
 
+    if (keys == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make a set: no memory");
     if (st == BLOBSEAL_OK)
         st = bs_a256kw_selftest(err);
-    if (st == BLOBSEAL_OK && keys == NULL)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "make a set: no memory");
     if (st == BLOBSEAL_OK)
         st = is_free(set, err);
     if (st == BLOBSEAL_OK)
@@ -155,10 +155,11 @@ enum blobseal_status blobseal_set_create(struct blobseal_set **set, const char *
     *set = NULL;
     if (st == BLOBSEAL_OK)
         st = bs_set_new(set, name, &o, options, err);
-    if (st == BLOBSEAL_OK && o.store != NULL)
+    if (*set == NULL)
+        return st;
+    if (o.store != NULL)
         (*set)->definition_path[0] = '\0';
-    if (st == BLOBSEAL_OK)
-        st = create(*set, &own, &o, err);
+    st = create(*set, &own, &o, err);
     if (st != BLOBSEAL_OK) {
         blobseal_set_close(*set);
         *set = NULL;
@@ -271,12 +272,12 @@ enum blobseal_status blobseal_set_import(struct blobseal_set **set, const char *
     *set = NULL;
     if (st == BLOBSEAL_OK)
         st = bs_set_new(set, name, &o, options, err);
-    if (st == BLOBSEAL_OK) {
-        if (o.store != NULL)
-            (*set)->definition_path[0] = '\0';
-        memcpy((*set)->definition.id, id, BS_SET_ID_LEN);
-        st = import_set(*set, (struct bs_slice){(const uint8_t *)object, len}, &own, &o, err);
-    }
+    if (*set == NULL)
+        return st;
+    if (o.store != NULL)
+        (*set)->definition_path[0] = '\0';
+    memcpy((*set)->definition.id, id, BS_SET_ID_LEN);
+    st = import_set(*set, (struct bs_slice){(const uint8_t *)object, len}, &own, &o, err);
     if (st != BLOBSEAL_OK) {
         blobseal_set_close(*set);
         *set = NULL;

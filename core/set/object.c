@@ -350,8 +350,11 @@ enum blobseal_status bs_set_object_write(char **text, size_t *len, const struct 
 
     *text = NULL;
     *len = 0;
-    if (st == BLOBSEAL_OK && (out.p == NULL || s == NULL))
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the set: no memory");
+    if (out.p == NULL || s == NULL) {
+        blobseal_secret_free(s);
+        free(out.p);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the set: no memory");
+    }
     if (st == BLOBSEAL_OK && generation > BS_SET_MAX_GENERATION)
         st = blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the generation of the set cannot grow any more");
     if (st == BLOBSEAL_OK)

@@ -265,7 +265,9 @@ enum blobseal_status blobseal_set_open(struct blobseal_set **set, const char *na
     struct blobseal_set_options own;
     enum blobseal_status st = bs_set_new(set, name, &own, options, err);
 
-    if (st == BLOBSEAL_OK && own.config == NULL && own.definition == NULL)
+    if (*set == NULL)
+        return st;
+    if (own.config == NULL && own.definition == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the set %s: there is no configuration that says where it is",
                            name);
     if (st == BLOBSEAL_OK)

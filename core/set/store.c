@@ -99,6 +99,7 @@ static enum blobseal_status write_both(const struct bs_set_files *f, const char 
     return st;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters of the function in struct blobseal_set_store */
 static enum blobseal_status file_put(void *ctx, const char *object, size_t len, const char *token,
                                      enum blobseal_set_put *result, const struct blobseal_call *call,
                                      struct blobseal_error *err)
