@@ -193,6 +193,7 @@ enum bs_config_kind {
 struct bs_config_rule {
     const char *name; /* "limits.deadline_s", or of a member of an entry: "client_id" */
     enum bs_config_kind kind;
+    unsigned types;                    /* identities: bit 1 << TYPE is set for those that may have it */
     const char *expected;              /* "must be ..."                                         */
     bool (*accepts)(const char *text); /* texts, and the items of lists                         */
     const char *const *choices;        /* the words, in the order of their numbers; NULL after the last */
@@ -201,7 +202,6 @@ struct bs_config_rule {
     uint64_t number;                   /* the default of a number, a choice or a flag           */
     const char *text;                  /* the default of a text                                 */
     size_t offset;                     /* entries: of the member in the public struct           */
-    unsigned types;                    /* identities: bit 1 << TYPE is set for those that may have it */
 };
 
 extern const struct bs_config_rule bs_config_settings[BS_CONFIG_NUM_SETTINGS];

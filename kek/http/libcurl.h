@@ -28,7 +28,7 @@
     F(multi_poll, curl_multi_poll)                                                                                     \
     F(multi_info_read, curl_multi_info_read)
 
-#define BS_LIBCURL_MEMBER(name, function) __typeof__(function) *name;
+#define BS_LIBCURL_MEMBER(name, function) __typeof__(function) *(name);
 struct bs_libcurl {
     BS_LIBCURL_FUNCTIONS(BS_LIBCURL_MEMBER)
 };
