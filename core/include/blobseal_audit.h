@@ -4,8 +4,8 @@
  *
  * A configuration (blobseal_config.h) can name an audit file, or a callback can be set for it. Every key that is opened
  * with this configuration is then recorded when it is used: each wrap, unwrap and renewal of a lease, each refusal by
- * the owner of the key or by a rule, and each reader that is opened with an unlocked key. Programs can record events of
- * their own with blobseal_audit().
+ * the owner of the key or by a rule, each reader that is opened with an unlocked key, and what is done to encryption
+ * sets. Programs can record events of their own with blobseal_audit().
  *
  * An event is recorded before the caller receives the key or the first byte. If it cannot be recorded, the operation
  * fails, unless the configuration says that records are optional. Records contain no secrets. They are not protected
@@ -24,8 +24,9 @@ extern "C" {
 struct blobseal_audit_event {
     size_t size;
     /* "wrap", "unwrap", "renew" (the lease of a key), "reopen" (a reader was opened with a key that had been unlocked
-     * before), "refuse" (a rule of the configuration or of the caller forbids it), or a word of the program, of lower
-     * case letters, digits and '-' */
+     * before), "refuse" (a rule of the configuration or of the caller forbids it), "set-create", "set-import",
+     * "set-export", "set-rotate", "set-rekey", "set-check" (a set was changed, exported, or needed no change), or a
+     * word of the program, of lower case letters, digits and '-' */
     const char *operation;
     enum blobseal_status result; /* BLOBSEAL_OK: it succeeded                                                    */
     const char *provider;        /* the scheme of the key's provider                                             */

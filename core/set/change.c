@@ -371,11 +371,20 @@ static enum blobseal_status check(struct blobseal_set *set, const struct bs_set_
     return st;
 }
 
+/* Return what the audit record calls a check that did this. */
+static const char *name_of_check(const struct blobseal_set_change *done)
+{
+    return done->rotated ? "set-rotate" : done->new_key ? "set-rekey" : "set-check";
+}
+
 void bs_set_poll_if_due(struct blobseal_set *set, const struct blobseal_call *call)
 {
+    const struct blobseal_call own = bs_call_for_blob(call, NULL); /* the blob has nothing to do with the check */
     uint64_t now = bs_set_now_ms(), due = atomic_load_explicit(&set->poll_at_ms, memory_order_relaxed);
     const struct bs_set_plan plan = {.poll = true};
+    struct blobseal_set_change done = {.size = sizeof done};
     struct blobseal_error unused;
+    enum blobseal_status st;
 
     if (due == 0) { /* the keys were read just now: the first check is later */
         (void)atomic_compare_exchange_strong(&set->poll_at_ms, &due, next_poll(set));
@@ -383,8 +392,11 @@ void bs_set_poll_if_due(struct blobseal_set *set, const struct blobseal_call *ca
     }
     if (now < due || pthread_mutex_trylock(&set->request) != 0)
         return;
-    if (atomic_load(&set->poll_at_ms) == due)
-        (void)check(set, &plan, call, NULL, &unused);
+    if (atomic_load(&set->poll_at_ms) == due) {
+        st = check(set, &plan, &own, &done, &unused);
+        if (st != BLOBSEAL_OK || done.changed) /* a check that found nothing to do is not worth a record */
+            (void)!bs_set_record(set, name_of_check(&done), st, &unused);
+    }
     (void)pthread_mutex_unlock(&set->request);
 }
 
@@ -407,9 +419,9 @@ static enum blobseal_status start_change(struct blobseal_set_change *own, const 
     return BLOBSEAL_OK;
 }
 
-/* Apply a plan, and tell the caller what was done. */
-static enum blobseal_status run(struct blobseal_set *set, struct bs_set_plan *plan, struct blobseal_set_change *change,
-                                struct blobseal_error *err)
+/* Apply a plan, and tell the caller what was done. @operation: its name in the audit record; NULL: a check. */
+static enum blobseal_status run(struct blobseal_set *set, struct bs_set_plan *plan, const char *operation,
+                                struct blobseal_set_change *change, struct blobseal_error *err)
 {
     struct blobseal_set_change own;
     struct blobseal_call call;
@@ -424,6 +436,7 @@ static enum blobseal_status run(struct blobseal_set *set, struct bs_set_plan *pl
         st = check(set, plan, &call, &own, &e);
         (void)pthread_mutex_unlock(&set->request);
     }
+    st = bs_set_record(set, operation != NULL ? operation : name_of_check(&own), st, &e);
     if (st != BLOBSEAL_OK && err != NULL)
         *err = e;
     return change == NULL || bs_struct_export(change, &own, sizeof own) ? st : BLOBSEAL_E_ARG;
@@ -434,14 +447,14 @@ enum blobseal_status blobseal_set_check(struct blobseal_set *set, struct blobsea
 {
     struct bs_set_plan plan = {.poll = true};
 
-    return run(set, &plan, change, err);
+    return run(set, &plan, NULL, change, err);
 }
 
 enum blobseal_status blobseal_set_rekey(struct blobseal_set *set, struct blobseal_set_change *change,
                                         struct blobseal_error *err)
 {
     struct bs_set_plan plan = {.new_key = true};
-    enum blobseal_status st = run(set, &plan, change, err);
+    enum blobseal_status st = run(set, &plan, "set-rekey", change, err);
     struct bs_set_definition d = set->definition;
 
     if (st != BLOBSEAL_OK || !d.manual)
@@ -563,5 +576,5 @@ enum blobseal_status blobseal_set_rotate(struct blobseal_set *set, const char *t
         go_back(set, before, &own);
     (void)pthread_mutex_unlock(&set->request);
     free(before);
-    return st == BLOBSEAL_OK ? run(set, &plan, change, err) : st;
+    return st == BLOBSEAL_OK ? run(set, &plan, "set-rotate", change, err) : bs_set_record(set, "set-rotate", st, err);
 }

@@ -238,12 +238,13 @@ static enum blobseal_status load(struct blobseal_set *set, struct bs_set_loaded 
 enum blobseal_status bs_set_load(struct blobseal_set *set, struct bs_set_loaded **l, const struct blobseal_call *call,
                                  struct blobseal_error *err)
 {
+    const struct blobseal_call own = bs_call_for_blob(call, NULL); /* the object is not that of the blob */
     uint64_t number = atomic_fetch_add(&set->started, 1) + 1;
     struct blobseal_error answer = {0};
     enum blobseal_status st;
 
     *l = NULL;
-    st = load(set, l, call, &answer);
+    st = load(set, l, &own, &answer);
     if (st != BLOBSEAL_E_CANCELED) { /* that was this caller's wish, not an answer for others */
         set->finished = number;
         set->answer = answer;

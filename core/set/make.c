@@ -159,7 +159,7 @@ enum blobseal_status blobseal_set_create(struct blobseal_set **set, const char *
         return st;
     if (o.store != NULL)
         (*set)->definition_path[0] = '\0';
-    st = create(*set, &own, &o, err);
+    st = bs_set_record(*set, "set-create", create(*set, &own, &o, err), err);
     if (st != BLOBSEAL_OK) {
         blobseal_set_close(*set);
         *set = NULL;
@@ -278,6 +278,7 @@ enum blobseal_status blobseal_set_import(struct blobseal_set **set, const char *
         (*set)->definition_path[0] = '\0';
     memcpy((*set)->definition.id, id, BS_SET_ID_LEN);
     st = import_set(*set, (struct bs_slice){(const uint8_t *)object, len}, &own, &o, err);
+    st = bs_set_record(*set, "set-import", st, err);
     if (st != BLOBSEAL_OK) {
         blobseal_set_close(*set);
         *set = NULL;
@@ -300,8 +301,11 @@ enum blobseal_status blobseal_set_export(struct blobseal_set *set, const struct 
         return st;
     st = bs_set_load(set, &l, &call, err);
     (void)pthread_mutex_unlock(&set->request);
-    if (st != BLOBSEAL_OK)
+    st = bs_set_record(set, "set-export", st, err);
+    if (st != BLOBSEAL_OK) {
+        bs_set_loaded_unref(l);
         return st;
+    }
     *object = malloc(l->len + 1);
     if (*object != NULL) {
         memcpy(*object, l->object, l->len);

@@ -31,6 +31,13 @@ static enum blobseal_status get_keys(struct blobseal_set *set, struct bs_set_loa
     return fault_of_set(bs_set_get(set, l, call, err), err);
 }
 
+/* Note for the audit record if no request was sent since set->started was @before. */
+static void note_cached(const struct blobseal_set *set, uint64_t before, const struct blobseal_call *call)
+{
+    if (call->trace != NULL)
+        call->trace->cached = atomic_load(&set->started) == before;
+}
+
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 /* Return the number of KEKs of a set, each with a reference of the caller. */
@@ -64,8 +71,10 @@ enum blobseal_status blobseal_set_kek(struct blobseal_set *set, struct blobseal_
     const struct blobseal_kek_info info = describe(set);
     enum blobseal_status st = blobseal_kek_new(kek, &bs_set_provider, set, &info, err);
 
-    if (st == BLOBSEAL_OK)
+    if (st == BLOBSEAL_OK) {
+        bs_kek_set_config(*kek, set->config);
         (void)atomic_fetch_add(&set->references, 1);
+    }
     return st;
 }
 
@@ -243,6 +252,7 @@ static enum blobseal_status set_wrap(void *state, struct blobseal_wrapping *out,
     struct blobseal_set *set = state;
     const struct bs_set_key *newest;
     struct bs_set_loaded *l;
+    uint64_t before = atomic_load(&set->started);
     struct bs_a256kw *kw;
     enum blobseal_status st;
 
@@ -250,6 +260,7 @@ static enum blobseal_status set_wrap(void *state, struct blobseal_wrapping *out,
         return wrap_direct(set, out, secret, call, err);
     bs_set_poll_if_due(set, call);
     st = get_keys(set, &l, call, err);
+    note_cached(set, before, call);
     if (st != BLOBSEAL_OK)
         return st;
     newest = &l->keys->list[l->keys->num - 1];
@@ -315,6 +326,7 @@ static enum blobseal_status set_unwrap(void *state, struct blobseal_secret32 *se
 {
     struct blobseal_set *set = state;
     const struct bs_set_key *key;
+    uint64_t before = atomic_load(&set->started);
     struct bs_set_loaded *l;
     struct bs_a256kw *kw;
     enum blobseal_status st;
@@ -324,6 +336,7 @@ static enum blobseal_status set_unwrap(void *state, struct blobseal_secret32 *se
     if (strcmp(wrapped->alg, BS_A256KW_ALG) != 0)
         return unwrap_direct(set, secret, wrapped, lease, call, err);
     st = get_key(set, &l, wrapped->kid, &key, call, err);
+    note_cached(set, before, call);
     if (st == BLOBSEAL_OK && key == NULL)
         st = BLOBSEAL_E_NOT_MINE;
     if (st == BLOBSEAL_OK)

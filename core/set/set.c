@@ -161,6 +161,35 @@ const char *blobseal_set_definition(struct blobseal_set *set)
     return set->definition_text;
 }
 
+/* ---- The audit record -------------------------------------------------------------------------------------------- */
+
+enum blobseal_status bs_set_record(struct blobseal_set *set, const char *operation, enum blobseal_status st,
+                                   struct blobseal_error *err)
+{
+    char kid[BLOBSEAL_MAX_KID + 1] = "";
+    struct blobseal_audit_event event = {.size = sizeof event,
+                                         .operation = operation,
+                                         .result = st,
+                                         .provider = bs_set_provider.scheme,
+                                         .subject = set->definition.name};
+    struct blobseal_error failure = {0};
+    enum blobseal_status recorded;
+
+    if (!bs_audit_is_on(set->config))
+        return st;
+    (void)pthread_mutex_lock(&set->lock);
+    if (set->loaded != NULL)
+        memcpy(kid, set->loaded->kid, sizeof kid);
+    (void)pthread_mutex_unlock(&set->lock);
+    event.kid = kid[0] != '\0' ? kid : NULL;
+    recorded = bs_audit(set->config, &event, &failure);
+    if (st != BLOBSEAL_OK || recorded == BLOBSEAL_OK)
+        return st;
+    if (err != NULL)
+        *err = failure;
+    return recorded;
+}
+
 /* ---- Opening and releasing --------------------------------------------------------------------------------------- */
 
 static void set_limits(struct blobseal_set *set)

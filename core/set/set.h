@@ -317,6 +317,13 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_new(struct blobseal_set **set, con
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_define(struct blobseal_set *set, const struct bs_set_definition *d,
                                                      struct blobseal_error *err);
 
+/*
+ * Record that @operation, such as "set-rotate", ended with @st, before the caller receives what it made. Return @st, or
+ * the reason why a success could not be recorded. Errors: those of bs_audit().
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_record(struct blobseal_set *set, const char *operation,
+                                                     enum blobseal_status st, struct blobseal_error *err);
+
 /* Write the file of the definition, if there is one. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_save_definition(const struct blobseal_set *set, bool replace,
                                                               struct blobseal_error *err);

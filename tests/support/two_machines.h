@@ -15,11 +15,15 @@ static struct blobseal_registry *registry;
 static struct blobseal_set *set, *other; /* two machines: each its own memory, one store */
 static struct blobseal_kek *kek, *other_kek;
 static char *definition;
+static const struct blobseal_config *config; /* of both; NULL: none */
 
 static __attribute__((unused)) struct blobseal_set_options options(void)
 {
-    return (struct blobseal_set_options){
-        .size = sizeof(struct blobseal_set_options), .registry = registry, .store = &store, .definition = definition};
+    return (struct blobseal_set_options){.size = sizeof(struct blobseal_set_options),
+                                         .config = config,
+                                         .registry = registry,
+                                         .store = &store,
+                                         .definition = definition};
 }
 
 static __attribute__((unused)) struct blobseal_set *open_set(void)
