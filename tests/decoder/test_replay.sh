@@ -113,6 +113,16 @@ decode cri-small --decryption-keys-path loop
 expect_code 0
 plain_of cri-small
 
+title="more keys than can be tried"
+mkdir many
+for ((i = 0; i < 65; i++)); do
+    install -m 600 "$vectors/priv.pem" many/$i.pem
+done
+decode cri-small --decryption-keys-path many
+expect_code 0
+plain_of cri-small
+expect_stderr 'warning: the key many/.* is left out: there are more than 64 keys'
+
 title="a key in DER"
 mkdir der
 (umask 077 && openssl pkcs8 -topk8 -nocrypt -outform DER -in "$vectors/priv.pem" -out der/layer.der)

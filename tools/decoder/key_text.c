@@ -50,6 +50,7 @@ static bool add_pem(struct oci_keys *keys, const struct key_text *k, const char 
     struct blobseal_kek_options o = {.size = sizeof o};
     struct blobseal_kek *opened[BLOBSEAL_MAX_RECIPIENTS];
     size_t num = COUNT(opened);
+    bool all = true;
 
     if (k->passphrase != NULL) {
         o.passphrase = give_passphrase;
@@ -61,12 +62,17 @@ static bool add_pem(struct oci_keys *keys, const struct key_text *k, const char 
         (void)snprintf(text, sizeof text, "%s", err->text);
         return fail(err, err->status, 0, "the key %s cannot be used: %s", k->name, text);
     }
-    for (size_t i = 0; i < num; i++)
-        if (blobseal_kek_can_unwrap(opened[i]) && keys->num < COUNT(keys->list))
+    for (size_t i = 0; i < num; i++) {
+        bool private = blobseal_kek_can_unwrap(opened[i]), room = keys->num < COUNT(keys->list);
+
+        if (private && room)
             keys->list[keys->num++] = opened[i];
         else
             blobseal_kek_close(opened[i]);
-    return true;
+        all = all && (room || !private);
+    }
+    return all || fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s is left out: there are more than %zu keys", k->name,
+                       COUNT(keys->list));
 }
 
 /* Decode a key that the library does not read. Return NULL if it is none. */

@@ -23,6 +23,7 @@ struct unpacking {
     int root, blobs;
     bool documents;
     size_t num;
+    char *left_out; /* the first file that is none of a layout */
 };
 
 static bool fail_tar(const struct unpacking *u, struct blobseal_error *err)
@@ -75,7 +76,7 @@ static bool write_data(const struct unpacking *u, int fd, uint64_t size, struct 
     while ((r = libarchive.read_data_block(u->tar, &block, &len, &offset)) == ARCHIVE_OK) {
         if (offset < 0 || (uint64_t)offset != done || len > size - done)
             return fail(err, BLOBSEAL_E_FORMAT, 0, "%.200s has a sparse file", u->path);
-        if (!oci_write(fd, block, len, err))
+        if (!oci_go_on(err) || !oci_write(fd, block, len, err))
             return false;
         done += len;
     }
@@ -120,6 +121,8 @@ static bool unpack_entry(struct unpacking *u, struct archive_entry *e, struct bl
     if (++u->num > OCI_MAX_ENTRIES)
         return fail(err, BLOBSEAL_E_FORMAT, 0, "%.200s has more than %d entries", u->path, OCI_MAX_ENTRIES);
     folder = type == AE_IFREG ? place_of(u, name, &base) : -1;
+    if (folder < 0 && type == AE_IFREG && u->left_out[0] == '\0')
+        (void)printable(u->left_out, OCI_LEFT_OUT, name);
     if (folder < 0)
         return true;
     if (!libarchive.entry_size_is_set(e) || libarchive.entry_size(e) < 0)
@@ -147,12 +150,14 @@ static bool make_folders(struct unpacking *u, const char *folder, struct blobsea
     return u->blobs >= 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "make folders in %.200s", folder);
 }
 
-bool oci_unpack(const char *path, const char *folder, bool documents, struct blobseal_error *err)
+bool oci_unpack(const char *path, const char *folder, bool documents, char left_out[OCI_LEFT_OUT],
+                struct blobseal_error *err)
 {
-    struct unpacking u = {.path = path, .root = -1, .blobs = -1, .documents = documents};
+    struct unpacking u = {.path = path, .root = -1, .blobs = -1, .documents = documents, .left_out = left_out};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     bool ok = fd >= 0 || fail(err, BLOBSEAL_E_INPUT, errno, "open %.200s", path);
 
+    left_out[0] = '\0';
     ok = ok && libarchive_load(err);
     if (ok)
         u.tar = libarchive.read_new();
@@ -225,7 +230,13 @@ static bool put_content(const struct packing *p, int fd, uint64_t size)
     bool ok = buf != NULL || fail(p->err, BLOBSEAL_E_NOMEM, 0, "write the archive: no memory");
 
     while (ok && done < size) {
-        ssize_t n = read(fd, buf, size - done < BLOCK_BYTES ? (size_t)(size - done) : BLOCK_BYTES);
+        ssize_t n;
+
+        if (!oci_go_on(p->err)) {
+            ok = false;
+            break;
+        }
+        n = read(fd, buf, size - done < BLOCK_BYTES ? (size_t)(size - done) : BLOCK_BYTES);
 
         if (n < 0 && errno == EINTR)
             continue;

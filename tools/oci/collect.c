@@ -62,8 +62,10 @@ bool oci_collect(const char *folder, bool remove, struct oci_unreached *u, struc
 
     *u = (struct oci_unreached){.digests = json_array()};
     ok = u->digests != NULL || fail(err, BLOBSEAL_E_NOMEM, 0, "look for blobs: no memory");
-    ok = ok && oci_layout_open(&layout, folder, err) && oci_image_load_all(&all, &layout, err) &&
-         look(layout.blobs, all.reached, remove, u, err) && look(layout.root, NULL, remove, u, err);
+    ok = ok && oci_layout_open(&layout, folder, err) && oci_image_load_all(&all, &layout, err);
+    if (ok && all.num_opaque > 0) /* it may name blobs in a way that is not known */
+        ok = fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the layout has an entry that is neither a manifest nor an index");
+    ok = ok && look(layout.blobs, all.reached, remove, u, err) && look(layout.root, NULL, remove, u, err);
     oci_image_free(&all);
     oci_layout_close(&layout);
     return ok;

@@ -248,6 +248,11 @@ static void print_text(const struct conversion *c, const json_t *exposed)
            human_bytes(size, c->bytes), c->seconds, human_rate(rate, c->bytes, c->seconds));
     if (clear > 0 && encrypts)
         printf("  %zu layer%s in clear\n", clear, clear == 1 ? " stays" : "s stay");
+    else if (clear > 0)
+        printf("  %zu layer%s not encrypted\n", clear, clear == 1 ? " was" : "s were");
+    if (encrypts && c->s.in.image.num_opaque > 0)
+        printf("  %zu entries of the index are neither manifests nor indexes, and stay in clear\n",
+               c->s.in.image.num_opaque);
     if (c->s.unreached.num > 0)
         printf("  removed %zu blob%s that no manifest reaches: %s\n", c->s.unreached.num, plural(c->s.unreached.num),
                human_bytes(size, c->s.unreached.bytes));
@@ -258,6 +263,9 @@ static void print_text(const struct conversion *c, const json_t *exposed)
             "  %zu layer%s kept the ciphertext of the earlier image: its recipients know the keys, and observers see "
             "what is unchanged\n",
             reused, plural(reused));
+    else if (c->s.r->reuse != NULL)
+        printf("  no ciphertext of the earlier image was used again: that needs unchanged layers, and a private key or "
+               "receipts\n");
 }
 
 static bool report(const struct conversion *c, struct blobseal_error *err)

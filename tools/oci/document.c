@@ -6,14 +6,33 @@
 
 #include "tools/oci/oci.h"
 
+/* A value takes up to 130 bytes of memory when parsed, and as little as three characters of text. */
+#define FREE_VALUES ((size_t)1 << 16)
+#define MIN_BYTES   16 /* of text for each value after the first ones: those of descriptors take 30 and more */
+
 /* ---- Documents --------------------------------------------------------------------------------------------------- */
+
+/* Return true if a text may have too many values for its length. Characters in strings are counted as well. */
+static bool has_too_many_values(const char *text, size_t len)
+{
+    size_t num = 0;
+
+    for (size_t i = 0; i < len; i++)
+        num += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    return num > FREE_VALUES + len / MIN_BYTES;
+}
 
 json_t *oci_parse(const char *text, size_t len, const char *name, struct blobseal_error *err)
 {
     json_error_t why;
-    json_t *document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    json_t *document;
     enum json_error_code code;
 
+    if (has_too_many_values(text, len)) {
+        (void)fail(err, BLOBSEAL_E_FORMAT, 0, "read %.160s: it has too many values", name);
+        return NULL;
+    }
+    document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
     if (document != NULL && json_is_object(document))
         return document;
     code = document == NULL ? json_error_code(&why) : json_error_unknown;

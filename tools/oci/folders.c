@@ -125,6 +125,8 @@ static bool copy_all(int from, int to, EVP_MD_CTX *md, uint64_t *bytes, struct b
             n = 1;
         else if (n < 0)
             ok = fail(err, BLOBSEAL_E_INPUT, errno, "read a blob");
+        else if (!oci_go_on(err))
+            ok = false;
         else if (n > 0 && EVP_DigestUpdate(md, buf, (size_t)n) != 1)
             ok = fail(err, BLOBSEAL_E_INTERNAL, 0, "compute a digest: OpenSSL failed");
         else if (n > 0) {

@@ -202,6 +202,9 @@ static bool read_node(struct oci_image *image, const struct oci_descriptor *d, u
         return false;
     node->d = *d;
     node->is_index = strcmp(d->media_type, OCI_TYPE_INDEX) == 0;
+    image->bytes += d->size < OCI_MAX_TEXT ? d->size : OCI_MAX_TEXT;
+    if (image->bytes > OCI_MAX_TEXT)
+        return fail(err, BLOBSEAL_E_FORMAT, 0, "the manifests of the image have more than %u bytes", OCI_MAX_TEXT);
     if (!oci_blob_load(image->layout, d, &text, err))
         return false;
     node->document = oci_parse(text, (size_t)d->size, d->digest, err);

@@ -173,14 +173,17 @@ json_t *oci_list_layers(const struct oci_input *in, bool thorough, size_t *doubt
     for (size_t i = 0; ok && i < image->num_places; i++) {
         const char *doubt = found[image->places[i].layer];
 
+        if (doubt == NULL)
+            doubt = oci_doubt_place(image->places[i].descriptor);
         *doubts += doubt != NULL ? 1 : 0;
         ok = json_array_append_new(list, json_of_layer(in, &image->places[i], doubt)) == 0;
     }
     free(found);
-    if (ok)
+    if (ok && oci_go_on(err))
         return list;
     json_decref(list);
-    (void)fail(err, BLOBSEAL_E_NOMEM, 0, "list the layers: no memory");
+    if (!ok)
+        (void)fail(err, BLOBSEAL_E_NOMEM, 0, "list the layers: no memory");
     return NULL;
 }
 
@@ -261,7 +264,7 @@ int oci_inspect(struct oci_request *r)
         (void)oci_collect(n.s.in.ref.path, false, &n.unreached, &ignored);
     ok = ok && print(&n, &err);
     if (!ok)
-        code = oci_fail(r->ui, &err, false);
+        code = oci_stopped() ? EXIT_INTERNAL : oci_fail(r->ui, &err, false);
     else if (r->expect && !check(&n, &err))
         code = oci_fail(r->ui, &err, true); /* the report has been printed */
     json_decref(n.layers);

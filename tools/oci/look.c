@@ -64,6 +64,16 @@ static bool is_uneven(const uint8_t *p, size_t len)
     return sum > 255 + 13 * 22.6;
 }
 
+/* Return true for at least 64 bytes without any that is 128 or more: one in 10^19 layers of random bytes is like that.
+ */
+static bool is_text(const uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (p[i] >= 0x80)
+            return false;
+    return len >= 64;
+}
+
 /* Read the start of a file. */
 static bool sample(int fd, uint8_t *buf, size_t cap, size_t *len, struct blobseal_error *err)
 {
@@ -89,7 +99,7 @@ static const char *judge_content(const struct oci_layer *layer, int fd, struct b
         doubt = "it cannot be read";
     else if (format_of(buf, len) != NULL)
         doubt = "its content starts like a file of a known format";
-    else if (is_uneven(buf, len))
+    else if (is_uneven(buf, len) || is_text(buf, len))
         doubt = "its content does not look random";
     else if (!oci_copy(fd, -1, &layer->d, err))
         doubt = "its content does not have its digest";
@@ -119,14 +129,19 @@ static const char *judge_keys(const struct oci_layer *layer, struct blobseal_err
     return doubt;
 }
 
+const char *oci_doubt_place(const json_t *descriptor)
+{
+    if (json_object_get(descriptor, "data") == NULL && json_object_get(descriptor, "urls") == NULL)
+        return NULL;
+    return "its descriptor has a copy of the content, or an address of one";
+}
+
 const char *oci_doubt(const struct oci_layer *layer, int fd, struct blobseal_error *err)
 {
     const char *doubt = NULL;
 
     if (!layer->encrypted)
         return "its media type is that of a layer in clear";
-    if (json_object_get(layer->descriptor, "data") != NULL || json_object_get(layer->descriptor, "urls") != NULL)
-        return "its descriptor has a copy of the content, or an address of one";
     doubt = judge_keys(layer, err);
     return doubt != NULL || fd < 0 ? doubt : judge_content(layer, fd, err);
 }

@@ -19,12 +19,14 @@
 #include "tools/common/common.h"
 #include "tools/common/files.h"
 
-#define OCI_MAX_DOCUMENT (4U << 20)  /* bytes of a manifest: what registries accept */
-#define OCI_MAX_INDEX    (64U << 20) /* bytes of index.json                         */
-#define OCI_MAX_DEPTH    8           /* of nested indexes                           */
-#define OCI_MAX_ENTRIES  100000      /* descriptors in all documents of an image    */
+#define OCI_MAX_DOCUMENT (4U << 20)   /* bytes of a manifest: what registries accept */
+#define OCI_MAX_INDEX    (64U << 20)  /* bytes of index.json                         */
+#define OCI_MAX_TEXT     (128U << 20) /* bytes of all manifests and indexes of an image */
+#define OCI_MAX_DEPTH    8            /* of nested indexes                           */
+#define OCI_MAX_ENTRIES  100000       /* descriptors in all documents of an image    */
 
 #define OCI_REF_NAME       "org.opencontainers.image.ref.name"
+#define OCI_REFERENCE      "vnd.docker.reference.digest"
 #define OCI_ENC_PREFIX     "org.opencontainers.image.enc"
 #define OCI_ENCRYPTED      "+encrypted"
 #define OCI_TYPE_INDEX     "application/vnd.oci.image.index.v1+json"
@@ -162,7 +164,8 @@ struct oci_image {
     size_t num_places;
     json_t *reached;    /* an object: the digest of each blob that the image reaches, with its size */
     json_t *index_of;   /* the same for nodes and layers, with their numbers                        */
-    size_t num_entries; /* descriptors */
+    size_t num_entries; /* descriptors                           */
+    uint64_t bytes;     /* of the text of all documents          */
     size_t num_opaque;  /* entries of indexes that are neither manifests nor indexes: no key protects them */
     bool all;           /* all images of the layout */
 };
@@ -203,11 +206,15 @@ bool oci_write(int fd, const void *data, size_t len, struct blobseal_error *err)
 
 /* ---- archive.c: tar files that hold a layout --------------------------------------------------------------------- */
 
+#define OCI_LEFT_OUT 120
+
 /*
  * Unpack the files of the layout in the tar file @path into the empty folder @folder. @documents: files that are too
- * large for a manifest become holes of the same size. Errors: E_INPUT, E_OUTPUT, E_FORMAT, E_UNSUPPORTED.
+ * large for a manifest become holes of the same size. Other files are not unpacked; the name of the first one is put
+ * into @left_out, which is empty if there is none. Errors: E_INPUT, E_OUTPUT, E_FORMAT, E_UNSUPPORTED, E_CANCELED.
  */
-bool oci_unpack(const char *path, const char *folder, bool documents, struct blobseal_error *err);
+bool oci_unpack(const char *path, const char *folder, bool documents, char left_out[OCI_LEFT_OUT],
+                struct blobseal_error *err);
 /* Write the layout in @folder as a tar file, always in the same order and without times. */
 bool oci_pack(const char *folder, struct output *out, struct blobseal_error *err);
 
@@ -332,6 +339,8 @@ json_t *oci_annotations_take(struct blobseal_oci_annotations *list, struct blobs
  * annotations, or content that looks like something else. Read the whole layer if @fd is not -1, and check its digest.
  */
 const char *oci_doubt(const struct oci_layer *layer, int fd, struct blobseal_error *err);
+/* The same for what one place of a layer says, because only the annotations are the same in all places. */
+const char *oci_doubt_place(const json_t *descriptor);
 
 /* ---- session.c: the image that a verb reads, and the one that it writes -------------------------------------------
  */
@@ -356,7 +365,8 @@ struct oci_request {
 /* An image that is read. */
 struct oci_input {
     struct oci_ref ref;
-    char *unpacked; /* a temporary folder; NULL: it is no archive */
+    char *unpacked;              /* a temporary folder; NULL: it is no archive          */
+    char left_out[OCI_LEFT_OUT]; /* a file of the archive that is no part of the layout */
     struct oci_layout layout;
     struct oci_image image;
 };
@@ -426,6 +436,8 @@ int oci_fail(const struct ui *ui, struct blobseal_error *err, bool printed);
 
 /* Return true if a signal has come that ends the process when the session is closed. */
 bool oci_stopped(void);
+/* Return true unless that is so. Errors: E_CANCELED. */
+bool oci_go_on(struct blobseal_error *err);
 
 /* ---- convert.c: encrypting and decrypting -------------------------------------------------------------------------
  */

@@ -154,8 +154,8 @@ static bool change_layers(struct oci_session *s, struct totals *t, struct blobse
         if (!image->layers[i].encrypted)
             continue;
         t->layers++;
-        if (oci_stopped())
-            return fail(err, BLOBSEAL_E_CANCELED, 0, "stopped by a signal");
+        if (!oci_go_on(err))
+            return false;
         if (!change_layer(s->r, &image->layers[i], t, err)) {
             if (err->status == BLOBSEAL_E_POLICY && err->hint[0] == '\0')
                 blobseal_hint(err, "see who can open it: blobseal oci recipients list %.100s", s->r->in);

@@ -96,19 +96,44 @@ static bool rewrite_layers(struct oci_image *image, struct blobseal_error *err)
 
 /* ---- Manifests and indexes --------------------------------------------------------------------------------------- */
 
-/* Write one document, whose children are written already. */
-static bool write_node(struct oci_target *t, struct oci_node *node, struct blobseal_error *err)
+/*
+ * An index of BuildKit says in an annotation which manifest an attestation is about. Let it name that manifest by its
+ * new digest. @renamed: new digests by old ones.
+ */
+static bool rename_references(const json_t *index, const json_t *renamed, struct blobseal_error *err)
+{
+    const json_t *descriptor;
+    size_t i;
+
+    json_array_foreach(json_object_get(index, "manifests"), i, descriptor)
+    {
+        json_t *annotations = json_object_get(descriptor, "annotations"), *now;
+        const char *old = oci_string(annotations, OCI_REFERENCE);
+
+        now = old != NULL ? json_object_get(renamed, old) : NULL;
+        if (now != NULL && json_object_set(annotations, OCI_REFERENCE, now) != 0)
+            return no_memory(err);
+    }
+    return true;
+}
+
+/* Write one document, whose children are written already, and add its digests to @renamed. */
+static bool write_node(struct oci_target *t, struct oci_node *node, json_t *renamed, struct blobseal_error *err)
 {
     struct oci_spool s = OCI_SPOOL_NONE;
+    const struct oci_descriptor before = node->d;
     char *text = NULL;
     size_t len = 0;
-    bool ok = oci_print(node->document, &text, &len, err);
+    bool ok = (!node->is_index || rename_references(node->document, renamed, err)) &&
+              oci_print(node->document, &text, &len, err);
 
     if (ok && len > OCI_MAX_DOCUMENT)
         ok = fail(err, BLOBSEAL_E_POLICY, 0, "a manifest would have more than %u bytes", OCI_MAX_DOCUMENT);
     node->d.size = len;
     ok = ok && oci_digest_of(node->d.digest, text, len, err) && oci_spool_open(t, &s, err) &&
          oci_write(s.fd, text, len, err) && oci_spool_commit(t, &s, node->d.digest, err);
+    if (ok && json_object_set_new(renamed, before.digest, json_string(node->d.digest)) != 0)
+        ok = no_memory(err);
     node->written = ok;
     oci_spool_close(t, &s);
     free(text);
@@ -119,7 +144,7 @@ static bool write_node(struct oci_target *t, struct oci_node *node, struct blobs
  * Write what has changed. The edge to a document follows all edges from it, because it is added when everything below
  * has been read. So in this order every document is final when it is written.
  */
-static bool write_nodes(struct oci_target *t, struct oci_image *image, struct blobseal_error *err)
+static bool write_nodes(struct oci_target *t, struct oci_image *image, json_t *renamed, struct blobseal_error *err)
 {
     for (size_t i = 0; i < image->num_edges; i++) {
         const struct oci_edge *e = &image->edges[i];
@@ -127,7 +152,7 @@ static bool write_nodes(struct oci_target *t, struct oci_image *image, struct bl
 
         if (!child->changed)
             continue;
-        if ((!child->written && !write_node(t, child, err)) || !set_content(e->descriptor, &child->d, err))
+        if ((!child->written && !write_node(t, child, renamed, err)) || !set_content(e->descriptor, &child->d, err))
             return false;
         if (e->parent != OCI_ROOT)
             image->nodes[e->parent].changed = true;
@@ -137,5 +162,10 @@ static bool write_nodes(struct oci_target *t, struct oci_image *image, struct bl
 
 bool oci_rewrite(struct oci_target *t, struct oci_image *image, struct blobseal_error *err)
 {
-    return rewrite_layers(image, err) && write_nodes(t, image, err) && oci_image_reach_again(image, err);
+    json_t *renamed = json_object();
+    bool ok = renamed != NULL || no_memory(err);
+
+    ok = ok && rewrite_layers(image, err) && write_nodes(t, image, renamed, err) && oci_image_reach_again(image, err);
+    json_decref(renamed);
+    return ok;
 }

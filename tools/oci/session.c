@@ -38,6 +38,11 @@ bool oci_stopped(void)
     return false;
 }
 
+bool oci_go_on(struct blobseal_error *err)
+{
+    return !oci_stopped() || fail(err, BLOBSEAL_E_CANCELED, 0, "stopped by a signal");
+}
+
 /* ---- Input ------------------------------------------------------------------------------------------------------- */
 
 static bool unpack(struct oci_input *in, const char *beside, bool documents, struct blobseal_error *err)
@@ -47,7 +52,7 @@ static bool unpack(struct oci_input *in, const char *beside, bool documents, str
 
     (void)snprintf(path, sizeof path, "%.4000s/blobseal-oci", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
     in->unpacked = oci_temp_folder(beside != NULL ? beside : path, err);
-    return in->unpacked != NULL && oci_unpack(in->ref.path, in->unpacked, documents, err);
+    return in->unpacked != NULL && oci_unpack(in->ref.path, in->unpacked, documents, in->left_out, err);
 }
 
 bool oci_input_open(struct oci_input *in, const char *arg, const char *beside, bool documents,
@@ -93,6 +98,19 @@ bool oci_session_open(struct oci_session *s, struct oci_request *r, enum oci_acc
 
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
 
+/* Prepare to replace the archive that was unpacked. Refuse if files of it would be lost. */
+static bool open_archive(struct oci_session *s, struct blobseal_error *err)
+{
+    const struct output_options o = {.ui = s->r->ui, .mode = 0666, .force = true};
+
+    if (s->in.left_out[0] == '\0')
+        return output_open(&s->archive, s->in.ref.path, &o, err);
+    (void)fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "%.160s would lose the file %s, which is no part of an image layout",
+               s->in.ref.path, s->in.left_out);
+    blobseal_hint(err, "write the image to another archive: -o oci-archive:NEW");
+    return false;
+}
+
 bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
 {
     const char *old_name = s->in.image.name[0] != '\0' ? s->in.image.name : NULL;
@@ -101,14 +119,13 @@ bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
                                  .force = s->r->force,
                                  .name = old_name,
                                  .path = s->in.layout.path};
-    const struct output_options o = {.ui = s->r->ui, .mode = 0666, .force = true};
 
     if (!s->in_place) {
         to.path = s->out_ref.path;
         to.archive = s->out_ref.archive;
         if (s->out_ref.name != NULL)
             to.name = s->out_ref.name;
-    } else if (s->in.unpacked != NULL && !output_open(&s->archive, s->in.ref.path, &o, err)) {
+    } else if (s->in.unpacked != NULL && !open_archive(s, err)) {
         return false;
     }
     return oci_target_open(&s->target, s->r->ui, &to, err);
@@ -125,16 +142,16 @@ static bool collect(struct oci_session *s, struct blobseal_error *err)
         *err = why;
         return false;
     }
-    warn(s->r->ui, "blobs from before were not removed, because the other images of the layout cannot be read: %s",
+    warn(s->r->ui,
+         "blobs from before, perhaps with plaintext, were not removed, because it is not known which ones are needed: "
+         "%s",
          why.text);
     return true;
 }
 
 bool oci_session_commit(struct oci_session *s, struct blobseal_error *err)
 {
-    if (oci_stopped())
-        return fail(err, BLOBSEAL_E_CANCELED, 0, "stopped by a signal");
-    if (!oci_target_commit(&s->target, &s->in.image, err))
+    if (!oci_go_on(err) || !oci_target_commit(&s->target, &s->in.image, err))
         return false;
     if (s->in_place && !collect(s, err))
         return false;

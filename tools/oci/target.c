@@ -335,7 +335,7 @@ static bool write_index(struct oci_target *t, const json_t *index, struct blobse
         ok = fail(err, BLOBSEAL_E_OUTPUT, errno, "replace index.json of %.200s", t->folder);
     if (!ok)
         (void)unlinkat(t->layout.root, temp, 0);
-    t->committed = ok;
+    t->committed = ok && t->temp == NULL;
     return ok && oci_sync_folder(t->layout.root, t->folder, err);
 }
 

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What an image or an archive may have besides its layers: entries of unknown kinds, other files, copies of plaintext,
+# attestations. Nothing of it gets lost, and nothing stays in clear without a word.
+# shellcheck source=tests/oci/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+need jq
+make_key one
+
+# add LAYOUT FILE: store a file as a blob, and print its digest
+add() {
+    local digest
+    digest=$(sha256sum <"$2" | cut -d ' ' -f 1)
+    cp "$2" "$1/blobs/sha256/$digest"
+    echo "sha256:$digest"
+}
+
+# edit_manifest LAYOUT FILTER: change the manifest of the only image, with right digests
+edit_manifest() {
+    local digest
+    document "$1" "$(digest_of "$1")" | jq -c "$2" >manifest
+    digest=$(add "$1" manifest)
+    edit_index "$1" ".manifests[0].digest = \"$digest\" | .manifests[0].size = $(stat -c %s manifest)"
+}
+edit_index() { # edit_index LAYOUT FILTER
+    jq -c "$2" "$1/index.json" >changed-index && cp changed-index "$1/index.json"
+}
+
+fresh "a copy of the plaintext in another place of an encrypted layer"
+image plain:1 --layers gzip,gzip
+run oci encrypt -k "$keys/one.pub.pem" -o enc:1 plain:1
+expect_code 0
+for copy in '{data: "c2VjcmV0"}' '{urls: ["https://example.com"]}'; do
+    rm -rf bad
+    cp -r enc bad
+    edit_manifest bad ".layers += [.layers[0] + $copy]"
+    run oci inspect --expect-encrypted bad
+    expect_code 10
+    expect_stderr "1 of 3 layers.* first layer 2 .*copy of the content"
+done
+
+title="text under the name of an encrypted layer"
+rm -rf bad
+cp -r enc bad
+seq 30 >text
+digest=$(add bad text)
+edit_manifest bad ".layers[1].digest = \"$digest\" | .layers[1].size = $(stat -c %s text)"
+run oci inspect --expect-encrypted bad
+expect_code 10
+expect_stderr "layer 1 .*does not look random"
+
+fresh "entries of unknown kinds"
+image layout:1 --layers gzip,gzip
+echo precious >model
+model=$(add layout model)
+echo "{\"blobs\":[{\"digest\":\"$model\"}]}" >artifact
+edit_index layout ".manifests += [{mediaType: \"application/vnd.example.artifact+json\",
+    digest: \"$(add layout artifact)\", size: $(stat -c %s artifact)}]"
+run oci encrypt -k "$keys/one.pub.pem" layout:1
+expect_code 0
+expect_stderr "not removed"
+check "what they may need is there" cmp model "layout/blobs/sha256/${model#sha256:}"
+image index:1 --kind index --layers gzip
+digest=$(digest_of index:1)
+document index "$digest" | jq -c ".manifests += [{mediaType: \"text/plain\", digest: \"$(add index model)\",
+    size: $(stat -c %s model)}]" >changed
+edit_index index ".manifests[0].digest = \"$(add index changed)\" | .manifests[0].size = $(stat -c %s changed)"
+run oci encrypt -k "$keys/one.pub.pem" -o enc:1 index:1
+expect_code 0
+expect_stdout "1 entries of the index .* stay in clear"
+
+fresh "an archive with other files"
+image good:1 --layers gzip
+mkdir more
+echo '[]' >more/manifest.json
+tar -C good -cf some.tar .
+tar -C more -rf some.tar manifest.json
+cp some.tar before.tar
+run oci encrypt -k "$keys/one.pub.pem" some.tar
+expect_error 12 E-UNSUPPORTED "would lose the file manifest.json"
+expect_stderr "hint: .*-o "
+check "it is as before" cmp before.tar some.tar
+run oci encrypt -k "$keys/one.pub.pem" -o new.tar:1 some.tar
+expect_code 0
+run oci inspect -q --expect-encrypted new.tar
+expect_code 0
+check "nothing is left" test -z "$(find . -name '*.partial')"
+
+fresh "an attestation names the image that it is about"
+image index:1 --kind index --layers gzip,gzip --attestation
+about() { # what the attestation names, relative to the manifests of the index
+    document "$1" "$(digest_of "$1")" | jq -c '.manifests | (map(.digest) | index($named)) as $i | $i' \
+        --arg named "$(document "$1" "$(digest_of "$1")" | jq -r '.manifests[2].annotations["vnd.docker.reference.digest"]')"
+}
+check "before" test "$(about index)" = 0
+run oci encrypt -k "$keys/one.pub.pem" -o enc:1 index:1
+expect_code 0
+check "after encrypting" test "$(about enc)" = 0
+run oci decrypt -k "$keys/one.pem" -o back:1 enc:1
+expect_code 0
+check "after decrypting" test "$(digest_of back:1)" = "$(digest_of index:1)"
+
+fresh "few bytes that take much memory"
+image layout:1 --layers gzip
+{
+    printf '{"schemaVersion":2,"manifests":[],"x":['
+    head -c 6000000 /dev/zero | sed 's/\x00\x00\x00/[],/g'
+    printf '[]]}'
+} >layout/index.json
+run oci inspect layout
+expect_error 3 E-FORMAT "too many values"
+
+fresh "layers that are not encrypted are named when an image is decrypted"
+image plain:1 --layers gzip,gzip
+run oci decrypt -k "$keys/one.pem" -o out:1 plain:1
+expect_code 0
+expect_stdout "2 layers were not encrypted"
+
+title="an earlier image of which nothing can be used"
+run oci encrypt -k "$keys/one.pub.pem" -o earlier:1 plain:1
+run oci encrypt -k "$keys/one.pub.pem" --reuse earlier:1 -o enc:1 plain:1
+expect_code 0
+expect_stdout "no ciphertext of the earlier image"
+
+finish
