@@ -59,9 +59,8 @@ struct target {
     bool others;  /* recovery keys are missing, or somebody is too many */
 };
 
-/* Ask which key id the KEK wraps with now. A provider that has leases is asked to look at the key again. */
-static enum blobseal_status ask_kid(struct blobseal_set *set, struct target *t, const struct blobseal_call *call,
-                                    struct blobseal_error *err)
+enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, char kid[BLOBSEAL_MAX_KID + 1],
+                                    const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct blobseal_secret32 unused = {{0}};
     struct blobseal_wrapping *w = calloc(1, sizeof *w);
@@ -78,7 +77,7 @@ static enum blobseal_status ask_kid(struct blobseal_set *set, struct target *t, 
             st = bs_kek_wrap(kek, w, &unused, call, err);
     }
     if (st == BLOBSEAL_OK)
-        (void)snprintf(t->kid, sizeof t->kid, "%s", w->kid);
+        memcpy(kid, w->kid, sizeof w->kid);
     free(w);
     return st;
 }
@@ -95,7 +94,7 @@ static enum blobseal_status find_target(struct blobseal_set *set, struct target 
                                         const struct blobseal_call *call, struct blobseal_error *err)
 {
     const struct bs_set_definition *d = &set->definition;
-    enum blobseal_status st = ask_kid(set, t, call, err);
+    enum blobseal_status st = bs_set_ask_kid(set, t->kid, call, err);
     size_t wanted = 1;
 
     if (st != BLOBSEAL_OK)
@@ -419,8 +418,18 @@ static enum blobseal_status start_change(struct blobseal_set_change *own, const 
     return BLOBSEAL_OK;
 }
 
-/* Apply a plan, and tell the caller what was done. @operation: its name in the audit record; NULL: a check. */
-static enum blobseal_status run(struct blobseal_set *set, struct bs_set_plan *plan, const char *operation,
+/* Let an imported set make new keys by itself from now on. */
+static enum blobseal_status make_automatic(struct blobseal_set *set, struct blobseal_error *err)
+{
+    struct bs_set_definition d = set->definition;
+    enum blobseal_status st;
+
+    d.manual = false;
+    st = bs_set_define(set, &d, err);
+    return st == BLOBSEAL_OK ? bs_set_save_definition(set, true, err) : st;
+}
+
+enum blobseal_status bs_set_run(struct blobseal_set *set, struct bs_set_plan *plan, const char *operation,
                                 struct blobseal_set_change *change, struct blobseal_error *err)
 {
     struct blobseal_set_change own;
@@ -434,6 +443,8 @@ static enum blobseal_status run(struct blobseal_set *set, struct bs_set_plan *pl
     if (st == BLOBSEAL_OK) {
         set->denied_until_ms = 0; /* somebody asks explicitly */
         st = check(set, plan, &call, &own, &e);
+        if (st == BLOBSEAL_OK && plan->new_key && set->definition.manual)
+            st = make_automatic(set, &e);
         (void)pthread_mutex_unlock(&set->request);
     }
     st = bs_set_record(set, operation != NULL ? operation : name_of_check(&own), st, &e);
@@ -447,134 +458,13 @@ enum blobseal_status blobseal_set_check(struct blobseal_set *set, struct blobsea
 {
     struct bs_set_plan plan = {.poll = true};
 
-    return run(set, &plan, NULL, change, err);
+    return bs_set_run(set, &plan, NULL, change, err);
 }
 
 enum blobseal_status blobseal_set_rekey(struct blobseal_set *set, struct blobseal_set_change *change,
                                         struct blobseal_error *err)
 {
     struct bs_set_plan plan = {.new_key = true};
-    enum blobseal_status st = run(set, &plan, "set-rekey", change, err);
-    struct bs_set_definition d = set->definition;
 
-    if (st != BLOBSEAL_OK || !d.manual)
-        return st;
-    d.manual = false;
-    st = bs_set_define(set, &d, err);
-    return st == BLOBSEAL_OK ? bs_set_save_definition(set, true, err) : st;
-}
-
-/* The definition with other keys, and with the first of them open. */
-static enum blobseal_status redefine(struct blobseal_set *set, struct bs_set_definition *d, const char *to,
-                                     const struct blobseal_set_options *options, struct blobseal_error *err)
-{
-    struct blobseal_kek *kek, *old, *keks[BLOBSEAL_SET_MAX_KEKS];
-    size_t at = 0;
-    enum blobseal_status st = bs_set_open_kek(&kek, set, to, options, err);
-
-    if (st != BLOBSEAL_OK)
-        return st;
-    while (at < d->num_keks && strcmp(d->keks[at], to) != 0)
-        at++;
-    if (at == d->num_keks && d->num_keks < BLOBSEAL_SET_MAX_KEKS)
-        d->num_keks++;
-    else if (at == d->num_keks)
-        at--; /* the oldest one is forgotten */
-    memcpy(keks, set->keks, sizeof keks);
-    old = keks[at];
-    for (; at > 0; at--) {
-        d->keks[at] = d->keks[at - 1];
-        keks[at] = keks[at - 1];
-    }
-    d->keks[0] = to;
-    keks[0] = kek;
-    (void)pthread_mutex_lock(&set->lock);
-    memcpy(set->keks, keks, sizeof keks);
-    (void)pthread_mutex_unlock(&set->lock);
-    blobseal_kek_close(old);
-    return BLOBSEAL_OK;
-}
-
-/* Open the KEKs again, with the identity of the definition. */
-static enum blobseal_status reopen_keks(struct blobseal_set *set, const struct blobseal_set_options *options,
-                                        struct blobseal_error *err)
-{
-    struct blobseal_kek *old[BLOBSEAL_SET_MAX_KEKS];
-    enum blobseal_status st;
-
-    (void)pthread_mutex_lock(&set->lock);
-    memcpy(old, set->keks, sizeof old);
-    memset(set->keks, 0, sizeof set->keks);
-    (void)pthread_mutex_unlock(&set->lock);
-    st = bs_set_open_keks(set, options, err);
-    for (size_t i = 0; i < BLOBSEAL_SET_MAX_KEKS; i++)
-        blobseal_kek_close(old[i]);
-    return st;
-}
-
-/* Try whether the set can be read and written with its KEKs as they are now. */
-static enum blobseal_status try_keks(struct blobseal_set *set, const struct blobseal_set_options *o,
-                                     struct blobseal_error *err)
-{
-    const struct blobseal_call call = bs_call_start(o->timeout_ms, o->cancel);
-    struct bs_set_loaded *l;
-    struct target t = {0};
-    enum blobseal_status st;
-
-    set->denied_until_ms = 0;
-    st = bs_set_load(set, &l, &call, err);
-    bs_set_loaded_unref(l);
-    return st == BLOBSEAL_OK ? ask_kid(set, &t, &call, err) : st;
-}
-
-/* Return to the definition @text after a failure. */
-static void go_back(struct blobseal_set *set, const char *text, const struct blobseal_set_options *o)
-{
-    struct bs_set_definition d;
-
-    if (bs_set_definition_parse(&d, set->definition.name, text, strlen(text), NULL) != BLOBSEAL_OK)
-        return;
-    if (bs_set_define(set, &d, NULL) == BLOBSEAL_OK && reopen_keks(set, o, NULL) == BLOBSEAL_OK)
-        set->denied_until_ms = 0;
-    bs_set_definition_clear(&d);
-}
-
-enum blobseal_status blobseal_set_rotate(struct blobseal_set *set, const char *to, const char *identity,
-                                         const struct blobseal_set_options *options, struct blobseal_set_change *change,
-                                         struct blobseal_error *err)
-{
-    struct blobseal_set_options own = {.size = sizeof own};
-    struct bs_set_definition d = set->definition, next;
-    struct bs_set_plan plan = {.poll = true};
-    char *before;
-    enum blobseal_status st = BLOBSEAL_OK;
-
-    if (!blobseal_struct_import(&own, sizeof own, options))
-        return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
-                             "rotate a set: options without their size, or newer than the library");
-    before = strdup(set->definition_text);
-    if (before == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "rotate a set: no memory");
-    (void)pthread_mutex_lock(&set->request);
-    if (identity != NULL) {
-        d.identity = identity;
-        st = bs_set_define(set, &d, err);
-        if (st == BLOBSEAL_OK)
-            st = reopen_keks(set, &own, err);
-    }
-    if (st == BLOBSEAL_OK && to != NULL) {
-        next = set->definition;
-        st = redefine(set, &next, to, &own, err);
-        if (st == BLOBSEAL_OK)
-            st = bs_set_define(set, &next, err);
-    }
-    if (st == BLOBSEAL_OK) /* what does not work is not written down */
-        st = try_keks(set, &own, err);
-    if (st == BLOBSEAL_OK) /* before the object, which this process could not read otherwise after a crash */
-        st = bs_set_save_definition(set, true, err);
-    if (st != BLOBSEAL_OK)
-        go_back(set, before, &own);
-    (void)pthread_mutex_unlock(&set->request);
-    free(before);
-    return st == BLOBSEAL_OK ? run(set, &plan, "set-rotate", change, err) : bs_set_record(set, "set-rotate", st, err);
+    return bs_set_run(set, &plan, "set-rekey", change, err);
 }

@@ -144,22 +144,20 @@ static enum blobseal_status look(struct blobseal_set *set, struct made *m, const
     return st == BLOBSEAL_E_NOMEM || st == BLOBSEAL_E_CANCELED ? st : BLOBSEAL_OK;
 }
 
-enum blobseal_status blobseal_set_info_get(struct blobseal_set *set, const struct blobseal_call_options *options,
-                                           struct blobseal_set_info **info, struct blobseal_error *err)
+enum blobseal_status bs_set_info(struct blobseal_set *set, const struct blobseal_call *call,
+                                 struct blobseal_set_info **info, struct blobseal_error *err)
 {
     struct made *m = calloc(1, sizeof *m);
-    struct blobseal_call call;
-    enum blobseal_status st = bs_call_import(&call, options, "describe a set", err);
+    enum blobseal_status st;
 
     *info = NULL;
     if (m == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "describe a set: no memory");
-    if (st == BLOBSEAL_OK)
-        st = bs_set_begin(set, &call, err);
+    st = bs_set_begin(set, call, err);
     if (st == BLOBSEAL_OK) {
         st = describe_definition(set, m, err);
         if (st == BLOBSEAL_OK)
-            st = look(set, m, &call);
+            st = look(set, m, call);
         if (st != BLOBSEAL_OK && err != NULL && m->info.error.status == st)
             *err = m->info.error;
         (void)pthread_mutex_unlock(&set->request);
@@ -170,6 +168,16 @@ enum blobseal_status blobseal_set_info_get(struct blobseal_set *set, const struc
     }
     *info = &m->info;
     return BLOBSEAL_OK;
+}
+
+enum blobseal_status blobseal_set_info_get(struct blobseal_set *set, const struct blobseal_call_options *options,
+                                           struct blobseal_set_info **info, struct blobseal_error *err)
+{
+    struct blobseal_call call;
+    enum blobseal_status st = bs_call_import(&call, options, "describe a set", err);
+
+    *info = NULL;
+    return st == BLOBSEAL_OK ? bs_set_info(set, &call, info, err) : st;
 }
 
 /* ---- All sets ---------------------------------------------------------------------------------------------------- */

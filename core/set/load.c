@@ -157,8 +157,7 @@ enum blobseal_status bs_set_store_put(struct blobseal_set *set, const char *obje
                               err, "store the object of the set %s", set->definition.name);
 }
 
-/* List the KEKs that may open the object. Return their number. */
-static size_t permitted(const struct blobseal_set *set, struct blobseal_kek *list[BLOBSEAL_SET_MAX_KEKS])
+size_t bs_set_permitted(const struct blobseal_set *set, struct blobseal_kek *list[BLOBSEAL_SET_MAX_KEKS])
 {
     size_t num = 0;
 
@@ -173,7 +172,7 @@ static enum blobseal_status open_object(struct blobseal_set *set, struct bs_set_
                                         const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS];
-    const struct bs_keks list = {keks, permitted(set, keks), call};
+    const struct bs_keks list = {keks, bs_set_permitted(set, keks), call};
     struct bs_set_keys *keys = NULL;
     struct bs_jwe_opener *by = blobseal_secret_alloc(sizeof *by);
     struct bs_set_object o = {0};
@@ -245,7 +244,9 @@ enum blobseal_status bs_set_load(struct blobseal_set *set, struct bs_set_loaded 
 
     *l = NULL;
     st = load(set, l, &own, &answer);
-    if (st != BLOBSEAL_E_CANCELED) { /* that was this caller's wish, not an answer for others */
+    /* A caller who cancels it, or has no time left, has no answer for others. */
+    if (st == BLOBSEAL_OK ||
+        (st != BLOBSEAL_E_CANCELED && (call->deadline_ms == 0 || bs_set_now_ms() < call->deadline_ms))) {
         set->finished = number;
         set->answer = answer;
         set->answer.status = st;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making sets: new ones, and from an exported object. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -83,7 +84,7 @@ static enum blobseal_status define(struct blobseal_set *set, struct bs_set_defin
     if (st == BLOBSEAL_OK)
         st = bs_set_define(set, d, err);
     if (st == BLOBSEAL_OK)
-        st = bs_set_open_keks(set, o, err);
+        st = bs_set_open_keks(set, set->keks, o, err);
     recovery_clear(&recovery);
     return st;
 }
@@ -174,12 +175,14 @@ static enum blobseal_status open_exported(struct blobseal_set *set, struct bs_se
                                           struct bs_slice object, const struct blobseal_call *call,
                                           struct blobseal_error *err)
 {
+    struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS];
+    const struct bs_keks list = {keks, bs_set_permitted(set, keks), call};
     struct bs_set_object o;
     enum blobseal_status st = bs_set_object_parse(&o, (const char *)object.p, object.len, set->definition.id, err);
 
     *keys = NULL;
     if (st == BLOBSEAL_OK)
-        st = bs_set_object_open(keys, &o, (struct bs_keks){set->keks, set->definition.num_keks, call}, NULL, err);
+        st = bs_set_object_open(keys, &o, list, NULL, err);
     *generation = o.generation;
     bs_set_object_clear(&o);
     return st;
@@ -213,22 +216,25 @@ static enum blobseal_status use_existing(struct blobseal_set *set, const struct 
                                          const struct blobseal_set_options *o, bool *exists, struct blobseal_error *err)
 {
     struct bs_set_definition d = {0};
-    char *text = NULL;
-    uint8_t id[BS_SET_ID_LEN];
+    struct blobseal_error why = {0};
+    uint8_t id[BS_SET_ID_LEN], *text;
     size_t len;
-    enum blobseal_status st = BLOBSEAL_OK;
+    enum blobseal_status st;
 
     memcpy(id, set->definition.id, sizeof id);
     *exists = false;
     if (set->definition_path[0] == '\0')
         return BLOBSEAL_OK;
     (void)bs_set_make_folder(bs_config_text(set->config, BS_CONFIG_SETS_DIR), 0755);
-    st = bs_set_file_read(&text, &len, set->definition_path, BLOBSEAL_CONFIG_MAX_FILE, err);
-    if (st != BLOBSEAL_OK || text == NULL)
-        return st;
-    *exists = true;
-    st = bs_set_definition_parse(&d, set->definition.name, text, len, err);
+    st = bs_config_read(&text, &len, set->definition_path, &why); /* which refuses what others can write */
+    *exists = st == BLOBSEAL_OK;
+    if (st == BLOBSEAL_OK)
+        st = bs_set_definition_parse(&d, set->definition.name, (const char *)text, len, &why);
     free(text);
+    if (st == BLOBSEAL_E_INPUT && why.sys_errno == ENOENT)
+        return BLOBSEAL_OK;
+    if (st != BLOBSEAL_OK && err != NULL)
+        *err = why;
     if (st == BLOBSEAL_OK && memcmp(d.id, id, sizeof id) != 0)
         st = blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "the set %s has another id", set->definition.name);
     if (st == BLOBSEAL_OK && d.num_keks < BLOBSEAL_SET_MAX_KEKS && strcmp(d.keks[0], how->kek) != 0)
@@ -236,7 +242,7 @@ static enum blobseal_status use_existing(struct blobseal_set *set, const struct 
     if (st == BLOBSEAL_OK)
         st = bs_set_define(set, &d, err);
     bs_set_definition_clear(&d);
-    return st == BLOBSEAL_OK ? bs_set_open_keks(set, o, err) : st;
+    return st == BLOBSEAL_OK ? bs_set_open_keks(set, set->keks, o, err) : st;
 }
 
 static enum blobseal_status import_set(struct blobseal_set *set, struct bs_slice object,

@@ -61,8 +61,15 @@ static struct blobseal_kek_info describe(struct blobseal_set *set)
         info.alg = BS_A256KW_ALG;
         info.wrapped_len = BS_A256KW_LEN;
     }
-    for (size_t i = 0; i < BLOBSEAL_SET_MAX_KEKS; i++)
-        info.can_unwrap = info.can_unwrap || (set->keks[i] != NULL && blobseal_kek_can_unwrap(set->keks[i]));
+    (void)pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; i < BLOBSEAL_SET_MAX_KEKS; i++) {
+        if (set->keks[i] == NULL)
+            continue;
+        info.can_unwrap = info.can_unwrap || blobseal_kek_can_unwrap(set->keks[i]);
+        if (set->definition.direct && bs_kek_is_remote(set->keks[i])) /* each blob takes a request */
+            info.notes |= BLOBSEAL_KEK_NOTE_REMOTE;
+    }
+    (void)pthread_mutex_unlock(&set->lock);
     return info;
 }
 
@@ -382,10 +389,9 @@ static void report(blobseal_finding_fn fn, void *ctx, const char *name, const ch
 static enum blobseal_status set_diagnose(void *state, blobseal_finding_fn fn, void *ctx,
                                          const struct blobseal_call *call, struct blobseal_error *err)
 {
-    const struct blobseal_call_options limits = {.size = sizeof limits, .cancel = call->cancel};
     struct blobseal_set_info *info;
     char text[640];
-    enum blobseal_status st = blobseal_set_info_get(state, &limits, &info, err);
+    enum blobseal_status st = bs_set_info(state, call, &info, err);
 
     if (st != BLOBSEAL_OK)
         return st;

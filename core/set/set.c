@@ -73,14 +73,14 @@ enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blo
     return blobseal_kek_open(kek, o->registry, ref, &options, err);
 }
 
-enum blobseal_status bs_set_open_keks(struct blobseal_set *set, const struct blobseal_set_options *options,
-                                      struct blobseal_error *err)
+enum blobseal_status bs_set_open_keks(const struct blobseal_set *set, struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS],
+                                      const struct blobseal_set_options *options, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
 
     for (size_t i = 0; i < set->definition.num_keks && st == BLOBSEAL_OK; i++) {
-        if (set->keks[i] == NULL)
-            st = bs_set_open_kek(&set->keks[i], set, set->definition.keks[i], options, err);
+        if (keks[i] == NULL)
+            st = bs_set_open_kek(&keks[i], set, set->definition.keks[i], options, err);
         if (i > 0 && st != BLOBSEAL_E_NOMEM && st != BLOBSEAL_E_CANCELED)
             st = BLOBSEAL_OK; /* an old KEK may have been removed */
     }
@@ -302,7 +302,7 @@ enum blobseal_status blobseal_set_open(struct blobseal_set **set, const char *na
     if (st == BLOBSEAL_OK)
         st = read_definition(*set, own.definition, err);
     if (st == BLOBSEAL_OK)
-        st = bs_set_open_keks(*set, &own, err);
+        st = bs_set_open_keks(*set, (*set)->keks, &own, err);
     if (st != BLOBSEAL_OK) {
         blobseal_set_close(*set);
         *set = NULL;

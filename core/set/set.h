@@ -299,9 +299,11 @@ uint64_t bs_set_now_s(void);  /* seconds since 1970 */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_begin(struct blobseal_set *set, const struct blobseal_call *call,
                                                     struct blobseal_error *err);
 
-/* Open the KEKs of the definition that are not open. The first one must open, others may be missing. */
-BLOBSEAL_MUST_USE enum blobseal_status
-bs_set_open_keks(struct blobseal_set *set, const struct blobseal_set_options *options, struct blobseal_error *err);
+/* Open those KEKs of the definition that are NULL in @keks. The first one must open, others may be missing. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_open_keks(const struct blobseal_set *set,
+                                                        struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS],
+                                                        const struct blobseal_set_options *options,
+                                                        struct blobseal_error *err);
 /* Open one KEK for the definition of @set. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blobseal_set *set,
                                                        const char *ref, const struct blobseal_set_options *options,
@@ -329,6 +331,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_save_definition(const struct blobs
                                                               struct blobseal_error *err);
 
 /* ---- load.c: reading the object, and leases ---------------------------------------------------------------------- */
+
+/* List the KEKs that may open the object. Return their number. The lock for requests is held. */
+size_t bs_set_permitted(const struct blobseal_set *set, struct blobseal_kek *list[BLOBSEAL_SET_MAX_KEKS]);
 
 /* Call the store, and check what it returns. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_store_get(struct blobseal_set *set, char **object, size_t *len,
@@ -379,8 +384,27 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_write_first(struct blobseal_set *s
 /* Return true if the definition has a key for recipient @r of an object. */
 bool bs_set_knows_recipient(const struct blobseal_set *set, const struct bs_jwe_recipient *r);
 
+/* Find out which key id the KEK wraps with now. A provider that has leases looks at the key again. Errors: those of the
+ * provider. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, char kid[BLOBSEAL_MAX_KID + 1],
+                                                      const struct blobseal_call *call, struct blobseal_error *err);
+
+/*
+ * Apply a plan within the limits of @change, which may be NULL, note and record it, and tell the caller what was done.
+ * @operation: its name in the audit record; NULL: a check.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_run(struct blobseal_set *set, struct bs_set_plan *plan,
+                                                  const char *operation, struct blobseal_set_change *change,
+                                                  struct blobseal_error *err);
+
 /* Check, from inside a call that seals, what is due. Failures are noted only. */
 void bs_set_poll_if_due(struct blobseal_set *set, const struct blobseal_call *call);
+
+/* ---- info.c ------------------------------------------------------------------------------------------------------ */
+
+/* Do what blobseal_set_info_get() does, within @call. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_info(struct blobseal_set *set, const struct blobseal_call *call,
+                                                   struct blobseal_set_info **info, struct blobseal_error *err);
 
 /* ---- provider.c -------------------------------------------------------------------------------------------------- */
 

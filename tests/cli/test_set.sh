@@ -102,7 +102,15 @@ title="a definition that others can write"
 chmod g+w a/sets/images.json
 run open -k set:images -o - a.sealed
 expect_error 10 E-POLICY
+run set import images --id "$id" -k "$tmp/new.pem" images.jwe
+expect_error 10 E-POLICY
 chmod g-w a/sets/images.json
+
+title="an import by a definition with an old KEK that is gone"
+mv "$tmp/kek.pem" "$tmp/kek.away"
+run set import images --id "$id" -k "$tmp/escrow.pem" old.jwe
+expect_code 0
+mv "$tmp/kek.away" "$tmp/kek.pem"
 
 title="a definition with an unknown member"
 sed 's/"wrap"/"host": "evil", "wrap"/' a/sets/images.json >a/sets/bad.json

@@ -47,6 +47,7 @@ static enum blobseal_status vault_open(void **state, struct blobseal_kek_info *i
     info->alg = "RSA-OAEP-256";
     info->wrapped_len = 256;
     info->can_unwrap = true;
+    info->notes = BLOBSEAL_KEK_NOTE_REMOTE;
     *state = k;
     return BLOBSEAL_OK;
 }

@@ -139,6 +139,8 @@ Test(set, direct_wrapping_needs_no_right_to_unwrap)
     struct sealed s;
 
     make("vault:k", BLOBSEAL_SET_WRAP_DIRECT);
+    cr_expect_neq(blobseal_kek_notes(kek) & BLOBSEAL_KEK_NOTE_REMOTE, 0, "each blob takes a request");
+    cr_expect_neq(blobseal_kek_notes(other_kek) & BLOBSEAL_KEK_NOTE_REMOTE, 0);
     vault.unwraps = BLOBSEAL_E_DENIED;
     s = must_seal(kek);
     cr_expect_eq(open_blob(kek, &s), BLOBSEAL_E_DENIED);
@@ -289,6 +291,64 @@ Test(set, a_child_asks_the_vault_itself)
     }
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_expect_eq(status, 0);
+    sealed_clear(&s);
+}
+
+/* ---- Limits of callers ------------------------------------------------------------------------------------------- */
+
+Test(set, a_caller_without_time_has_no_answer_for_others)
+{
+    const struct blobseal_call late = {.size = sizeof late, .deadline_ms = 1, .cancel = &(int){0}};
+    struct bs_set_loaded *l;
+    uint64_t finished;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    finished = set->finished;
+    cr_expect_eq(bs_set_load(set, &l, &late, NULL), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_eq(set->finished, finished);
+}
+
+static void ignore_finding(void *ctx, const struct blobseal_finding *finding)
+{
+    (void)ctx;
+    (void)finding;
+}
+
+Test(set, findings_take_no_longer_than_allowed)
+{
+    const struct blobseal_call late = {.size = sizeof late, .deadline_ms = 1, .cancel = &(int){0}};
+    unsigned gets;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    gets = memory.gets;
+    cr_expect_eq(bs_set_provider.diagnose(set, ignore_finding, NULL, &late, NULL), BLOBSEAL_OK);
+    cr_expect_eq(memory.gets, gets);
+}
+
+Test(set, a_rotation_waits_no_longer_than_allowed)
+{
+    struct blobseal_set_options o = options();
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    o.timeout_ms = 1;
+    (void)pthread_mutex_lock(&set->request); /* another thread is busy */
+    cr_expect_eq(blobseal_set_rotate(set, "vault:k/1", NULL, &o, NULL, NULL), BLOBSEAL_E_UNAVAILABLE);
+    (void)pthread_mutex_unlock(&set->request);
+}
+
+Test(set, a_rotation_that_fails_leaves_the_keks_in_place)
+{
+    const struct blobseal_set_options o = options();
+    struct blobseal_kek *before;
+    struct sealed s;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_DIRECT);
+    before = set->keks[0];
+    vault.unwraps = BLOBSEAL_E_DENIED;
+    cr_expect_eq(blobseal_set_rotate(set, "vault:other", "somebody", &o, NULL, NULL), BLOBSEAL_E_DENIED);
+    cr_expect_eq(set->keks[0], before);
+    cr_expect_not_null(strstr(blobseal_set_definition(set), "[\"vault:k\"]"));
+    s = must_seal(kek);
     sealed_clear(&s);
 }
 
