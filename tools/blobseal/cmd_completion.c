@@ -27,6 +27,7 @@ static const struct {
     {"oaep", "sha256 sha1"},
     {"rsa", "2048 3072 4096"},
     {"annotation", ""},
+    {"also", "pkcs11 provider"},
     {"cipher", "ocicrypt chunked"},
     {"digest", "core output plain"},
     {"drop", ""},

@@ -27,6 +27,8 @@ static const char usage[] =
     "  -k, --kek KEY           a recipient, or a key that opens the layers; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY or NEW before it\n"
+    "      --oaep HASH         sha1 for the KEY or NEW before it, if its token, or who decrypts, does not know "
+    "SHA-256\n"
     "  -R, --recipients FILE   more recipients: a KEY in each line, or public keys in PEM; # starts a comment\n"
     "      --to NEW            the key of a new recipient; repeatable\n"
     "      --kid KID           the key id of a recipient to remove, its short form, or its key file; repeatable\n"
@@ -39,6 +41,8 @@ static const char usage[] =
     "      --platform OS/ARCH  only the manifests of an index for this platform, such as linux/arm64\n"
     "      --cipher CIPHER     ocicrypt (default), or chunked: random access and authentic while it is read, but\n"
     "                          only blobseal can decrypt it\n"
+    "      --also SCHEMES      wrap for RSA keys in these annotations as well, separated by commas: pkcs11, for stock\n"
+    "                          tools with the private key in a token; provider, for those that use keyprovider\n"
     "      --reuse IMAGE       an earlier encrypted image: unchanged layers keep its ciphertext, if a private KEY "
     "opens\n"
     "                          it, or if there is a receipt\n"
@@ -79,6 +83,8 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"all-but-base", required_argument, NULL, OPT_ALL_BUT_BASE},
                                         {"platform", required_argument, NULL, OPT_PLATFORM},
                                         {"cipher", required_argument, NULL, OPT_CIPHER},
+                                        {"also", required_argument, NULL, OPT_ALSO},
+                                        {"oaep", required_argument, NULL, OPT_OAEP},
                                         {"reuse", required_argument, NULL, OPT_REUSE},
                                         {"receipts", required_argument, NULL, OPT_RECEIPTS},
                                         {"expect-encrypted", no_argument, NULL, OPT_EXPECT_ENCRYPTED},
@@ -121,6 +127,37 @@ static int take_cipher(struct request *r, const char *arg)
     return r->oci.chunked || strcmp(arg, "ocicrypt") == 0
                ? EXIT_OK
                : usage_error(r->oci.ui, "--cipher is ocicrypt or chunked, not %s", arg);
+}
+
+/* Take a list of annotations to write in addition. */
+static int take_also(struct request *r, const char *list)
+{
+    for (const char *word = list;; word++) {
+        size_t len = strcspn(word, ",");
+
+        if (len == strlen("pkcs11") && strncmp(word, "pkcs11", len) == 0)
+            r->oci.pkcs11 = true;
+        else if (len == strlen("provider") && strncmp(word, "provider", len) == 0)
+            r->oci.provider = true;
+        else
+            return usage_error(r->oci.ui, "--also takes pkcs11 and provider, separated by commas, not %s", list);
+        word += len;
+        if (*word == '\0')
+            return EXIT_OK;
+    }
+}
+
+static int take_oaep(struct request *r, const char *arg)
+{
+    enum blobseal_oaep oaep;
+    int code = oaep_option(r->oci.ui, arg, &oaep);
+
+    if (code != EXIT_OK)
+        return code;
+    if (r->oci.last == NULL || r->oci.last->num == 0)
+        return usage_error(r->oci.ui, "--oaep belongs after the -k or --to of its key");
+    r->oci.last->args[r->oci.last->num - 1].oaep = oaep;
+    return EXIT_OK;
 }
 
 /* Take an option that selects layers. */
@@ -168,6 +205,10 @@ static int set_option(struct request *r, int option, const char *arg)
         return take_kid(r, arg);
     case OPT_CIPHER:
         return take_cipher(r, arg);
+    case OPT_ALSO:
+        return take_also(r, arg);
+    case OPT_OAEP:
+        return take_oaep(r, arg);
     case OPT_EXPECT_ENCRYPTED:
         r->oci.expect = true;
         return EXIT_OK;
@@ -238,6 +279,8 @@ static int check_options(const struct action *a, const struct request *r)
         return usage_error(ui, "oci %s takes no --to and no --kid", a->name);
     if (!a->selects && (r->selects || r->oci.chunked))
         return usage_error(ui, "oci %s takes no options that select layers or a cipher", a->name);
+    if ((r->oci.pkcs11 || r->oci.provider) && ((a->run != oci_encrypt && !a->to) || r->oci.chunked))
+        return usage_error(ui, "--also belongs to oci encrypt, recipients add and rewrap, and to the cipher ocicrypt");
     if (!a->changes && (r->oci.out != NULL || r->oci.force))
         return usage_error(ui, "oci %s writes nothing, and takes no -o", a->name);
     if (a->run != oci_inspect && r->oci.expect)

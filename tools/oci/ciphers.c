@@ -69,9 +69,11 @@ static struct blobseal_oci_run_options run_options(const struct oci_work *w)
 bool oci_wrap_layer(const struct oci_work *w, const struct blobseal_oci_layer *key, struct blobseal_error *err)
 {
     const struct keys *keys = &w->s->r->keys;
+    const struct blobseal_oci_wrap_options o = {
+        .size = sizeof o, .provider = w->s->r->provider, .pkcs11 = w->s->r->pkcs11};
     struct blobseal_oci_annotations *list = NULL;
 
-    if (blobseal_oci_wrap(key, keys->keks, keys->num_keks, NULL, &list, err) != BLOBSEAL_OK)
+    if (blobseal_oci_wrap(key, keys->keks, keys->num_keks, &o, &list, err) != BLOBSEAL_OK)
         return false;
     w->layer->annotations = oci_annotations_take(list, err);
     return w->layer->annotations != NULL;

@@ -357,7 +357,8 @@ struct oci_request {
     const char *reuse;    /* an earlier encrypted image, whose ciphertext is used again */
     const char *receipts; /* a private folder with keys of layers that were encrypted   */
     bool force, chunked, expect;
-    bool replace; /* all recipients that are not in `to` */
+    bool pkcs11, provider; /* wrap in these annotations, too: see struct blobseal_oci_wrap_options */
+    bool replace;          /* all recipients that are not in `to` */
     unsigned threads;
     struct progress progress;
 };

@@ -68,7 +68,9 @@ static bool change_stock(const struct oci_request *r, const struct oci_annotatio
                                                .num_to = r->to.num_keks,
                                                .remove = kids,
                                                .num_remove = num_kids,
-                                               .replace = r->replace};
+                                               .replace = r->replace,
+                                               .provider = r->provider,
+                                               .pkcs11 = r->pkcs11};
     struct blobseal_oci_change_result result = {.size = sizeof result};
 
     if (blobseal_oci_change(a->list, a->num, r->keys.keks, r->keys.num_keks, &change, list, &result, err) !=
