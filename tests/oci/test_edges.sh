@@ -111,6 +111,32 @@ image layout:1 --layers gzip
 run oci inspect layout
 expect_error 3 E-FORMAT "too many values"
 
+fresh "a configuration that cannot be read"
+image layout:1 --layers gzip
+echo nonsense >config
+edit_manifest layout ".config.digest = \"$(add layout config)\" | .config.size = $(stat -c %s config)"
+digest=$(digest_of layout:1)
+run oci encrypt -k "$keys/one.pub.pem" -o enc:1 layout
+expect_error 3 E-FORMAT
+check "no image is left" test ! -e enc
+run oci encrypt -k "$keys/one.pub.pem" layout
+expect_error 3 E-FORMAT
+check "it is as before" test "$(digest_of layout)" = "$digest"
+
+fresh "a blob that another program is about to use"
+if [ $sanitized = no ] && part "a blob that another program is about to use" faketime; then
+    image layout:1 --layers gzip
+    find layout/blobs -type f | sort >before
+    try env NO_FAKE_STAT=1 faketime -f -1h "$blobseal" oci encrypt -k "$keys/one.pub.pem" layout:1
+    expect_code 0
+    expect_stderr "2 blobs .* have changed during this run, and were not removed" # as far as it can know
+    check "all are there" test -z "$(comm -23 before <(find layout/blobs -type f | sort))"
+    run oci rewrap -k "$keys/one.pem" --to "$keys/one.pub.pem" --to "$(make_key two && echo "$keys/two.pub.pem")" layout:1
+    expect_code 0
+    run oci inspect --json layout:1
+    check "the next change removes them" test "$(jq '.unreached | length' "$out")" = 0
+fi
+
 fresh "layers that are not encrypted are named when an image is decrypted"
 image plain:1 --layers gzip,gzip
 run oci decrypt -k "$keys/one.pem" -o out:1 plain:1

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/oci/oci.h"
@@ -21,15 +23,25 @@ static bool is_unreached(const char *name, const json_t *reached)
     return json_object_get(reached, digest) == NULL;
 }
 
-/* Handle one file. */
-static bool take(int folder, const char *name, bool remove, struct oci_unreached *u, struct blobseal_error *err)
+static bool is_after(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+/* Handle one file. Another program, which knows no lock, writes blobs before the manifest that names them. */
+static bool take(int folder, const char *name, const struct timespec *before, struct oci_unreached *u,
+                 struct blobseal_error *err)
 {
     struct stat st;
     char digest[OCI_TEMP_NAME];
 
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
         return true;
-    if (remove && unlinkat(folder, name, 0) != 0)
+    if (before != NULL && is_after(&st.st_ctim, before)) {
+        u->num_new++;
+        return true;
+    }
+    if (before != NULL && unlinkat(folder, name, 0) != 0)
         return fail(err, BLOBSEAL_E_OUTPUT, errno, "remove the blob %.100s, which no manifest reaches", name);
     u->num++;
     u->bytes += (uint64_t)st.st_size;
@@ -38,7 +50,8 @@ static bool take(int folder, const char *name, bool remove, struct oci_unreached
            fail(err, BLOBSEAL_E_NOMEM, 0, "look for blobs: no memory");
 }
 
-static bool look(int folder, const json_t *reached, bool remove, struct oci_unreached *u, struct blobseal_error *err)
+static bool look(int folder, const json_t *reached, const struct timespec *before, struct oci_unreached *u,
+                 struct blobseal_error *err)
 {
     int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -48,13 +61,13 @@ static bool look(int folder, const json_t *reached, bool remove, struct oci_unre
     if (dir == NULL && fd >= 0)
         (void)close(fd);
     while (ok && (e = readdir(dir)) != NULL)
-        ok = !is_unreached(e->d_name, reached) || take(folder, e->d_name, remove, u, err);
+        ok = !is_unreached(e->d_name, reached) || take(folder, e->d_name, before, u, err);
     if (dir != NULL)
         (void)closedir(dir);
     return ok;
 }
 
-bool oci_collect(const char *folder, bool remove, struct oci_unreached *u, struct blobseal_error *err)
+bool oci_collect(const char *folder, const struct timespec *before, struct oci_unreached *u, struct blobseal_error *err)
 {
     struct oci_layout layout = OCI_LAYOUT_NONE;
     struct oci_image all = {.layout = NULL};
@@ -65,7 +78,7 @@ bool oci_collect(const char *folder, bool remove, struct oci_unreached *u, struc
     ok = ok && oci_layout_open(&layout, folder, err) && oci_image_load_all(&all, &layout, err);
     if (ok && all.num_opaque > 0) /* it may name blobs in a way that is not known */
         ok = fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the layout has an entry that is neither a manifest nor an index");
-    ok = ok && look(layout.blobs, all.reached, remove, u, err) && look(layout.root, NULL, remove, u, err);
+    ok = ok && look(layout.blobs, all.reached, before, u, err) && look(layout.root, NULL, before, u, err);
     oci_image_free(&all);
     oci_layout_close(&layout);
     return ok;

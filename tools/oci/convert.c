@@ -281,12 +281,21 @@ static bool report(const struct conversion *c, struct blobseal_error *err)
     return ok && stdout_flush(err);
 }
 
+/* Check that there will be a report, which needs the configurations, before anything is written. */
+static bool check_report(const struct conversion *c, struct blobseal_error *err)
+{
+    json_t *exposed = oci_exposure(&c->s.in.image, err);
+
+    json_decref(exposed);
+    return exposed != NULL;
+}
+
 /* ---- The verbs --------------------------------------------------------------------------------------------------- */
 
 /* Process what is selected, write the image, and report. */
 static bool convert(struct conversion *c, struct blobseal_error *err)
 {
-    return list_layers(c, err) && oci_session_target(&c->s, err) && process_all(c, err) &&
+    return list_layers(c, err) && check_report(c, err) && oci_session_target(&c->s, err) && process_all(c, err) &&
            oci_session_commit(&c->s, err) && report(c, err);
 }
 

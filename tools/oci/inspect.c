@@ -261,7 +261,7 @@ int oci_inspect(struct oci_request *r)
         n.exposed = oci_exposure(&n.s.in.image, &err);
     ok = n.exposed != NULL;
     if (ok && n.s.in.unpacked == NULL)
-        (void)oci_collect(n.s.in.ref.path, false, &n.unreached, &ignored);
+        (void)oci_collect(n.s.in.ref.path, NULL, &n.unreached, &ignored);
     ok = ok && print(&n, &err);
     if (!ok)
         code = oci_stopped() ? EXIT_INTERNAL : oci_fail(r->ui, &err, false);

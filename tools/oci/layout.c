@@ -188,8 +188,8 @@ bool oci_blob_load(const struct oci_layout *l, const struct oci_descriptor *d, c
 
     *text = NULL;
     if (d->size > OCI_MAX_DOCUMENT)
-        return fail(err, BLOBSEAL_E_FORMAT, 0, "%s is too large for a manifest: %llu bytes", d->digest,
-                    (unsigned long long)d->size);
+        return fail(err, BLOBSEAL_E_FORMAT, 0, "%s is too large for a manifest or a configuration: %llu bytes",
+                    d->digest, (unsigned long long)d->size);
     if (!oci_file_load(l->blobs, HEX(d), OCI_MAX_DOCUMENT, text, &len, err))
         return false;
     if (oci_digest_of(digest, *text, len, err)) {

@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "tools/common/arguments.h"
 #include "tools/common/common.h"
@@ -293,14 +294,17 @@ bool oci_rewrite(struct oci_target *t, struct oci_image *image, struct blobseal_
 struct oci_unreached {
     size_t num;
     uint64_t bytes;
-    json_t *digests; /* an array */
+    json_t *digests; /* an array                                                            */
+    size_t num_new;  /* others, which another program may be about to use: they are younger */
 };
 
 /*
  * Find the blobs in the layout in @folder that no manifest reaches, and leftovers of a run that was killed. With
- * @remove, remove them. Release with oci_unreached_free(). Errors: those of oci_image_load().
+ * @before, remove those that did not change after that time. Release with oci_unreached_free(). Errors: those of
+ * oci_image_load().
  */
-bool oci_collect(const char *folder, bool remove, struct oci_unreached *u, struct blobseal_error *err);
+bool oci_collect(const char *folder, const struct timespec *before, struct oci_unreached *u,
+                 struct blobseal_error *err);
 void oci_unreached_free(struct oci_unreached *u);
 
 /* ---- select.c: which layers ---------------------------------------------------------------------------------------
@@ -412,6 +416,7 @@ struct oci_session {
     bool in_place;
     struct output archive;          /* that is changed in place */
     struct oci_unreached unreached; /* what was removed         */
+    struct timespec began;          /* when the target was opened */
     sigset_t signals;               /* before they were blocked */
     bool blocked;
 };

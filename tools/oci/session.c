@@ -120,6 +120,7 @@ bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
                                  .name = old_name,
                                  .path = s->in.layout.path};
 
+    (void)clock_gettime(CLOCK_REALTIME, &s->began);
     if (!s->in_place) {
         to.path = s->out_ref.path;
         to.archive = s->out_ref.archive;
@@ -136,8 +137,12 @@ static bool collect(struct oci_session *s, struct blobseal_error *err)
 {
     struct blobseal_error why = {0};
 
-    if (oci_collect(s->target.folder, true, &s->unreached, &why))
+    if (oci_collect(s->target.folder, &s->began, &s->unreached, &why)) {
+        if (s->unreached.num_new > 0)
+            warn(s->r->ui, "%zu blobs that no manifest reaches have changed during this run, and were not removed",
+                 s->unreached.num_new);
         return true;
+    }
     if (why.status == BLOBSEAL_E_OUTPUT || why.status == BLOBSEAL_E_NOMEM) {
         *err = why;
         return false;
