@@ -398,6 +398,12 @@ static enum blobseal_status try_kek(struct blobseal_kek *kek, struct blobseal_wr
     return st;
 }
 
+/* An RSA key wraps into as many bytes as it has; AES key wrap adds eight. */
+static size_t key_bits(const struct blobseal_kek_info *info)
+{
+    return strcmp(info->alg, "A256KW") == 0 ? 256 : 8 * info->wrapped_len;
+}
+
 enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, const struct blobseal_call_options *options,
                                            blobseal_finding_fn fn, void *ctx, struct blobseal_error *err)
 {
@@ -424,7 +430,7 @@ enum blobseal_status blobseal_diagnose_kek(struct blobseal_kek *kek, const struc
         goto out;
     }
     report(&d, "key", BLOBSEAL_LEVEL_OK, "", "%s", info->kid);
-    report(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, 8 * info->wrapped_len,
+    report(&d, "key type", BLOBSEAL_LEVEL_OK, "", "%s, %zu bits, %s", info->alg, key_bits(info),
            info->can_unwrap ? "private" : "public");
     st = bs_kek_diagnose(kek, fn, ctx, &call, err);
     if (st != BLOBSEAL_OK)

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The key provider and the annotation pkcs11 with skopeo 1.18 of Debian 13, with keys in PEM and in a token. TRIXIE names
-# a folder with that system, in which skopeo is installed; otherwise debootstrap makes one.
+# The key provider and the annotation pkcs11 with skopeo 1.18 of Debian 13, with keys in PEM, in a token and in a vault,
+# and with an encryption set. TRIXIE names a folder with that system, in which skopeo is installed; otherwise
+# debootstrap makes one.
 # shellcheck source=tests/oci/lib.sh
 . "$(dirname "$0")/../oci/lib.sh"
+# shellcheck source=tests/keyvault/lib.sh
+. "$root/tests/keyvault/lib.sh"
 
 need jq softhsm2-util pkcs11-tool
 if [ -z "${TRIXIE:-}" ]; then
@@ -35,10 +38,20 @@ openssl pkey -pubin -inform DER -in token.der -out token.pub.pem
 uri="pkcs11:token=ops;object=kek?module-path=$module&pin-source=file:$tmp/pin"
 make_key team
 make_key other
+start_vault
+version=$(vault create name=prod | vault_version)
 cat >config.json <<END
-{"keks": {"team": "$keys/team.pem", "token": "$uri", "other": "$keys/other.pem"},
- "pkcs11": {"modules": ["$module"], "oaep": "sha1"}, "oci": {"keys": ["team", "token"]}}
+{"keks": {"team": "$keys/team.pem", "token": "$uri", "other": "$keys/other.pem",
+          "vault": "https://$vault/keys/prod", "set": "set:images"},
+ "identities": {"ci": {"type": "managed", "endpoint": "http://localhost:$vault_http"}},
+ "vaults": [{"host": "$vault", "ca_file": "$vault_ca", "resource": "https://vault.azure.net",
+             "authority": "https://$vault", "identity": "ci"}],
+ "sets_dir": "$tmp/sets", "state_dir": "$tmp/state",
+ "pkcs11": {"modules": ["$module"], "oaep": "sha1"}, "oci": {"keys": ["team", "token", "vault", "set"]}}
 END
+chmod 600 config.json
+run set create images --config config.json -k "https://$vault/keys/prod" --recovery "$keys/other.pub.pem"
+expect_code 0
 cat >ocicrypt.json <<END
 {"key-providers": {"blobseal": {"cmd": {"path": "$blobseal", "args": ["keyprovider", "--config", "$tmp/config.json"]}}}}
 END
@@ -49,7 +62,7 @@ layers() { document "${1%%:*}" "$(digest_of "$1")" | jq -c '[.layers[] | [.media
 # skopeo writes manifests in its own way, so only the layers are the same.
 same_image() { check "$1 has the layers of the plain image" test "$(layers "$1")" = "$(layers plain:1)"; }
 
-for key in team token; do
+for key in team token vault set; do
     title="the provider, with the key $key"
     rm -rf enc back
     peer --encryption-key "provider:blobseal:$key" oci:plain:1 oci:enc:1
@@ -65,20 +78,37 @@ for key in team token; do
     same_image back:1
 done
 
-title="an image of blobseal for a key in a token"
-rm -rf enc back
-run oci encrypt --config config.json -k key:token -o enc:1 plain:1
-expect_code 0
-peer --decryption-key provider:blobseal oci:enc:1 oci:back:1
-expect_code 0
-same_image back:1
+for key in token vault set; do
+    title="an image of blobseal for the key $key"
+    rm -rf enc back
+    run oci encrypt --config config.json -k "key:$key" -o enc:1 plain:1
+    expect_code 0
+    peer --decryption-key provider:blobseal oci:enc:1 oci:back:1
+    expect_code 0
+    same_image back:1
+done
+
+title="the vault refuses"
+vault change name=prod version="$version" enabled=false
+for key in vault set; do
+    rm -rf enc refused
+    vault change name=prod version="$version" enabled=true
+    run oci encrypt --config config.json -k "key:$key" -o enc:1 plain:1
+    expect_code 0
+    vault change name=prod version="$version" enabled=false
+    peer --decryption-key provider:blobseal oci:enc:1 oci:refused:1
+    expect_code 1
+    expect_stderr 'E-DENIED'
+    check "$key: there is no image" test ! -e refused/index.json
+done
+vault change name=prod version="$version" enabled=true
 
 title="several recipients, of several kinds"
 rm -rf enc back
 peer --encryption-key provider:blobseal:team --encryption-key provider:blobseal:token \
-    --encryption-key "jwe:$keys/other.pub.pem" oci:plain:1 oci:enc:1
+    --encryption-key provider:blobseal:vault --encryption-key provider:blobseal:set --encryption-key "jwe:$keys/other.pub.pem" oci:plain:1 oci:enc:1
 expect_code 0
-for key in "provider:blobseal:team" "provider:blobseal:token" "$keys/other.pem"; do
+for key in provider:blobseal:{team,token,vault,set} "$keys/other.pem"; do
     rm -rf back
     peer --decryption-key "$key" oci:enc:1 oci:back:1
     expect_code 0

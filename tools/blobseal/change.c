@@ -12,7 +12,7 @@ int change_remove(struct change_request *r, const char *kid)
 {
     if (r->num_kids + r->kid_keys.num == COUNT(r->kids))
         return usage_error(r->ui, "more than %zu key ids", COUNT(r->kids));
-    if (strncmp(kid, "file:", 5) == 0 || access(kid, F_OK) == 0) {
+    if (names_a_key(kid)) {
         r->last = &r->kid_keys;
         return keys_add(r->ui, &r->kid_keys, kid);
     }
@@ -190,7 +190,7 @@ static int change_file(void *ctx, const char *name)
     return ok ? EXIT_OK : report_error(r->ui, &err);
 }
 
-/* Open the keys that --kid names by their files, and add their ids to the recipients to remove. */
+/* Open the keys that --kid names, and add their ids to the recipients to remove. */
 static bool open_kid_keys(struct change_request *r, struct blobseal_error *err)
 {
     if (!keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err) || !keys_learn_ids(&r->kid_keys, err))

@@ -31,7 +31,7 @@ static const char usage[] =
     "SHA-256\n"
     "  -R, --recipients FILE   more recipients: a KEY in each line, or public keys in PEM; # starts a comment\n"
     "      --to NEW            the key of a new recipient; repeatable\n"
-    "      --kid KID           the key id of a recipient to remove, its short form, or its key file; repeatable\n"
+    "      --kid KID           the key id of a recipient to remove, its short form, or its KEY; repeatable\n"
     "  -o, --output OUT        a new or an existing image layout, or a tar file\n"
     "  -f, --force             replace OUT if it is an archive that exists, or its image REF\n"
     "      --layers LIST       only these layers of each manifest: numbers from 0, or from the end as -1, -2,\n"
@@ -108,12 +108,12 @@ static int take_key(struct request *r, int option, const char *arg)
     return code;
 }
 
-/* Take the id of a recipient to remove, or a file with its key. */
+/* Take the id of a recipient to remove, or its key. */
 static int take_kid(struct request *r, const char *arg)
 {
     if (r->oci.num_kids + r->kid_keys.num == COUNT(r->oci.kids))
         return usage_error(r->oci.ui, "more than %zu key ids", COUNT(r->oci.kids));
-    if (strncmp(arg, "file:", 5) == 0 || access(arg, F_OK) == 0) {
+    if (names_a_key(arg)) {
         r->oci.last = &r->kid_keys;
         return keys_add(r->oci.ui, &r->kid_keys, arg);
     }

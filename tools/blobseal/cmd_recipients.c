@@ -20,7 +20,7 @@ static const char usage[] =
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY or NEW before it; by default a prompt asks for it\n"
     "      --to NEW            the key of a new recipient; repeatable\n"
-    "      --kid KID           the key id of a recipient to remove, its short form, or its key file; repeatable\n"
+    "      --kid KID           the key id of a recipient to remove, its short form, or its KEY; repeatable\n"
     "      --drop KID          remove also this recipient, because its public key is not available; repeatable\n"
     "      --oaep HASH         sha1 for the KEY or NEW before it, if its token does not support SHA-256\n"
     "      --require-purge-protection\n"

@@ -85,7 +85,12 @@ bool passphrase_option(const struct ui *ui, struct key_arg *key, int option, con
  * them. */
 void keys_require_purge_protection(void);
 
-/* Find out the ids of all keys that are open: those in a vault may not be known yet. */
+/* Return true if an argument where an id of a key is expected is a KEY instead. The id of a key in a vault is text like
+ * its KEY, so it counts as an id. */
+bool names_a_key(const char *text);
+
+/* Find out the ids of all keys that are open: those in a vault may not be known yet. Errors: E_CONFIG for a set, whose
+ * recipients have the ids of its set keys. */
 bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err);
 
 /* Open all keys that the references name. */

@@ -121,10 +121,26 @@ static bool learn(struct blobseal_kek *kek, struct blobseal_error *err)
 
 bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err)
 {
-    for (size_t i = 0; i < keys->num_keks; i++)
+    for (size_t i = 0; i < keys->num_keks; i++) {
         if (blobseal_kek_kid(keys->keks[i]) == NULL && !learn(keys->keks[i], err))
             return false;
+        if (blobseal_kek_kid(keys->keks[i]) == NULL) {
+            (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s does not have one key id", keys->from[i]->ref);
+            blobseal_hint(err, "name the ids of its recipients, which `recipients list` shows");
+            return false;
+        }
+    }
     return true;
+}
+
+bool names_a_key(const char *text)
+{
+    static const char *const prefixes[] = {"file:", "pkcs11:", "key:", "set:"};
+
+    for (size_t i = 0; i < COUNT(prefixes); i++)
+        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return access(text, F_OK) == 0;
 }
 
 /* Look up the keys in vaults that are to wrap, before anything is written. They are looked up once. */
