@@ -172,6 +172,7 @@ head -c 700 "$vectors/cri-small/payload.bin" >broken
 payload=broken decode cri-small --decryption-keys-path keydir
 expect_code 3
 nothing
+expect_stderr 'hint: .*pull it again'
 payload=/dev/null decode cri-small --decryption-keys-path keydir
 expect_code 3
 last=" blobseal-ctd-decoder without descriptor 3"

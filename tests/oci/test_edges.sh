@@ -137,6 +137,16 @@ if [ $sanitized = no ] && part "a blob that another program is about to use" fak
     check "the next change removes them" test "$(jq '.unreached | length' "$out")" = 0
 fi
 
+fresh "an image under its own name"
+image layout:1 --layers gzip
+run oci encrypt -k "$keys/one.pub.pem" -o layout:1 layout:1
+expect_error 6 E-EXISTS
+run oci encrypt -f -k "$keys/one.pub.pem" -o ./layout/:1 layout:1
+expect_code 0
+expect_stdout "removed 2 blobs"
+run oci inspect --json layout
+check "no plaintext is left" test "$(jq '.unreached | length' "$out")" = 0
+
 fresh "layers that are not encrypted are named when an image is decrypted"
 image plain:1 --layers gzip,gzip
 run oci decrypt -k "$keys/one.pem" -o out:1 plain:1

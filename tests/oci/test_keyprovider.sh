@@ -91,7 +91,8 @@ title="messages that are not"
 for text in '' '{}' nonsense '{"op":"keywrap"}'; do
     printf %s "$text" >message
     provider
-    expect_code 3
+    expect_error 3 E-FORMAT
+    expect_stderr "hint: fetch the image again"
 done
 echo '{"op":"other"}' >message
 provider

@@ -105,6 +105,8 @@ static int run(struct ui *ui, int argc, char **argv)
          write_answer(answer, answer_len, &err);
     blobseal_secret_free(message);
     blobseal_secret_free(answer);
+    if (!ok && err.status == BLOBSEAL_E_FORMAT && err.hint[0] == '\0' && err.advice == BLOBSEAL_ADVICE_NONE)
+        blobseal_hint(&err, "fetch the image again from its source, or update the program that sent the message");
     return ok ? EXIT_OK : report_error(ui, &err);
 }
 

@@ -183,6 +183,18 @@ static bool is_blob(const struct blobseal_oci_payload *p, bool *blob, struct blo
     return ok;
 }
 
+/* Add a hint that fits a program whose input comes from containerd. Return false. */
+static bool advise(struct blobseal_error *err)
+{
+    if (err->hint[0] != '\0' || err->advice != BLOBSEAL_ADVICE_NONE)
+        return false;
+    if (err->status == BLOBSEAL_E_FORMAT || err->status == BLOBSEAL_E_AUTH)
+        blobseal_hint(err, "remove the image and pull it again from its source");
+    else if (err->status == BLOBSEAL_E_INPUT)
+        blobseal_hint(err, "containerd passes the layer on standard input, and the payload on descriptor 3");
+    return false;
+}
+
 bool decode(struct decoder *d, struct blobseal_error *err)
 {
     struct blobseal_oci_payload *p = get_payload(err);
@@ -191,12 +203,12 @@ bool decode(struct decoder *d, struct blobseal_error *err)
     bool blob, ok;
 
     if (p == NULL)
-        return false;
+        return advise(err);
     d->ui->file = printable(d->digest, sizeof d->digest, p->digest[0] != '\0' ? p->digest : "the layer");
     ok = is_blob(p, &blob, err) && collect_keys(d, p, err) &&
          blobseal_sink_fd(&sink, &state, STDOUT_FILENO, "standard output", err) == BLOBSEAL_OK;
     if (ok)
         ok = (blob ? decode_blob : decode_layer)(d, p, &sink, err);
     blobseal_oci_payload_free(p);
-    return ok;
+    return ok || advise(err);
 }

@@ -10,7 +10,8 @@
 
 #include "tools/decoder/decoder.h"
 
-#define PIECE ((size_t)1 << 18)
+#define PIECE      ((size_t)1 << 18)
+#define SPACE_HINT "name a folder with enough space with --spool-dir"
 
 /* Create a file without a name, of mode 0600. Return -1 after a failure. */
 static int create(const char *folder, struct blobseal_error *err)
@@ -30,7 +31,7 @@ static int create(const char *folder, struct blobseal_error *err)
             (void)close(fd);
     }
     (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "make a file for the ciphertext in %s", folder);
-    blobseal_hint(err, "name a folder with enough space with --spool-dir");
+    blobseal_hint(err, SPACE_HINT);
     return -1;
 }
 
@@ -84,6 +85,7 @@ int spool_input(const char *folder, uint64_t limit, bool *complete, struct blobs
             (void)fail(err, BLOBSEAL_E_INPUT, errno, "read the layer from standard input");
         if (n > 0 && !write_fully(fd, piece, (size_t)n)) {
             (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "write the ciphertext to a file in %s", folder);
+            blobseal_hint(err, SPACE_HINT);
             n = -1;
         }
         left -= n > 0 ? (uint64_t)n : 0;

@@ -111,6 +111,17 @@ static bool open_archive(struct oci_session *s, struct blobseal_error *err)
     return false;
 }
 
+/* Return true if the output is the image that is read, so that what it consisted of is to be removed. */
+static bool is_same_image(const struct oci_session *s)
+{
+    const char *old_name = s->in.image.name, *name = s->out_ref.name != NULL ? s->out_ref.name : old_name;
+    struct stat in, out;
+
+    return s->r->force && s->in.unpacked == NULL && !s->out_ref.archive && strcmp(name, old_name) == 0 &&
+           fstat(s->in.layout.root, &in) == 0 && stat(s->out_ref.path, &out) == 0 && in.st_dev == out.st_dev &&
+           in.st_ino == out.st_ino;
+}
+
 bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
 {
     const char *old_name = s->in.image.name[0] != '\0' ? s->in.image.name : NULL;
@@ -121,6 +132,7 @@ bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
                                  .path = s->in.layout.path};
 
     (void)clock_gettime(CLOCK_REALTIME, &s->began);
+    s->in_place = s->in_place || is_same_image(s);
     if (!s->in_place) {
         to.path = s->out_ref.path;
         to.archive = s->out_ref.archive;
