@@ -137,6 +137,18 @@ if [ $sanitized = no ] && part "a blob that another program is about to use" fak
     check "the next change removes them" test "$(jq '.unreached | length' "$out")" = 0
 fi
 
+fresh "what stays visible of an artifact"
+image disk:1 --kind artifact
+run oci encrypt -k "$keys/one.pub.pem" disk:1
+expect_code 0
+echo '{"name":"secret chart"}' >config
+edit_manifest disk ".config.digest = \"$(add disk config)\" | .config.size = $(stat -c %s config) |
+    .config.mediaType = \"application/vnd.example.chart+json\""
+run oci inspect disk
+expect_code 0
+expect_stdout "layers .*0: org.opencontainers.image.title=disk.qcow2"
+expect_stdout "config .*application/vnd.example.chart.json, 24 bytes"
+
 fresh "an image under its own name"
 image layout:1 --layers gzip
 run oci encrypt -k "$keys/one.pub.pem" -o layout:1 layout:1

@@ -41,6 +41,39 @@ static bool copy_history(json_t *report, const json_t *history)
     return ok;
 }
 
+/* Collect the annotations of layers that stay, such as names of files. */
+static bool copy_annotations(json_t *report, const json_t *layers)
+{
+    json_t *lines = json_array(), *layer, *value;
+    bool ok = lines != NULL;
+    const char *name;
+    size_t i;
+
+    json_array_foreach(layers, i, layer)
+    {
+        json_object_foreach(json_object_get(layer, "annotations"), name, value)
+        {
+            if (ok && strncmp(name, OCI_ENC_PREFIX, strlen(OCI_ENC_PREFIX)) != 0)
+                ok = json_array_append_new(
+                         lines, json_sprintf("%lu: %s=%s", (unsigned long)i, name, json_string_value(value))) == 0;
+        }
+    }
+    if (ok && json_array_size(lines) > 0)
+        ok = json_object_set(report, "layers", lines) == 0;
+    json_decref(lines);
+    return ok;
+}
+
+/* Report a configuration of another kind than that of images: it may be a document of its own. */
+static bool report_other(json_t *report, const struct oci_descriptor *d, struct blobseal_error *err)
+{
+    if (d->size <= strlen("{}"))
+        return true;
+    return json_object_set_new(report, "config",
+                               json_sprintf("%s, %llu bytes", d->media_type, (unsigned long long)d->size)) == 0 ||
+           fail(err, BLOBSEAL_E_NOMEM, 0, "read a configuration: no memory");
+}
+
 /* Report what the configuration of an image says. */
 static bool read_config(const struct oci_image *image, const json_t *descriptor, json_t *report,
                         struct blobseal_error *err)
@@ -54,7 +87,7 @@ static bool read_config(const struct oci_image *image, const json_t *descriptor,
     if (!oci_descriptor_read(descriptor, &d, "a manifest", err))
         return false;
     if (strcmp(d.media_type, OCI_TYPE_CONFIG) != 0)
-        return true;
+        return report_other(report, &d, err);
     if (!oci_blob_load(image->layout, &d, &text, err))
         return false;
     config = oci_parse(text, (size_t)d.size, d.digest, err);
@@ -74,7 +107,8 @@ static bool read_config(const struct oci_image *image, const json_t *descriptor,
 static json_t *report_node(const struct oci_image *image, const struct oci_node *node, struct blobseal_error *err)
 {
     json_t *report = json_pack("{s:s}", "manifest", node->d.digest);
-    bool ok = report != NULL && copy_member(report, "annotations", node->document, "annotations");
+    bool ok = report != NULL && copy_member(report, "annotations", node->document, "annotations") &&
+              copy_annotations(report, json_object_get(node->document, "layers"));
 
     if (!ok)
         (void)fail(err, BLOBSEAL_E_NOMEM, 0, "read a configuration: no memory");

@@ -486,8 +486,9 @@ bool oci_reuse_layer(const struct oci_work *w, bool *reused, struct blobseal_err
  */
 
 /*
- * Return a list with an object for each manifest that is an image: platform, env, labels, history, diff_ids, author,
- * annotations, or NULL with an error.
+ * Return a list with an object for each manifest of which something is visible: env, labels, entrypoint, cmd, history,
+ * diff_ids, author, annotations, layers (their annotations), config (if it is not that of an image); or NULL with an
+ * error.
  */
 json_t *oci_exposure(const struct oci_image *image, struct blobseal_error *err);
 
