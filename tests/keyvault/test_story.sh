@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The story of a customer-managed key, from the first key to a revocation and back. It is meant to be read: each step
-# is what an owner or an operator does, and what they see. Page: blobseal-set(7).
+# is what an owner or an operator does, and what they see. blobseal-set(7) tells the same story; its commands are
+# compared with those that are run here.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 # shellcheck source=tests/keyvault/lib.sh
@@ -173,4 +174,15 @@ run open -k set:images -o - blob0.sealed
 expect_ok
 run open -k set:images -o - new.sealed
 expect_ok
+
+title="the page has the same commands"
+# The commands of the page and of this script, in one form.
+sed -n "/^\.Sh A KEY'S LIFE/,/^\.Sh EXAMPLES/p" "$root/tools/man/blobseal-set.7" |
+    sed -e ':a' -e '/\\e$/{N;s/ *\\e\n */ /;ba}' | grep '^blobseal ' >page
+sed -n 's/^ *\("$blobseal"\|run\) /blobseal /p' "$root/tests/keyvault/test_story.sh" |
+    sed -e 's/ -[qf] / /' -e 's/"//g' -e 's|\$vault/|kv-eu.vault.azure.net/|' -e 's|/\$second$|/VERSION|' \
+        -e 's/\${names\[@\]}/FILE.../' -e 's/\$id /ID /' >played
+check "there are commands" test "$(wc -l <page)" -ge 15
+grep -vxFf played page >strange
+check "all are played: $(head -n 1 strange)" test ! -s strange
 finish
