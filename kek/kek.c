@@ -258,6 +258,13 @@ static bool wrapping_is_valid(const struct blobseal_wrapping *w)
            bs_key_algorithm_wraps_to(alg, w->key_len);
 }
 
+/* Let all leases ask again if the provider says that its owner has revoked the key. */
+static void note_revocation(struct blobseal_kek *kek, enum blobseal_status st, const struct blobseal_trace *trace)
+{
+    if (st == BLOBSEAL_E_DENIED && trace != NULL && trace->revoked)
+        (void)atomic_fetch_add(&kek->denials, 1);
+}
+
 enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapping *out,
                                  const struct blobseal_secret32 *secret, const struct blobseal_call *call,
                                  struct blobseal_error *err)
@@ -279,6 +286,7 @@ enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapp
             blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0,
                           "provider %s wrapped a key with an id, an algorithm or a length that no envelope can contain",
                           kek->provider->scheme);
+    note_revocation(kek, st, &trace);
     event.kid = st == BLOBSEAL_OK ? out->kid : bs_kek_info(kek)->kid;
     st = bs_kek_record(kek, &event, st, err);
     if (st != BLOBSEAL_OK)
@@ -312,6 +320,7 @@ enum blobseal_status bs_kek_unwrap(struct blobseal_kek *kek, struct blobseal_sec
         st = bs_call_check(call, err);
         if (st == BLOBSEAL_OK)
             st = kek->provider->unwrap(kek->state, secret, wrapped, &own, call, err);
+        note_revocation(kek, st, call->trace);
     }
     if (st != BLOBSEAL_OK)
         blobseal_wipe(secret, sizeof *secret);

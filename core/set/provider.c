@@ -31,11 +31,15 @@ static enum blobseal_status get_keys(struct blobseal_set *set, struct bs_set_loa
     return fault_of_set(bs_set_get(set, l, call, err), err);
 }
 
-/* Note for the audit record if no request was sent since set->started was @before. */
-static void note_cached(const struct blobseal_set *set, uint64_t before, const struct blobseal_call *call)
+/* Say how the set was loaded, with the result @st: whether a request was sent since set->started was @before, and that
+ * a set whose KEK was refused is revoked as a whole. */
+static void note_answer(const struct blobseal_set *set, uint64_t before, enum blobseal_status st,
+                        const struct blobseal_call *call)
 {
-    if (call->trace != NULL)
-        call->trace->cached = atomic_load(&set->started) == before;
+    if (call->trace == NULL)
+        return;
+    call->trace->cached = atomic_load(&set->started) == before;
+    call->trace->revoked = st == BLOBSEAL_E_DENIED;
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
@@ -267,7 +271,7 @@ static enum blobseal_status set_wrap(void *state, struct blobseal_wrapping *out,
         return wrap_direct(set, out, secret, call, err);
     bs_set_poll_if_due(set, call);
     st = get_keys(set, &l, call, err);
-    note_cached(set, before, call);
+    note_answer(set, before, st, call);
     if (st != BLOBSEAL_OK)
         return st;
     newest = &l->keys->list[l->keys->num - 1];
@@ -343,7 +347,7 @@ static enum blobseal_status set_unwrap(void *state, struct blobseal_secret32 *se
     if (strcmp(wrapped->alg, BS_A256KW_ALG) != 0)
         return unwrap_direct(set, secret, wrapped, lease, call, err);
     st = get_key(set, &l, wrapped->kid, &key, call, err);
-    note_cached(set, before, call);
+    note_answer(set, before, st, call);
     if (st == BLOBSEAL_OK && key == NULL)
         st = BLOBSEAL_E_NOT_MINE;
     if (st == BLOBSEAL_OK)

@@ -175,6 +175,29 @@ Test(set, revocation_is_seen_when_the_lease_ends_and_restoring_needs_no_restart)
     sealed_clear(&t);
 }
 
+Test(set, a_denial_ends_the_leases_of_open_readers)
+{
+    struct blobseal_source source;
+    struct blobseal_memory state;
+    struct blobseal_reader *reader;
+    struct sealed s;
+    uint8_t byte;
+    size_t n;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    blobseal_source_memory(&source, &state, s.data, s.len);
+    cr_assert_eq(blobseal_reader_open(&reader, &source, &kek, 1, NULL, NULL), BLOBSEAL_OK);
+    vault.disabled[1] = true;
+    cr_expect_eq(blobseal_reader_pread(reader, &byte, 1, 0, &n, NULL), BLOBSEAL_OK, "during the lease");
+    end_lease(set);
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_E_DENIED);
+    cr_expect_eq(blobseal_reader_pread(reader, &byte, 1, 0, &n, NULL), BLOBSEAL_E_DENIED);
+    blobseal_reader_close(reader);
+    sealed_clear(&s);
+}
+
 Test(set, a_refused_set_does_not_flood_the_vault)
 {
     struct sealed s;
