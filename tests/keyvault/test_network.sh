@@ -93,7 +93,7 @@ title="endpoints of identities"
 kinds='blackhole reset garbage half not_json huge'
 tier_has all || kinds='blackhole garbage'
 for kind in $kinds; do
-    vault fault op=identity kind=$kind
+    vault fault op=identity kind="$kind"
     ends 5 . "$blobseal" open -k "$kek" -o - blob.sealed
     vault heal
 done
