@@ -99,7 +99,10 @@ static enum blobseal_status unnamed(const struct bs_oci_item *item, struct blobs
     return BLOBSEAL_E_POLICY;
 }
 
-/* Check that it is known of each recipient of a kind that RSA keys can be whether it is to be removed. */
+/*
+ * Check that every recipient of a known kind has a key id that names its key, or is removed by the id that it has.
+ * Otherwise it may belong to a key that is to be removed, without anybody seeing that.
+ */
 static enum blobseal_status check_names(const struct changing *c, const struct bs_oci_item *item,
                                         const struct element *e, struct blobseal_error *err)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The key-provider protocol of ocicrypt. Who sends a message may choose what is in it while this process has the rights
- * of somebody else, so a message can only choose among names that the program knows, or bring a key of its own.
+ * The key-provider protocol of ocicrypt. The sender of a message may have fewer rights than this process. So a message
+ * can only choose among names that the program knows, or bring a key of its own.
  */
 #include <stdlib.h>
 

@@ -143,8 +143,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_oci_place(struct blobseal_kek *kek, co
 /* Append the public options. @hmac is NULL for BS_OCI_CHUNKED. */
 void bs_oci_output_public(struct bs_oci_output *out, const uint8_t *hmac);
 
-/* ---- jwe.c: JWEs with private options: ocicrypt's, and those of section 12.1 ---------------------------------------
- */
+/* ---- jwe.c: JWEs with private options: ocicrypt's, and those of section 12.1 ------------------------------------- */
 
 struct bs_oci_jwe {
     struct bs_jwe jwe;

@@ -121,8 +121,9 @@ static size_t first_piece_len(uint64_t size)
  * Run the pieces through the stages. The first pieces are small, and the calling thread handles them alone, because
  * many layers have no others, and because the size of a stream is not known before.
  *
- * One thread hashes plaintext and ciphertext together, which takes less time than one after the other. So do two
- * threads if it takes little more time than one of the two: the other thread does the rest of the work meanwhile.
+ * With one thread, plaintext and ciphertext are hashed together, which takes less time than one after the other. With
+ * two threads it is the same if hashing both takes little more time than hashing one: then one thread hashes, and the
+ * other one does the rest of the work. With more threads, the two are stages of their own.
  */
 static enum blobseal_status run_stages(struct bs_oci_pass *pass, const struct blobseal_oci_run_options *o,
                                        struct blobseal_error *err)

@@ -137,6 +137,21 @@ if [ $sanitized = no ] && part "a blob that another program is about to use" fak
     check "the next change removes them" test "$(jq '.unreached | length' "$out")" = 0
 fi
 
+fresh "plaintext that another image needs"
+image layout:a --layers gzip,gzip
+image layout:b --layers gzip,zstd
+run oci encrypt -k "$keys/one.pub.pem" layout:a
+expect_code 0
+expect_stdout "plaintext of 1 layer is still in the layout"
+run oci encrypt --json -k "$keys/one.pub.pem" layout:b
+expect_code 0
+check "now it is gone" test "$(jq .plaintext_left "$out")" = 0
+
+title="a name that is too long"
+edit_index layout ".manifests = [.manifests[0] | .annotations[\"org.opencontainers.image.ref.name\"] = \"x\" * 300]"
+run oci decrypt -k "$keys/one.pem" -o out layout
+expect_error 3 E-FORMAT "longer than 255"
+
 fresh "what stays visible of an artifact"
 image disk:1 --kind artifact
 run oci encrypt -k "$keys/one.pub.pem" disk:1

@@ -133,8 +133,7 @@ static bool decrypt_stock(const struct oci_work *w, struct content *c, struct bl
     return ok;
 }
 
-/* ---- Blobs with bare segments: random access, and authentic while they are read -----------------------------------
- */
+/* ---- Blobs with bare segments: random access, and authentic while they are read ---------------------------------- */
 
 static bool encrypt_chunked(const struct oci_work *w, struct content *c, struct blobseal_error *err)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Encrypting and decrypting an image: several layers at once, then the manifests, then the report. */
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/oci/oci.h"
@@ -14,7 +16,7 @@ struct conversion {
     bool (*one)(const struct oci_work *w, struct blobseal_error *err);
     size_t num; /* layers to process */
     struct oci_layer **layers;
-    char (*labels)[96]; /* their names for messages, which also serve as the "files" of the jobs */
+    char (*labels)[96]; /* the names of the layers in messages; jobs_run() takes them for names of files */
     char **paths;
     pthread_mutex_t lock; /* of the following */
     bool failed;
@@ -174,7 +176,7 @@ static bool check_plain(const struct conversion *c, struct blobseal_error *err)
     return any || fail(err, BLOBSEAL_E_CONFIG, 0, "no layer of the image is selected");
 }
 
-/* Leave layers in clear out. */
+/* Deselect layers that are not encrypted. */
 static void keep_encrypted(struct conversion *c)
 {
     for (size_t i = 0; i < c->s.in.image.num_layers; i++)
@@ -203,6 +205,24 @@ static json_t *json_of_layer(const struct conversion *c, const struct oci_layer 
     return item;
 }
 
+/* Count the layers whose plaintext stays in the layout after a change in place, for example because other images need
+ * it. */
+static size_t count_plain(const struct conversion *c)
+{
+    const struct oci_image *image = &c->s.in.image;
+    struct stat st;
+    size_t num = 0;
+
+    for (size_t i = 0; c->s.in_place && i < image->num_layers; i++) {
+        const struct oci_layer *layer = &image->layers[i];
+
+        if (layer->done && strcmp(layer->d.digest, layer->now.digest) != 0 &&
+            fstatat(c->s.target.layout.blobs, layer->d.digest + strlen("sha256:"), &st, AT_SYMLINK_NOFOLLOW) == 0)
+            num++;
+    }
+    return num;
+}
+
 static bool print_json(const struct conversion *c, json_t *exposed, struct blobseal_error *err)
 {
     const struct oci_image *image = &c->s.in.image;
@@ -213,10 +233,12 @@ static bool print_json(const struct conversion *c, json_t *exposed, struct blobs
         (void)json_array_append_new(layers, json_of_layer(c, &image->layers[i]));
         reused += image->layers[i].reused ? 1 : 0;
     }
-    report = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:I, s:O, s:O?, s:f}", "schema", "blobseal.oci/1", "operation",
-                       c->s.r->ui->verb, "in", c->s.r->in, "out", c->s.r->out != NULL ? c->s.r->out : c->s.r->in,
-                       "manifest", oci_string(image->root, "digest"), "layers", layers, "reused", reused, "exposed",
-                       exposed, "removed", c->s.unreached.digests, "seconds", c->seconds);
+    report = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:I, s:I, s:I, s:O, s:O?, s:f}", "schema", "blobseal.oci/1",
+                       "operation", c->s.r->ui->verb, "in", c->s.r->in, "out",
+                       c->s.r->out != NULL ? c->s.r->out : c->s.r->in, "manifest", oci_string(image->root, "digest"),
+                       "layers", layers, "reused", reused, "plaintext_left", (json_int_t)count_plain(c),
+                       "unknown_entries", (json_int_t)image->num_opaque, "exposed", exposed, "removed",
+                       c->s.unreached.digests, "seconds", c->seconds);
     return oci_print_report(report, err);
 }
 
@@ -256,6 +278,9 @@ static void print_text(const struct conversion *c, const json_t *exposed)
     if (c->s.unreached.num > 0)
         printf("  removed %zu blob%s that no manifest reaches: %s\n", c->s.unreached.num, plural(c->s.unreached.num),
                human_bytes(size, c->s.unreached.bytes));
+    if (encrypts && count_plain(c) > 0)
+        printf("  the plaintext of %zu layer%s is still in the layout, as blobs from before\n", count_plain(c),
+               plural(count_plain(c)));
     if (encrypts && json_array_size(exposed) > 0)
         printf("  configuration, history and digests of the plaintext stay visible: see blobseal oci inspect\n");
     if (reused > 0)

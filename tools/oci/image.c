@@ -351,8 +351,14 @@ bool oci_image_load(struct oci_image *image, struct oci_layout *layout, const ch
     if (start(image, layout, err))
         image->root = choose(layout, name, err);
     if (image->root != NULL && visit(image, image->root, OCI_ROOT, 0, err)) {
-        (void)snprintf(image->name, sizeof image->name, "%s", name_of(image->root) != NULL ? name_of(image->root) : "");
-        return true;
+        const char *found = name_of(image->root) != NULL ? name_of(image->root) : "";
+
+        if (strlen(found) < sizeof image->name) {
+            memcpy(image->name, found, strlen(found) + 1);
+            return true;
+        }
+        (void)fail(err, BLOBSEAL_E_FORMAT, 0, "the name of the image in %.200s is longer than %zu characters",
+                   layout->path, sizeof image->name - 1);
     }
     oci_image_free(image);
     return false;

@@ -307,8 +307,7 @@ bool oci_collect(const char *folder, const struct timespec *before, struct oci_u
                  struct blobseal_error *err);
 void oci_unreached_free(struct oci_unreached *u);
 
-/* ---- select.c: which layers ---------------------------------------------------------------------------------------
- */
+/* ---- select.c: which layers -------------------------------------------------------------------------------------- */
 
 struct oci_selection {
     const char *layers;           /* numbers such as "0,-1"; NULL: all          */
@@ -322,8 +321,7 @@ struct oci_selection {
  */
 bool oci_select(struct oci_image *image, const struct oci_selection *selection, struct blobseal_error *err);
 
-/* ---- annotations.c: annotations of a layer, for the library and from it -------------------------------------------
- */
+/* ---- annotations.c: annotations of a layer, for the library and from it ------------------------------------------ */
 
 struct oci_annotations {
     struct blobseal_oci_annotation *list; /* which points into the document */
@@ -335,8 +333,7 @@ bool oci_annotations_get(struct oci_annotations *a, const json_t *descriptor, st
 /* Make an object of annotations, and release @list. Return NULL after an error. */
 json_t *oci_annotations_take(struct blobseal_oci_annotations *list, struct blobseal_error *err);
 
-/* ---- look.c: is that ciphertext? ----------------------------------------------------------------------------------
- */
+/* ---- look.c: is that ciphertext? --------------------------------------------------------------------------------- */
 
 /*
  * Return NULL if everything about a layer says that it is encrypted, otherwise what is wrong: its media type, its
@@ -346,8 +343,7 @@ const char *oci_doubt(const struct oci_layer *layer, int fd, struct blobseal_err
 /* The same for what one place of a layer says, because only the annotations are the same in all places. */
 const char *oci_doubt_place(const json_t *descriptor);
 
-/* ---- session.c: the image that a verb reads, and the one that it writes -------------------------------------------
- */
+/* ---- session.c: the image that a verb reads, and the one that it writes ------------------------------------------ */
 
 /* What the verbs have in common. */
 struct oci_request {
@@ -386,8 +382,7 @@ bool oci_input_open(struct oci_input *in, const char *arg, const char *beside, b
                     struct blobseal_error *err);
 void oci_input_close(struct oci_input *in);
 
-/* ---- receipts.c: keys of layers that this user has encrypted, for later runs without a private key -----------------
- */
+/* ---- receipts.c: keys of layers that this user has encrypted, for later runs without a private key --------------- */
 
 struct oci_receipts {
     int folder; /* -1: none */
@@ -425,9 +420,8 @@ enum oci_access { OCI_CHANGE, OCI_READ_ALL, OCI_READ_DOCUMENTS };
 
 /*
  * Open the image that r->in names. A target can be opened only with OCI_CHANGE; with OCI_READ_DOCUMENTS, layers of an
- * archive cannot be read. Signals are blocked until
- * oci_session_close(), because temporary folders must be removed: see oci_stopped(). Open keys before, because a prompt
- * must be interruptible.
+ * archive cannot be read. Signals are blocked until oci_session_close(), because temporary folders must be removed: see
+ * oci_stopped(). Open keys before, because a prompt must be interruptible.
  */
 bool oci_session_open(struct oci_session *s, struct oci_request *r, enum oci_access access, struct blobseal_error *err);
 /* Open the target that r->out names, or the input. */
@@ -445,8 +439,7 @@ bool oci_stopped(void);
 /* Return true unless that is so. Errors: E_CANCELED. */
 bool oci_go_on(struct blobseal_error *err);
 
-/* ---- convert.c: encrypting and decrypting -------------------------------------------------------------------------
- */
+/* ---- convert.c: encrypting and decrypting ------------------------------------------------------------------------ */
 
 /* Encrypt or decrypt the image that the request names, and report. Return an exit code. */
 int oci_encrypt(struct oci_request *r);
@@ -461,8 +454,7 @@ struct oci_work {
     void *progress_ctx;
 };
 
-/* ---- ciphers.c: one layer with one of the ciphers -----------------------------------------------------------------
- */
+/* ---- ciphers.c: one layer with one of the ciphers ---------------------------------------------------------------- */
 
 /* Process w->layer, whose content goes to the target, and set its new descriptor and annotations. */
 bool oci_encrypt_layer(const struct oci_work *w, struct blobseal_error *err);
@@ -471,8 +463,7 @@ bool oci_decrypt_layer(const struct oci_work *w, struct blobseal_error *err);
 /* Wrap the keys of a layer for all recipients, and set the new annotations of w->layer. */
 bool oci_wrap_layer(const struct oci_work *w, const struct blobseal_oci_layer *key, struct blobseal_error *err);
 
-/* ---- reuse.c: unchanged layers keep their ciphertext ---------------------------------------------------------------
- */
+/* ---- reuse.c: unchanged layers keep their ciphertext ------------------------------------------------------------- */
 
 /*
  * Look in the earlier image for the ciphertext of w->layer. If it is there, copy it to the target, wrap its keys for
@@ -482,8 +473,7 @@ bool oci_wrap_layer(const struct oci_work *w, const struct blobseal_oci_layer *k
  */
 bool oci_reuse_layer(const struct oci_work *w, bool *reused, struct blobseal_error *err);
 
-/* ---- exposure.c: what stays visible without a key -----------------------------------------------------------------
- */
+/* ---- exposure.c: what stays visible without a key ---------------------------------------------------------------- */
 
 /*
  * Return a list with an object for each manifest of which something is visible: env, labels, entrypoint, cmd, history,
@@ -492,8 +482,7 @@ bool oci_reuse_layer(const struct oci_work *w, bool *reused, struct blobseal_err
  */
 json_t *oci_exposure(const struct oci_image *image, struct blobseal_error *err);
 
-/* ---- inspect.c ----------------------------------------------------------------------------------------------------
- */
+/* ---- inspect.c --------------------------------------------------------------------------------------------------- */
 
 /* Print a report as one line of JSON, and release it. NULL is an error. */
 bool oci_print_report(json_t *report, struct blobseal_error *err);
@@ -503,8 +492,7 @@ void oci_print_layers(const json_t *layers);
 /* Make that list. With @thorough, read all layers; @doubts receives the number of those that may not be ciphertext. */
 json_t *oci_list_layers(const struct oci_input *in, bool thorough, size_t *doubts, struct blobseal_error *err);
 
-/* ---- recipients.c -------------------------------------------------------------------------------------------------
- */
+/* ---- recipients.c ------------------------------------------------------------------------------------------------ */
 
 /* List the recipients of all layers; needs no key. Return an exit code. */
 int oci_recipients_list(struct oci_request *r);

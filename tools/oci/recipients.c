@@ -42,7 +42,7 @@ struct totals {
     size_t layers, changed, added, removed, kept;
 };
 
-/* Get the kids that the recipients of a layer have and the request names, perhaps in their short form. */
+/* Collect the key ids of those recipients of a layer that the request names, in full or in the short form. */
 static size_t find_kids(const struct oci_request *r, const struct blobseal_oci_recipients *recipients,
                         const char *kids[BLOBSEAL_MAX_RECIPIENTS])
 {

@@ -144,7 +144,7 @@ bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
     return oci_target_open(&s->target, s->r->ui, &to, err);
 }
 
-/* Remove what is no longer reached. That it could not be found out is no error, because the image is complete. */
+/* Remove blobs that are no longer reached. If they cannot be found out, warn only, because the image is complete. */
 static bool collect(struct oci_session *s, struct blobseal_error *err)
 {
     struct blobseal_error why = {0};
