@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The KEK objects that core uses: calls of a provider with their limits, and checks of what it returns. */
+#define _GNU_SOURCE /* pthread_mutex_clocklock */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -75,6 +76,21 @@ enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blob
         return BLOBSEAL_E_UNAVAILABLE;
     }
     return BLOBSEAL_OK;
+}
+
+enum blobseal_status bs_call_lock(pthread_mutex_t *lock, const struct blobseal_call *call, struct blobseal_error *err)
+{
+    enum blobseal_status st;
+
+    do {
+        uint64_t end = now_ms() + 50; /* after which the limits are checked again */
+        const struct timespec until = {(time_t)(end / 1000), (long)(end % 1000) * 1000000};
+
+        if (pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until) == 0)
+            return BLOBSEAL_OK;
+        st = bs_call_check(call, err);
+    } while (st == BLOBSEAL_OK);
+    return st;
 }
 
 /* ---- Checks of what a provider returns --------------------------------------------------------------------------- */
@@ -241,6 +257,15 @@ enum blobseal_status bs_kek_describe(struct blobseal_kek *kek, const struct blob
 }
 
 /* ---- Use --------------------------------------------------------------------------------------------------------- */
+
+void bs_kek_limit(const struct blobseal_kek *kek, struct blobseal_call *call, uint64_t *deadline_ms)
+{
+    if (call->deadline_ms != 0 || kek->config == NULL || !bs_kek_can_revoke(kek))
+        return;
+    if (*deadline_ms == 0)
+        *deadline_ms = now_ms() + 1000 * bs_config_number(kek->config, BS_CONFIG_DEADLINE);
+    call->deadline_ms = *deadline_ms;
+}
 
 bool bs_kek_owns(const struct blobseal_kek *kek, const char *alg, const char *kid)
 {

@@ -3,6 +3,8 @@
 #ifndef BLOBSEAL_KEK_H
 #define BLOBSEAL_KEK_H
 
+#include <pthread.h>
+
 #include "blobseal_provider.h"
 #include "core/base/bytes.h"
 
@@ -40,6 +42,10 @@ struct blobseal_call bs_call_for_blob(const struct blobseal_call *call, const ui
 /* Clear @err, and check before a call of a provider that it may be made. Errors: E_CANCELED, E_UNAVAILABLE. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_call_check(const struct blobseal_call *call, struct blobseal_error *err);
 
+/* Take @lock within @call. Release it with pthread_mutex_unlock(). Errors: E_CANCELED, E_UNAVAILABLE. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_call_lock(pthread_mutex_t *lock, const struct blobseal_call *call,
+                                                    struct blobseal_error *err);
+
 /*
  * Check what a function of @provider returned for the key @key: return @st, and fill @err if the provider did not.
  * Return E_INTERNAL instead of a status that it may not return; bs_kek_unwrap() allows two more.
@@ -60,6 +66,12 @@ const struct blobseal_kek_info *bs_kek_info(const struct blobseal_kek *kek);
 /* Find out the key id and the algorithm of a KEK if they are not known yet. Errors: those of the provider. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kek_describe(struct blobseal_kek *kek, const struct blobseal_call *call,
                                                        struct blobseal_error *err);
+
+/*
+ * If @call has no deadline, and the owner of the KEK can be asked, give it that of the KEK's configuration. The
+ * attempts of one operation share it: *@deadline_ms is 0 before the first.
+ */
+void bs_kek_limit(const struct blobseal_kek *kek, struct blobseal_call *call, uint64_t *deadline_ms);
 
 /* Return true if the KEK wrapped what a recipient with @alg and @kid holds, in any version of the key. */
 bool bs_kek_owns(const struct blobseal_kek *kek, const char *alg, const char *kid);

@@ -93,13 +93,17 @@ void bs_lease_free(struct bs_lease *l)
     free(l);
 }
 
-/*
- * Send a request, and note the answer for threads that wait. If this caller cancels it, there is no answer for them.
- * The lock is held.
- */
-static void renew(struct bs_lease *l, const struct blobseal_call_options *limits, struct blobseal_error *answer)
+/* Return true if a failure is one of the caller, who has canceled the request or has no time left for it. */
+static bool is_own(enum blobseal_status st, const struct blobseal_call *call)
 {
-    const struct blobseal_call call = bs_call_start(limits->timeout_ms, limits->cancel);
+    return st == BLOBSEAL_E_CANCELED || (st == BLOBSEAL_E_UNAVAILABLE && bs_call_check(call, NULL) != BLOBSEAL_OK);
+}
+
+/*
+ * Send a request, and note the answer for threads that wait, unless it is only one for this caller. The lock is held.
+ */
+static void renew(struct bs_lease *l, const struct blobseal_call *call, struct blobseal_error *answer)
+{
     struct blobseal_lease until = {.size = sizeof until,
                                    .valid_until_boottime_ms = atomic_load(&l->boottime_ms),
                                    .valid_until_unix_ms = atomic_load(&l->unix_ms),
@@ -110,12 +114,12 @@ static void renew(struct bs_lease *l, const struct blobseal_call_options *limits
 
     *answer = (struct blobseal_error){0};
     if (bs_kek_can_revoke(l->kek))
-        st = bs_kek_renew(l->kek, &until, &call, answer);
+        st = bs_kek_renew(l->kek, &until, call, answer);
     else
         st = blobseal_fail(answer, BLOBSEAL_E_DENIED, 0,
                            "the time for which the key was unlocked has ended, and its provider cannot extend it");
     answer->status = st;
-    if (st == BLOBSEAL_E_CANCELED)
+    if (is_own(st, call))
         return;
     l->finished = number;
     l->answer = *answer;
@@ -127,8 +131,9 @@ static void renew(struct bs_lease *l, const struct blobseal_call_options *limits
 enum blobseal_status bs_lease_check(struct bs_lease *l, const struct blobseal_call_options *limits,
                                     struct blobseal_error *err)
 {
-    enum blobseal_status st = BLOBSEAL_OK;
+    struct blobseal_call call;
     struct blobseal_error answer;
+    enum blobseal_status st;
     uint64_t arrived;
 
     if (l == NULL)
@@ -136,10 +141,13 @@ enum blobseal_status bs_lease_check(struct bs_lease *l, const struct blobseal_ca
     arrived = atomic_load(&l->started);
     if (is_valid(l))
         return BLOBSEAL_OK;
-    (void)pthread_mutex_lock(&l->lock);
+    call = bs_call_start(limits->timeout_ms, limits->cancel);
+    st = bs_call_lock(&l->lock, &call, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     if (!is_valid(l)) {
         if (!atomic_load(&l->denied) && l->finished <= arrived)
-            renew(l, limits, &answer);
+            renew(l, &call, &answer);
         else
             answer = l->answer;
         st = answer.status;

@@ -20,8 +20,9 @@ struct search {
     uint8_t *content;
     struct blobseal_secret32 *cek; /* [0]: the unwrapped CEK; [1]: a random CEK that replaces it after a failure */
     struct blobseal_call call;
-    struct bs_jwe_opener by; /* without the CEK */
+    struct bs_jwe_opener by;   /* without the CEK */
     unsigned attempts, remote; /* remote: those over a network */
+    uint64_t deadline_ms;      /* see bs_kek_limit()           */
 };
 
 static enum blobseal_status decrypt(struct search *s, const struct bs_a256gcm *gcm, struct blobseal_error *err)
@@ -41,6 +42,7 @@ static enum blobseal_status attempt(struct search *s, const struct bs_jwe_recipi
     const struct blobseal_wrapped wrapped = {r->alg, s->bare ? NULL : r->kid, r->key, r->key_len};
     const struct bs_jwe *jwe = s->jwe;
     struct blobseal_trace trace = {.size = sizeof trace};
+    struct blobseal_call call = s->call;
     struct bs_kek_event event = {.operation = "unwrap", .kid = r->kid, .blob_id = s->call.blob_id, .trace = &trace};
     struct bs_a256gcm gcm = {.cek = &s->cek[0], .iv = jwe->iv, .aad = jwe->protected_text};
     enum blobseal_status st;
@@ -49,8 +51,9 @@ static enum blobseal_status attempt(struct search *s, const struct bs_jwe_recipi
     if (st != BLOBSEAL_OK)
         return st;
     s->by.denials = bs_kek_denials(kek);
-    s->call.trace = &trace;
-    st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, &s->by.lease, &s->call, err);
+    call.trace = &trace;
+    bs_kek_limit(kek, &call, &s->deadline_ms);
+    st = bs_kek_unwrap(kek, &s->cek[0], &wrapped, &s->by.lease, &call, err);
     if (st == BLOBSEAL_E_NOT_MINE)
         return st;
     if (st == BLOBSEAL_E_AUTH)

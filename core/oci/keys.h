@@ -209,6 +209,7 @@ bool bs_oci_names_a_key(const char *kid);
 struct bs_oci_search {
     struct bs_keks keks;
     unsigned attempts, remote;       /* remote: those over a network                                 */
+    uint64_t deadline_ms;            /* see bs_kek_limit()                                          */
     bool refused;                    /* something did not decrypt                                    */
     struct blobseal_error first;     /* the first provider that could not be asked, or denied        */
     struct blobseal_error malformed; /* the first element that is malformed                          */

@@ -141,7 +141,7 @@ static enum blobseal_status attempt(const struct bs_oci_jwe *j, const struct pai
     struct blobseal_trace trace = {.size = sizeof trace};
     struct bs_kek_event event = {
         .operation = "unwrap", .kid = p->named ? p->r->kid : bs_kek_info(p->kek)->kid, .trace = &trace};
-    struct blobseal_call own = bs_call_for_blob(call, NULL);
+    struct blobseal_call own = *call;
     enum blobseal_status st = bs_random(&secrets->random, sizeof secrets->random, true, err);
 
     if (st != BLOBSEAL_OK)
@@ -191,13 +191,15 @@ static enum blobseal_status try_pairs(struct bs_oci_search *s, const struct bs_o
     for (size_t i = 0; i < j->jwe.num; i++)
         for (size_t k = 0; k < s->keks.num; k++) {
             const struct pair p = {&j->jwe.recipients[i], s->keks.list[k], named};
+            struct blobseal_call call = bs_call_for_blob(s->keks.call, NULL);
             struct blobseal_error e = {0};
             enum blobseal_status st;
 
             if (!fits(&p) || s->attempts == MAX_ATTEMPTS ||
                 (bs_kek_is_remote(p.kek) && s->remote == BS_MAX_REMOTE_ATTEMPTS))
                 continue;
-            st = attempt(j, &p, secrets, s->keks.call, &e);
+            bs_kek_limit(p.kek, &call, &s->deadline_ms);
+            st = attempt(j, &p, secrets, &call, &e);
             s->attempts += st != BLOBSEAL_E_NOT_MINE;
             s->remote += st != BLOBSEAL_E_NOT_MINE && bs_kek_is_remote(p.kek);
             if (st == BLOBSEAL_OK)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A set in a process: its definition, KEKs, store and state, and how they are released. */
-#define _GNU_SOURCE /* pthread_mutex_clocklock */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,20 +23,7 @@ uint64_t bs_set_now_s(void)
 enum blobseal_status bs_set_begin(struct blobseal_set *set, const struct blobseal_call *call,
                                   struct blobseal_error *err)
 {
-    enum blobseal_status st;
-
-    do {
-        struct timespec until;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += 50000000; /* after which the limits are checked again */
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        if (pthread_mutex_clocklock(&set->request, CLOCK_MONOTONIC, &until) == 0)
-            return BLOBSEAL_OK;
-        st = bs_call_check(call, err);
-    } while (st == BLOBSEAL_OK);
-    return st;
+    return bs_call_lock(&set->request, call, err);
 }
 
 /* ---- KEKs -------------------------------------------------------------------------------------------------------- */

@@ -161,23 +161,23 @@ static bool has_proved(struct bs_kv_kek *k)
 /*
  * The vault did not accept a request to unwrap, with a code that it uses for damaged data and for requests that it does
  * not support. Find out whether it unwraps a known value. If this identity may not see the public half, the data is
- * blamed.
+ * blamed; if there is no answer to that question, nothing is.
  */
 static enum blobseal_status blame(struct bs_kv_kek *k, const struct operation *failed, const struct blobseal_call *call,
                                   struct blobseal_error *err)
 {
     static const struct blobseal_secret32 known = {{0x6B, 0x65, 0x79}};
-    struct blobseal_error ignored;
     struct bs_kv_version *v = NULL;
     uint8_t wrapped[BS_KV_MAX_MODULUS];
     struct operation *o;
-    enum blobseal_status st = BLOBSEAL_OK;
+    enum blobseal_status st;
     size_t len;
 
     if (has_proved(k))
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
-    if (bs_kv_describe(k, &v, false, call, &ignored) != BLOBSEAL_OK)
-        return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
+    st = bs_kv_describe(k, &v, false, call, err);
+    if (st != BLOBSEAL_OK)
+        return st == BLOBSEAL_E_DENIED ? blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed") : st;
     o = new_operation(k, "unwrapkey", v->key.id.version, err);
     if (o == NULL || !bs_rsa_oaep_wrap(v->public, failed->sha1 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256, wrapped,
                                        &len, (struct bs_slice){known.b, sizeof known.b}))

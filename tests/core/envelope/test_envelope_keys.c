@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "blobseal_config.h"
 #include "tests/support/suite.h"
 
 SUITE(envelope_keys);
@@ -189,6 +190,31 @@ Test(envelope_keys, at_most_2_attempts_over_a_network)
     free(text);
     blobseal_kek_close(keks[0]);
     ring_close();
+}
+
+/* Without a limit of the caller, the one of the configuration is for all attempts together. */
+Test(envelope_keys, attempts_over_a_network_share_one_deadline)
+{
+    struct fake_kek storm = {
+        .kid = "mine", .takes_any_kid = true, .wrapped_len = 384, .remote = true, .revocable = true};
+    struct blobseal_kek *kek = fake_kek_open(&storm);
+    struct blobseal_call call = bs_call_start(0, NULL);
+    struct blobseal_config *config;
+    uint64_t deadline = 0;
+
+    cr_assert_eq(blobseal_config_new(&config, NULL), BLOBSEAL_OK);
+    bs_kek_set_config(kek, config);
+    bs_kek_limit(kek, &call, &deadline);
+    cr_expect(deadline != 0 && call.deadline_ms == deadline);
+    call.deadline_ms = 0;
+    deadline -= 50; /* time passes */
+    bs_kek_limit(kek, &call, &deadline);
+    cr_expect_eq(call.deadline_ms, deadline, "the second attempt gets no more time");
+    call.deadline_ms = 5;
+    bs_kek_limit(kek, &call, &deadline);
+    cr_expect_eq(call.deadline_ms, 5, "the limit of the caller counts");
+    blobseal_kek_close(kek);
+    blobseal_config_free(config);
 }
 
 Test(envelope_keys, recipients_of_others_are_no_attempts)

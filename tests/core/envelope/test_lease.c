@@ -312,6 +312,35 @@ Test(lease, waiting_threads_do_not_share_a_cancellation)
     scene_end(&s);
 }
 
+static void *check_in_a_hurry(void *ctx)
+{
+    const struct blobseal_call_options hurry = {.size = sizeof hurry, .timeout_ms = 1};
+    struct scene *s = ctx;
+
+    return (void *)(uintptr_t)bs_lease_check(s->lease, &hurry, NULL);
+}
+
+/* Nor is the end of one caller's time: while a request is under way that fails, he and others wait for the next. */
+Test(lease, waiting_threads_do_not_share_the_end_of_a_limit)
+{
+    struct scene s = {
+        .fake = {.renew_ms = 40, .renew = {.at_call = 1, .status = BLOBSEAL_E_UNAVAILABLE, .once = true}}};
+    pthread_t first, hurried;
+    void *st;
+
+    scene_start(&s, lease_of(-1, 0));
+    s.fake.lease = lease_of(1000, 0);
+    cr_assert_eq(pthread_create(&first, NULL, check_from_thread, &s), 0);
+    while (s.fake.renewing == 0)
+        (void)usleep(100);
+    cr_assert_eq(pthread_create(&hurried, NULL, check_in_a_hurry, &s), 0);
+    (void)usleep(2000);
+    cr_expect_eq(count_from_threads(&s, BLOBSEAL_OK), THREADS);
+    (void)pthread_join(first, &st);
+    (void)pthread_join(hurried, &st);
+    scene_end(&s);
+}
+
 Test(lease, waiting_threads_share_a_failure)
 {
     struct scene s = {.fake = {.renew_ms = 30, .renew = {.at_call = 1, .status = BLOBSEAL_E_UNAVAILABLE}}};

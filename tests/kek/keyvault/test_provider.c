@@ -118,6 +118,16 @@ Test(kv_provider, a_vault_that_accepts_no_request_is_not_damaged_data)
     cr_expect_eq(live_unwrap(0), BLOBSEAL_E_UNSUPPORTED);
 }
 
+Test(kv_provider, a_vault_that_does_not_answer_is_not_damaged_data)
+{
+    cr_assert_eq(live_open("kek"), BLOBSEAL_OK);
+    cr_assert_eq(live_wrap(), BLOBSEAL_OK);
+    cr_assert_eq(live_open("kek"), BLOBSEAL_OK); /* nothing is known of it */
+    live.wrapping.key[9] ^= 1;
+    LIVE_DO("fault", "{\"op\": \"get\", \"kind\": \"garbage\"}");
+    cr_expect_eq(live_unwrap(0), BLOBSEAL_E_UNAVAILABLE);
+}
+
 Test(kv_provider, answers_about_another_key_are_refused)
 {
     static const char answer[] =
@@ -220,6 +230,10 @@ Test(kv_provider, a_deleted_key_and_one_that_never_was)
     cr_assert_eq(live_open("nothing"), BLOBSEAL_OK);
     cr_expect_eq(live_wrap(), BLOBSEAL_E_DENIED);
     cr_expect_not_null(strstr(live.err.text, "no such key"), "%s", live.err.text);
+    cr_expect_eq(live.err.advice, BLOBSEAL_ADVICE_NO_SUCH_KEY);
+    LIVE_DO("fault", "{\"op\": \"deletedkeys\", \"kind\": \"error\", \"status\": 403, \"code\": \"Forbidden\"}");
+    cr_expect_eq(live_wrap(), BLOBSEAL_E_DENIED);
+    cr_expect_eq(live.err.advice, BLOBSEAL_ADVICE_NONE, "it may have been deleted, and can come back");
 }
 
 /* ---- Time -------------------------------------------------------------------------------------------------------- */
