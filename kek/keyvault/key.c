@@ -330,6 +330,17 @@ static struct bs_kv_version *current(struct bs_kv_kek *k)
     return k->current;
 }
 
+/* In a forked child, forget the answers to the parent, and that one of its threads is asking. The lock is held. */
+static void leave_parent(struct bs_kv_kek *k)
+{
+    if (k->process == bs_process_id())
+        return;
+    k->process = bs_process_id();
+    k->fetching = false;
+    bs_kv_version_put(k->current);
+    k->current = NULL;
+}
+
 enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **version, bool fresh,
                                     const struct blobseal_call *call, struct blobseal_error *err)
 {
@@ -338,6 +349,7 @@ enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **
 
     *version = NULL;
     (void)pthread_mutex_lock(&k->lock);
+    leave_parent(k);
     arrived = k->started;
     while (*version == NULL && st == BLOBSEAL_OK) {
         if (is_fresh(k, fresh)) {

@@ -269,6 +269,7 @@ struct bs_kv_kek {
     char name[BS_KV_MAX_KID + 1]; /* the id, for messages and as the kid if it has a version */
     pthread_mutex_t lock;         /* protects what follows */
     pthread_cond_t changed;
+    uint64_t process;                          /* that has asked */
     struct bs_kv_version *current, *described; /* what `info` points to */
     bool fetching;
     uint64_t started, finished; /* numbers of GET requests */

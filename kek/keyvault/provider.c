@@ -72,6 +72,7 @@ static enum blobseal_status keyvault_open(void **state, struct blobseal_kek_info
         return st;
     }
     k->id = id;
+    k->process = bs_process_id();
     k->oaep = options->oaep;
     k->require_purge_protection = options->require_purge_protection;
     bs_kv_id_format(k->name, &id);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys in a vault: what is asked, what is refused, and what follows from it. */
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "tests/kek/keyvault/live.h"
 
 TestSuite(kv_provider, .init = live_start, .fini = live_stop);
@@ -248,6 +251,21 @@ Test(kv_provider, a_writer_asks_again_after_a_while)
     cr_expect_eq(live_wrap(), BLOBSEAL_E_DENIED);
     LIVE_DO("change", "{\"name\": \"kek\", \"enabled\": true}");
     cr_expect_eq(live_wrap(), BLOBSEAL_OK, "%s", live.err.text);
+}
+
+Test(kv_provider, a_child_asks_for_itself)
+{
+    int status;
+    pid_t child;
+
+    cr_assert_eq(live_open("kek"), BLOBSEAL_OK);
+    cr_assert_eq(live_wrap(), BLOBSEAL_OK);
+    child = fork();
+    if (child == 0)
+        _exit(live_wrap() == BLOBSEAL_OK ? 0 : 1);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect_eq(status, 0);
+    cr_expect_eq(live_count("get"), 2);
 }
 
 Test(kv_provider, a_limit_of_0_asks_each_time)
