@@ -180,6 +180,11 @@ run oci decrypt -k "$keys/one.pem" -o out:1 plain:1
 expect_code 0
 expect_stdout "2 layers were not encrypted"
 
+run oci encrypt -k "$keys/one.pub.pem" -o enc-all:1 plain:1
+run oci decrypt --layers 1 -k "$keys/one.pem" -o one:1 enc-all:1
+expect_code 0
+expect_stdout "1 layer stays encrypted"
+
 title="an earlier image of which nothing can be used"
 run oci encrypt -k "$keys/one.pub.pem" -o earlier:1 plain:1
 run oci encrypt -k "$keys/one.pub.pem" --reuse earlier:1 -o enc:1 plain:1

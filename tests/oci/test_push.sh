@@ -93,6 +93,8 @@ SCRIPT
 chmod 755 bin/blobseal
 BLOBSEAL=$PWD/bin/blobseal push -k "$keys/kek.pub.pem" oci:app:1 "127.0.0.1:$port/team/app:6"
 expect_code 10
+BLOBSEAL=$PWD/bin/blobseal push -k "$keys/kek.pub.pem" oci:app:1 "127.0.0.1:$port/team/app:6" -- --receipts receipts
+expect_code 10
 
 # ---- README.md ----
 

@@ -272,6 +272,9 @@ static void print_text(const struct conversion *c, const json_t *exposed)
         printf("  %zu layer%s in clear\n", clear, clear == 1 ? " stays" : "s stay");
     else if (clear > 0)
         printf("  %zu layer%s not encrypted\n", clear, clear == 1 ? " was" : "s were");
+    if (!encrypts && c->s.in.image.num_layers > done + clear)
+        printf("  %zu layer%s encrypted\n", c->s.in.image.num_layers - done - clear,
+               c->s.in.image.num_layers - done - clear == 1 ? " stays" : "s stay");
     if (encrypts && c->s.in.image.num_opaque > 0)
         printf("  %zu entries of the index are neither manifests nor indexes, and stay in clear\n",
                c->s.in.image.num_opaque);
