@@ -167,11 +167,11 @@ static enum outcome store(struct blobseal_set *set, struct bs_set_loaded *l, con
         enum outcome found = read_back(set, l->object, l->len, call, st == BLOBSEAL_OK ? err : &unused);
 
         if (found == STORED) /* it can be used, but a store that failed has not promised to keep it */
-            bs_set_accept(set, l, sha256);
+            bs_set_accept(set, l, sha256, call);
         return st == BLOBSEAL_OK ? found : FAILED;
     }
     if (outcome == STORED)
-        bs_set_accept(set, l, sha256);
+        bs_set_accept(set, l, sha256, call);
     return outcome;
 }
 
@@ -365,7 +365,7 @@ static enum blobseal_status check(struct blobseal_set *set, const struct bs_set_
         return st;
     set->seen.last_check = bs_set_now_s();
     (void)snprintf(set->seen.last_error, sizeof set->seen.last_error, "%s", st != BLOBSEAL_OK ? err->text : "");
-    set->state_is_kept = bs_set_seen_save(&set->seen, &set->state_file);
+    set->state_is_kept = bs_set_seen_save(&set->seen, &set->state_file, call);
     atomic_store(&set->poll_at_ms, next_poll(set));
     return st;
 }

@@ -58,13 +58,14 @@ static struct bs_set_loaded *current(struct blobseal_set *set, bool ended)
     return l;
 }
 
-void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint8_t sha256[BS_SHA256_LEN])
+void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint8_t sha256[BS_SHA256_LEN],
+                   const struct blobseal_call *call)
 {
     struct bs_set_loaded *old;
 
     set->seen.generation = l->generation;
     memcpy(set->seen.sha256, sha256, BS_SHA256_LEN);
-    set->state_is_kept = bs_set_seen_save(&set->seen, &set->state_file);
+    set->state_is_kept = bs_set_seen_save(&set->seen, &set->state_file, call);
     (void)pthread_mutex_lock(&set->lock);
     old = set->loaded;
     set->loaded = bs_set_loaded_ref(l);
@@ -196,7 +197,7 @@ static enum blobseal_status open_object(struct blobseal_set *set, struct bs_set_
         (*l)->lease = by->lease;
         (*l)->kek = bs_kek_ref(keks[by->kek]);
         memcpy((*l)->kid, o.jwe.recipients[by->recipient].kid, strlen(o.jwe.recipients[by->recipient].kid) + 1);
-        bs_set_accept(set, *l, o.sha256);
+        bs_set_accept(set, *l, o.sha256, call);
     }
     bs_set_object_clear(&o);
     blobseal_secret_free(by);

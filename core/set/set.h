@@ -211,8 +211,9 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_seen_check(const struct bs_set_see
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_seen_load(struct bs_set_seen *s, const struct bs_set_state_file *f,
                                                         struct blobseal_error *err);
 
-/* Note it for other processes. Return false if it cannot be kept. */
-bool bs_set_seen_save(struct bs_set_seen *s, const struct bs_set_state_file *f);
+/* Note it for other processes, of which one may hold the lock for as long as @call allows. Return false if it cannot be
+ * kept. */
+bool bs_set_seen_save(struct bs_set_seen *s, const struct bs_set_state_file *f, const struct blobseal_call *call);
 
 /* ---- loaded.c: opened keys in memory, shared by threads ---------------------------------------------------------- */
 
@@ -358,7 +359,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_reread(struct blobseal_set *set, s
 
 /* Use keys that were accepted: note the generation, and let them take the place of the others. The lock for requests is
  * held. */
-void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint8_t sha256[BS_SHA256_LEN]);
+void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint8_t sha256[BS_SHA256_LEN],
+                   const struct blobseal_call *call);
 
 /* ---- change.c: writing the object -------------------------------------------------------------------------------- */
 

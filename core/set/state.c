@@ -142,7 +142,7 @@ enum blobseal_status bs_set_seen_load(struct bs_set_seen *s, const struct bs_set
     return st;
 }
 
-bool bs_set_seen_save(struct bs_set_seen *s, const struct bs_set_state_file *f)
+bool bs_set_seen_save(struct bs_set_seen *s, const struct bs_set_state_file *f, const struct blobseal_call *call)
 {
     struct bs_set_seen other;
     bool ok = false;
@@ -152,7 +152,7 @@ bool bs_set_seen_save(struct bs_set_seen *s, const struct bs_set_state_file *f)
         return false;
     if (!bs_set_make_folder(f->folder, 0700))
         return false;
-    if (bs_set_file_lock(&lock, f->lock, NULL, NULL) != BLOBSEAL_OK)
+    if (bs_set_file_lock(&lock, f->lock, call, NULL) != BLOBSEAL_OK)
         return false;
     if (read_file(&other, f->path, NULL) == BLOBSEAL_OK) {
         catch_up(s, &other);

@@ -331,6 +331,26 @@ Test(set, a_caller_without_time_has_no_answer_for_others)
     cr_expect_eq(set->finished, finished);
 }
 
+Test(set, a_busy_state_takes_no_longer_than_allowed)
+{
+    const int canceled = 1;
+    const struct blobseal_call gone = bs_call_start(0, &canceled), patient = bs_call_start(0, NULL);
+    struct bs_set_seen note = {.generation = 3};
+    struct bs_set_state_file file;
+    char folder[] = "/tmp/set-state-XXXXXX";
+    int lock;
+
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert(bs_set_state_file_init(&file, folder, (uint8_t[BS_SET_ID_LEN]){7}));
+    cr_assert_eq(bs_set_file_lock(&lock, file.lock, &patient, NULL), BLOBSEAL_OK);
+    cr_expect_not(bs_set_seen_save(&note, &file, &gone));
+    bs_set_file_unlock(lock);
+    cr_expect(bs_set_seen_save(&note, &file, &gone), "nobody has to be waited for");
+    (void)unlink(file.path);
+    (void)unlink(file.lock);
+    (void)rmdir(folder);
+}
+
 static void ignore_finding(void *ctx, const struct blobseal_finding *finding)
 {
     (void)ctx;
