@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # containerd pulls encrypted images through its runtime interface, as Kubernetes does, and decrypts them with
-# blobseal-ctd-decoder, with both snapshotters.
+# blobseal-ctd-decoder, with both snapshotters, and with keys in files and in a vault.
 # shellcheck source=tests/oci/lib.sh
 . "$(dirname "$0")/../oci/lib.sh"
+# shellcheck source=tests/keyvault/lib.sh
+. "$root/tests/keyvault/lib.sh"
 
 [ "$(id -u)" = 0 ] || lacks "root, for containerd"
 need containerd ctr docker-registry skopeo jq
@@ -152,6 +154,52 @@ start overlayfs --config "$tmp/config.json"
 cri pull enc
 expect_code 0
 stop
+
+run key show https://localhost:1/keys/none
+if grep -q 'build with libcurl' "$err"; then
+    echo "skipped: keys in a vault, which need a build with libcurl"
+else
+    title="keys in a vault, and a set"
+    start_vault
+    version=$(vault create name=node | vault_version)
+    cat >vault.json <<END
+{"identities": {"node": {"type": "managed", "endpoint": "http://localhost:$vault_http"}},
+ "vaults": [{"host": "$vault", "ca_file": "$vault_ca", "resource": "https://vault.azure.net",
+             "authority": "https://$vault", "identity": "node"}],
+ "sets_dir": "$tmp/sets", "state_dir": "$tmp/state",
+ "keks": {"node": "https://$vault/keys/node", "set": "set:images"}, "oci": {"keys": ["node", "set"]}}
+END
+    run set create images --config vault.json -k key:node --recovery "$keys/other.pub.pem"
+    expect_code 0
+    for key in node set; do
+        run oci encrypt --config vault.json -k "key:$key" -o $key:1 plain:1
+        expect_code 0
+        push $key:1 $key:1
+    done
+    start overlayfs --config "$tmp/vault.json"
+    for key in node set; do
+        cri pull $key
+        expect_code 0
+        unpacked overlayfs >found
+        check "the layers of $key were decrypted" test -z "$(comm -23 wanted found)"
+        forget
+    done
+
+    title="the vault refuses, and permits again"
+    vault change name=node version="$version" enabled=false
+    for key in node set; do
+        cri pull $key
+        expect_code 1
+        expect_stderr 'the key is disabled.*\(E-DENIED\)'
+    done
+    check "no layer was kept" test "$(snapshots overlayfs)" = 0
+    vault change name=node version="$version" enabled=true
+    for key in node set; do
+        cri pull $key
+        expect_code 0
+    done
+    stop
+fi
 kill "$registry"
 wait "$registry" 2>/dev/null
 finish
