@@ -147,7 +147,7 @@ static enum outcome read_back(struct blobseal_set *set, const char *object, size
     return same ? STORED : START_OVER;
 }
 
-/* Store @object, and keep @keys, which are in it. Takes over both. @lease is that of the keys. */
+/* Store the object of @l in the place of the one that has @token, and use its keys from now on if that worked. */
 static enum outcome store(struct blobseal_set *set, struct bs_set_loaded *l, const char *token,
                           const struct blobseal_call *call, struct blobseal_error *err)
 {

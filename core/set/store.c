@@ -87,7 +87,7 @@ static enum blobseal_status file_get(void *ctx, char **object, size_t *len, char
     return st;
 }
 
-/* Write both files. After a failure of the first one, nothing was stored that could count later. */
+/* Write both files. After a failure it is not known whether a reader finds the new object or the one before. */
 static enum blobseal_status write_both(const struct bs_set_files *f, const char *object, size_t len,
                                        enum blobseal_set_put *result, struct blobseal_error *err)
 {
