@@ -36,6 +36,14 @@ static bool is_absolute(const char *ref)
     return ref[0] == '/' || strchr(ref, ':') != NULL;
 }
 
+/* Return true if a reference is a set, or the name of one: a set whose KEK is the set itself could never be opened. */
+static bool is_set(const struct blobseal_config *config, const char *ref)
+{
+    const struct bs_config_kek *named = strncmp(ref, "key:", 4) == 0 ? bs_config_kek(config, ref + 4) : NULL;
+
+    return strncmp(named != NULL ? named->ref : ref, "set:", 4) == 0;
+}
+
 enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blobseal_set *set, const char *ref,
                                      const struct blobseal_set_options *o, struct blobseal_error *err)
 {
@@ -51,7 +59,7 @@ enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blo
     };
 
     *kek = NULL;
-    if (strncmp(ref, "set:", 4) == 0)
+    if (is_set(set->config, ref))
         return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the set %s: its KEK cannot be a set", set->definition.name);
     if (!is_absolute(ref))
         return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the set %s: the path of the key %.100s must be absolute",

@@ -119,4 +119,22 @@ expect_error 2 E-CONFIG
 run set show none
 expect_error 2 E-CONFIG
 
+fresh "a set whose KEK is a set, or itself under another name"
+machine a
+echo "{\"sets_dir\": \"$PWD/a/sets\", \"state_dir\": \"$PWD/a/state\", \"keks\": {\"self\": \"set:images\"}}" >a/config.json
+run set create images -q -k "$tmp/kek.pem" --recovery "$tmp/escrow.pub.pem"
+expect_code 0
+cp a/sets/images.json definition
+for ref in set:images set:other key:self; do
+    sed "s|\"keks\": \[.*\]|\"keks\": [\"$ref\"]|" definition >a/sets/images.json
+    run seal -k set:images -o b.sealed "$tmp/in"
+    expect_error 2 E-CONFIG 'cannot be a set'
+    run set show images
+    expect_error 2 E-CONFIG
+done
+cp definition a/sets/images.json
+run set rotate images --to key:self
+expect_error 2 E-CONFIG 'cannot be a set'
+run seal -k key:self -o b.sealed "$tmp/in"
+expect_ok
 finish
