@@ -191,4 +191,22 @@ run oci encrypt -k "$keys/one.pub.pem" --reuse earlier:1 -o enc:1 plain:1
 expect_code 0
 expect_stdout "no ciphertext of the earlier image"
 
+fresh "an earlier image that takes much time"
+image plain:1 --layers gzip
+run oci encrypt -k "$keys/one.pub.pem" -o earlier:1 plain:1
+layer=$(document earlier "$(digest_of earlier:1)" | jq -r '.layers[0].digest')
+list=
+for i in 1 2 3 4; do # the same keys and content, so each of them is decrypted in full
+    name=$(printf %064d $i)
+    cp "earlier/blobs/sha256/${layer#sha256:}" "earlier/blobs/sha256/$name"
+    list="$list \"sha256:$name\","
+done
+run oci encrypt --json -k "$keys/one.pem" --reuse earlier:1 -o reused:1 plain:1
+expect_code 0
+check "it can be used again" test "$(jq .reused "$out")" = 1
+edit_manifest earlier ".layers = [.layers[0] as \$l | (${list} \"$layer\") | . as \$d | \$l | .digest = \$d]"
+run oci encrypt --json -k "$keys/one.pem" --reuse earlier:1 -o fresh:1 plain:1
+expect_code 0
+check "after four layers that are not what they claim, it is encrypted afresh" test "$(jq .reused "$out")" = 0
+
 finish
