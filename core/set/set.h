@@ -101,8 +101,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_object_open(struct bs_set_keys **k
 /* For whom an object is written. */
 struct bs_set_recipients {
     struct bs_keks keks;
-    const char *const
-        *kids; /* key ids to use instead of those that wrapping returns; NULL, also in the list: as it is */
+    /* For each KEK, the key id to write, or NULL for the one that wrapping returns; NULL: that one for all. */
+    const char *const *kids;
 };
 
 /*
