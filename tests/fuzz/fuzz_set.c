@@ -90,8 +90,12 @@ static void write_again(const struct bs_set_keys *keys)
     require(open_object(&again, text, len) == BLOBSEAL_OK);
     require(again->num == keys->num && again->rotated == keys->rotated);
     require(memcmp(again->id, keys->id, sizeof keys->id) == 0);
-    for (size_t i = 0; i < keys->num; i++)
-        require(memcmp(&again->list[i], &keys->list[i], sizeof keys->list[i]) == 0);
+    for (size_t i = 0; i < keys->num; i++) {
+        const struct bs_set_key *a = &again->list[i], *b = &keys->list[i];
+
+        require(a->n == b->n && a->made == b->made && memcmp(a->check, b->check, sizeof a->check) == 0);
+        require(memcmp(a->k.b, b->k.b, sizeof a->k.b) == 0);
+    }
     blobseal_secret_free(again);
     free(text);
 }

@@ -103,7 +103,7 @@ done
 run oci recipients remove -k "$team" --kid set:images enc:1
 expect_error 2 E-CONFIG 'set:images does not have one key id'
 run oci recipients list --json enc:1
-kid=$(grep -o "$set_kid[A-Za-z0-9_-]*" "$out" | head -n 1)
+kid=$(grep -o "${set_kid}[A-Za-z0-9_-]*" "$out" | head -n 1)
 run oci recipients remove -k "$team" --kid "$kid" enc:1
 expect_code 0
 run oci recipients list enc:1
@@ -115,26 +115,22 @@ expect_code 4
 
 # ---- The key provider ----
 
-message() { # message OPERATION MEMBERS: print a message of ocicrypt
+say() { # say OPERATION MEMBERS: run the provider with a message of ocicrypt
     printf '{"op":"%s","keywrapparams":{"ec":null,"optsdata":null},"keyunwrapparams":{"dc":null,"annotation":null}}' "$1" |
-        jq -c "$2"
-}
-provide() { # provide ARGUMENT...: run the provider with the file `message`
-    run keyprovider --config config.json "$@" <message
+        jq -c "$2" >request
+    run keyprovider --config config.json <request
 }
 options=$(printf '{"symkey":"%s","digest":"sha256:%064d","cipheroptions":{"nonce":"%s"}}' \
     "$(head -c 32 /dev/zero | base64)" 0 "$(head -c 16 /dev/zero | base64)" | base64 -w 0)
 wrap_for() { # wrap_for NAME: the annotation goes to the file `annotation`
-    message keywrap ".keywrapparams = {ec: {Parameters: {blobseal: [\"$(printf %s "$1" | base64 -w 0)\"]},
-        DecryptConfig: {Parameters: {}}}, optsdata: \"$options\"}" >message
-    provide
+    say keywrap ".keywrapparams = {ec: {Parameters: {blobseal: [\"$(printf %s "$1" | base64 -w 0)\"]},
+        DecryptConfig: {Parameters: {}}}, optsdata: \"$options\"}"
     jq -r '.keywrapresults.annotation // empty' "$out" >annotation 2>/dev/null
 }
 unwrap_with() { # unwrap_with [NAME]
     local parameters='{}'
     [ $# = 0 ] || parameters="{blobseal: [\"$(printf %s "$1" | base64 -w 0)\"]}"
-    message keyunwrap ".keyunwrapparams = {dc: {Parameters: $parameters}, annotation: \"$(cat annotation)\"}" >message
-    provide
+    say keyunwrap ".keyunwrapparams = {dc: {Parameters: $parameters}, annotation: \"$(cat annotation)\"}"
 }
 
 for name in vault set; do
@@ -189,9 +185,9 @@ def field(number, data):
 sys.stdout.buffer.write(field(1, b"io.containerd.ocicrypt.v1.Payload") + field(2, value))
 END_OF_PYTHON
 }
-decode() { # decode ARGUMENT...: decode the layer
-    last=" blobseal-ctd-decoder $*"
-    "$decoder" --config config.json "$@" <layer 3<payload >"$out" 2>"$err"
+decode() { # decode the layer with the keys of the configuration
+    last=" blobseal-ctd-decoder --config config.json"
+    "$decoder" --config config.json <layer 3<payload >"$out" 2>"$err"
     code=$?
 }
 first_layer=plain/blobs/sha256/$(document plain "$(digest_of plain:1)" | jq -r '.layers[0].digest[7:]')

@@ -179,6 +179,7 @@ title="the page has the same commands"
 # The commands of the page and of this script, in one form.
 sed -n "/^\.Sh A KEY'S LIFE/,/^\.Sh EXAMPLES/p" "$root/tools/man/blobseal-set.7" |
     sed -e ':a' -e '/\\e$/{N;s/ *\\e\n */ /;ba}' | grep '^blobseal ' >page
+# shellcheck disable=SC2016 # the text of this script
 sed -n 's/^ *\("$blobseal"\|run\) /blobseal /p' "$root/tests/keyvault/test_story.sh" |
     sed -e 's/ -[qf] / /' -e 's/"//g' -e 's|\$vault/|kv-eu.vault.azure.net/|' -e 's|/\$second$|/VERSION|' \
         -e 's/\${names\[@\]}/FILE.../' -e 's/\$id /ID /' >played
