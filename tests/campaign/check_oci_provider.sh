@@ -1,43 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The key provider and the annotation pkcs11 with skopeo 1.18 of Debian 13, with keys in PEM, in a token and in a vault,
-# and with an encryption set. TRIXIE names a folder with that system, in which skopeo is installed; otherwise
-# debootstrap makes one.
-# shellcheck source=tests/oci/lib.sh
-. "$(dirname "$0")/../oci/lib.sh"
+# and with an encryption set.
+# shellcheck source=tests/oci/peers.sh
+. "$(dirname "$0")/../oci/peers.sh"
 # shellcheck source=tests/keyvault/lib.sh
 . "$root/tests/keyvault/lib.sh"
 
-need jq softhsm2-util pkcs11-tool
-if [ -z "${TRIXIE:-}" ]; then
-    [ "$(id -u)" = 0 ] || lacks "root, for debootstrap"
-    need debootstrap
-    TRIXIE=$tmp/trixie
-    if ! debootstrap --variant=minbase trixie "$TRIXIE" >debootstrap.log 2>&1 ||
-        ! chroot "$TRIXIE" apt-get install -y --no-install-recommends skopeo >apt.log 2>&1; then
-        lacks "a mirror of Debian 13"
-    fi
-fi
-# It runs with its own libraries, but otherwise in this system, so that it finds images, providers and tokens.
-peer() { # peer ARGUMENT...: run skopeo copy of Debian 13
-    try "$TRIXIE/usr/lib64/ld-linux-x86-64.so.2" --library-path "$TRIXIE/usr/lib/x86_64-linux-gnu" \
-        "$TRIXIE/usr/bin/skopeo" copy -q --insecure-policy "$@"
+need jq
+peers_get skopeo
+peers_token
+skopeo() { # skopeo ARGUMENT...: run skopeo copy of Debian 13, with our key provider
+    peer OCICRYPT_KEYPROVIDER_CONFIG=ocicrypt.json OCICRYPT_CONFIG=policy.yaml OCICRYPT_OAEP_HASHALG=sha1 \
+        skopeo copy -q --insecure-policy "$@"
 }
-
-module=$(find /usr/lib -name libsofthsm2.so 2>/dev/null | head -n 1)
-[ -n "$module" ] || lacks softhsm2
-export SOFTHSM2_CONF=$tmp/softhsm2.conf XDG_CONFIG_HOME=$tmp/none HOME=$tmp
-mkdir tokens
-printf 'directories.tokendir = %s/tokens\nobjectstore.backend = file\n' "$tmp" >softhsm2.conf
-softhsm2-util --init-token --free --label ops --so-pin 1234 --pin 1234 >/dev/null
-token=(--module "$module" --token-label ops)
-pkcs11-tool "${token[@]}" --login --pin 1234 --keypairgen --key-type RSA:3072 --label kek --id 01 >/dev/null 2>&1
-pkcs11-tool "${token[@]}" --read-object --type pubkey --label kek -o token.der >/dev/null 2>&1
-openssl pkey -pubin -inform DER -in token.der -out token.pub.pem
-(umask 077 && printf 1234 >pin)
-uri="pkcs11:token=ops;object=kek?module-path=$module&pin-source=file:$tmp/pin"
-make_key team
-make_key other
 start_vault
 version=$(vault create name=prod | vault_version)
 cat >config.json <<END
@@ -52,24 +28,19 @@ END
 chmod 600 config.json
 run set create images --config config.json -k "https://$vault/keys/prod" --recovery "$keys/other.pub.pem"
 expect_code 0
-cat >ocicrypt.json <<END
-{"key-providers": {"blobseal": {"cmd": {"path": "$blobseal", "args": ["keyprovider", "--config", "$tmp/config.json"]}}}}
-END
-export OCICRYPT_KEYPROVIDER_CONFIG=$tmp/ocicrypt.json
 title="images"
 image plain:1 --layers gzip,gzip,empty
-layers() { document "${1%%:*}" "$(digest_of "$1")" | jq -c '[.layers[] | [.mediaType, .digest, .size]]'; }
 # skopeo writes manifests in its own way, so only the layers are the same.
-same_image() { check "$1 has the layers of the plain image" test "$(layers "$1")" = "$(layers plain:1)"; }
+same_image() { check "$1 has the layers of the plain image" test "$(layers_of "$1")" = "$(layers_of plain:1)"; }
 
 for key in team token vault set; do
     title="the provider, with the key $key"
     rm -rf enc back
-    peer --encryption-key "provider:blobseal:$key" oci:plain:1 oci:enc:1
+    skopeo --encryption-key "provider:blobseal:$key" oci:plain:1 oci:enc:1
     expect_code 0
     run oci inspect --expect-encrypted -q enc:1
     expect_code 0
-    peer --decryption-key "provider:blobseal:$key" oci:enc:1 oci:back:1
+    skopeo --decryption-key "provider:blobseal:$key" oci:enc:1 oci:back:1
     expect_code 0
     same_image back:1
     rm -rf back
@@ -83,7 +54,7 @@ for key in token vault set; do
     rm -rf enc back
     run oci encrypt --config config.json -k "key:$key" -o enc:1 plain:1
     expect_code 0
-    peer --decryption-key provider:blobseal oci:enc:1 oci:back:1
+    skopeo --decryption-key provider:blobseal oci:enc:1 oci:back:1
     expect_code 0
     same_image back:1
 done
@@ -96,7 +67,7 @@ for key in vault set; do
     run oci encrypt --config config.json -k "key:$key" -o enc:1 plain:1
     expect_code 0
     vault change name=prod version="$version" enabled=false
-    peer --decryption-key provider:blobseal oci:enc:1 oci:refused:1
+    skopeo --decryption-key provider:blobseal oci:enc:1 oci:refused:1
     expect_code 1
     expect_stderr 'E-DENIED'
     check "$key: there is no image" test ! -e refused/index.json
@@ -105,30 +76,53 @@ vault change name=prod version="$version" enabled=true
 
 title="several recipients, of several kinds"
 rm -rf enc back
-peer --encryption-key provider:blobseal:team --encryption-key provider:blobseal:token \
-    --encryption-key provider:blobseal:vault --encryption-key provider:blobseal:set --encryption-key "jwe:$keys/other.pub.pem" oci:plain:1 oci:enc:1
+skopeo --encryption-key provider:blobseal:team --encryption-key provider:blobseal:token \
+    --encryption-key provider:blobseal:vault --encryption-key provider:blobseal:set \
+    --encryption-key jwe:keys/other.pub.pem oci:plain:1 oci:enc:1
 expect_code 0
-for key in provider:blobseal:{team,token,vault,set} "$keys/other.pem"; do
+for key in provider:blobseal:{team,token,vault,set} keys/other.pem; do
     rm -rf back
-    peer --decryption-key "$key" oci:enc:1 oci:back:1
+    skopeo --decryption-key "$key" oci:enc:1 oci:back:1
     expect_code 0
     same_image back:1
 done
 
 title="a key that is not allowed"
 rm -rf enc
-for key in other "$keys/team.pem" "$uri"; do
-    peer --encryption-key "provider:blobseal:$key" oci:plain:1 oci:refused:1
+for key in other keys/team.pem "$uri"; do
+    skopeo --encryption-key "provider:blobseal:$key" oci:plain:1 oci:refused:1
     expect_code 1
     expect_stderr 'E-POLICY.*exit status 10'
 done
 
 title="the annotation pkcs11 of skopeo, opened in the token"
-printf 'pkcs11:\n  module-directories:\n   - %s\n  allowed-module-paths:\n   - %s\n' "${module%/*}" "$module" >policy.yaml
 rm -rf enc back
-OCICRYPT_CONFIG=$tmp/policy.yaml OCICRYPT_OAEP_HASHALG=sha1 peer --encryption-key pkcs11:token.pub.pem oci:plain:1 oci:enc:1
+skopeo --encryption-key pkcs11:token.pub.pem oci:plain:1 oci:enc:1
 expect_code 0
 run oci decrypt -k "$uri" -o back:1 enc:1
 expect_code 0
 same_image back:1
+title="many processes at once, as clients start them for layers"
+# SoftHSM fails, or sees no token, while another process logs in.
+recorded=$root/tests/vectors/ocicrypt/keyprovider/1-keywrap.stdin.json
+printf '{"op":"keywrap","keywrapparams":{"ec":{"Parameters":{"blobseal":["%s"]},"DecryptConfig":{"Parameters":{}}},
+"optsdata":"%s"},"keyunwrapparams":{"dc":null,"annotation":null}}' "$(printf token | base64)" \
+    "$(sed -n 's/.*"optsdata":"\([^"]*\)".*/\1/p' "$recorded")" >message
+run keyprovider --config config.json <message
+expect_code 0
+printf '{"op":"keyunwrap","keywrapparams":{"ec":null,"optsdata":null},"keyunwrapparams":{"dc":{"Parameters":{}},
+"annotation":"%s"}}' "$(jq -r .keywrapresults.annotation "$out")" >message
+for ((i = 0; i < 8; i++)); do
+    pids=()
+    for ((k = 0; k < 6; k++)); do
+        "$blobseal" keyprovider --config config.json <message >"answer-$k" 2>"$err" &
+        pids+=($!)
+    done
+    for ((k = 0; k < 6; k++)); do
+        wait "${pids[k]}"
+        code=$?
+        expect_code 0
+        check "each has an answer" grep -q '"optsdata":"' "answer-$k"
+    done
+done
 finish

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# oci --also and --oaep: which annotations are written, and what is in them, as openssl sees it. What stock tools make of
-# them is in tests/campaign/check_oci_peers.sh.
+# oci --also and --oaep: which annotations are written, and what is in them, as openssl sees it. What stock tools make
+# of them is in tests/campaign/check_oci_peers.sh.
 # shellcheck source=tests/oci/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -12,10 +12,12 @@ prefix=org.opencontainers.image.enc.keys.
 
 schemes() { # schemes IMAGE: list the annotations with keys of its first layer
     document "${1%%:*}" "$(digest_of "$1")" |
-        jq -r --arg p $prefix '.layers[0].annotations | keys[] | select(startswith($p)) | ltrimstr($p)' | sort | paste -sd ,
+        jq -r --arg p $prefix '.layers[0].annotations | keys[] | select(startswith($p)) | ltrimstr($p)' |
+        sort | paste -sd ,
 }
 annotation() { # annotation IMAGE SCHEME: print its content
-    document "${1%%:*}" "$(digest_of "$1")" | jq -r --arg k "$prefix$2" '.layers[0].annotations[$k]' | base64 -d
+    document "${1%%:*}" "$(digest_of "$1")" |
+        jq -r --arg k "$prefix$2" '.layers[0].annotations[$k]' | base64 -d
 }
 expect_schemes() { check "the schemes of $1 are $2" test "$(schemes "$1")" = "$2"; }
 
@@ -28,11 +30,11 @@ options() {
 
 fresh "annotations in addition"
 image plain:1 --layers gzip,empty
-for also in pkcs11 provider pkcs11,provider; do
+for also in pkcs11 provider 'pkcs11,provider'; do
     rm -rf enc
     run oci encrypt --also $also -k "$keys/one.pub.pem" -o enc:1 plain:1
     expect_code 0
-    expect_schemes enc:1 "jwe,$(sed 's/provider/provider.blobseal/' <<<$also)"
+    expect_schemes enc:1 "jwe,${also/provider/provider.blobseal}"
     run oci decrypt -k "$keys/one.pem" -o "back-$RANDOM$RANDOM:1" enc:1
     expect_code 0
 done
@@ -42,7 +44,8 @@ expect_schemes usual:1 jwe
 title="what is in the annotation pkcs11"
 run oci encrypt --also pkcs11 -k "$keys/one.pub.pem" -k "$keys/two.pub.pem" --oaep sha1 -o both:1 plain:1
 expect_code 0
-check "two recipients with their hashes" test "$(annotation both:1 pkcs11 | jq -c '[.version, .recipients[].hash]')" = '[0,"sha256","sha1"]'
+check "two recipients with their hashes" test \
+    "$(annotation both:1 pkcs11 | jq -c '[.version, .recipients[].hash]')" = '[0,"sha256","sha1"]'
 options both:1 one sha256 0 >first.json
 options both:1 two sha1 1 >second.json
 check "the same key of 32 bytes" test "$(jq -r .symkey first.json | base64 -d | wc -c)" = 32 -a \
@@ -62,7 +65,7 @@ expect_code 0
 expect_schemes usual:1 jwe
 
 title="wrong use"
-for also in pkcs7 pkcs11,jwe pkcs11, '' ,; do
+for also in pkcs7 'pkcs11,jwe' 'pkcs11,' '' ','; do
     run oci encrypt --also "$also" -k "$keys/one.pub.pem" -o none:1 plain:1
     expect_error 2 E-USAGE "pkcs11 and provider"
 done

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# A Debian 13 in a folder, for tools that are newer than those of this machine. Needs root and debootstrap.
+# A Debian 13 in a folder, for tools that are newer than those of this machine. Needs root, and debootstrap to make it.
+# The variable TRIXIE may name a folder where it is, or where it is made and kept for later.
 
 # debian13_make FOLDER PACKAGE...: install Debian 13 into FOLDER, or add packages to the one that is there.
 debian13_make() {
@@ -11,12 +12,18 @@ debian13_make() {
             "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$folder.log" 2>&1 || return
         cp /etc/apt/apt.conf.d/*proxy* "$folder/etc/apt/apt.conf.d/" 2>/dev/null || true # the machine's, if it has one
     fi
+    # shellcheck disable=SC2016 # dpkg-query expands it
+    if [ "$(dpkg-query --admindir "$folder/var/lib/dpkg" -W -f '${db:Status-Status}\n' "$@" 2>/dev/null |
+        grep -cx installed)" = $# ]; then
+        return 0
+    fi
     chroot "$folder" sh -c 'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
         --no-install-recommends "$@"' sh "$@" >>"$folder.log" 2>&1
 }
 
-# debian13_run FOLDER WORK COMMAND...: run the command there, with the folder WORK as /work, in a mount namespace of its
-# own in which the root folder is a mount point, as podman needs it.
+# debian13_run FOLDER WORK COMMAND...: run the command there, in /work, which is the folder WORK, in a mount namespace
+# of its own in which the root folder is a mount point, as podman needs it. COMMAND may begin with variables, as for
+# env. This machine is in /host: `chroot /host PROGRAM` runs a program of it.
 debian13_run() {
     local folder=$1 work=$2
     shift 2
@@ -25,12 +32,13 @@ debian13_run() {
         folder=$1 work=$2
         shift 2
         mount --make-rprivate /
+        mkdir -p "$folder/work" "$folder/host"
         mount --bind "$folder" "$folder"
+        mount --rbind / "$folder/host"
         mount -t proc proc "$folder/proc"
         mount --rbind /sys "$folder/sys"
         mount --rbind /dev "$folder/dev"
-        mkdir -p "$folder/work"
         mount --bind "$work" "$folder/work"
-        exec chroot "$folder" env -i HOME=/root LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+        exec chroot "$folder" env -i -C /work HOME=/root LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
         ' sh "$folder" "$work" "$@"
 }
