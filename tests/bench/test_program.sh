@@ -38,7 +38,7 @@ for x in one:
     assert not x.get("error_occurred"), x
     n = x["run_name"]
     assert x["iterations"] > 0 and x["real_time"] > 0, x
-    assert ("bytes_per_second" in x) == (not n.startswith(("rsa/", "clock/"))), x
+    assert ("bytes_per_second" in x) == (not n.startswith(("rsa/", "clock/", "set/"))), x
     assert ("p50_us" in x and x["p50_us"] <= x["p99_us"]) == n.startswith("blob/"), x
     assert n.endswith("/real_time") == n.startswith(("blob/", "pipeline/", "pread/")), x
 END
