@@ -104,12 +104,16 @@ ends 5 'try again' "$blobseal" open -k "$kek" -o - blob.sealed
 vault heal
 
 title="a server that accepts connections and says nothing"
-exec {silent}< <(exec python3 -c '
+python3 -c '
 import socket, sys, time
 s = socket.create_server(("127.0.0.1", 0))
 print(s.getsockname()[1], flush=True)
-time.sleep(3600)')
-read -r port <&"$silent"
+time.sleep(int(sys.argv[1]))' $hang_limit >port 2>silent.log {vault_stdin}>&- &
+until [ -s port ]; do
+    kill -0 $! 2>/dev/null || { fail "the server does not start"; break; }
+    sleep 0.05
+done
+port=$(cat port)
 settings "$short" "localhost:$port"
 ends 5 'no answer in time' "$blobseal" seal -k "https://localhost:$port/keys/kek" -o x.sealed plain
 
