@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/x509_vfy.h>
+
 #include "kek/http/http.h"
 #include "kek/http/libcurl.h"
 
@@ -21,6 +23,7 @@ struct transfer {
     const struct bs_http_request *request;
     const struct blobseal_call *call;
     struct bs_http_response *response;
+    const char *ca_file; /* NULL: those of the system */
     struct curl_slist lines[BS_HTTP_NUM_HEADERS + 3];
     char *text; /* of the lines, in secret memory */
     uint64_t end_ms;
@@ -220,11 +223,24 @@ static bool set_rules(CURL *c, struct bs_http_handle *h, const struct bs_http_op
     return ok;
 }
 
+/* Return the path and the query of @url. Return NULL if it has no path. */
+static const char *target_of(const char *url)
+{
+    const char *host = strstr(url, "://"), *path = host != NULL ? strpbrk(host + 3, "/?#") : NULL;
+
+    return path != NULL && *path == '/' && strchr(path, '#') == NULL ? path : NULL;
+}
+
+/*
+ * The target is set in addition to the URL, because libcurl 7.88 sends a request without its query if there is no
+ * memory for the query, and what the vault says then is blamed on the data.
+ */
 static bool set_request(CURL *c, struct transfer *t, uint64_t left_ms)
 {
     const struct bs_http_request *q = t->request;
     long connect_ms = q->connect_ms != 0 ? (long)q->connect_ms : CONNECT_MS;
     bool ok = bs_curl.easy_setopt(c, CURLOPT_URL, q->url) == CURLE_OK &&
+              bs_curl.easy_setopt(c, CURLOPT_REQUEST_TARGET, target_of(q->url)) == CURLE_OK &&
               bs_curl.easy_setopt(c, CURLOPT_HTTPHEADER, t->lines) == CURLE_OK &&
               bs_curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
               bs_curl.easy_setopt(c, CURLOPT_WRITEDATA, t) == CURLE_OK &&
@@ -294,6 +310,16 @@ static enum blobseal_status stopped(struct transfer *t, enum blobseal_status st,
     return blobseal_fail(err, st, 0, "%s: %s", t->request->what, text);
 }
 
+/* Return true if the file has certificates, so that what libcurl lacked was memory. */
+static bool has_certificates(const char *path)
+{
+    X509_STORE *store = path != NULL ? X509_STORE_new() : NULL;
+    bool ok = store != NULL && X509_STORE_load_file(store, path) == 1;
+
+    X509_STORE_free(store);
+    return ok;
+}
+
 /* Fill @err for what libcurl reports. */
 static enum blobseal_status judge(struct transfer *t, CURLcode code, struct blobseal_error *err)
 {
@@ -301,6 +327,8 @@ static enum blobseal_status judge(struct transfer *t, CURLcode code, struct blob
     enum bs_http_failure f = t->too_large ? BS_HTTP_TOO_LARGE : failure_of(code);
 
     if (t->no_memory || code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT)
+        return stopped(t, BLOBSEAL_E_NOMEM, "no memory", err);
+    if (code == CURLE_SSL_CACERT_BADFILE && (bs_memory_is_exhausted() || has_certificates(t->ca_file)))
         return stopped(t, BLOBSEAL_E_NOMEM, "no memory", err);
     if (code == CURLE_SSL_CACERT_BADFILE) {
         (void)stopped(t, BLOBSEAL_E_CONFIG, "the file with the certificates of authorities cannot be used", err);
@@ -389,7 +417,7 @@ enum blobseal_status bs_http_send(struct bs_http_client *client, const struct bs
                                   struct blobseal_error *err)
 {
     const struct bs_http_options *o = bs_http_client_options(client);
-    struct transfer t = {.request = request, .call = call, .response = response};
+    struct transfer t = {.request = request, .call = call, .response = response, .ca_file = o->ca_file};
     struct bs_http_handle *h;
     enum blobseal_status st;
 

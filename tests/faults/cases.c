@@ -4,6 +4,7 @@
 
 #include "tests/faults/files.h"
 #include "tests/faults/token.h"
+#include "tests/faults/vault.h"
 
 /* Abort if something succeeded, but with a wrong result. */
 static void expect(bool right, const char *what)
@@ -551,6 +552,10 @@ const struct test_case cases[] = {
     {"open a key in a token", token_open_key, NULL, CASE_KEY | CASE_THREADS},
     {"unwrap in a token", token_unwrap, NULL, CASE_THREADS},
     {"list the keys of a token", token_list, NULL, CASE_THREADS},
+#endif
+#ifdef WITH_VAULT
+    {"open a key in a vault", vault_open_key, NULL, CASE_VAULT | CASE_TLS},
+    {"use a key in a vault", vault_use_key, NULL, CASE_VAULT | CASE_KEEPS},
 #endif
 };
 const size_t num_cases = COUNT(cases);

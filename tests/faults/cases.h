@@ -14,6 +14,9 @@ enum {
     CASE_THREADS = 8, /* starts threads, so that the order of allocations varies                   */
     CASE_COLD = 16,   /* is also tried in a process that has not used OpenSSL before               */
     CASE_RANDOM = 32, /* is also tried in several threads at once                                  */
+    CASE_VAULT = 64,  /* sends requests, which may fail in libcurl for a reason that it does not tell */
+    CASE_TLS = 128,   /* makes a connection, which takes thousands of allocations of OpenSSL       */
+    CASE_KEEPS = 256, /* replaces connections that are kept, so blocks that are left are no leak   */
 };
 
 /* One of the two functions is set. They abort if they succeed with a wrong result. */
