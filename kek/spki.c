@@ -48,5 +48,9 @@ static bool encode(uint8_t **spki, size_t *len, EVP_PKEY *key)
 
 bool bs_rsa_spki(uint8_t **spki, size_t *len, EVP_PKEY *key)
 {
-    return encode(spki, len, key) || encode(spki, len, key); /* memory may have been short for a moment */
+    bool made = encode(spki, len, key);
+
+    if (!made) /* memory may have been short for a moment */
+        made = encode(spki, len, key);
+    return made;
 }

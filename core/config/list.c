@@ -98,27 +98,37 @@ static void report_setting(struct listing *l, const struct bs_config_rule *rule,
         report(l, rule->name, text, true, from);
 }
 
-/* Report the members of an identity or a vault. @command belongs to an identity. */
-static void report_entry(struct listing *l, const char *prefix, const void *entry, const struct bs_config_rule *rules,
-                         size_t num, const struct bs_config_origin *from, const size_t *lines,
-                         const struct blobseal_config_identity *identity)
+/* An identity or a vault. */
+struct entry {
+    const void *at;
+    const struct bs_config_rule *rules;
+    size_t num_rules;
+    const struct bs_config_origin *from;
+    const size_t *lines;
+    const struct blobseal_config_identity *identity; /* NULL: a vault */
+};
+
+static void report_entry(struct listing *l, const char *prefix, const struct entry *e)
 {
-    for (size_t i = 0; i < num; i++) {
+    const struct bs_config_origin *from = e->from;
+    const size_t *lines = e->lines;
+
+    for (size_t i = 0; i < e->num_rules; i++) {
         const struct bs_config_origin origin = {from->file, lines[i] != 0 ? lines[i] : from->line};
-        const struct bs_config_rule *rule = &rules[i];
+        const struct bs_config_rule *rule = &e->rules[i];
         char name[MAX_PATH];
         unsigned choice;
 
         (void)snprintf(name, sizeof name, "%s.%s", prefix, rule->name);
         if (rule->kind == BS_CONFIG_IS_TEXT) {
-            if (bs_config_member_text(entry, rule) != NULL)
-                report(l, name, bs_config_member_text(entry, rule), true, &origin);
+            if (bs_config_member_text(e->at, rule) != NULL)
+                report(l, name, bs_config_member_text(e->at, rule), true, &origin);
         } else if (rule->kind == BS_CONFIG_IS_CHOICE) {
-            memcpy(&choice, (const uint8_t *)entry + rule->offset, sizeof choice);
+            memcpy(&choice, (const uint8_t *)e->at + rule->offset, sizeof choice);
             report(l, name, rule->choices[choice - rule->first], true,
                    lines[i] == 0 && from->file != NULL ? NULL : &origin);
-        } else if (identity != NULL) {
-            report_list(l, name, identity->command, identity->num_command, &origin, NULL);
+        } else if (e->identity != NULL) {
+            report_list(l, name, e->identity->command, e->identity->num_command, &origin, NULL);
         }
     }
 }
@@ -136,14 +146,17 @@ void blobseal_config_list(const struct blobseal_config *c, blobseal_config_value
         const struct bs_config_identity *e = &c->identities[i];
 
         (void)snprintf(name, sizeof name, "identities.%s", e->is.name);
-        report_entry(&l, name, &e->is, bs_config_identity_rules, BS_CONFIG_NUM_IDENTITY_RULES, &e->from, e->lines,
-                     &e->is);
+        report_entry(&l, name,
+                     &(struct entry){&e->is, bs_config_identity_rules, BS_CONFIG_NUM_IDENTITY_RULES, &e->from, e->lines,
+                                     &e->is});
     }
     for (size_t i = 0; i < c->num_vaults; i++) {
         const struct bs_config_vault *e = &c->vaults[i];
 
         (void)snprintf(name, sizeof name, "vaults[%s]", e->is.host);
-        report_entry(&l, name, &e->is, bs_config_vault_rules, BS_CONFIG_NUM_VAULT_RULES, &e->from, e->lines, NULL);
+        report_entry(
+            &l, name,
+            &(struct entry){&e->is, bs_config_vault_rules, BS_CONFIG_NUM_VAULT_RULES, &e->from, e->lines, NULL});
     }
     for (size_t i = 0; i < BS_CONFIG_NUM_SETTINGS; i++)
         report_setting(&l, &bs_config_settings[i], &c->settings[i]);

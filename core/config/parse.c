@@ -308,36 +308,45 @@ static void store(void *entry, const struct bs_config_rule *rule, const struct b
         memcpy(at, &v->items, sizeof v->items);
 }
 
-/* Read the members of an identity or a vault, whose object has been entered. @num_items is that of its list. */
-static bool read_entry(struct reading *r, const char *prefix, const struct bs_config_rule *rules, size_t num_rules,
-                       void *entry, size_t lines[BS_CONFIG_MAX_MEMBERS], size_t *num_items)
+/* An identity or a vault, and where to note what was read. */
+struct entry {
+    const struct bs_config_rule *rules;
+    size_t num_rules;
+    void *at;          /* the public struct */
+    size_t *lines;     /* BS_CONFIG_MAX_MEMBERS of them */
+    size_t *num_items; /* of its list       */
+};
+
+/* Read the members of an entry whose object has been entered. */
+static bool read_entry(struct reading *r, const char *prefix, const struct entry *e)
 {
+    const struct bs_config_rule *rules = e->rules;
     struct bs_config_value v;
-    struct member m;
+    struct member m = {.name = ""};
 
     while (next_member(r, prefix, &m)) {
         struct guess g = {.typed = m.name, .distance = SIZE_MAX};
         size_t i = 0;
 
-        for (; i < num_rules && strcmp(rules[i].name, m.name) != 0; i++)
+        for (; i < e->num_rules && strcmp(rules[i].name, m.name) != 0; i++)
             try_name(&g, rules[i].name);
-        if (i == num_rules)
+        if (i == e->num_rules)
             return unknown(r, &m, &g);
-        if (lines[i] != 0)
+        if (e->lines[i] != 0)
             return twice(r, &m);
         if (!read_value(r, &m, &rules[i], &v))
             return false;
-        store(entry, &rules[i], &v);
-        lines[i] = m.line;
+        store(e->at, &rules[i], &v);
+        e->lines[i] = m.line;
         if (rules[i].kind == BS_CONFIG_IS_LIST)
-            *num_items = v.num;
+            *e->num_items = v.num;
     }
     return r->status == BLOBSEAL_OK;
 }
 
 static bool read_keks(struct reading *r, const struct member *group)
 {
-    struct member m;
+    struct member m = {.name = ""};
 
     if (!enter_object(r, group))
         return false;
@@ -365,7 +374,7 @@ static bool read_keks(struct reading *r, const struct member *group)
 
 static bool read_identities(struct reading *r, const struct member *group)
 {
-    struct member m;
+    struct member m = {.name = ""};
 
     if (!enter_object(r, group))
         return false;
@@ -383,8 +392,9 @@ static bool read_identities(struct reading *r, const struct member *group)
         if (i.is.name == NULL)
             return no_memory(r);
         (void)snprintf(prefix, sizeof prefix, "identities.%s.", i.is.name);
-        if (!enter_object(r, &m) || !read_entry(r, prefix, bs_config_identity_rules, BS_CONFIG_NUM_IDENTITY_RULES,
-                                                &i.is, i.lines, &i.is.num_command))
+        if (!enter_object(r, &m) || !read_entry(r, prefix,
+                                                &(struct entry){bs_config_identity_rules, BS_CONFIG_NUM_IDENTITY_RULES,
+                                                                &i.is, i.lines, &i.is.num_command}))
             return false;
         fault = bs_config_identity_fault(&i.is, &rule);
         if (fault != NULL && rule != NULL)
@@ -411,7 +421,8 @@ static bool read_vaults(struct reading *r, const struct member *group)
         m.line = line_of(r, r->j.p);
         v.from = (struct bs_config_origin){r->path, m.line};
         if (!enter_object(r, &m) ||
-            !read_entry(r, "vaults.", bs_config_vault_rules, BS_CONFIG_NUM_VAULT_RULES, &v.is, v.lines, &none))
+            !read_entry(r, "vaults.",
+                        &(struct entry){bs_config_vault_rules, BS_CONFIG_NUM_VAULT_RULES, &v.is, v.lines, &none}))
             return false;
         if (v.is.host == NULL)
             return fail_at(r, m.line, "a vault needs a \"host\"");
@@ -467,7 +478,7 @@ static bool read_member(struct reading *r, const char *prefix, const struct memb
 
 static bool read_members(struct reading *r, const char *prefix)
 {
-    struct member m;
+    struct member m = {.name = ""};
 
     while (next_member(r, prefix, &m))
         if (!read_member(r, prefix, &m))

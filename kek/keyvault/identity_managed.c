@@ -38,6 +38,7 @@ static enum blobseal_status choose(const struct bs_kv_ask *ask, struct place *p,
                                    struct blobseal_error *err)
 {
     const char *endpoint = variable("IDENTITY_ENDPOINT"), *header = variable("IDENTITY_HEADER");
+    const char *shell = variable("MSI_ENDPOINT");
 
     (void)snprintf(url, 400, "%.300s/metadata/identity/oauth2/token",
                    ask->identity.endpoint != NULL ? ask->identity.endpoint : MACHINE);
@@ -60,15 +61,8 @@ static enum blobseal_status choose(const struct bs_kv_ask *ask, struct place *p,
     else if (endpoint != NULL && variable("IMDS_ENDPOINT") != NULL)
         *p = (struct place){
             "the managed identity of Azure Arc", endpoint, "2020-06-01", "Metadata", "true", NO_SELECTOR, false, true};
-    else if (variable("MSI_ENDPOINT") != NULL)
-        *p = (struct place){"the identity of Cloud Shell",
-                            variable("MSI_ENDPOINT"),
-                            NULL,
-                            "Metadata",
-                            "true",
-                            NO_SELECTOR,
-                            true,
-                            false};
+    else if (shell != NULL)
+        *p = (struct place){"the identity of Cloud Shell", shell, "", "Metadata", "true", NO_SELECTOR, true, false};
     return BLOBSEAL_OK;
 }
 

@@ -144,9 +144,11 @@ enum blobseal_status bs_p11_check_public(EVP_PKEY *key, const char *name, struct
 {
     uint8_t exponent[BS_P11_MAX_MODULUS];
     enum blobseal_status st;
-    bool is_rsa = EVP_PKEY_is_a(key, "RSA") == 1 || EVP_PKEY_is_a(key, "RSA") == 1; /* memory may be short */
+    bool is_rsa = EVP_PKEY_is_a(key, "RSA") == 1;
     BIGNUM *e = NULL;
 
+    if (!is_rsa) /* memory may have been short for a moment */
+        is_rsa = EVP_PKEY_is_a(key, "RSA") == 1;
     if (!is_rsa && bs_memory_is_exhausted())
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", name);
     if (!is_rsa) {

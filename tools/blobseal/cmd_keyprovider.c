@@ -121,7 +121,7 @@ static int run(struct ui *ui, int argc, char **argv)
 {
     struct blobseal_error err = {0};
     char *message, *answer = NULL;
-    size_t len, answer_len;
+    size_t len, answer_len = 0;
     bool ok;
 
     while (next_option(ui, argc, argv) != -1)

@@ -264,6 +264,22 @@ static const struct action *find_action(char *const *words, size_t num, size_t *
     return NULL;
 }
 
+/* Refuse options that only some actions have. */
+static int check_special_options(const struct action *a, const struct request *r)
+{
+    const struct ui *ui = r->oci.ui;
+
+    if (!a->changes && (r->oci.out != NULL || r->oci.force))
+        return usage_error(ui, "oci %s writes nothing, and takes no -o", a->name);
+    if (a->run != oci_inspect && r->oci.expect)
+        return usage_error(ui, "--expect-encrypted belongs to oci inspect");
+    if (r->oci.base != NULL && a->run != oci_encrypt)
+        return usage_error(ui, "--all-but-base belongs to oci encrypt");
+    if ((r->oci.reuse != NULL || r->oci.receipts != NULL) && (a->run != oci_encrypt || r->oci.chunked))
+        return usage_error(ui, "--reuse and --receipts belong to oci encrypt, and to the cipher ocicrypt");
+    return EXIT_OK;
+}
+
 static int check_options(const struct action *a, const struct request *r)
 {
     const struct ui *ui = r->oci.ui;
@@ -281,15 +297,7 @@ static int check_options(const struct action *a, const struct request *r)
         return usage_error(ui, "oci %s takes no options that select layers or a cipher", a->name);
     if ((r->oci.pkcs11 || r->oci.provider) && ((a->run != oci_encrypt && !a->to) || r->oci.chunked))
         return usage_error(ui, "--also belongs to oci encrypt, recipients add and rewrap, and to the cipher ocicrypt");
-    if (!a->changes && (r->oci.out != NULL || r->oci.force))
-        return usage_error(ui, "oci %s writes nothing, and takes no -o", a->name);
-    if (a->run != oci_inspect && r->oci.expect)
-        return usage_error(ui, "--expect-encrypted belongs to oci inspect");
-    if (r->oci.base != NULL && a->run != oci_encrypt)
-        return usage_error(ui, "--all-but-base belongs to oci encrypt");
-    if ((r->oci.reuse != NULL || r->oci.receipts != NULL) && (a->run != oci_encrypt || r->oci.chunked))
-        return usage_error(ui, "--reuse and --receipts belong to oci encrypt, and to the cipher ocicrypt");
-    return EXIT_OK;
+    return check_special_options(a, r);
 }
 
 /* Open all keys. */

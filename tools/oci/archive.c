@@ -253,7 +253,7 @@ static bool put_content(const struct packing *p, int fd, uint64_t size)
 static bool put_file(const struct packing *p, int folder, const char *name)
 {
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat st;
+    struct stat st = {0};
     bool ok = (fd >= 0 && fstat(fd, &st) == 0) || fail(p->err, BLOBSEAL_E_INPUT, errno, "read %.200s", name);
 
     ok = ok && put_header(p, name, (uint64_t)st.st_size) && put_content(p, fd, (uint64_t)st.st_size);

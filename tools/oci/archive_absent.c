@@ -9,8 +9,10 @@ static bool refuse(const char *path, struct blobseal_error *err)
     return false;
 }
 
-bool oci_unpack(const char *path, const char *folder, bool documents, struct blobseal_error *err)
+bool oci_unpack(const char *path, const char *folder, bool documents, char left_out[OCI_LEFT_OUT],
+                struct blobseal_error *err)
 {
+    (void)left_out;
     (void)folder;
     (void)documents;
     return refuse(path, err);

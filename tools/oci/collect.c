@@ -60,7 +60,7 @@ static bool look(int folder, const json_t *reached, const struct timespec *befor
 
     if (dir == NULL && fd >= 0)
         (void)close(fd);
-    while (ok && (e = readdir(dir)) != NULL)
+    while (ok && dir != NULL && (e = readdir(dir)) != NULL)
         ok = !is_unreached(e->d_name, reached) || take(folder, e->d_name, before, u, err);
     if (dir != NULL)
         (void)closedir(dir);

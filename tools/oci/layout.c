@@ -63,6 +63,7 @@ bool oci_file_load(int folder, const char *name, size_t max, char **text, size_t
     bool ok = fd >= 0;
 
     *text = NULL;
+    *len = 0;
     if (ok && (st.st_size < 0 || (uint64_t)st.st_size > max))
         ok = fail(err, BLOBSEAL_E_FORMAT, 0, "%.100s in the layout is larger than %zu bytes", name, max);
     if (ok) {
@@ -71,7 +72,7 @@ bool oci_file_load(int folder, const char *name, size_t max, char **text, size_t
         ok = *text != NULL || fail(err, BLOBSEAL_E_NOMEM, 0, "read %.100s: no memory", name);
     }
     ok = ok && read_all(fd, *text, *len, name, err);
-    if (ok)
+    if (ok && *text != NULL)
         (*text)[*len] = '\0';
     if (!ok) {
         free(*text);

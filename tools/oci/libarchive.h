@@ -42,7 +42,7 @@
     F(write_open, archive_write_open)                                                                                  \
     F(write_set_format_pax_restricted, archive_write_set_format_pax_restricted)
 
-#define LIBARCHIVE_MEMBER(name, function) __typeof__(function) *name;
+#define LIBARCHIVE_MEMBER(name, function) __typeof__(function) *(name);
 struct libarchive {
     LIBARCHIVE_FUNCTIONS(LIBARCHIVE_MEMBER)
 };
