@@ -29,36 +29,26 @@ static enum blobseal_status malformed(struct blobseal_error *err, const char *wh
 
 /* ---- Parsing ----------------------------------------------------------------------------------------------------- */
 
-/*
- * Read {"Parameters": {NAME: [...], ...}, ...}, of which only our own entry counts. The others, which contain the keys
- * of other schemes, are skipped.
- */
-static void read_config(struct bs_json *j, struct message *m, int which)
-{
-    struct bs_slice name;
+/* The parameters of one operation. */
+struct parameters {
+    struct message *m;
+    int which;
+};
 
-    if (bs_json_null(j))
+/* Read our own parameter. The others, which contain the keys of other schemes, are skipped. */
+static void read_parameter(void *ctx, struct bs_slice name, struct bs_json *j)
+{
+    const struct parameters *p = ctx;
+    struct message *m = p->m;
+
+    if (!bs_slice_is(name, OUR_NAME)) {
+        bs_json_skip(j);
         return;
-    bs_json_object(j);
-    while (bs_json_member(j, &name)) {
-        if (!bs_slice_is(name, "Parameters")) {
-            bs_json_skip(j);
-            continue;
-        }
-        if (bs_json_null(j))
-            continue;
-        bs_json_object(j);
-        while (bs_json_member(j, &name)) {
-            if (!bs_slice_is(name, OUR_NAME)) {
-                bs_json_skip(j);
-                continue;
-            }
-            j->ok = j->ok && !m->has_parameters[which]; /* not twice */
-            m->has_parameters[which] = true;
-            m->num[which] = MAX_VALUES;
-            bs_oci_read_list(j, m->values[which], &m->num[which]);
-        }
     }
+    j->ok = j->ok && !m->has_parameters[p->which]; /* not twice */
+    m->has_parameters[p->which] = true;
+    m->num[p->which] = MAX_VALUES;
+    bs_oci_read_list(j, m->values[p->which], &m->num[p->which]);
 }
 
 /* Read the parameters of one operation: a configuration, and bytes. */
@@ -72,7 +62,7 @@ static void read_parameters(struct bs_json *j, struct message *m, int which)
     bs_json_object(j);
     while (bs_json_member(j, &name)) {
         if (bs_slice_is(name, config)) {
-            read_config(j, m, which);
+            bs_oci_read_parameters(j, read_parameter, &(struct parameters){m, which});
         } else if (bs_slice_is(name, data)) {
             j->ok = j->ok && bytes->p == NULL; /* not twice */
             bs_oci_read_bytes(j, bytes);

@@ -239,4 +239,11 @@ bool bs_oci_read_bytes(struct bs_json *j, struct bs_slice *out);
 /* Read an array of at most *@num such values, and set *@num. `null` is an empty array. Return false as above. */
 bool bs_oci_read_list(struct bs_json *j, struct bs_slice *list, size_t *num);
 
+/* Reads or skips the value of a parameter. */
+typedef void (*bs_oci_parameter_fn)(void *ctx, struct bs_slice name, struct bs_json *j);
+
+/* Read {"Parameters": {NAME: VALUE, ...}, ...}, where either object may be `null`, and call @fn for each parameter.
+ * Other members are skipped. */
+void bs_oci_read_parameters(struct bs_json *j, bs_oci_parameter_fn fn, void *ctx);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes in the JSON of other programs: base64, as Go writes them, or arrays of numbers, as Rust does. */
+/* The JSON of other programs: bytes in base64, as Go writes them, or in arrays of numbers, as Rust does; parameters. */
 #include "core/oci/keys.h"
 
 /* Read an array of numbers from 0 to 255. Each takes at least two characters, so the bytes fit where the text is. */
@@ -58,4 +58,24 @@ bool bs_oci_read_list(struct bs_json *j, struct bs_slice *list, size_t *num)
         ++*num;
     }
     return j->ok;
+}
+
+void bs_oci_read_parameters(struct bs_json *j, bs_oci_parameter_fn fn, void *ctx)
+{
+    struct bs_slice name;
+
+    if (bs_json_null(j))
+        return;
+    bs_json_object(j);
+    while (bs_json_member(j, &name)) {
+        if (!bs_slice_is(name, "Parameters")) {
+            bs_json_skip(j);
+            continue;
+        }
+        if (bs_json_null(j))
+            continue;
+        bs_json_object(j);
+        while (bs_json_member(j, &name))
+            fn(ctx, name, j);
+    }
 }

@@ -106,30 +106,16 @@ static void read_values(struct bs_json *j, struct bs_slice *list, size_t *num)
     bs_oci_read_list(j, list, num);
 }
 
-static void read_decrypt_config(struct bs_json *j, struct memory *m)
+static void read_parameter(void *ctx, struct bs_slice name, struct bs_json *j)
 {
-    struct bs_slice name;
+    struct memory *m = ctx;
 
-    if (bs_json_null(j))
-        return;
-    bs_json_object(j);
-    while (bs_json_member(j, &name)) {
-        if (!bs_slice_is(name, "Parameters")) {
-            bs_json_skip(j);
-            continue;
-        }
-        if (bs_json_null(j))
-            continue;
-        bs_json_object(j);
-        while (bs_json_member(j, &name)) {
-            if (bs_slice_is(name, "privkeys"))
-                read_values(j, m->key_values, &m->num_keys);
-            else if (bs_slice_is(name, "privkeys-passwords"))
-                read_values(j, m->passphrases, &m->num_passphrases);
-            else
-                bs_json_skip(j);
-        }
-    }
+    if (bs_slice_is(name, "privkeys"))
+        read_values(j, m->key_values, &m->num_keys);
+    else if (bs_slice_is(name, "privkeys-passwords"))
+        read_values(j, m->passphrases, &m->num_passphrases);
+    else
+        bs_json_skip(j);
 }
 
 static void read_annotations(struct bs_json *j, struct memory *m)
@@ -184,7 +170,7 @@ static bool parse(struct memory *m, size_t len)
     bs_json_object(&j);
     while (bs_json_member(&j, &name)) {
         if (bs_slice_is(name, "DecryptConfig")) {
-            read_decrypt_config(&j, m);
+            bs_oci_read_parameters(&j, read_parameter, m);
         } else if (bs_slice_is(name, "Descriptor") && !descriptor) {
             descriptor = true;
             read_descriptor(&j, m);

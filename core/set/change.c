@@ -217,6 +217,26 @@ struct change {
     bool new_key;
 };
 
+/* Write an object with @keys, which are taken over, also after a failure, for the next @generation of the set. */
+static enum blobseal_status make_loaded(struct bs_set_loaded **l, struct blobseal_set *set, struct bs_set_keys *keys,
+                                        uint64_t generation, const struct blobseal_call *call,
+                                        struct blobseal_error *err)
+{
+    char *object;
+    size_t len;
+    enum blobseal_status st = encode(set, &object, &len, keys, generation, call, err);
+
+    *l = NULL;
+    if (st != BLOBSEAL_OK) {
+        blobseal_secret_free(keys);
+        return st;
+    }
+    st = bs_set_loaded_new(l, keys, object, len, err);
+    if (st == BLOBSEAL_OK)
+        (*l)->generation = generation;
+    return st;
+}
+
 static enum blobseal_status write_next(struct blobseal_set *set, const struct change *c, const struct bs_set_plan *plan,
                                        enum outcome *outcome, const struct blobseal_call *call,
                                        struct blobseal_error *err)
@@ -224,8 +244,6 @@ static enum blobseal_status write_next(struct blobseal_set *set, const struct ch
     struct bs_set_loaded *l = NULL;
     struct bs_set_keys *keys;
     struct blobseal_error why = {0};
-    char *object;
-    size_t len;
     enum blobseal_status st = next_keys(&keys, c->base->keys, plan, c->new_key, err);
 
     *outcome = FAILED;
@@ -233,15 +251,9 @@ static enum blobseal_status write_next(struct blobseal_set *set, const struct ch
         return st;
     if (c->target.rotated)
         keys->rotated = bs_set_now_s();
-    st = encode(set, &object, &len, keys, c->base->generation + 1, call, err);
-    if (st != BLOBSEAL_OK) {
-        blobseal_secret_free(keys);
-        return st;
-    }
-    st = bs_set_loaded_new(&l, keys, object, len, err);
+    st = make_loaded(&l, set, keys, c->base->generation + 1, call, err);
     if (st != BLOBSEAL_OK)
         return st;
-    l->generation = c->base->generation + 1;
     l->lease = c->base->lease;
     l->kek = c->base->kek != NULL ? bs_kek_ref(c->base->kek) : NULL;
     memcpy(l->kid, c->target.kid, sizeof l->kid);
@@ -314,19 +326,11 @@ enum blobseal_status bs_set_write_first(struct blobseal_set *set, struct bs_set_
 {
     struct bs_set_loaded *l;
     enum outcome outcome;
-    char *object;
-    size_t len;
     struct blobseal_error why = {0};
-    enum blobseal_status st = encode(set, &object, &len, keys, generation, call, err);
+    enum blobseal_status st = make_loaded(&l, set, keys, generation, call, err);
 
-    if (st != BLOBSEAL_OK) {
-        blobseal_secret_free(keys);
-        return st;
-    }
-    st = bs_set_loaded_new(&l, keys, object, len, err);
     if (st != BLOBSEAL_OK)
         return st;
-    l->generation = generation;
     l->lease.valid_until_unix_ms = 1; /* has ended: wrapping starts no lease on set keys */
     outcome = store(set, l, "", call, &why);
     bs_set_loaded_unref(l);

@@ -145,6 +145,17 @@ static enum blobseal_status create(struct blobseal_set *set, const struct blobse
     return st == BLOBSEAL_OK ? bs_set_save_definition(set, false, err) : st;
 }
 
+/* Make the object of a set. With a store of the caller there is no file for its definition. */
+static enum blobseal_status start(struct blobseal_set **set, const char *name, struct blobseal_set_options *own,
+                                  const struct blobseal_set_options *options, struct blobseal_error *err)
+{
+    enum blobseal_status st = bs_set_new(set, name, own, options, err);
+
+    if (*set != NULL && own->store != NULL)
+        (*set)->definition_path[0] = '\0';
+    return st;
+}
+
 enum blobseal_status blobseal_set_create(struct blobseal_set **set, const char *name,
                                          const struct blobseal_set_new *how, const struct blobseal_set_options *options,
                                          struct blobseal_error *err)
@@ -155,11 +166,9 @@ enum blobseal_status blobseal_set_create(struct blobseal_set **set, const char *
 
     *set = NULL;
     if (st == BLOBSEAL_OK)
-        st = bs_set_new(set, name, &o, options, err);
+        st = start(set, name, &o, options, err);
     if (*set == NULL)
         return st;
-    if (o.store != NULL)
-        (*set)->definition_path[0] = '\0';
     st = bs_set_record(*set, "set-create", create(*set, &own, &o, err), err);
     if (st != BLOBSEAL_OK) {
         blobseal_set_close(*set);
@@ -277,11 +286,9 @@ enum blobseal_status blobseal_set_import(struct blobseal_set **set, const char *
 
     *set = NULL;
     if (st == BLOBSEAL_OK)
-        st = bs_set_new(set, name, &o, options, err);
+        st = start(set, name, &o, options, err);
     if (*set == NULL)
         return st;
-    if (o.store != NULL)
-        (*set)->definition_path[0] = '\0';
     memcpy((*set)->definition.id, id, BS_SET_ID_LEN);
     st = import_set(*set, (struct bs_slice){(const uint8_t *)object, len}, &own, &o, err);
     st = bs_set_record(*set, "set-import", st, err);

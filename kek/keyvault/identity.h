@@ -94,8 +94,10 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kv_token_send(struct bs_http_client *c
                                                         struct bs_http_response *answer,
                                                         const struct blobseal_call *call, struct blobseal_error *err);
 
-/* Report why the endpoint refuses to issue a token. */
-enum blobseal_status bs_kv_token_refusal(const char *what, struct bs_http_response *answer, struct blobseal_error *err);
+/* Take the token from the answer to a request, or report why there is none. Errors: E_UNAVAILABLE, E_DENIED, E_NOMEM.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kv_token_take(struct bs_kv_grant *grant, const char *what,
+                                                        struct bs_http_response *answer, struct blobseal_error *err);
 
 /* Parse the JSON that an authority, a managed identity or az prints. Errors: E_UNAVAILABLE, E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kv_grant_parse(struct bs_kv_grant *grant, const char *what, uint8_t *text,

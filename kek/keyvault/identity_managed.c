@@ -174,10 +174,8 @@ static enum blobseal_status ask_place(const struct bs_kv_ask *ask, const struct 
     st = bs_kv_token_send(ask->session->local, &q, &answer, ask->call, err);
     if (st == BLOBSEAL_OK && answer.status == 401 && p->is_arc)
         st = answer_arc(ask, &q, &answer, err);
-    if (st == BLOBSEAL_OK && answer.status != 200)
-        st = bs_kv_token_refusal(what, &answer, err);
-    else if (st == BLOBSEAL_OK)
-        st = bs_kv_grant_parse(grant, what, answer.body, answer.len, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_kv_token_take(grant, what, &answer, err);
     bs_http_response_clear(&answer);
     return st;
 }

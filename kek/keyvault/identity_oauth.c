@@ -178,7 +178,8 @@ static void read_refusal(struct bs_http_response *answer, char error[64], char d
     description[strcspn(description, "\r\n")] = '\0';
 }
 
-enum blobseal_status bs_kv_token_refusal(const char *what, struct bs_http_response *answer, struct blobseal_error *err)
+/* Report why the endpoint refuses to issue a token. */
+static enum blobseal_status refuse(const char *what, struct bs_http_response *answer, struct blobseal_error *err)
 {
     bool later = answer->status == 429 || answer->status >= 500 || answer->status == 408 || answer->status < 400;
     enum blobseal_status st = later ? BLOBSEAL_E_UNAVAILABLE : BLOBSEAL_E_DENIED;
@@ -198,6 +199,13 @@ enum blobseal_status bs_kv_token_refusal(const char *what, struct bs_http_respon
                         error[0] != '\0' ? ", " : "", error, description[0] != '\0' ? ": " : "", description);
     blobseal_hint(err, "%s", later ? "try again later" : "check the identity in the configuration");
     return st;
+}
+
+enum blobseal_status bs_kv_token_take(struct bs_kv_grant *grant, const char *what, struct bs_http_response *answer,
+                                      struct blobseal_error *err)
+{
+    return answer->status == 200 ? bs_kv_grant_parse(grant, what, answer->body, answer->len, err)
+                                 : refuse(what, answer, err);
 }
 
 /* ---- Requests ---------------------------------------------------------------------------------------------------- */
@@ -317,10 +325,8 @@ enum blobseal_status bs_kv_oauth(const struct bs_kv_ask *ask, const struct bs_kv
     st = w.ok ? bs_kv_token_send(ask->session->authority, &q, &answer, ask->call, err)
               : blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s: the secret is too long", what);
     blobseal_secret_free(form);
-    if (st == BLOBSEAL_OK && answer.status != 200)
-        st = bs_kv_token_refusal(what, &answer, err);
-    else if (st == BLOBSEAL_OK)
-        st = bs_kv_grant_parse(grant, what, answer.body, answer.len, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_kv_token_take(grant, what, &answer, err);
     bs_http_response_clear(&answer);
     return st;
 }
