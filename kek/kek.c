@@ -45,6 +45,19 @@ struct blobseal_call bs_call_start(uint32_t timeout_ms, const int *cancel)
     };
 }
 
+struct blobseal_call bs_call_aside(const struct blobseal_call *call, uint32_t limit_ms)
+{
+    struct blobseal_call aside = bs_call_start(limit_ms, call->cancel);
+    uint64_t now = now_ms(), left;
+
+    if (call->deadline_ms == 0)
+        return aside;
+    left = now < call->deadline_ms ? (call->deadline_ms - now) / 2 : 0;
+    if (now + left < aside.deadline_ms)
+        aside.deadline_ms = now + left;
+    return aside;
+}
+
 enum blobseal_status bs_call_import(struct blobseal_call *call, const struct blobseal_call_options *options,
                                     const char *what, struct blobseal_error *err)
 {

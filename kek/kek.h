@@ -31,6 +31,10 @@ struct bs_keks {
 /* Start the time that an operation may spend in providers. @cancel may be NULL. */
 struct blobseal_call bs_call_start(uint32_t timeout_ms, const int *cancel);
 
+/* Return the limits for something that is done beside @call, which does not need it: at most half of the time that is
+ * left of the call, and at most @limit_ms. */
+struct blobseal_call bs_call_aside(const struct blobseal_call *call, uint32_t limit_ms);
+
 /* Start it with the limits in @options, which may be NULL. @what is being done, for the message. Errors: E_ARG. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_call_import(struct blobseal_call *call,
                                                       const struct blobseal_call_options *options, const char *what,

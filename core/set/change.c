@@ -5,10 +5,12 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "core/set/set.h"
 
-#define MAX_TRIES 16
+#define MAX_TRIES        16
+#define MAX_STEP_BACK_MS 60000 /* of the wall clock: if it is set back further, it says nothing about a check */
 
 /* ---- For whom ---------------------------------------------------------------------------------------------------- */
 
@@ -349,14 +351,49 @@ enum blobseal_status bs_set_write_first(struct blobseal_set *set, struct bs_set_
 
 /* ---- Checks from time to time ------------------------------------------------------------------------------------ */
 
-/* Return the time of the next check: the interval, less up to 10 %, so that machines do not all ask at once. */
-static uint64_t next_poll(const struct blobseal_set *set)
+static uint64_t unix_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Plan the next check after @ms, less up to the part @part of it, so that machines do not all ask at once. The lock for
+ * requests is held. */
+static void plan_check(struct blobseal_set *set, uint64_t ms, unsigned part)
 {
     uint8_t r;
 
     if (!blobseal_random(&r, sizeof r, false))
         r = 0;
-    return bs_set_now_ms() + set->timing.poll_ms - set->timing.poll_ms / 10 * r / 255;
+    ms -= ms / part * r / 255;
+    atomic_store(&set->poll_at_unix_ms, unix_ms() + ms);
+    atomic_store(&set->poll_at_ms, bs_set_now_ms() + ms);
+}
+
+/* Plan the next check after one that ended with @st. After a failure it comes soon, and then less and less often, so
+ * that an outage delays a rotation by minutes, and not until the end of the next interval. */
+static void plan_next(struct blobseal_set *set, enum blobseal_status st)
+{
+    const struct bs_set_timing *t = &set->timing;
+    uint64_t delay = set->poll_delay_ms == 0 ? t->first_retry_ms : 2 * set->poll_delay_ms;
+
+    set->poll_delay_ms = st == BLOBSEAL_OK ? 0 : delay < t->max_retry_ms ? delay : t->max_retry_ms;
+    if (set->poll_delay_ms == 0 || set->poll_delay_ms >= t->poll_ms)
+        plan_check(set, t->poll_ms, 10);
+    else
+        plan_check(set, set->poll_delay_ms, 4);
+}
+
+/* Return true if it is time for a check, by either clock: that of a virtual machine which was stopped for a while has
+ * stood still, but its wall clock is set again. If the wall clock was set back far, it is time as well. */
+static bool is_time(const struct blobseal_set *set)
+{
+    uint64_t now = unix_ms(), due = atomic_load_explicit(&set->poll_at_unix_ms, memory_order_relaxed);
+
+    return bs_set_now_ms() >= atomic_load_explicit(&set->poll_at_ms, memory_order_relaxed) || now >= due ||
+           now + set->timing.poll_ms + MAX_STEP_BACK_MS < due;
 }
 
 static enum blobseal_status check(struct blobseal_set *set, const struct bs_set_plan *plan,
@@ -370,7 +407,7 @@ static enum blobseal_status check(struct blobseal_set *set, const struct bs_set_
     set->seen.last_check = bs_set_now_s();
     (void)snprintf(set->seen.last_error, sizeof set->seen.last_error, "%s", st != BLOBSEAL_OK ? err->text : "");
     set->state_is_kept = bs_set_seen_save(&set->seen, &set->state_file, call);
-    atomic_store(&set->poll_at_ms, next_poll(set));
+    plan_next(set, st);
     return st;
 }
 
@@ -382,20 +419,18 @@ static const char *name_of_check(const struct blobseal_set_change *done)
 
 void bs_set_poll_if_due(struct blobseal_set *set, const struct blobseal_call *call)
 {
-    const struct blobseal_call own = bs_call_for_blob(call, NULL); /* the blob has nothing to do with the check */
-    uint64_t now = bs_set_now_ms(), due = atomic_load_explicit(&set->poll_at_ms, memory_order_relaxed);
     const struct bs_set_plan plan = {.poll = true};
     struct blobseal_set_change done = {.size = sizeof done};
+    struct blobseal_call own;
     struct blobseal_error unused;
     enum blobseal_status st;
 
-    if (due == 0) { /* the keys were read just now: the first check is later */
-        (void)atomic_compare_exchange_strong(&set->poll_at_ms, &due, next_poll(set));
+    if (!is_time(set) || pthread_mutex_trylock(&set->request) != 0)
         return;
-    }
-    if (now < due || pthread_mutex_trylock(&set->request) != 0)
-        return;
-    if (atomic_load(&set->poll_at_ms) == due) {
+    if (atomic_load(&set->poll_at_ms) == 0) { /* the keys were read just now: the first check is later */
+        plan_check(set, set->timing.poll_ms, 10);
+    } else if (is_time(set)) { /* no other thread has just done it */
+        own = bs_call_aside(call, set->timing.aside_ms);
         st = check(set, &plan, &own, &done, &unused);
         if (st != BLOBSEAL_OK || done.changed) /* a check that found nothing to do is not worth a record */
             (void)!bs_set_record(set, name_of_check(&done), st, &unused);

@@ -246,8 +246,7 @@ enum blobseal_status bs_set_load(struct blobseal_set *set, struct bs_set_loaded 
     *l = NULL;
     st = load(set, l, &own, &answer);
     /* A caller who cancels it, or has no time left, has no answer for others. */
-    if (st == BLOBSEAL_OK ||
-        (st != BLOBSEAL_E_CANCELED && (call->deadline_ms == 0 || bs_set_now_ms() < call->deadline_ms))) {
+    if (st == BLOBSEAL_OK || (st != BLOBSEAL_E_CANCELED && bs_call_check(call, NULL) == BLOBSEAL_OK)) {
         set->finished = number;
         set->answer = answer;
         set->answer.status = st;

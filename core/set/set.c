@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A set in a process: its definition, KEKs, store and state, and how they are released. */
+#define _GNU_SOURCE /* CLOCK_BOOTTIME */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@ uint64_t bs_set_now_ms(void)
 {
     struct timespec t;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(CLOCK_BOOTTIME, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
@@ -191,6 +192,9 @@ static void set_limits(struct blobseal_set *set)
     set->timing = (struct bs_set_timing){
         .reread_ms = 10000,
         .poll_ms = bs_config_number(set->config, BS_CONFIG_POLL_INTERVAL) * 1000,
+        .first_retry_ms = 30000,
+        .max_retry_ms = 300000,
+        .aside_ms = 10000,
         .first_delay_ms = 1000,
         .max_delay_ms = 60000,
         .rekey_s = (uint64_t)90 * 24 * 3600,

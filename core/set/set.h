@@ -254,6 +254,9 @@ struct bs_set_direct {
 struct bs_set_timing {
     uint64_t reread_ms;      /* between two reads that unknown keys of blobs cause */
     uint64_t poll_ms;        /* between two checks, before the jitter              */
+    uint64_t first_retry_ms; /* after a check that failed; doubles up to           */
+    uint64_t max_retry_ms;
+    uint32_t aside_ms;       /* how long a check may delay the call that it is made in */
     uint64_t first_delay_ms; /* after the owner refused; doubles up to             */
     uint64_t max_delay_ms;
     uint64_t rekey_s; /* age of the newest key at which another one is made */
@@ -286,13 +289,14 @@ struct blobseal_set {
     uint64_t finished;        /* number of the last request that was answered */
     struct blobseal_error answer;
     struct bs_set_seen seen;
-    uint64_t denied_until_ms, denied_delay_ms; /* CLOCK_MONOTONIC */
+    uint64_t denied_until_ms, denied_delay_ms;
     struct blobseal_error denial;
-    _Atomic uint64_t reread_at_ms; /* the next time that an unknown key may cause a read */
-    _Atomic uint64_t poll_at_ms;
+    _Atomic uint64_t reread_at_ms;                /* the next time that an unknown key may cause a read */
+    uint64_t poll_delay_ms;                       /* before the next check, if the last one failed; otherwise 0 */
+    _Atomic uint64_t poll_at_ms, poll_at_unix_ms; /* whichever comes first; 0: the first check is not planned yet */
 };
 
-uint64_t bs_set_now_ms(void); /* CLOCK_MONOTONIC */
+uint64_t bs_set_now_ms(void); /* CLOCK_BOOTTIME, of which all times of a set are that do not say otherwise */
 uint64_t bs_set_now_s(void);  /* seconds since 1970 */
 
 /* Take the lock for requests within @call. Release it with pthread_mutex_unlock(). Errors: E_UNAVAILABLE, E_CANCELED.

@@ -238,7 +238,7 @@ static bool is_fresh(const struct bs_kv_kek *k, bool fresh)
     if (bs_kv_may_seal(k, v, NULL) != BLOBSEAL_OK)
         return false;
     return is_recent(v, v->fresh_ms) ||
-           (bs_http_now_ms() < k->retry_at_ms && is_recent(v, k->session->settings.revoke_ms));
+           (bs_http_boottime_ms() < k->retry_at_ms && is_recent(v, k->session->settings.revoke_ms));
 }
 
 /* Choose how long an answer need not be asked for again: less than the interval, so that many programs do not ask at
@@ -300,7 +300,7 @@ static enum blobseal_status fetch(struct bs_kv_kek *k, struct bs_kv_version **ve
         bs_kv_version_put(k->current);
         k->current = NULL;
     } else {
-        k->retry_at_ms = bs_http_now_ms() + AGAIN_MS;
+        k->retry_at_ms = bs_http_boottime_ms() + AGAIN_MS;
     }
     if (st != BLOBSEAL_E_CANCELED &&
         (st == BLOBSEAL_OK || call->deadline_ms == 0 || bs_http_now_ms() < call->deadline_ms)) {

@@ -274,7 +274,7 @@ struct bs_kv_kek {
     bool fetching;
     uint64_t started, finished; /* numbers of GET requests */
     uint64_t epoch;             /* number of refusals: answers to requests sent before one are not kept */
-    uint64_t retry_at_ms;       /* of CLOCK_MONOTONIC: after a failure, an old answer is used until then */
+    uint64_t retry_at_ms;       /* of CLOCK_BOOTTIME: after a failure, an old answer is used until then */
     struct blobseal_error error;
     struct bs_kv_proof *proofs;
     uint64_t num_proofs;

@@ -286,16 +286,25 @@ enum blobseal_status bs_kv_unwrap(struct bs_kv_kek *k, struct blobseal_secret32 
 
 /* ---- Renewing ---------------------------------------------------------------------------------------------------- */
 
-/* Ask whether sealing may go on. */
+/* Ask whether sealing may go on. Who asks now takes no older answer for one, even if that still counts. */
 static enum blobseal_status renew_sealing(struct bs_kv_kek *k, struct blobseal_lease *lease,
                                           const struct blobseal_call *call, struct blobseal_error *err)
 {
+    bool now = lease->valid_until_unix_ms == BLOBSEAL_LEASE_ASK_NOW;
+    uint64_t asked_ms = bs_http_boottime_ms();
+    struct blobseal_error e = {0};
     struct bs_kv_version *v;
     enum blobseal_status st;
 
-    if (lease->valid_until_unix_ms == BLOBSEAL_LEASE_ASK_NOW)
+    if (now)
         bs_kv_look_again(k);
-    st = bs_kv_describe(k, &v, true, call, err);
+    st = bs_kv_describe(k, &v, true, call, &e);
+    if (st == BLOBSEAL_OK && now && v->sent_boottime_ms < asked_ms)
+        st = e.status != BLOBSEAL_OK
+                 ? e.status
+                 : blobseal_fail(&e, BLOBSEAL_E_UNAVAILABLE, 0, "look up %.200s: there was no answer", k->name);
+    if (st != BLOBSEAL_OK && err != NULL)
+        *err = e;
     if (st == BLOBSEAL_OK)
         st = bs_kv_may_seal(k, v, err);
     if (st == BLOBSEAL_OK)

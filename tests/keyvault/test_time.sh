@@ -91,6 +91,19 @@ move_clocks +3010
 expect c seal s4 '^OK$'
 run set show s --config config.json --json
 check "generation 2" test "$(jq .generation "$out")" = 2
+
+title="an outage when a check is due delays it by minutes"
+vault rotate name=kek >/dev/null
+vault fault op=get kind=not_json # a check that learns nothing of the newest version has failed
+move_clocks +6200
+expect c seal s5 '^OK$'
+vault heal
+move_clocks +6215 # it is tried again after 30 seconds, less up to a quarter
+requests 0 get seal s6
+move_clocks +6235
+expect c seal s7 '^OK$'
+run set show s --config config.json --json
+check "generation 3" test "$(jq .generation "$out")" = 3
 stop_client c
 
 configuration 3000 600

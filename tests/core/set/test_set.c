@@ -134,6 +134,49 @@ Test(set, a_check_that_fails_does_not_stop_sealing)
     cr_expect_neq(set->seen.last_error[0], '\0');
 }
 
+/* Let the time for a check come, and return after how many milliseconds the next one is planned. */
+static uint64_t poll_again(void)
+{
+    struct sealed s;
+
+    set->poll_at_ms = 1;
+    s = must_seal(kek);
+    sealed_clear(&s);
+    return set->poll_at_ms - bs_set_now_ms();
+}
+
+Test(set, a_check_that_fails_is_made_again_soon)
+{
+    static const uint64_t delays[] = {30000, 60000, 120000, 240000, 300000, 300000};
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    (void)poll_again();
+    vault.newest = 2;
+    vault.gets = BLOBSEAL_E_UNAVAILABLE;
+    for (size_t i = 0; i < COUNT(delays); i++) {
+        uint64_t delay = poll_again();
+
+        cr_expect(delay <= delays[i] && delay + 1000 > delays[i] / 4 * 3, "%zu: %llu", i, (unsigned long long)delay);
+    }
+    vault.gets = BLOBSEAL_OK;
+    cr_expect_gt(poll_again(), 2960000);
+    cr_expect_eq(generation_of(set), 2);
+    vault.gets = BLOBSEAL_E_UNAVAILABLE;
+    cr_expect_leq(poll_again(), 30000, "it starts from the beginning");
+}
+
+Test(set, a_check_is_not_made_later_because_it_fails)
+{
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    set->timing.poll_ms = 60000;
+    (void)poll_again();
+    vault.gets = BLOBSEAL_E_UNAVAILABLE;
+    for (unsigned i = 0; i < 5; i++)
+        cr_expect_leq(poll_again(), 60000);
+}
+
 Test(set, direct_wrapping_needs_no_right_to_unwrap)
 {
     struct sealed s;

@@ -325,6 +325,20 @@ Test(kv_provider, a_lease_is_renewed_by_unwrapping_only)
     cr_expect_eq(live.lease.valid_until_unix_ms, 1);
 }
 
+/* An old answer is good enough for sealing, but not for who wants to know the newest version now. */
+Test(kv_provider, who_asks_now_takes_no_old_answer)
+{
+    cr_assert_eq(live_open("kek"), BLOBSEAL_OK);
+    cr_assert_eq(live_wrap(), BLOBSEAL_OK);
+    LIVE_DO("fault", "{\"op\": \"get\", \"kind\": \"not_json\"}");
+    live.lease = live.wrapping.lease;
+    live.lease.valid_until_unix_ms = live.lease.valid_until_boottime_ms = BLOBSEAL_LEASE_ASK_NOW;
+    cr_expect_eq(bs_kek_renew(live.kek, &live.lease, NULL, &live.err), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_eq(live_wrap(), BLOBSEAL_OK, "%s", live.err.text);
+    LIVE_DO("heal", "{}");
+    cr_expect_eq(bs_kek_renew(live.kek, &live.lease, NULL, &live.err), BLOBSEAL_OK, "%s", live.err.text);
+}
+
 Test(kv_provider, an_authority_that_refuses_ends_no_lease)
 {
     cr_assert_eq(live_open("kek"), BLOBSEAL_OK);
