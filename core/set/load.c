@@ -63,6 +63,7 @@ void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint
 {
     struct bs_set_loaded *old;
 
+    l->read = set->kept = set->read;
     set->seen.generation = l->generation;
     memcpy(set->seen.sha256, sha256, BS_SHA256_LEN);
     set->state_is_kept = bs_set_seen_save(&set->seen, &set->state_file, call);
@@ -130,6 +131,7 @@ enum blobseal_status bs_set_store_get(struct blobseal_set *set, char **object, s
     memset(token, 0, BLOBSEAL_SET_MAX_TOKEN);
     if (st != BLOBSEAL_OK)
         return st;
+    set->read = atomic_fetch_add(&set->reads, 1) + 1;
     st = bs_callback_status(set->store.get(set->store.ctx, object, len, token, call, err), STORE_MAY_RETURN, err,
                             "read the stored object of the set %s", set->definition.name);
     if (st == BLOBSEAL_OK && memchr(token, 0, BLOBSEAL_SET_MAX_TOKEN) == NULL)
@@ -280,25 +282,90 @@ enum blobseal_status bs_set_get(struct blobseal_set *set, struct bs_set_loaded *
     return st;
 }
 
-enum blobseal_status bs_set_reread(struct blobseal_set *set, struct bs_set_loaded **l, const struct blobseal_call *call,
-                                   struct blobseal_error *err)
+/* ---- Keys that are not known ------------------------------------------------------------------------------------- */
+
+/*
+ * Return true if an unknown key may cause a read of the store now. Several may come at once, such as when another
+ * machine has made some new keys; in the long run there is one in a while, because anybody can make blobs that name
+ * keys of the set. The lock for requests is held.
+ */
+static bool take_turn(struct blobseal_set *set, struct blobseal_error *err)
 {
-    uint64_t now = bs_set_now_ms(), due = atomic_load(&set->reread_at_ms);
-    enum blobseal_status st;
+    const struct bs_set_timing *t = &set->timing;
+    uint64_t now = bs_set_now_ms(), next = (set->rested_at_ms > now ? set->rested_at_ms : now) + t->reread_ms;
+
+    if (next <= now + t->max_rereads * t->reread_ms) {
+        set->rested_at_ms = next;
+        return true;
+    }
+    (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0,
+                        "the set %s does not have the key that the blob names, and was read a moment ago",
+                        set->definition.name);
+    blobseal_hint(err, "try again in %llu seconds, if another machine has made a new key just now",
+                  (unsigned long long)(next - now - t->max_rereads * t->reread_ms + 999) / 1000);
+    return false;
+}
+
+/* Read the store. *@same: it still has the object of @now. */
+static enum blobseal_status compare(struct blobseal_set *set, const struct bs_set_loaded *now, bool *same,
+                                    const struct blobseal_call *call, struct blobseal_error *err)
+{
+    char token[BLOBSEAL_SET_MAX_TOKEN], *object = NULL;
+    size_t len = 0;
+    enum blobseal_status st = bs_set_seen_load(&set->seen, &set->state_file, err);
+
+    *same = false;
+    if (st == BLOBSEAL_OK)
+        st = bs_set_store_get(set, &object, &len, token, call, err);
+    if (st == BLOBSEAL_OK && object != NULL)
+        *same = len == now->len && memcmp(object, now->object, len) == 0 && set->seen.generation == now->generation;
+    free(object);
+    return st;
+}
+
+/* Read the object, with as few requests as possible: none to the owner of the KEK if the object is still that of @now,
+ * which may be NULL. A new object gives the turn back, because only who knows the set can make one. */
+static enum blobseal_status read_again(struct blobseal_set *set, struct bs_set_loaded *now, struct bs_set_loaded **l,
+                                       const struct blobseal_call *call, struct blobseal_error *err)
+{
+    bool same = false;
+    enum blobseal_status st = BLOBSEAL_OK;
 
     *l = NULL;
-    if (now < due || !atomic_compare_exchange_strong(&set->reread_at_ms, &due, now + set->timing.reread_ms)) {
-        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0,
-                            "the set %s does not have the key that the blob names, and was read a moment ago",
-                            set->definition.name);
-        blobseal_hint(err, "try again in %u seconds, if another machine has made a new key just now",
-                      (unsigned)(set->timing.reread_ms / 1000));
-        return BLOBSEAL_E_UNAVAILABLE;
+    if (now != NULL)
+        st = compare(set, now, &same, call, err);
+    if (same) {
+        set->kept = set->read;
+        *l = bs_set_loaded_ref(now);
+    } else if (st == BLOBSEAL_OK) {
+        st = bs_set_load(set, l, call, err);
+        if (st == BLOBSEAL_OK && now != NULL && (*l)->generation > now->generation)
+            set->rested_at_ms -= set->timing.reread_ms;
     }
+    return st;
+}
+
+enum blobseal_status bs_set_reread(struct blobseal_set *set, struct bs_set_loaded **l, uint64_t arrived,
+                                   const struct blobseal_call *call, struct blobseal_error *err)
+{
+    struct bs_set_loaded *now = NULL, *newest = NULL;
+    enum blobseal_status st;
+
+    if ((*l)->read > arrived)
+        return BLOBSEAL_OK;
     st = bs_set_begin(set, call, err);
-    if (st != BLOBSEAL_OK)
-        return st;
-    st = bs_set_load(set, l, call, err);
-    (void)pthread_mutex_unlock(&set->request);
+    if (st == BLOBSEAL_OK) {
+        now = current(set, false);
+        if (now != NULL && set->kept > arrived)
+            newest = bs_set_loaded_ref(now);
+        else if (take_turn(set, err))
+            st = read_again(set, now, &newest, call, err);
+        else
+            st = BLOBSEAL_E_UNAVAILABLE;
+        (void)pthread_mutex_unlock(&set->request);
+    }
+    bs_set_loaded_unref(now);
+    bs_set_loaded_unref(*l);
+    *l = newest;
     return st;
 }

@@ -311,6 +311,7 @@ static enum blobseal_status get_key(struct blobseal_set *set, struct bs_set_load
                                     const struct bs_set_key **key, const struct blobseal_call *call,
                                     struct blobseal_error *err)
 {
+    uint64_t arrived = atomic_load(&set->reads);
     uint8_t check[BS_SET_CHECK_LEN];
     enum blobseal_status st;
     uint32_t n;
@@ -324,8 +325,7 @@ static enum blobseal_status get_key(struct blobseal_set *set, struct bs_set_load
         *key = bs_set_find((*l)->keys, n, check);
     if (st != BLOBSEAL_OK || *key != NULL)
         return st;
-    bs_set_loaded_unref(*l);
-    st = fault_of_set(bs_set_reread(set, l, call, err), err);
+    st = fault_of_set(bs_set_reread(set, l, arrived, call, err), err);
     if (st == BLOBSEAL_OK)
         *key = bs_set_find((*l)->keys, n, check);
     return st;

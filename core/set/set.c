@@ -191,6 +191,7 @@ static void set_limits(struct blobseal_set *set)
 {
     set->timing = (struct bs_set_timing){
         .reread_ms = 10000,
+        .max_rereads = 5,
         .poll_ms = bs_config_number(set->config, BS_CONFIG_POLL_INTERVAL) * 1000,
         .first_retry_ms = 30000,
         .max_retry_ms = 300000,

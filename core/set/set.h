@@ -222,7 +222,8 @@ struct bs_set_loaded {
     struct bs_set_keys *keys;
     _Atomic(struct bs_a256kw *) *wraps; /* for each key, made when it is needed */
     uint64_t generation;
-    char *object; /* as it is stored */
+    uint64_t read; /* number of the read of the store that found it, or after which it was written */
+    char *object;  /* as it is stored */
     size_t len;
     char token[BLOBSEAL_SET_MAX_TOKEN];
     char kid[BLOBSEAL_MAX_KID + 1]; /* of the recipient that was opened */
@@ -252,7 +253,8 @@ struct bs_set_direct {
 };
 
 struct bs_set_timing {
-    uint64_t reread_ms;      /* between two reads that unknown keys of blobs cause */
+    uint64_t reread_ms;      /* between two reads that unknown keys of blobs cause, on average */
+    uint64_t max_rereads;    /* how many of them may come at once                              */
     uint64_t poll_ms;        /* between two checks, before the jitter              */
     uint64_t first_retry_ms; /* after a check that failed; doubles up to           */
     uint64_t max_retry_ms;
@@ -285,13 +287,16 @@ struct blobseal_set {
     char described[BLOBSEAL_MAX_KID + 1]; /* the key id that describe() has returned first, or empty */
 
     _Atomic uint64_t started; /* number of requests that were sent */
+    _Atomic uint64_t reads;   /* number of reads of the store      */
     pthread_mutex_t request;  /* of the members below, held during requests */
+    uint64_t read;            /* number of the last read */
+    uint64_t kept;            /* number of the last read that found what @loaded has */
     uint64_t finished;        /* number of the last request that was answered */
     struct blobseal_error answer;
     struct bs_set_seen seen;
     uint64_t denied_until_ms, denied_delay_ms;
     struct blobseal_error denial;
-    _Atomic uint64_t reread_at_ms;                /* the next time that an unknown key may cause a read */
+    uint64_t rested_at_ms;                        /* when unknown keys may cause as many reads as they ever may */
     uint64_t poll_delay_ms;                       /* before the next check, if the last one failed; otherwise 0 */
     _Atomic uint64_t poll_at_ms, poll_at_unix_ms; /* whichever comes first; 0: the first check is not planned yet */
 };
@@ -356,10 +361,14 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_get(struct blobseal_set *set, stru
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_load(struct blobseal_set *set, struct bs_set_loaded **l,
                                                    const struct blobseal_call *call, struct blobseal_error *err);
 
-/* Read the object because a blob names a key that is not known. Errors: E_UNAVAILABLE, too early after the last time.
+/*
+ * Replace *@l, which is not NULL, by what the store has, because a blob names a key that @l does not have, unless it
+ * was read since set->reads was @arrived. After a failure *@l is NULL. Errors: E_UNAVAILABLE, too often in a short
+ * time.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_reread(struct blobseal_set *set, struct bs_set_loaded **l,
-                                                     const struct blobseal_call *call, struct blobseal_error *err);
+                                                     uint64_t arrived, const struct blobseal_call *call,
+                                                     struct blobseal_error *err);
 
 /* Use keys that were accepted: note the generation, and let them take the place of the others. The lock for requests is
  * held. */

@@ -119,30 +119,65 @@ Test(set_attacks, a_definition_can_require_a_generation)
     sealed_clear(&s);
 }
 
-/* Blobs that an outsider makes: their recipient names a key of the set that does not exist. */
+/* Unwrap what an outsider makes: the recipient names key @n of the set, which does not exist. */
+static enum blobseal_status open_outsiders(unsigned n)
+{
+    uint8_t check_bytes[BS_SET_CHECK_LEN] = {(uint8_t)n, (uint8_t)(n >> 8)}, key[BS_A256KW_LEN] = {0};
+    char kid[BS_SET_MAX_KID + 1];
+    const struct blobseal_wrapped wrapped = {"A256KW", kid, key, sizeof key};
+    struct blobseal_secret32 secret;
+
+    bs_set_kid(kid, set->definition.id, 7 + n, check_bytes);
+    return bs_kek_unwrap(kek, &secret, &wrapped, NULL, NULL, NULL);
+}
+
+/* Make the set, and let it read the store. */
+static void make_loaded(void)
+{
+    struct sealed s;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.lease_ms = 3600000;
+    s = must_seal(kek);
+    sealed_clear(&s);
+}
+
 Test(set_attacks, blobs_of_an_outsider_flood_neither_store_nor_vault)
 {
     unsigned gets, requests;
 
-    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
-    vault.lease_ms = 3600000;
-    for (unsigned i = 0; i < 1001; i++) {
-        uint8_t check_bytes[BS_SET_CHECK_LEN] = {(uint8_t)i, (uint8_t)(i >> 8)}, key[BS_A256KW_LEN] = {0};
-        char kid[BS_SET_MAX_KID + 1];
-        const struct blobseal_wrapped wrapped = {"A256KW", kid, key, sizeof key};
-        struct blobseal_secret32 secret;
-        enum blobseal_status st;
-
-        bs_set_kid(kid, set->definition.id, 7 + i, check_bytes);
-        st = bs_kek_unwrap(kek, &secret, &wrapped, NULL, NULL, NULL);
-        cr_assert_eq(st, i == 0 ? BLOBSEAL_E_NOT_MINE : BLOBSEAL_E_UNAVAILABLE);
-        if (i == 0) {
-            gets = memory.gets;
-            requests = vault.num_unwraps + vault.num_gets;
-        }
-    }
-    cr_expect_eq(memory.gets, gets);
+    make_loaded();
+    gets = memory.gets;
+    requests = vault.num_unwraps + vault.num_gets;
+    for (unsigned i = 0; i < 1001; i++)
+        cr_assert_eq(open_outsiders(i), i < set->timing.max_rereads ? BLOBSEAL_E_NOT_MINE : BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_eq(memory.gets, gets + set->timing.max_rereads);
+    cr_expect_eq(vault.num_unwraps + vault.num_gets, requests, "nothing is new in the store");
+    set->rested_at_ms -= set->timing.reread_ms + 1000; /* after a while */
+    for (unsigned i = 0; i < 1001; i++)
+        (void)open_outsiders(i);
+    cr_expect_eq(memory.gets, gets + set->timing.max_rereads + 1);
     cr_expect_eq(vault.num_unwraps + vault.num_gets, requests);
+}
+
+Test(set_attacks, a_flood_while_the_vault_is_asked_each_time)
+{
+    unsigned gets;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    vault.ends_at_once = true;
+    gets = memory.gets;
+    for (unsigned i = 0; i < 10; i++)
+        cr_assert_eq(open_outsiders(i), BLOBSEAL_E_NOT_MINE, "the object was read for this very call");
+    cr_expect_eq(memory.gets, gets + 10, "once for each, as for any blob");
+}
+
+/* A store that has an older object than one that was seen, by another process of this machine. */
+Test(set_attacks, a_store_that_went_back_is_noticed_by_an_unknown_key)
+{
+    make_loaded();
+    set->seen.generation = 2;
+    cr_expect_eq(open_outsiders(0), BLOBSEAL_E_POLICY);
 }
 
 /* ---- Two machines ------------------------------------------------------------------------------------------------ */
@@ -166,6 +201,50 @@ Test(set_attacks, new_keys_by_two_machines_at_once_are_both_kept)
     cr_expect_eq(open_blob(other_kek, &a), BLOBSEAL_OK);
     sealed_clear(&a);
     sealed_clear(&b);
+}
+
+/* New keys are served as fast as honest machines make them, even while an outsider sends blobs. */
+Test(set_attacks, each_of_many_new_keys_of_another_machine_is_found_at_once)
+{
+    make_loaded();
+    for (unsigned i = 0; i < 20; i++) {
+        struct sealed s;
+
+        rekey_other();
+        s = must_seal(other_kek);
+        cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK, "%u", i);
+        sealed_clear(&s);
+        if (i % 6 == 0)
+            cr_expect_eq(open_outsiders(i), BLOBSEAL_E_NOT_MINE);
+    }
+}
+
+static void *open_one(void *blob)
+{
+    return (void *)(uintptr_t)open_blob(kek, blob);
+}
+
+Test(set_attacks, threads_that_meet_a_new_key_share_one_read)
+{
+    pthread_t threads[16];
+    struct sealed s;
+    unsigned before;
+
+    make_loaded();
+    rekey_other();
+    s = must_seal(other_kek);
+    vault.wait_ms = 200;
+    before = vault.num_unwraps;
+    for (size_t i = 0; i < COUNT(threads); i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, open_one, &s), 0);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        void *st;
+
+        (void)pthread_join(threads[i], &st);
+        cr_expect_eq((uintptr_t)st, (uintptr_t)BLOBSEAL_OK);
+    }
+    cr_expect_eq(vault.num_unwraps, before + 1);
+    sealed_clear(&s);
 }
 
 static void check_other(void)
