@@ -95,7 +95,10 @@ enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_
     key->state = NULL;
     key->failed = false;
     key->impl = bs_gcm_impls[i];
-    return st == BS_GCM_OK ? key->impl->init(key, raw) : st;
+    if (st == BS_GCM_OK)
+        st = key->impl->init(key, raw);
+    bs_wipe_registers();
+    return st;
 }
 
 void bs_gcm_clear(struct bs_gcm_key *key)
@@ -104,4 +107,20 @@ void bs_gcm_clear(struct bs_gcm_key *key)
         key->impl->clear(key);
     key->impl = NULL;
     key->state = NULL;
+}
+
+bool bs_gcm_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain)
+{
+    bool ok = key->impl->seal(key, run, sealed, plain);
+
+    bs_wipe_registers();
+    return ok;
+}
+
+bool bs_gcm_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed)
+{
+    bool ok = key->impl->open(key, run, plain, sealed);
+
+    bs_wipe_registers();
+    return ok;
 }

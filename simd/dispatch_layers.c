@@ -61,18 +61,20 @@ enum bs_gcm_status bs_ctr_init(struct bs_ctr_key *key, const uint8_t raw[BS_CTR_
                                const uint8_t nonce[BS_CTR_NONCE_LEN])
 {
     static _Atomic uint32_t passed;
+    enum bs_gcm_status st = BS_GCM_OK;
     size_t i = choose_ctr();
 
     key->state = NULL;
     key->impl = bs_ctr_impls[i];
     if (!has_passed(&passed, i)) {
-        enum bs_gcm_status st = bs_ctr_selftest(key->impl);
-
+        st = bs_ctr_selftest(key->impl);
         if (st != BS_GCM_OK)
             return st;
         note_passed(&passed, i);
     }
-    return key->impl->init(key, raw, nonce);
+    st = key->impl->init(key, raw, nonce);
+    bs_wipe_registers();
+    return st;
 }
 
 void bs_ctr_clear(struct bs_ctr_key *key)
@@ -81,6 +83,14 @@ void bs_ctr_clear(struct bs_ctr_key *key)
         key->impl->clear(key);
     key->impl = NULL;
     key->state = NULL;
+}
+
+bool bs_ctr_crypt(struct bs_ctr_key *key, uint64_t first, uint8_t *out, const uint8_t *in, size_t len)
+{
+    bool ok = key->impl->crypt(key, first, out, in, len);
+
+    bs_wipe_registers();
+    return ok;
 }
 
 /* ---- Hashes ------------------------------------------------------------------------------------------------------ */
@@ -108,19 +118,21 @@ const struct bs_hashes_impl *bs_hashes_choose(void)
 enum bs_gcm_status bs_hashes_init(struct bs_hashes *h, const uint8_t key[BS_HASHES_KEY_LEN], uint32_t wanted)
 {
     static _Atomic uint32_t passed;
+    enum bs_gcm_status st = BS_GCM_OK;
     size_t i = choose_hashes();
 
     memset(h, 0, sizeof *h);
     h->impl = bs_hashes_impls[i];
     h->wanted = wanted;
     if (!has_passed(&passed, i)) {
-        enum bs_gcm_status st = bs_hashes_selftest(h->impl);
-
+        st = bs_hashes_selftest(h->impl);
         if (st != BS_GCM_OK)
             return st;
         note_passed(&passed, i);
     }
-    return h->impl->init(h, key);
+    st = h->impl->init(h, key);
+    bs_wipe_registers();
+    return st;
 }
 
 void bs_hashes_clear(struct bs_hashes *h)
@@ -129,6 +141,32 @@ void bs_hashes_clear(struct bs_hashes *h)
         h->impl->clear(h);
     h->impl = NULL;
     h->mac = h->first_md = h->other_md = NULL;
+}
+
+void bs_hashes_add_first(struct bs_hashes *h, const uint8_t *p, size_t len)
+{
+    h->impl->add_first(h, p, len);
+    bs_wipe_registers();
+}
+
+void bs_hashes_add_other(struct bs_hashes *h, const uint8_t *p, size_t len)
+{
+    h->impl->add_other(h, p, len);
+    bs_wipe_registers();
+}
+
+void bs_hashes_add_both(struct bs_hashes *h, const uint8_t *first, const uint8_t *other, size_t len)
+{
+    h->impl->add_both(h, first, other, len);
+    bs_wipe_registers();
+}
+
+bool bs_hashes_end(struct bs_hashes *h, struct bs_hashes_results *out)
+{
+    bool ok = h->impl->end(h, out);
+
+    bs_wipe_registers();
+    return ok;
 }
 
 bool bs_hashes_both_are_cheap(const struct bs_hashes_impl *impl)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define BS_GCM_KEY_LEN   32
 #define BS_GCM_NONCE_LEN 12
@@ -91,6 +92,10 @@ const struct bs_gcm_impl *bs_gcm_choose(void);
 enum bs_gcm_status bs_gcm_init(struct bs_gcm_key *key, const uint8_t raw[BS_GCM_KEY_LEN]);
 void bs_gcm_clear(struct bs_gcm_key *key);
 
+/* Do what the key's entry does, and leave no part of the key or of the plaintext in registers. */
+bool bs_gcm_seal(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *sealed, const uint8_t *plain);
+bool bs_gcm_open(struct bs_gcm_key *key, const struct bs_gcm_run *run, uint8_t *plain, const uint8_t *sealed);
+
 /* Return the length of the plaintext of message @i of a run. */
 static inline size_t bs_gcm_message_len(const struct bs_gcm_run *run, size_t i)
 {
@@ -141,6 +146,7 @@ const struct bs_ctr_impl *bs_ctr_choose(void);
 enum bs_gcm_status bs_ctr_init(struct bs_ctr_key *key, const uint8_t raw[BS_CTR_KEY_LEN],
                                const uint8_t nonce[BS_CTR_NONCE_LEN]);
 void bs_ctr_clear(struct bs_ctr_key *key);
+bool bs_ctr_crypt(struct bs_ctr_key *key, uint64_t first, uint8_t *out, const uint8_t *in, size_t len);
 
 /* ---- Hashes that are computed together --------------------------------------------------------------------------- */
 
@@ -203,6 +209,10 @@ bool bs_hashes_runs_here(const struct bs_hashes_impl *impl);
 const struct bs_hashes_impl *bs_hashes_choose(void);
 enum bs_gcm_status bs_hashes_init(struct bs_hashes *h, const uint8_t key[BS_HASHES_KEY_LEN], uint32_t wanted);
 void bs_hashes_clear(struct bs_hashes *h);
+void bs_hashes_add_first(struct bs_hashes *h, const uint8_t *p, size_t len);
+void bs_hashes_add_other(struct bs_hashes *h, const uint8_t *p, size_t len);
+void bs_hashes_add_both(struct bs_hashes *h, const uint8_t *first, const uint8_t *other, size_t len);
+bool bs_hashes_end(struct bs_hashes *h, struct bs_hashes_results *out);
 
 /*
  * Return true if adding to both streams in one loop takes little longer than adding to one. It is so on AMD's CPUs,
@@ -272,6 +282,21 @@ bool bs_cpu_is_amd(void);
 
 /* Return the name of feature bit @bit, which is Linux's name if Linux has one, or NULL after the last. */
 const char *bs_cpu_feature_name(unsigned bit);
+
+/* ---- registers.c ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Set all vector registers to zero. Functions that have handled keys or plaintext call it before they return, because
+ * whoever saves registers later, such as the dynamic linker, copies their content to the stack.
+ */
+void bs_wipe_registers(void);
+
+/* Copy @len bytes, and leave nothing of them in registers. */
+static inline void bs_copy_secret(void *to, const void *from, size_t len)
+{
+    memcpy(to, from, len);
+    bs_wipe_registers();
+}
 
 /* ---- selftest.c -------------------------------------------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include <openssl/rand.h>
 
 #include "core/base/base.h"
+#include "simd/simd.h"
 
 void blobseal_free(void *p)
 {
@@ -83,6 +84,7 @@ void blobseal_wipe(void *p, size_t len)
 {
     if (len > 0)
         OPENSSL_cleanse(p, len);
+    bs_wipe_registers(); /* where a copy of these bytes may be */
 }
 
 bool blobseal_equal(const void *a, const void *b, size_t len)

@@ -148,7 +148,7 @@ bool bs_chunked_seal(struct bs_chunked *c, uint64_t first, bool last, uint8_t *s
 {
     struct bs_gcm_run run;
 
-    return make_run(&run, c, first, last, plain.len) && c->gcm->impl->seal(c->gcm, &run, sealed, plain.p);
+    return make_run(&run, c, first, last, plain.len) && bs_gcm_seal(c->gcm, &run, sealed, plain.p);
 }
 
 bool bs_chunked_failed(const struct bs_chunked *c, struct blobseal_error *err)
@@ -174,7 +174,7 @@ bool bs_chunked_open(struct bs_chunked *c, uint64_t first, bool last, uint8_t *p
             return false;
         n = sealed.len / BS_SEALED_CHUNK_LEN * BS_CHUNK_LEN;
     }
-    if (!make_run(&run, c, first, last, (size_t)n) || !c->gcm->impl->open(c->gcm, &run, plain, sealed.p))
+    if (!make_run(&run, c, first, last, (size_t)n) || !bs_gcm_open(c->gcm, &run, plain, sealed.p))
         return false;
     *plain_len = (size_t)n;
     return true;

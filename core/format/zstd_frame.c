@@ -11,6 +11,7 @@
 #include <zstd_errors.h>
 
 #include "core/format/format.h"
+#include "simd/simd.h"
 
 #define MAGIC            0xFD2FB528u
 #define START_LEN        ((size_t)5) /* magic number and descriptor */
@@ -171,6 +172,7 @@ enum blobseal_status bs_zframe_decompress(struct bs_zstd *z, uint64_t index, uin
     if (z->d == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
     len = ZSTD_decompressDCtx(z->d, plain, plain_len, frame.p, frame.len);
+    bs_wipe_registers();
     if (ZSTD_getErrorCode(len) == ZSTD_error_memory_allocation)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "decompress: no memory");
     if (len != plain_len)
@@ -192,6 +194,7 @@ enum blobseal_status bs_zframe_compress(struct bs_zstd *z, int level, uint8_t *f
     if (z->c == NULL && !make_compressor(z, level))
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: no memory");
     *len = ZSTD_compress2(z->c, frame, BS_ZFRAME_MAX_LEN, plain.p, plain.len);
+    bs_wipe_registers();
     if (ZSTD_isError(*len) != 0)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "compress: %s", ZSTD_getErrorName(*len));
     return BLOBSEAL_OK;

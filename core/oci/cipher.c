@@ -81,22 +81,22 @@ void bs_oci_cipher_free(struct bs_oci_cipher *c)
 
 bool bs_oci_crypt(struct bs_oci_cipher *c, uint64_t offset, uint8_t *out, const uint8_t *in, size_t len)
 {
-    return c->ctr.impl->crypt(&c->ctr, offset / BS_OCI_NONCE_LEN, out, in, len);
+    return bs_ctr_crypt(&c->ctr, offset / BS_OCI_NONCE_LEN, out, in, len);
 }
 
 void bs_oci_add_stored(struct bs_oci_cipher *c, const uint8_t *p, size_t len)
 {
-    c->hashes.impl->add_first(&c->hashes, p, len);
+    bs_hashes_add_first(&c->hashes, p, len);
 }
 
 void bs_oci_add_plain(struct bs_oci_cipher *c, const uint8_t *p, size_t len)
 {
-    c->hashes.impl->add_other(&c->hashes, p, len);
+    bs_hashes_add_other(&c->hashes, p, len);
 }
 
 void bs_oci_add_both(struct bs_oci_cipher *c, const uint8_t *stored, const uint8_t *plain, size_t len)
 {
-    c->hashes.impl->add_both(&c->hashes, stored, plain, len);
+    bs_hashes_add_both(&c->hashes, stored, plain, len);
 }
 
 bool bs_oci_both_are_cheap(const struct bs_oci_cipher *c)
@@ -107,7 +107,7 @@ bool bs_oci_both_are_cheap(const struct bs_oci_cipher *c)
 enum blobseal_status bs_oci_cipher_end(struct bs_oci_cipher *c, struct bs_oci_results *r, struct blobseal_error *err)
 {
     struct bs_hashes_results h = {.mac = {0}};
-    bool ok = c->hashes.impl == NULL || c->hashes.impl->end(&c->hashes, &h);
+    bool ok = c->hashes.impl == NULL || bs_hashes_end(&c->hashes, &h);
 
     *r = (struct bs_oci_results){0};
     if (!ok)

@@ -83,7 +83,7 @@ static const uint8_t *tag_of(struct tags *t, const struct bs_oci_piece *piece)
     const struct bs_gcm_run run = {
         .nonce = t->nonce, .first = piece->index, .num = 1, .msg_len = piece->len, .last_len = piece->len};
 
-    return t->key.impl->seal(&t->key, &run, t->scratch, piece->in) ? t->scratch + piece->len : NULL;
+    return bs_gcm_seal(&t->key, &run, t->scratch, piece->in) ? t->scratch + piece->len : NULL;
 }
 
 static enum blobseal_status changed(struct blobseal_error *err)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/open/open.h"
+#include "simd/simd.h"
 
 struct bs_pull {
     struct bs_worker worker;     /* worker.out: verified bytes; worker.state: only if sequential             */
@@ -146,7 +147,7 @@ static size_t copy_verified(struct bs_pull *p, void *dst, size_t len)
     size_t n = len < p->end - p->at ? len : p->end - p->at;
 
     if (n > 0)
-        memcpy(dst, p->data + p->at, n);
+        bs_copy_secret(dst, p->data + p->at, n);
     p->at += n;
     return n;
 }

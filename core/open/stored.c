@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading stored bytes at any offset, in runs of chunks. FORMAT.md section 3. */
 #include "core/open/open.h"
+#include "simd/simd.h"
 
 /* ---- Reading at an offset ---------------------------------------------------------------------------------------- */
 
@@ -71,7 +72,7 @@ enum blobseal_status bs_stored_pread(const struct bs_stored *s, struct bs_worker
         bs_note_plain(worker, run.num * BS_CHUNK_LEN);
         st = open_run(s, &state->chunked, run, worker->in, worker->out, err);
         if (st == BLOBSEAL_OK)
-            memcpy(dst, worker->out + skip, n);
+            bs_copy_secret(dst, worker->out + skip, n);
         dst += n;
         range.off += n;
         range.len -= n;

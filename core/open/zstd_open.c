@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/open/open.h"
+#include "simd/simd.h"
 
 /* ---- The seek table ---------------------------------------------------------------------------------------------- */
 
@@ -109,7 +110,7 @@ static enum blobseal_status pread_part(const struct bs_content *c, struct bs_wor
     if (st != BLOBSEAL_OK)
         return st;
     cache->frame = p.frame;
-    memcpy(dst, cache->plain + p.skip, p.len);
+    bs_copy_secret(dst, cache->plain + p.skip, p.len);
     return BLOBSEAL_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sealing a payload in order, from pieces of any size. FORMAT.md section 3. */
 #include "core/seal/seal.h"
+#include "simd/simd.h"
 
 struct bs_payload_buffers {
     uint8_t plain[BS_RUN_LEN];                           /* a run that is not full yet                    */
@@ -67,7 +68,7 @@ enum blobseal_status bs_payload_add(struct bs_payload *p, const void *buf, size_
         if (n == BS_RUN_LEN) { /* a full run, and nothing is buffered: no copy is needed */
             st = seal_run(p, from, n, false, err);
         } else {
-            memcpy(p->buffers->plain + p->len, from, n);
+            bs_copy_secret(p->buffers->plain + p->len, from, n);
             p->len += n;
             if (p->len == BS_RUN_LEN) {
                 p->len = 0;

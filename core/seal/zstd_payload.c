@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/seal/seal.h"
+#include "simd/simd.h"
 
 enum blobseal_status bs_zstd_put_frame(struct bs_payload *payload, struct bs_seek_table *t, struct bs_slice frame,
                                        size_t plain_len, struct blobseal_error *err)
@@ -83,7 +84,7 @@ enum blobseal_status bs_zstd_writer_add(struct bs_zstd_writer *z, struct bs_payl
         if (n == sizeof z->plain) {
             st = put_frame(z, payload, (struct bs_slice){from, n}, err);
         } else {
-            memcpy(z->plain + z->len, from, n);
+            bs_copy_secret(z->plain + z->len, from, n);
             z->len = (z->len + n) % sizeof z->plain;
             if (z->len == 0)
                 st = put_frame(z, payload, (struct bs_slice){z->plain, sizeof z->plain}, err);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * After readers and writers are closed, no plaintext and no metadata is left in the memory of the process, and while
- * they are open it is in memory that core files leave out. The program searches its own memory for a marker of which
- * the plaintext consists. Its own copies of the marker are gone by then.
+ * they are open it is in memory that core files leave out. No call leaves plaintext in vector registers. The program
+ * searches its own memory and registers for a marker of which the plaintext consists. Its own copies of the marker are
+ * gone by then.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "tests/support/blobs.h"
+#include "tests/support/registers.h"
 
 #define MARKER ((size_t)24)
 #define BUFFER ((size_t)3 << 20)
@@ -107,6 +109,26 @@ static void search(const char *after, bool in_core)
     (void)close(memory);
 }
 
+/* Search the registers. Called right after what may have left something in them. */
+static __attribute__((noinline)) void search_registers(const char *after)
+{
+    static uint8_t registers[REGISTERS_LEN];
+    unsigned n = 0;
+
+    registers_read(registers, bs_cpu_known_features());
+    for (size_t i = 0; i + 16 <= sizeof registers; i += 16) {
+        size_t at = 0, same = 0;
+
+        for (unsigned start = 0; start < MARKER && same < 16; start++)
+            for (same = 0, at = start; same < 16 && registers[i + same] == marker_byte(at + same);)
+                same++;
+        n += same == 16 ? 1 : 0;
+    }
+    memset(registers, 0, sizeof registers);
+    if (n > 0 && failures++ < 20)
+        (void)fprintf(stderr, "leftovers: %u in registers after %s\n", n, after);
+}
+
 /* ---- What leaves plaintext behind -------------------------------------------------------------------------------- */
 
 static enum blobseal_status plain_pread(void *ctx, void *buf, size_t len, uint64_t off, size_t *nread,
@@ -150,6 +172,7 @@ static const struct blobseal_sink in_order = {.write = drop}, anywhere = {.pwrit
 
 static void must(enum blobseal_status st, const char *what)
 {
+    search_registers(what);
     if (st == BLOBSEAL_OK)
         return;
     (void)fprintf(stderr, "leftovers: %s: %s\n", what, blobseal_status_code(st));
