@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The audit record: one line of JSON for each event, appended to a file with a single write. The file is opened for
- * each line, so it may be moved away and replaced at any time. Nothing is synced: a record survives the end of the
- * process, not of the machine.
+ * each line, so it may be moved away and replaced at any time. A line that a full disk cut short stays alone: the next
+ * record starts a new line. Nothing is synced: a record survives the end of the process, not of the machine.
  */
 #define _GNU_SOURCE /* O_CLOEXEC and others */
 #include <errno.h>
@@ -99,39 +99,88 @@ static void put_event(struct bs_builder *w, const struct blobseal_audit_event *e
 
 /* ---- Recording --------------------------------------------------------------------------------------------------- */
 
-/* Append @len bytes to the file, which is created if it does not exist. */
-static enum blobseal_status append(const char *path, const uint8_t *line, size_t len, struct blobseal_error *err)
+/*
+ * Open the file, which is created if it does not exist. A file of records is also read, if that is permitted; a FIFO or
+ * a device is only written. Not blocking: a FIFO that nobody reads is an error.
+ */
+static int open_file(const char *path)
 {
-    /* Not blocking: a FIFO that nobody reads is an error. */
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-    enum blobseal_status st = BLOBSEAL_OK;
-    ssize_t n = -1;
-    int error;
+    const int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    struct stat info;
+    int fd = -1;
 
-    if (fd >= 0)
-        do
-            n = write(fd, line, len);
-        while (n < 0 && errno == EINTR);
-    error = errno;
-    if (n < 0 || (size_t)n != len) {
-        st = blobseal_fail(err, BLOBSEAL_E_OUTPUT, n < 0 ? error : ENOSPC, "write the audit record to %.200s", path);
-        blobseal_hint(err, "nothing is done that cannot be recorded; make the file writable, with room for records");
-    }
-    if (fd >= 0)
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode))
+        fd = open(path, O_RDWR | flags, 0600);
+    return fd >= 0 ? fd : open(path, O_WRONLY | flags, 0600);
+}
+
+/* Return true if there is a byte before this offset, and it does not end a line. False also if nobody can tell. */
+static bool is_inside_line(int fd, off_t offset)
+{
+    char c;
+
+    return offset > 0 && pread(fd, &c, 1, offset - 1) == 1 && c != '\n';
+}
+
+/* Write all of @line at the end of the file, at once. If that fails, errno says why. */
+static bool write_once(int fd, struct bs_slice line)
+{
+    ssize_t n;
+
+    do
+        n = write(fd, line.p, line.len);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0 && (size_t)n != line.len)
+        errno = ENOSPC;
+    return n >= 0 && (size_t)n == line.len;
+}
+
+/*
+ * Write a line, which follows a line feed in memory, with that line feed if the file ends with the beginning of a
+ * record: there was no room for the rest. Nothing is truncated, because others may have appended to the file meanwhile.
+ * If another process left such a beginning after the look at the end of the file, what was written has become a part of
+ * its line, and is written again.
+ */
+static bool write_whole(int fd, struct bs_slice line)
+{
+    struct bs_slice apart = {line.p - 1, line.len + 1};
+    off_t end;
+
+    if (is_inside_line(fd, lseek(fd, 0, SEEK_END)))
+        return write_once(fd, apart);
+    if (!write_once(fd, line))
+        return false;
+    end = lseek(fd, 0, SEEK_CUR);
+    return end < (off_t)line.len || !is_inside_line(fd, end - (off_t)line.len) || write_once(fd, apart);
+}
+
+/* Append a line, which follows a line feed in memory, to the file. */
+static enum blobseal_status append(const char *path, struct bs_slice line, struct blobseal_error *err)
+{
+    int fd = open_file(path), error = errno;
+    bool ok = fd >= 0 && write_whole(fd, line);
+
+    if (fd >= 0) {
+        error = errno;
         (void)close(fd);
-    return st;
+    }
+    if (ok)
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, error, "write the audit record to %.200s", path);
+    blobseal_hint(err, "nothing is done that cannot be recorded; make the file writable, with room for records");
+    return BLOBSEAL_E_OUTPUT;
 }
 
 static enum blobseal_status write_line(const char *path, const struct blobseal_audit_event *e,
                                        struct blobseal_error *err)
 {
-    uint8_t line[MAX_LINE];
-    struct bs_builder w = bs_builder_start(line, sizeof line);
+    uint8_t text[1 + MAX_LINE] = {'\n'};
+    struct bs_builder w = bs_builder_start(text + 1, MAX_LINE);
 
     put_event(&w, e);
     if (!w.ok)
         return blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0, "write an audit record: it is too long");
-    return append(path, line, w.len, err);
+    return append(path, (struct bs_slice){text + 1, w.len}, err);
 }
 
 static enum blobseal_status call_back(const struct bs_config_audit *a, const struct blobseal_audit_event *e,

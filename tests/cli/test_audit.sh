@@ -97,6 +97,42 @@ wait
 check "20 whole lines" test "$(operations log | grep -cx 'wrap ok')" = 20
 unset BLOBSEAL_CONFIG
 
+fresh "after a record that a full disk cut short"
+whole() { # whole FILE: print how many lines are records, and how many are not
+    python3 -c '
+import json, sys
+counts = [0, 0]
+for line in open(sys.argv[1]):
+    try:
+        counts[json.loads(line)["schema"] != "blobseal.audit/1"] += 1
+    except ValueError:
+        counts[1] += 1
+print(*counts)' "$1"
+}
+run seal -k "$keys/kek.pem" -o in.sealed "$tmp/in"
+expect_ok
+printf '%960s\n' '{"schema": "blobseal.audit/1"}' >log
+try bash -c 'ulimit -f 1 && exec "$@"' - "$blobseal" verify -k "$keys/kek.pem" --audit log in.sealed
+expect_code 8
+check "as much as had room" test "$(stat -c %s log)" = 1024
+run verify -k "$keys/kek.pem" --audit log in.sealed
+expect_ok
+check "the next record is whole" test "$(whole log)" = "2 1"
+
+fresh "after a record that a full file system cut short"
+if can_mount; then
+    "$blobseal" seal -q -k "$keys/kek.pem" -o in.sealed "$tmp/in"
+    try "${isolated[@]}" sh -c 'mount -t tmpfs -o size=4k none /mnt && head -c 4000 /dev/zero | tr "\0" " " >/mnt/log &&
+        echo >>/mnt/log && "$1" verify -q -k "$2" --audit /mnt/log in.sealed; code=$?
+        stat -c %s /mnt/log && mount -o remount,size=8k /mnt && "$1" verify -q -k "$2" --audit /mnt/log in.sealed &&
+        tail -n +2 /mnt/log >log && exit $code' - "$blobseal" "$keys/kek.pem"
+    expect_code 8
+    check "as much as had room" test "$(cat "$out")" = 4096
+    check "the next record is whole" test "$(whole log)" = "1 1"
+else
+    part_lacks "the right to mount"
+fi
+
 fresh "an output is never the audit file"
 echo "kept" >log
 run seal -k "$keys/kek.pem" --audit log --force -o log "$tmp/in"

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The audit record: which events there are, what they say, and that nothing is handed out that was not recorded. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/config/config.h"
@@ -309,4 +313,182 @@ Test(audit, files_that_cannot_be_written)
         blobseal_config_free(config);
         begin();
     }
+}
+
+/* ---- Lines that were cut short ----------------------------------------------------------------------------------- */
+
+/* Make an empty file for records, and set no callback: a child process may not check anything. */
+static void use_new_file(char path[32])
+{
+    int fd;
+
+    (void)snprintf(path, 32, "/tmp/blobseal-audit-XXXXXX");
+    fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    (void)close(fd);
+    cr_assert_eq(blobseal_config_set_audit(config, NULL, NULL, NULL), BLOBSEAL_OK);
+    use_file(path);
+}
+
+static enum blobseal_status record(const char *subject)
+{
+    struct blobseal_audit_event e = {.size = sizeof e, .operation = "test", .subject = subject};
+
+    return blobseal_audit(config, &e, NULL);
+}
+
+static void append_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    (void)close(fd);
+}
+
+/* Count the lines that are whole records, as a reader finds them that leaves out all others. */
+static unsigned count_records(const char *path, unsigned *others)
+{
+    FILE *f = fopen(path, "r");
+    unsigned num = 0;
+    char *line = NULL;
+    size_t room = 0;
+
+    cr_assert_not_null(f);
+    *others = 0;
+    while (getline(&line, &room, f) > 0) {
+        const char *again = strstr(line + 1, "{\"schema\"");
+
+        if (strncmp(line, "{\"schema\"", 9) == 0 && strcmp(line + strlen(line) - 2, "}\n") == 0 && again == NULL)
+            num++;
+        else
+            (*others)++;
+    }
+    free(line);
+    (void)fclose(f);
+    return num;
+}
+
+Test(audit, a_record_after_one_that_a_full_disk_cut_short)
+{
+    struct rlimit old, small;
+    unsigned others;
+    char path[32];
+    struct stat info;
+
+    use_new_file(path);
+    cr_expect_eq(record("first"), BLOBSEAL_OK);
+    cr_assert_eq(stat(path, &info), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    for (rlim_t room = 0; room <= 40; room += 20) {
+        cr_assert_eq(stat(path, &info), 0);
+        small.rlim_cur = (rlim_t)info.st_size + room;
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+        cr_expect_eq(record("cut short"), BLOBSEAL_E_OUTPUT);
+        cr_expect_eq(record("no room"), BLOBSEAL_E_OUTPUT);
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+        cr_expect_eq(record("next"), BLOBSEAL_OK);
+        cr_expect_eq(record("another"), BLOBSEAL_OK);
+    }
+    cr_expect_eq(count_records(path, &others), 7);
+    cr_expect_eq(others, 2);
+    (void)unlink(path);
+}
+
+Test(audit, only_a_line_feed_had_room)
+{
+    struct rlimit old, small;
+    unsigned others;
+    char path[32];
+
+    use_new_file(path);
+    append_text(path, "{\"sche");
+    (void)signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){7, old.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    cr_expect_eq(record("no room"), BLOBSEAL_E_OUTPUT);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    cr_expect_eq(record("next"), BLOBSEAL_OK);
+    cr_expect_eq(count_records(path, &others), 1);
+    cr_expect_eq(others, 1);
+    (void)unlink(path);
+}
+
+/* While some processes record, others leave beginnings of records: each record is whole somewhere, exactly once. */
+Test(audit, records_of_many_processes_beside_lines_that_were_cut_short)
+{
+    enum { WRITERS = 3, RECORDS = 2000 };
+    unsigned others;
+    char path[32];
+    int status;
+
+    use_new_file(path);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        pid_t child = fork();
+
+        cr_assert_geq(child, 0);
+        if (child == 0) {
+            bool ok = true;
+
+            for (unsigned n = 0; n < RECORDS; n++)
+                ok = ok && record("beside others") == BLOBSEAL_OK;
+            _exit(ok ? 0 : 1);
+        }
+    }
+    for (unsigned ended = 0; ended < WRITERS;) {
+        append_text(path, "{\"cut\":\"");
+        if (waitpid(-1, &status, WNOHANG) > 0) {
+            cr_expect_eq(status, 0);
+            ended++;
+        }
+    }
+    cr_expect_eq(count_records(path, &others), WRITERS * RECORDS);
+    cr_expect_geq(others, 1);
+    (void)unlink(path);
+}
+
+Test(audit, a_file_that_may_only_be_written)
+{
+    unsigned others;
+    char path[32];
+
+    use_new_file(path);
+    cr_assert_eq(chmod(path, 0200), 0);
+    if (geteuid() == 0)
+        cr_assert_eq(chown(path, 65534, 65534), 0);
+    if (geteuid() == 0 && fork() == 0) /* root may read everything */
+        _exit(setegid(65534) == 0 && seteuid(65534) == 0 && record("first") == BLOBSEAL_OK ? 0 : 1);
+    else if (geteuid() == 0)
+        (void)wait(NULL);
+    else
+        cr_expect_eq(record("first"), BLOBSEAL_OK);
+    cr_assert_eq(chmod(path, 0600), 0);
+    cr_expect_eq(count_records(path, &others), 1);
+    cr_expect_eq(others, 0);
+    (void)unlink(path);
+}
+
+Test(audit, a_fifo)
+{
+    char path[32], line[512];
+    ssize_t n;
+    int fd;
+
+    use_new_file(path);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    cr_expect_eq(record("nobody reads"), BLOBSEAL_E_OUTPUT);
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    cr_expect_eq(record("somebody reads"), BLOBSEAL_OK);
+    n = read(fd, line, sizeof line - 1);
+    cr_assert_gt(n, 0);
+    line[n] = '\0';
+    cr_expect_eq(strncmp(line, "{\"schema\"", 9), 0, "%s", line);
+    cr_expect_eq(strcmp(line + n - 2, "}\n"), 0, "%s", line);
+    (void)close(fd);
+    (void)unlink(path);
 }
