@@ -22,7 +22,7 @@ size_t bs_kek_max_message(const struct blobseal_kek *kek)
 enum blobseal_status bs_kek_encrypt(struct blobseal_kek *kek, struct blobseal_wrapping *out, struct bs_slice message,
                                     const struct blobseal_call *call, struct blobseal_error *err)
 {
-    const struct blobseal_kek_info *info = bs_kek_info(kek);
+    const struct blobseal_kek_info *info;
     enum blobseal_oaep oaep = BLOBSEAL_OAEP_SHA256;
     const unsigned char *p;
     EVP_PKEY *key = NULL;
@@ -34,6 +34,7 @@ enum blobseal_status bs_kek_encrypt(struct blobseal_kek *kek, struct blobseal_wr
     *out = (struct blobseal_wrapping){.size = sizeof *out};
     if (st != BLOBSEAL_OK)
         return st;
+    info = bs_kek_info(kek); /* which is complete now */
     if (strcmp(info->alg, "RSA-OAEP") == 0)
         oaep = BLOBSEAL_OAEP_SHA1;
     (void)snprintf(out->alg, sizeof out->alg, "%s", info->alg);

@@ -372,7 +372,9 @@ enum blobseal_status blobseal_keks_from_pem(struct blobseal_kek **keks, size_t *
 /* Fail for a provider that lacks a function. */
 static enum blobseal_status lacks(const struct opening *r, const char *what, struct blobseal_error *err)
 {
-    return blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s cannot %s", r->provider->scheme, what);
+    (void)blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s cannot %s", r->provider->scheme, what);
+    blobseal_hint(err, "keys in a token can do that: name them with pkcs11:");
+    return BLOBSEAL_E_UNSUPPORTED;
 }
 
 struct listing {

@@ -293,7 +293,7 @@ BLOBSEAL_API bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek);
  * @pem: receives it as SPKI in PEM, zero-terminated; release it with blobseal_free()
  * @len: receives its length
  *
- * Errors: E_UNSUPPORTED (its provider does not reveal it), those of the provider.
+ * Errors: E_UNSUPPORTED (its provider does not reveal it, but has named the key), those of the provider.
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_public_key(struct blobseal_kek *kek, char **pem,
                                                                             size_t *len, struct blobseal_error *err);

@@ -37,6 +37,22 @@ check "the content" cmp "$out" "$tmp/in"
 run inspect a.sealed
 expect_stdout 'A256KW  blobseal-set:.*/1/'
 
+title="what key show says about a set"
+run key show set:images
+expect_ok
+expect_stdout '^set:images: AES, 256 bits, private: it seals and opens$'
+expect_stdout '^key id  *blobseal-set:.*/1/'
+run key show -q set:images
+expect_stdout '^blobseal-set:.*/1/'
+run key show --json set:images
+expect_ok
+check "an AES key without a public half" test "$(jq -c '[.kind, .bits, .private, .public]' "$out")" = \
+    '["AES",256,true,null]'
+run key list set:images
+expect_error 12 E-UNSUPPORTED 'cannot list keys'
+run recipients remove -k set:images --kid set:images a.sealed
+expect_error 2 E-CONFIG 'does not have one key id'
+
 title="the KEK is exchanged, and a key is added"
 cp a/sets/images.jwe old.jwe
 run set rotate images --to "$tmp/new.pem"

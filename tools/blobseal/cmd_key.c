@@ -53,40 +53,44 @@ static uint64_t bits_of(const char *pem)
     return bits;
 }
 
-static bool print_json(const char *ref, const char *kid, uint64_t bits, bool is_private, const char *pem,
-                       struct blobseal_error *err)
+/* What a key is, for people and for programs. */
+struct shown {
+    const char *ref, *kid, *kind;
+    uint64_t bits;
+    bool is_private;
+    const char *pem; /* NULL: it has no public half, or nobody shows it */
+};
+
+static bool print_json(const struct shown *key, struct blobseal_error *err)
 {
     struct json j;
 
     json_start(&j, "blobseal.key/1");
-    json_text(&j, "key", ref);
-    json_text(&j, "kid", kid);
-    json_text(&j, "kind", "RSA");
-    json_number(&j, "bits", bits);
-    json_bool(&j, "private", is_private);
-    json_text(&j, "public", pem);
+    json_text(&j, "key", key->ref);
+    json_text(&j, "kid", key->kid);
+    json_text(&j, "kind", key->kind);
+    json_number(&j, "bits", key->bits);
+    json_bool(&j, "private", key->is_private);
+    json_text(&j, "public", key->pem);
     return json_end(&j, err);
 }
 
-static bool print(const struct ui *ui, const struct key_arg *arg, const struct blobseal_kek *kek, const char *pem,
-                  struct blobseal_error *err)
+static bool print(const struct ui *ui, const struct shown *key, struct blobseal_error *err)
 {
-    const char *kid = blobseal_kek_kid(kek);
-    bool is_private = blobseal_kek_can_unwrap(kek);
-    uint64_t bits = bits_of(pem);
     char name[320], id[SHORT_KID];
 
     if (ui->json)
-        return print_json(arg->ref, kid, bits, is_private, pem, err);
+        return print_json(key, err);
     if (ui->quiet) {
-        puts(kid);
+        puts(key->kid);
         return stdout_flush(err);
     }
-    printf("%s: RSA", printable(name, sizeof name, arg->ref));
-    if (bits != BLOBSEAL_SIZE_UNKNOWN)
-        printf(", %llu bits", (unsigned long long)bits);
-    printf(", %s\n", is_private ? "private: it seals and opens" : "public: it seals");
-    printf("%-8s %s\n%-8s %s\n%s", "short id", short_kid(id, kid), "key id", kid, pem != NULL ? pem : "");
+    printf("%s: %s", printable(name, sizeof name, key->ref), key->kind);
+    if (key->bits != BLOBSEAL_SIZE_UNKNOWN)
+        printf(", %llu bits", (unsigned long long)key->bits);
+    printf(", %s\n", key->is_private ? "private: it seals and opens" : "public: it seals");
+    printf("%-8s %s\n%-8s %s\n%s", "short id", short_kid(id, key->kid), "key id", key->kid,
+           key->pem != NULL ? key->pem : "");
     return stdout_flush(err);
 }
 
@@ -99,7 +103,17 @@ static bool show_one(const struct ui *ui, const struct key_arg *arg, struct blob
     enum blobseal_status st = blobseal_kek_public_key(kek, &pem, &len, err);
     bool ok = st == BLOBSEAL_OK || st == BLOBSEAL_E_UNSUPPORTED; /* keys elsewhere may have no public half to show */
 
-    ok = ok && print(ui, arg, kek, pem, err);
+    if (ok) {
+        bool is_aes = strcmp(blobseal_kek_alg(kek), "A256KW") == 0; /* a key of an encryption set */
+        const struct shown key = {.ref = arg->ref,
+                                  .kid = blobseal_kek_kid(kek),
+                                  .kind = is_aes ? "AES" : "RSA",
+                                  .bits = is_aes ? 256 : bits_of(pem),
+                                  .is_private = blobseal_kek_can_unwrap(kek),
+                                  .pem = pem};
+
+        ok = print(ui, &key, err);
+    }
     blobseal_free(pem);
     return ok;
 }
@@ -137,10 +151,12 @@ struct list {
 static bool print_listed(void *ctx, const struct blobseal_listed_key *key)
 {
     struct list *l = ctx;
+    const struct shown shown = {
+        .ref = key->ref, .kid = key->kid, .kind = "RSA", .bits = key->bits, .is_private = key->can_unwrap};
     char id[SHORT_KID];
 
     if (l->ui->json)
-        l->ok = print_json(key->ref, key->kid, key->bits, key->can_unwrap, NULL, l->err);
+        l->ok = print_json(&shown, l->err);
     else if (l->ui->quiet)
         puts(key->ref);
     else

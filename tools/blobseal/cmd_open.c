@@ -7,7 +7,8 @@
 static const char usage[] =
     "blobseal open -k KEY... [-o OUT] [IN]...\n"
     "Open each blob IN (default: standard input) with the first KEY that fits.\n\n"
-    "  -k, --kek KEY           a PEM file with an RSA private key, or the PKCS#11 URI of a key; repeatable\n"
+    "  -k, --kek KEY           a PEM file with an RSA private key, the PKCS#11 URI of a key, https://VAULT/keys/NAME,\n"
+    "                          set:NAME or key:NAME; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "  -o, --output OUT        - is standard output; default: IN without .sealed, or standard output for standard\n"

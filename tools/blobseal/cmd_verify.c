@@ -6,7 +6,8 @@
 static const char usage[] =
     "blobseal verify -k KEY... [IN]...\n"
     "Open and check all of each blob IN (default: standard input), without an output.\n\n"
-    "  -k, --kek KEY           a PEM file with an RSA private key, or the PKCS#11 URI of a key; repeatable\n"
+    "  -k, --kek KEY           a PEM file with an RSA private key, the PKCS#11 URI of a key, https://VAULT/keys/NAME,\n"
+    "                          set:NAME or key:NAME; repeatable\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it\n"
     "      --envelope FILE     the key envelope of a blob that was sealed with --detached\n"

@@ -108,27 +108,31 @@ void keys_require_purge_protection(void)
     purge_protection = true;
 }
 
-/* Ask the provider of @kek for what it has not said yet. That is remembered, and needs no request later. */
-static bool learn(struct blobseal_kek *kek, struct blobseal_error *err)
+/* Ask the provider of @kek for what it has not said yet. That is remembered, and needs no request later. Errors:
+ * E_UNSUPPORTED, if only the public half is missing. */
+static enum blobseal_status learn(struct blobseal_kek *kek, struct blobseal_error *err)
 {
     char *pem;
     size_t len;
     enum blobseal_status st = blobseal_kek_public_key(kek, &pem, &len, err);
 
     blobseal_free(pem);
-    return st == BLOBSEAL_OK || st == BLOBSEAL_E_UNSUPPORTED; /* not all keys have a public half to show */
+    return st;
 }
 
 bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err)
 {
     for (size_t i = 0; i < keys->num_keks; i++) {
-        if (blobseal_kek_kid(keys->keks[i]) == NULL && !learn(keys->keks[i], err))
-            return false;
-        if (blobseal_kek_kid(keys->keks[i]) == NULL) {
+        enum blobseal_status st = BLOBSEAL_OK;
+
+        if (blobseal_kek_kid(keys->keks[i]) == NULL)
+            st = learn(keys->keks[i], err);
+        if (st == BLOBSEAL_E_UNSUPPORTED) { /* a set, which has an id for each of its keys */
             (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s does not have one key id", keys->from[i]->ref);
             blobseal_hint(err, "name the ids of its recipients, which `recipients list` shows");
-            return false;
         }
+        if (st != BLOBSEAL_OK)
+            return false;
     }
     return true;
 }
@@ -146,9 +150,14 @@ bool names_a_key(const char *text)
 /* Look up the keys in vaults that are to wrap, before anything is written. They are looked up once. */
 static bool look_up(const struct keys *keys, struct blobseal_error *err)
 {
-    for (size_t i = 0; i < keys->num_keks && keys->use == BLOBSEAL_USE_WRAP; i++)
-        if ((blobseal_kek_notes(keys->keks[i]) & BLOBSEAL_KEK_NOTE_REMOTE) != 0 && !learn(keys->keks[i], err))
+    for (size_t i = 0; i < keys->num_keks && keys->use == BLOBSEAL_USE_WRAP; i++) {
+        enum blobseal_status st = BLOBSEAL_OK;
+
+        if ((blobseal_kek_notes(keys->keks[i]) & BLOBSEAL_KEK_NOTE_REMOTE) != 0)
+            st = learn(keys->keks[i], err);
+        if (st != BLOBSEAL_OK && st != BLOBSEAL_E_UNSUPPORTED)
             return false;
+    }
     return true;
 }
 
