@@ -47,14 +47,12 @@ struct blobseal_call bs_call_start(uint32_t timeout_ms, const int *cancel)
 
 struct blobseal_call bs_call_aside(const struct blobseal_call *call, uint32_t limit_ms)
 {
-    struct blobseal_call aside = bs_call_start(limit_ms, call->cancel);
-    uint64_t now = now_ms(), left;
+    uint64_t now = now_ms(), left = limit_ms;
+    struct blobseal_call aside = bs_call_start(0, call->cancel);
 
-    if (call->deadline_ms == 0)
-        return aside;
-    left = now < call->deadline_ms ? (call->deadline_ms - now) / 2 : 0;
-    if (now + left < aside.deadline_ms)
-        aside.deadline_ms = now + left;
+    if (call->deadline_ms != 0 && call->deadline_ms < now + 2 * left)
+        left = call->deadline_ms > now ? (call->deadline_ms - now) / 2 : 0;
+    aside.deadline_ms = now + left;
     return aside;
 }
 
@@ -273,7 +271,7 @@ enum blobseal_status bs_kek_describe(struct blobseal_kek *kek, const struct blob
 
 void bs_kek_limit(const struct blobseal_kek *kek, struct blobseal_call *call, uint64_t *deadline_ms)
 {
-    if (call->deadline_ms != 0 || kek->config == NULL || !bs_kek_can_revoke(kek))
+    if (call->deadline_ms != 0 || !bs_kek_can_revoke(kek))
         return;
     if (*deadline_ms == 0)
         *deadline_ms = now_ms() + 1000 * bs_config_number(kek->config, BS_CONFIG_DEADLINE);

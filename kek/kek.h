@@ -72,8 +72,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_describe(struct blobseal_kek *kek,
                                                        struct blobseal_error *err);
 
 /*
- * If @call has no deadline, and the owner of the KEK can be asked, give it that of the KEK's configuration. The
- * attempts of one operation share it: *@deadline_ms is 0 before the first.
+ * If @call has no deadline, and the owner of the KEK can be asked, give it that of the KEK's configuration, or the
+ * default. The attempts of one operation share it: *@deadline_ms is 0 before the first.
  */
 void bs_kek_limit(const struct blobseal_kek *kek, struct blobseal_call *call, uint64_t *deadline_ms);
 

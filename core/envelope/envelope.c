@@ -190,12 +190,18 @@ enum blobseal_status bs_jwe_add_wrapped(struct bs_jwe *jwe, const struct blobsea
 static enum blobseal_status wrap_all(struct bs_jwe *jwe, struct bs_leases *leases, struct bs_keks keks,
                                      const struct blobseal_secret32 *cek, struct blobseal_error *err)
 {
+    const uint8_t *blob_id = keks.call != NULL ? keks.call->blob_id : NULL;
+    uint64_t deadline_ms = 0; /* see bs_kek_limit() */
+
     for (size_t i = 0; i < keks.num; i++) {
+        struct blobseal_call call = bs_call_for_blob(keks.call, blob_id);
         uint64_t denials = bs_kek_denials(keks.list[i]);
         struct bs_lease *lease = NULL;
         struct blobseal_wrapping w;
-        enum blobseal_status st = bs_kek_wrap(keks.list[i], &w, cek, keks.call, err);
+        enum blobseal_status st;
 
+        bs_kek_limit(keks.list[i], &call, &deadline_ms);
+        st = bs_kek_wrap(keks.list[i], &w, cek, &call, err);
         if (st == BLOBSEAL_OK)
             st = bs_jwe_add_wrapped(jwe, &w, err);
         if (st == BLOBSEAL_OK && leases != NULL)

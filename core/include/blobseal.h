@@ -206,9 +206,10 @@ struct blobseal_kek_options {
 /*
  * Limits for the calls of providers, in every function that may call one. They matter for keys that are reached over a
  * network or in a token. All calls of providers in one operation together may take @timeout_ms milliseconds (after
- * that: E_UNAVAILABLE); 0: only the limits of the providers themselves apply. They stop (E_CANCELED) when another
- * thread atomically sets *@cancel to a value other than 0. @cancel may be NULL; it must stay valid until the operation
- * ends. Options of larger operations contain the same two members.
+ * that: E_UNAVAILABLE); 0: the limits of the providers apply, and those of the configuration for keys whose owner can
+ * be asked, see deadline_s in blobseal-config(5). They stop (E_CANCELED) when another thread atomically sets *@cancel
+ * to a value other than 0. @cancel may be NULL; it must stay valid until the operation ends. Options of larger
+ * operations contain the same two members.
  */
 struct blobseal_call_options {
     size_t size;

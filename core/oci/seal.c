@@ -9,12 +9,16 @@ static enum blobseal_status wrap_all(struct bs_jwe *jwe, struct bs_keks keks, co
                                      struct blobseal_error *err)
 {
     struct blobseal_wrapping *w = malloc(sizeof *w);
+    uint64_t deadline_ms = 0; /* see bs_kek_limit() */
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (w == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "wrap the key of a layer: no memory");
     for (size_t i = 0; i < keks.num && st == BLOBSEAL_OK; i++) {
-        st = bs_kek_wrap(keks.list[i], w, cek, keks.call, err);
+        struct blobseal_call call = bs_call_for_blob(keks.call, NULL);
+
+        bs_kek_limit(keks.list[i], &call, &deadline_ms);
+        st = bs_kek_wrap(keks.list[i], w, cek, &call, err);
         if (st == BLOBSEAL_OK)
             st = bs_jwe_add_wrapped(jwe, w, err);
     }

@@ -227,18 +227,22 @@ static bool is_recent(const struct bs_kv_version *v, uint64_t limit_ms)
            now + MAX_STEP_BACK_MS >= v->sent_unix_ms;
 }
 
-/* Return true if the newest answer counts without asking again. A key that could not seal may have been restored, or
- * replaced by a new version. */
-static bool is_fresh(const struct bs_kv_kek *k, bool fresh)
+/* Return true if the newest answer still counts. A key that could not seal may have been restored, or replaced by a new
+ * version. */
+static bool counts(const struct bs_kv_kek *k, enum bs_kv_age age)
 {
     const struct bs_kv_version *v = k->current;
 
-    if (v == NULL || !fresh)
-        return v != NULL;
-    if (bs_kv_may_seal(k, v, NULL) != BLOBSEAL_OK)
-        return false;
-    return is_recent(v, v->fresh_ms) ||
-           (bs_http_boottime_ms() < k->retry_at_ms && is_recent(v, k->session->settings.revoke_ms));
+    if (v == NULL || age != BS_KV_FRESH)
+        return v != NULL && age == BS_KV_ANY;
+    return bs_kv_may_seal(k, v, NULL) == BLOBSEAL_OK && is_recent(v, k->session->settings.revoke_ms);
+}
+
+/* Return true if it counts without asking again. */
+static bool is_fresh(const struct bs_kv_kek *k, enum bs_kv_age age)
+{
+    return counts(k, age) &&
+           (age == BS_KV_ANY || is_recent(k->current, k->current->fresh_ms) || bs_http_boottime_ms() < k->retry_at_ms);
 }
 
 /* Choose how long an answer need not be asked for again: less than the interval, so that many programs do not ask at
@@ -259,15 +263,6 @@ void bs_kv_refused(struct bs_kv_kek *k)
     k->epoch++;
     bs_kv_version_put(k->current);
     k->current = NULL;
-    (void)pthread_mutex_unlock(&k->lock);
-}
-
-void bs_kv_look_again(struct bs_kv_kek *k)
-{
-    (void)pthread_mutex_lock(&k->lock);
-    if (k->current != NULL)
-        k->current->fresh_ms = 0;
-    k->retry_at_ms = 0;
     (void)pthread_mutex_unlock(&k->lock);
 }
 
@@ -341,9 +336,10 @@ static void leave_parent(struct bs_kv_kek *k)
     k->current = NULL;
 }
 
-enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **version, bool fresh,
+enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **version, enum bs_kv_age age,
                                     const struct blobseal_call *call, struct blobseal_error *err)
 {
+    const struct blobseal_call aside = bs_kv_aside(call);
     enum blobseal_status st = BLOBSEAL_OK;
     uint64_t arrived;
 
@@ -352,7 +348,7 @@ enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **
     leave_parent(k);
     arrived = k->started;
     while (*version == NULL && st == BLOBSEAL_OK) {
-        if (is_fresh(k, fresh)) {
+        if (is_fresh(k, age) || (k->fetching && counts(k, age))) { /* asking is nobody's business but that thread's */
             *version = current(k);
         } else if (k->finished > arrived) { /* another thread has asked since this one came */
             st = k->error.status;
@@ -365,11 +361,12 @@ enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **
         } else if (k->fetching) {
             st = wait_for(k, call, err);
         } else {
-            st = fetch(k, version, call, err);
+            st = fetch(k, version, counts(k, age) ? &aside : call, err);
         }
     }
     /* Silence of the vault is no refusal: what it said before counts until its time is over. */
-    if (st == BLOBSEAL_E_UNAVAILABLE && k->current != NULL && is_recent(k->current, k->session->settings.revoke_ms)) {
+    if (st == BLOBSEAL_E_UNAVAILABLE && age == BS_KV_FRESH && k->current != NULL &&
+        is_recent(k->current, k->session->settings.revoke_ms)) {
         *version = current(k);
         st = BLOBSEAL_OK;
     }

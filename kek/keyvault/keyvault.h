@@ -182,6 +182,14 @@ void bs_kv_token_refused(struct bs_kv_session *s, const struct bs_kv_token *toke
 
 /* ---- session.c: what keys with the same settings share ----------------------------------------------------------- */
 
+/* Until when nothing is sent, because the vault did not answer, or asked to wait. */
+struct bs_kv_silence {
+    uint64_t until_boottime_ms;
+    bool wished;       /* by the vault: who has the time waits */
+    unsigned failures; /* in a row                             */
+    char why[160], hint[160];
+};
+
 struct bs_kv_session {
     struct bs_kv_session *next;
     unsigned references;
@@ -191,6 +199,7 @@ struct bs_kv_session {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct bs_kv_tokens tokens;
+    struct bs_kv_silence silence;
 };
 
 /* Find the session with these settings, or make one. It takes over @settings, also after a failure. */
@@ -210,6 +219,9 @@ BLOBSEAL_MUST_USE bool bs_kv_condition_init(pthread_cond_t *c);
 /* Return @call with a deadline that is not later than the limit of the settings. */
 struct blobseal_call bs_kv_limit(const struct bs_kv_settings *settings, const struct blobseal_call *call);
 
+/* Return limits for a request that @call does not need: at most half of the time that it has left, and 10 seconds. */
+struct blobseal_call bs_kv_aside(const struct blobseal_call *call);
+
 /* ---- rest.c ------------------------------------------------------------------------------------------------------ */
 
 struct bs_kv_request {
@@ -221,7 +233,8 @@ struct bs_kv_request {
 
 /*
  * Send a request with a token, answer a challenge, and try again where that may help. If the status is 200, @answer has
- * the body; release it in any case. @class says what kind of failure it was.
+ * the body; release it in any case. @class says what kind of failure it was. After a failure without an answer,
+ * requests fail at once for a moment, so that an operation that needs a vault several times waits for its silence once.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kv_send(struct bs_kv_session *s, const struct bs_kv_request *request,
                                                   struct bs_http_response *answer, enum bs_kv_class *class,
@@ -286,10 +299,17 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kv_ask_key(struct bs_kv_kek *k, const 
                                                      struct bs_http_response *answer, enum bs_kv_class *class,
                                                      const struct blobseal_call *call, struct blobseal_error *err);
 
-/* Get the description of the key, at most as old as the settings allow if it is @fresh. Release it with
- * bs_kv_version_put(). */
-BLOBSEAL_MUST_USE enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **version, bool fresh,
-                                                      const struct blobseal_call *call, struct blobseal_error *err);
+/* How old a description may be. */
+enum bs_kv_age {
+    BS_KV_ANY,   /* its public half never changes                */
+    BS_KV_FRESH, /* as old as the settings allow                 */
+    BS_KV_NOW,   /* asked for by this call, or while it was made */
+};
+
+/* Get the description of the key. Release it with bs_kv_version_put(). */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **version,
+                                                      enum bs_kv_age age, const struct blobseal_call *call,
+                                                      struct blobseal_error *err);
 void bs_kv_version_put(struct bs_kv_version *version);
 
 /* Check that the key may be used for sealing now. Errors: E_DENIED, E_CONFIG, E_POLICY. */
@@ -301,9 +321,6 @@ bool bs_kv_is_purgeable(const struct bs_kv_key *key);
 
 /* Note that the owner of the key refuses it: what is kept of it is not used any more. */
 void bs_kv_refused(struct bs_kv_kek *k);
-
-/* Ask for the newest version the next time that it is needed. Until there is an answer, the last one counts. */
-void bs_kv_look_again(struct bs_kv_kek *k);
 
 /* Set the end of a lease that starts at these times. */
 void bs_kv_set_lease(const struct bs_kv_kek *k, struct blobseal_lease *lease, uint64_t boottime_ms, uint64_t unix_ms);

@@ -93,7 +93,7 @@ static enum blobseal_status keyvault_describe(void *state, struct blobseal_kek_i
 {
     struct bs_kv_kek *k = state;
     struct bs_kv_version *v;
-    enum blobseal_status st = bs_kv_describe(k, &v, false, call, err);
+    enum blobseal_status st = bs_kv_describe(k, &v, BS_KV_ANY, call, err);
 
     if (st != BLOBSEAL_OK)
         return st;
@@ -127,7 +127,7 @@ static enum blobseal_status keyvault_wrap(void *state, struct blobseal_wrapping 
 {
     struct bs_kv_kek *k = state;
     struct bs_kv_version *v;
-    enum blobseal_status st = bs_kv_describe(k, &v, true, call, err);
+    enum blobseal_status st = bs_kv_describe(k, &v, BS_KV_FRESH, call, err);
 
     if (st == BLOBSEAL_OK)
         st = bs_kv_may_seal(k, v, err);
@@ -176,7 +176,7 @@ static enum blobseal_status keyvault_public_key(void *state, uint8_t **spki, siz
 {
     struct bs_kv_kek *k = state;
     struct bs_kv_version *v;
-    enum blobseal_status st = bs_kv_describe(k, &v, false, call, err);
+    enum blobseal_status st = bs_kv_describe(k, &v, BS_KV_ANY, call, err);
 
     if (st == BLOBSEAL_OK && !bs_rsa_spki(spki, len, v->public))
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "write the public key of %.150s: no memory", k->name);

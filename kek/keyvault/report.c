@@ -172,7 +172,7 @@ enum blobseal_status bs_kv_report(struct bs_kv_kek *k, blobseal_finding_fn fn, v
          s->wraps_remotely ? "in the vault" : "here");
     st = report_identity(&r, &limited, err);
     if (st == BLOBSEAL_OK)
-        st = bs_kv_describe(k, &v, true, &limited, err);
+        st = bs_kv_describe(k, &v, BS_KV_NOW, &limited, err);
     if (st != BLOBSEAL_OK) {
         note(&r, "look up", BLOBSEAL_LEVEL_FAILURE, err != NULL ? err->hint : "", "no: %.250s",
              err != NULL ? err->text : blobseal_status_code(st));

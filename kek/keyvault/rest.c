@@ -6,6 +6,7 @@
 
 #define MAX_NETWORK_RETRIES 2
 #define MIN_PAUSE_MS        50
+#define MAX_SILENCE_MS      300000 /* of those that the vault may wish for */
 #define ID_LEN              37
 
 /* A request and what has become of it. */
@@ -224,22 +225,82 @@ static enum blobseal_status attempt(struct exchange *x, bool *again, struct blob
     return x->answer->status == 200 ? BLOBSEAL_OK : judge(x, again, err);
 }
 
+/* ---- Silence ----------------------------------------------------------------------------------------------------- */
+
+/* Wait until the vault may be asked, if it has wished for that and there is time for it. Errors: E_UNAVAILABLE, it must
+ * not be asked yet; E_CANCELED. */
+static enum blobseal_status wait_for_silence(const struct exchange *x, struct blobseal_error *err)
+{
+    struct bs_kv_session *s = x->session;
+    struct bs_kv_silence silence;
+    uint64_t now, left;
+
+    bs_kv_session_lock(s);
+    silence = s->silence;
+    (void)pthread_mutex_unlock(&s->lock);
+    now = bs_http_boottime_ms();
+    if (now >= silence.until_boottime_ms)
+        return BLOBSEAL_OK;
+    left = silence.until_boottime_ms - now;
+    if (silence.wished && (x->call->deadline_ms == 0 || bs_http_now_ms() + left < x->call->deadline_ms))
+        return bs_http_wait(left, x->request->what, x->call, err);
+    (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "%.150s: %s", x->request->what, silence.why);
+    if (silence.wished)
+        blobseal_hint(err, "try again in %llu s", (unsigned long long)(left + 999) / 1000);
+    else
+        blobseal_hint(err, "%s", silence.hint);
+    return BLOBSEAL_E_UNAVAILABLE;
+}
+
+/* Note whether the vault answers, unless it was the caller who had no time for an answer. */
+static void note_silence(const struct exchange *x, enum blobseal_status st, const struct blobseal_error *err)
+{
+    struct bs_kv_silence *silence = &x->session->silence;
+    size_t what = strlen(x->request->what);
+    int64_t wish = x->answer->status >= 400 ? bs_http_retry_after(x->answer) : -1;
+    bool own = x->call->deadline_ms != 0 && bs_http_now_ms() >= x->call->deadline_ms;
+
+    if (st == BLOBSEAL_E_UNAVAILABLE ? wish <= 0 && own : x->answer->status == 0)
+        return;
+    bs_kv_session_lock(x->session);
+    if (st != BLOBSEAL_E_UNAVAILABLE) {
+        *silence = (struct bs_kv_silence){0};
+    } else {
+        silence->wished = wish > 0;
+        silence->until_boottime_ms = bs_http_boottime_ms();
+        if (wish > 0)
+            silence->until_boottime_ms += (uint64_t)(wish < MAX_SILENCE_MS ? wish : MAX_SILENCE_MS);
+        else
+            silence->until_boottime_ms += bs_http_backoff(silence->failures++);
+        if (strncmp(err->text, x->request->what, what) != 0 || strncmp(err->text + what, ": ", 2) != 0)
+            what = 0;
+        (void)snprintf(silence->why, sizeof silence->why, "%.159s", err->text + (what > 0 ? what + 2 : 0));
+        (void)snprintf(silence->hint, sizeof silence->hint, "%.159s", err->hint);
+    }
+    (void)pthread_mutex_unlock(&x->session->lock);
+}
+
 enum blobseal_status bs_kv_send(struct bs_kv_session *s, const struct bs_kv_request *request,
                                 struct bs_http_response *answer, enum bs_kv_class *class,
                                 const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct exchange x = {.session = s, .request = request, .answer = answer, .call = call};
     struct blobseal_error own = {0};
-    enum blobseal_status st = BLOBSEAL_OK;
+    enum blobseal_status st;
     bool again = false;
 
     err = err != NULL ? err : &own; /* a pause changes the hint */
     make_id(x.id);
     (void)snprintf(x.url, sizeof x.url, "https://%s%s?api-version=7.4", s->settings.host, request->path);
-    if (tenant_is_unknown(s))
-        st = probe(&x, err);
-    for (bool go = st == BLOBSEAL_OK; go; go = again && st != BLOBSEAL_E_CANCELED)
-        st = attempt(&x, &again, err);
+    x.class = BS_KV_NO_ANSWER;
+    st = wait_for_silence(&x, err);
+    if (st == BLOBSEAL_OK) {
+        if (tenant_is_unknown(s))
+            st = probe(&x, err);
+        for (bool go = st == BLOBSEAL_OK; go; go = again && st != BLOBSEAL_E_CANCELED)
+            st = attempt(&x, &again, err);
+        note_silence(&x, st, err);
+    }
     *class = x.class;
     return st;
 }

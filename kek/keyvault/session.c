@@ -6,7 +6,8 @@
 
 #include "kek/keyvault/keyvault.h"
 
-#define SLICE_MS 50 /* how long a wait lasts before its caller looks at the limits of its call */
+#define SLICE_MS 50    /* how long a wait lasts before its caller looks at the limits of its call */
+#define ASIDE_MS 10000 /* the longest time for what a call does not need                          */
 
 static struct {
     pthread_mutex_t lock;
@@ -41,6 +42,17 @@ struct blobseal_call bs_kv_limit(const struct bs_kv_settings *settings, const st
     if (call->deadline_ms == 0 || end < call->deadline_ms)
         limited.deadline_ms = end;
     return limited;
+}
+
+struct blobseal_call bs_kv_aside(const struct blobseal_call *call)
+{
+    uint64_t now = bs_http_now_ms(), left = ASIDE_MS;
+    struct blobseal_call aside = *call;
+
+    if (call->deadline_ms != 0 && call->deadline_ms < now + 2 * left)
+        left = call->deadline_ms > now ? (call->deadline_ms - now) / 2 : 0;
+    aside.deadline_ms = now + left;
+    return aside;
 }
 
 static void destroy(struct bs_kv_session *s)
@@ -149,4 +161,5 @@ void bs_kv_session_lock(struct bs_kv_session *s)
     blobseal_secret_free(s->tokens.current);
     s->tokens.current = NULL;
     s->tokens.fetching = false;
+    s->silence = (struct bs_kv_silence){0};
 }

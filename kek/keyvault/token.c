@@ -141,6 +141,7 @@ static enum blobseal_status wait_for(struct bs_kv_session *s, bool *done, const 
 enum blobseal_status bs_kv_token_get(struct bs_kv_session *s, struct bs_kv_token **token,
                                      const struct blobseal_call *call, struct blobseal_error *err)
 {
+    const struct blobseal_call aside = bs_kv_aside(call);
     enum blobseal_status st = BLOBSEAL_OK;
     struct blobseal_error ignored;
     bool done = false;
@@ -149,7 +150,7 @@ enum blobseal_status bs_kv_token_get(struct bs_kv_session *s, struct bs_kv_token
     bs_kv_session_lock(s);
     while (!done && *token == NULL) {
         *token = usable(s);
-        if (*token != NULL && is_due(s) && fetch(s, call, &ignored) == BLOBSEAL_OK) {
+        if (*token != NULL && is_due(s) && fetch(s, &aside, &ignored) == BLOBSEAL_OK) {
             release(*token);
             *token = usable(s);
         }

@@ -175,7 +175,7 @@ static enum blobseal_status blame(struct bs_kv_kek *k, const struct operation *f
 
     if (has_proved(k))
         return blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed");
-    st = bs_kv_describe(k, &v, false, call, err);
+    st = bs_kv_describe(k, &v, BS_KV_ANY, call, err);
     if (st != BLOBSEAL_OK)
         return st == BLOBSEAL_E_DENIED ? blobseal_fail(err, BLOBSEAL_E_AUTH, 0, "unwrapping failed") : st;
     o = new_operation(k, "unwrapkey", v->key.id.version, err);
@@ -220,7 +220,7 @@ static enum blobseal_status find_version(struct bs_kv_kek *k, struct bs_kv_id *i
                    : BLOBSEAL_E_NOT_MINE;
     if (id->version[0] != '\0')
         return BLOBSEAL_OK;
-    st = bs_kv_describe(k, &v, false, call, err);
+    st = bs_kv_describe(k, &v, BS_KV_ANY, call, err);
     if (st == BLOBSEAL_OK)
         *id = v->key.id;
     bs_kv_version_put(v);
@@ -286,25 +286,14 @@ enum blobseal_status bs_kv_unwrap(struct bs_kv_kek *k, struct blobseal_secret32 
 
 /* ---- Renewing ---------------------------------------------------------------------------------------------------- */
 
-/* Ask whether sealing may go on. Who asks now takes no older answer for one, even if that still counts. */
+/* Ask whether sealing may go on. */
 static enum blobseal_status renew_sealing(struct bs_kv_kek *k, struct blobseal_lease *lease,
                                           const struct blobseal_call *call, struct blobseal_error *err)
 {
     bool now = lease->valid_until_unix_ms == BLOBSEAL_LEASE_ASK_NOW;
-    uint64_t asked_ms = bs_http_boottime_ms();
-    struct blobseal_error e = {0};
     struct bs_kv_version *v;
-    enum blobseal_status st;
+    enum blobseal_status st = bs_kv_describe(k, &v, now ? BS_KV_NOW : BS_KV_FRESH, call, err);
 
-    if (now)
-        bs_kv_look_again(k);
-    st = bs_kv_describe(k, &v, true, call, &e);
-    if (st == BLOBSEAL_OK && now && v->sent_boottime_ms < asked_ms)
-        st = e.status != BLOBSEAL_OK
-                 ? e.status
-                 : blobseal_fail(&e, BLOBSEAL_E_UNAVAILABLE, 0, "look up %.200s: there was no answer", k->name);
-    if (st != BLOBSEAL_OK && err != NULL)
-        *err = e;
     if (st == BLOBSEAL_OK)
         st = bs_kv_may_seal(k, v, err);
     if (st == BLOBSEAL_OK)

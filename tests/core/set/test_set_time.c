@@ -118,6 +118,28 @@ Test(set_time, a_refusal_is_not_remembered_over_sleep)
     sealed_clear(&t);
 }
 
+/* However long the key was revoked, it works within a minute, and blobs meanwhile wait for nothing. */
+Test(set_time, a_restored_key_works_within_a_minute)
+{
+    struct sealed s;
+    unsigned before;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    s = must_seal(kek);
+    vault.disabled[1] = true;
+    set->loaded->lease.valid_until_unix_ms = 1;
+    for (unsigned minute = 0; minute < 60; minute++) {
+        cr_expect_eq(open_blob(kek, &s), BLOBSEAL_E_DENIED);
+        before = vault.num_unwraps;
+        cr_expect_eq(open_blob(kek, &s), BLOBSEAL_E_DENIED);
+        cr_expect_eq(vault.num_unwraps, before, "it is not asked again with each blob");
+        pass(60000);
+    }
+    vault.disabled[1] = false;
+    cr_expect_eq(open_blob(kek, &s), BLOBSEAL_OK);
+    sealed_clear(&s);
+}
+
 /* The check is made beside the call, which needs some time for itself. */
 Test(set_time, a_check_takes_no_more_than_half_of_the_time_of_the_call)
 {
