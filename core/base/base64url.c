@@ -2,113 +2,66 @@
 /*
  * Strict base64url without padding (RFC 4648 section 5). Neither table lookups nor branches depend on the characters,
  * because data keys are encoded and decoded here.
+ *
+ * Text is converted in blocks of 16 characters, the last of which is padded. Vectors of that length are an extension of
+ * GCC and Clang for all CPUs; comparing them yields elements of which all bits are set or none.
  */
+#define _DEFAULT_SOURCE /* endian.h */
+#include <endian.h>
+
 #include "core/base/base.h"
 
-/* All bits set if the value or character @v, from 0 to 127, is greater than @last, otherwise 0. */
-#define BEYOND(v, last) ((int8_t)((last) - (v)) >> 7)
+#define BLOCK       ((size_t)16) /* characters of a block, or their values from 0 to 63 */
+#define BLOCK_BYTES ((size_t)12) /* what they represent                                 */
 
-/*
- * Replace @len values from 0 to 63 by their characters. ASCII has four gaps between the ranges of the alphabet; each
- * value is shifted by the gaps before it. The loop is simple enough for compilers to process 16 values at a time.
- */
-static void to_alphabet(char *text, size_t len)
+typedef int8_t characters __attribute__((vector_size(16)));
+typedef uint64_t words __attribute__((vector_size(16))); /* the same block as two big-endian words */
+
+/* ---- Encoding ---------------------------------------------------------------------------------------------------- */
+
+/* Split 48 bits into 8 values, one a byte. Halves are moved apart: first of all bits, then of 24, then of 12. */
+static uint64_t split(uint64_t x)
 {
-    for (size_t i = 0; i < len; i++) {
-        int8_t v = (int8_t)text[i];
-
-        text[i] =
-            (char)(v + 'A' + (BEYOND(v, 25) & 6) - (BEYOND(v, 51) & 75) - (BEYOND(v, 61) & 13) + (BEYOND(v, 62) & 49));
-    }
+    x = (x & 0xFFFFFF000000) << 8 | (x & 0x000000FFFFFF);
+    x = (x & 0x00FFF00000FFF000) << 4 | (x & 0x00000FFF00000FFF);
+    return (x & 0x0FC00FC00FC00FC0) << 2 | (x & 0x003F003F003F003F);
 }
 
-/*
- * Write the values of @len characters. Return 0 if all are in the alphabet, otherwise another number. Like
- * to_alphabet(), the loop is simple enough for compilers.
- */
-static unsigned from_alphabet(uint8_t *values, const char *text, size_t len)
+/* Return the characters for values. ASCII has four gaps between the ranges of the alphabet; each value is shifted by
+ * the gaps before it. */
+static characters to_alphabet(characters v)
 {
-    uint8_t bad = 0;
+    return v + 'A' + ((v > 25) & 6) - ((v > 51) & 75) - ((v > 61) & 13) + ((v > 62) & 49);
+}
 
-    for (size_t i = 0; i < len; i++) {
-        int8_t c = (int8_t)text[i];
-        int8_t minus = (int8_t)(BEYOND(c, '-' - 1) & ~BEYOND(c, '-'));
-        int8_t digit = (int8_t)(BEYOND(c, '0' - 1) & ~BEYOND(c, '9'));
-        int8_t upper = (int8_t)(BEYOND(c, 'A' - 1) & ~BEYOND(c, 'Z'));
-        int8_t under = (int8_t)(BEYOND(c, '_' - 1) & ~BEYOND(c, '_'));
-        int8_t lower = (int8_t)(BEYOND(c, 'a' - 1) & ~BEYOND(c, 'z'));
-        int8_t ok = (int8_t)((minus | digit | upper | under | lower) & ~(c >> 7));
+static void encode_block(uint8_t text[BLOCK], const uint8_t bytes[BLOCK_BYTES])
+{
+    characters c;
+    uint64_t head;
+    uint32_t tail;
 
-        values[i] = (uint8_t)((c + (minus & (62 - '-')) + (digit & (52 - '0')) + (upper & -'A') + (under & (63 - '_')) +
-                               (lower & (26 - 'a'))) &
-                              ok);
-        bad |= (uint8_t)~ok;
-    }
-    return bad;
+    memcpy(&head, bytes, sizeof head);
+    memcpy(&tail, bytes + sizeof head, sizeof tail);
+    head = be64toh(head);
+    tail = be32toh(tail);
+    c = to_alphabet((characters)(words){htobe64(split(head >> 16)), htobe64(split((head & 0xFFFF) << 32 | tail))});
+    memcpy(text, &c, sizeof c);
 }
 
 void blobseal_base64url_encode(char *out, const uint8_t *in, size_t len)
 {
-    size_t full = len / 3, rest = len % 3;
-    char *p = out;
+    struct {
+        uint8_t text[BLOCK], bytes[BLOCK_BYTES];
+    } end = {0};
 
-    for (size_t i = 0; i < full; i++, in += 3, p += 4) {
-        p[0] = (char)(in[0] >> 2);
-        p[1] = (char)((in[0] & 3) << 4 | in[1] >> 4);
-        p[2] = (char)((in[1] & 15) << 2 | in[2] >> 6);
-        p[3] = (char)(in[2] & 63);
+    for (; len >= BLOCK_BYTES; len -= BLOCK_BYTES, in += BLOCK_BYTES, out += BLOCK)
+        encode_block((uint8_t *)out, in);
+    if (len > 0) {
+        memcpy(end.bytes, in, len);
+        encode_block(end.text, end.bytes);
+        memcpy(out, end.text, BLOBSEAL_BASE64URL_LEN(len));
     }
-    if (rest > 0) {
-        unsigned v = (unsigned)in[0] << 8 | (rest == 2 ? in[1] : 0);
-
-        *p++ = (char)(v >> 10);
-        *p++ = (char)(v >> 4 & 63);
-        if (rest == 2)
-            *p++ = (char)(v << 2 & 63);
-    }
-    to_alphabet(out, (size_t)(p - out));
-}
-
-/* Write 3 bytes for each 4 values. */
-static void pack(uint8_t *out, const uint8_t *v, size_t len)
-{
-    for (size_t i = 0; i < len; i += 4, out += 3) {
-        uint32_t x = (uint32_t)v[i] << 18 | (uint32_t)v[i + 1] << 12 | (uint32_t)v[i + 2] << 6 | v[i + 3];
-
-        out[0] = (uint8_t)(x >> 16);
-        out[1] = (uint8_t)(x >> 8);
-        out[2] = (uint8_t)x;
-    }
-}
-
-#define BLOCK 64 /* characters that are decoded at a time */
-
-bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in, size_t len)
-{
-    size_t full = len / 4 * 4, rest = len % 4, total = full / 4 * 3 + (rest > 0 ? rest - 1 : 0);
-    uint8_t v[BLOCK] = {0};
-    unsigned bad = 0;
-
-    *out_len = 0;
-    if (rest == 1 || total > cap)
-        return false;
-    for (size_t n; full > 0; full -= n, in += n, out += n / 4 * 3) {
-        n = full < BLOCK ? full : BLOCK;
-        bad |= from_alphabet(v, in, n);
-        pack(out, v, n);
-    }
-    if (rest > 0) {
-        bad |= from_alphabet(v, in, rest);
-        out[0] = (uint8_t)(v[0] << 2 | v[1] >> 4);
-        if (rest == 3)
-            out[1] = (uint8_t)(v[1] << 4 | v[2] >> 2);
-        bad |= rest == 3 ? v[2] & 3 : v[1] & 15; /* unused bits must be 0, so that the text is unique */
-    }
-    blobseal_wipe(v, sizeof v);
-    if (bad != 0)
-        return false;
-    *out_len = total;
-    return true;
+    blobseal_wipe(&end, sizeof end);
 }
 
 void bs_put_base64url(struct bs_builder *w, const void *p, size_t len)
@@ -117,4 +70,71 @@ void bs_put_base64url(struct bs_builder *w, const void *p, size_t len)
 
     if (room != NULL)
         blobseal_base64url_encode((char *)room, p, len);
+}
+
+/* ---- Decoding ---------------------------------------------------------------------------------------------------- */
+
+/* Return the values of characters. Set a bit of *@bad if one of them is not in the alphabet. */
+static characters from_alphabet(characters c, uint64_t *bad)
+{
+    characters minus = c == '-', under = c == '_', digit = (c >= '0') & (c <= '9');
+    characters upper = (c >= 'A') & (c <= 'Z'), lower = (c >= 'a') & (c <= 'z');
+    characters known = minus | under | digit | upper | lower;
+
+    *bad |= ~(((words)known)[0] & ((words)known)[1]);
+    c += (minus & (62 - '-')) + (under & (63 - '_')) + (digit & (52 - '0')) - (upper & 'A') + (lower & (26 - 'a'));
+    return c & known;
+}
+
+/* Join 8 values, the reverse of split(). */
+static uint64_t join(uint64_t x)
+{
+    x = (x & 0x3F003F003F003F00) >> 2 | (x & 0x003F003F003F003F);
+    x = (x & 0x0FFF00000FFF0000) >> 4 | (x & 0x00000FFF00000FFF);
+    return (x & 0x00FFFFFF00000000) >> 8 | (x & 0x0000000000FFFFFF);
+}
+
+/* Set a bit of *@bad if a character is not in the alphabet. @bytes may be @text. */
+static inline void decode_block(uint8_t bytes[BLOCK_BYTES], const uint8_t text[BLOCK], uint64_t *bad)
+{
+    characters c;
+    words w;
+    uint64_t high, low, head;
+    uint32_t tail;
+
+    memcpy(&c, text, sizeof c);
+    w = (words)from_alphabet(c, bad);
+    high = join(be64toh(w[0]));
+    low = join(be64toh(w[1]));
+    head = htobe64(high << 16 | low >> 32);
+    tail = htobe32((uint32_t)low);
+    memcpy(bytes, &head, sizeof head);
+    memcpy(bytes + sizeof head, &tail, sizeof tail);
+}
+
+bool blobseal_base64url_decode(uint8_t *out, size_t cap, size_t *out_len, const char *in, size_t len)
+{
+    size_t rest = len % 4, total = len / 4 * 3 + (rest > 0 ? rest - 1 : 0);
+    struct {
+        uint8_t text[BLOCK], bytes[BLOCK_BYTES];
+    } end;
+    uint64_t bad = 0;
+
+    *out_len = 0;
+    if (rest == 1 || total > cap)
+        return false;
+    for (; len >= BLOCK; len -= BLOCK, in += BLOCK, out += BLOCK_BYTES)
+        decode_block(out, (const uint8_t *)in, &bad);
+    if (len > 0) {
+        memset(end.text, 'A', sizeof end.text); /* zeros */
+        memcpy(end.text, in, len);
+        decode_block(end.bytes, end.text, &bad);
+        bad |= end.bytes[len * 3 / 4]; /* unused bits must be 0, so that the text is unique */
+        memcpy(out, end.bytes, len * 3 / 4);
+    }
+    blobseal_wipe(&end, sizeof end);
+    if (bad != 0)
+        return false;
+    *out_len = total;
+    return true;
 }

@@ -124,20 +124,21 @@ Test(base64url, decodes_in_place)
 
 Test(base64url, every_byte_at_every_position_is_judged)
 {
-    static const char base[] = "AAAAAAAA";
+    /* Texts of whole groups, of which the second is a block, and texts that end in a short group. */
+    static const size_t lens[] = {8, 16, 6, 7, 22, 23, 35};
+    static const unsigned unused_bits[] = {0, 0, 15, 3}; /* of the last character, by the length of the last group */
 
-    /* A text of 8 characters ends in a full group; texts of 6 and 7 characters end in a short one. */
-    for (size_t len = 6; len <= 8; len++)
-        for (size_t at = 0; at < len; at++)
+    for (size_t i = 0; i < sizeof lens / sizeof lens[0]; i++)
+        for (size_t at = 0; at < lens[i]; at++)
             for (unsigned c = 0; c < 256; c++) {
-                unsigned unused = at + 1 < len || len == 8 ? 0 : len == 7 ? 3 : 15; /* low bits of the last character */
+                size_t len = lens[i], n;
+                unsigned unused = at + 1 < len ? 0 : unused_bits[len % 4];
                 int value = value_of((unsigned char)c);
                 bool valid = value >= 0 && ((unsigned)value & unused) == 0, ok;
-                char text[8];
-                uint8_t out[6];
-                size_t n;
+                char text[35];
+                uint8_t out[26];
 
-                memcpy(text, base, sizeof text);
+                memset(text, 'A', sizeof text);
                 text[at] = (char)c;
                 ok = decode(text, len, out, sizeof out, &n);
                 cr_assert_eq(ok, valid, "byte %u at %zu of %zu", c, at, len);
