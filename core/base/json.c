@@ -158,27 +158,26 @@ static bool unescape(struct bs_json *j, uint8_t **w)
     return true;
 }
 
-/*
- * Copy characters that need no attention to @w, eight at a time, and return where the next one goes: no quote, no
- * backslash, no control character, only ASCII.
- */
-static uint8_t *copy_plain(struct bs_json *j, uint8_t *w)
+/* Set the high bit of the first of eight characters, the lowest byte of @x, that needs attention: a quote, a backslash,
+ * a control character, or no ASCII. Of those after it, high bits may be set as well. */
+static uint64_t special(uint64_t x)
 {
     static const uint64_t each = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+    uint64_t quote = x ^ each * '"', backslash = x ^ each * '\\';
 
-    while (j->end - j->p >= 8) {
-        uint64_t x, quote, backslash;
+    /* A byte below n, after a subtraction of n from each byte, has its high bit set that it did not have. */
+    return (x | ((x - each * 0x20) & ~x) | ((quote - each) & ~quote) | ((backslash - each) & ~backslash)) & high;
+}
 
-        memcpy(&x, j->p, sizeof x);
-        quote = x ^ each * '"';
-        backslash = x ^ each * '\\';
-        /* A byte below n, after a subtraction of n from each byte, has its high bit set that it did not have. */
-        if (((x | ((x - each * 0x20) & ~x) | ((quote - each) & ~quote) | ((backslash - each) & ~backslash)) & high) !=
-            0)
-            break;
-        memcpy(w, &x, sizeof x);
-        w += sizeof x;
-        j->p += sizeof x;
+/* Copy characters that need no attention to @w, eight at a time, and return where the next one goes. */
+static uint8_t *copy_plain(struct bs_json *j, uint8_t *w)
+{
+    for (size_t n = 8; n == 8 && j->end - j->p >= 8; j->p += n, w += n) {
+        uint64_t found = special(bs_load64(j->p));
+
+        n = found != 0 ? (size_t)__builtin_ctzll(found) / 8 : 8;
+        if (w != j->p)
+            memmove(w, j->p, n);
     }
     return w;
 }

@@ -243,6 +243,12 @@ Test(json, unescapes)
     check_string("\\udbff\\udfff", "\xF4\x8F\xBF\xBF", 4);
     check_string("x\\u0061\\\"y", "xa\"y", 4);
     check_string("\x7F", "\x7F", 1);
+    for (const char *p = "abcdefghijklmnopqrstuvwx"; *p != '\0'; p++) { /* what follows an escape moves to the left */
+        char text[64], moved[64];
+
+        (void)snprintf(text, sizeof text, "%.7s\\\"%s", p, p);
+        check_string(text, moved, (size_t)snprintf(moved, sizeof moved, "%.7s\"%s", p, p));
+    }
 }
 
 Test(json, refuses_other_escapes)
