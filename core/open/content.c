@@ -11,7 +11,7 @@ enum blobseal_status bs_content_check_size(struct bs_content *c, struct blobseal
     if (st != BLOBSEAL_OK)
         return st;
     state = worker->state;
-    bs_note_plain(worker, BS_CHUNK_LEN);
+    bs_note_plain(worker, (size_t)(c->stored.len % BS_CHUNK_LEN));
     st = bs_stored_check_end(&c->stored, &state->chunked, worker->in, worker->out, err);
     bs_stored_return(&c->stored, worker);
     if (st == BLOBSEAL_OK && c->decompress)

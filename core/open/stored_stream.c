@@ -132,6 +132,37 @@ enum blobseal_status bs_stored_next_segment(struct bs_stored *s, struct bs_worke
     return st == BLOBSEAL_OK ? open_work(&t, worker, index, *last, err) : st;
 }
 
+/*
+ * The most stored bytes that are opened with a worker of the context. Its buffers have room for a run, and this is a
+ * chunk less, so that the checksum fits as well.
+ */
+#define SMALL_LEN (BS_RUN_LEN - BS_CHUNK_LEN)
+
+/*
+ * Open a small blob on the calling thread with a worker of the context. Its keys are set up already, because the end of
+ * the blob was checked with it when the reader was opened.
+ */
+static enum blobseal_status stream_small(struct streaming *t, struct bs_progress progress, uint64_t *stored_bytes,
+                                         struct blobseal_error *err)
+{
+    struct bs_worker *worker;
+    enum blobseal_status st = bs_stored_take(t->stored, BS_NO_FRAME, &worker, err);
+
+    *stored_bytes = 0;
+    if (st != BLOBSEAL_OK)
+        return st;
+    bs_note_plain(worker, (size_t)t->stored->len);
+    st = open_work(t, worker, 0, true, err);
+    if (st == BLOBSEAL_OK)
+        st = open_put(t, worker, 0, err);
+    if (st == BLOBSEAL_OK)
+        *stored_bytes = worker->done;
+    bs_stored_return(t->stored, worker);
+    if (st == BLOBSEAL_OK && progress.fn != NULL && !progress.fn(progress.ctx, *stored_bytes))
+        st = blobseal_fail(err, BLOBSEAL_E_CANCELED, 0, "canceled");
+    return st;
+}
+
 enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct bs_output *out, uint64_t *stored_bytes,
                                       struct blobseal_error *err)
 {
@@ -167,6 +198,8 @@ enum blobseal_status bs_stored_stream(struct bs_stored *s, const struct bs_outpu
 
     if (s->consumed)
         st = blobseal_fail(err, BLOBSEAL_E_ARG, 0, "a blob from a pipe can be read only once");
+    else if (from_file && s->len <= SMALL_LEN)
+        st = stream_small(&t, out->progress, stored_bytes, err);
     else
         st = bs_pipeline_run(&p, stored_bytes, err);
     if (!from_file) /* several threads may stream a file at once */

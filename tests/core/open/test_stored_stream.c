@@ -58,7 +58,16 @@ static enum blobseal_status stream(unsigned way, size_t n, size_t len, uint64_t 
 
 Test(stored_stream, every_length_comes_out_in_every_way)
 {
-    static const size_t lens[] = {0,  1, BS_CHUNK_LEN, BS_RUN_LEN, BS_RUN_LEN + 1, BS_SEGMENT_LEN, BS_SEGMENT_LEN + 1,
+    static const size_t lens[] = {0,
+                                  1,
+                                  BS_CHUNK_LEN,
+                                  BS_RUN_LEN - BS_CHUNK_LEN,
+                                  BS_RUN_LEN - BS_CHUNK_LEN + 1,
+                                  BS_RUN_LEN - 1,
+                                  BS_RUN_LEN,
+                                  BS_RUN_LEN + 1,
+                                  BS_SEGMENT_LEN,
+                                  BS_SEGMENT_LEN + 1,
                                   LEN};
     struct blobseal_error err = {0};
     uint64_t written;
@@ -70,6 +79,38 @@ Test(stored_stream, every_length_comes_out_in_every_way)
                 cr_expect_eq(stream(way, core_len, lens[i], &written, &err), BLOBSEAL_OK, "%s", err.text);
             free(core);
         }
+}
+
+static bool stop(void *ctx, uint64_t bytes)
+{
+    *(uint64_t *)ctx = bytes;
+    return false;
+}
+
+/* With a worker of the context or with workers of its own. */
+Test(stored_stream, a_callback_stops_it)
+{
+    static const size_t lens[] = {100, BS_SEGMENT_LEN + 1};
+
+    for (size_t i = 0; i < COUNT(lens); i++) {
+        struct test_source from = {.seekable = true, .pos = BS_CORE_HEADER_LEN};
+        struct blobseal_error err = {0};
+        struct blobseal_source source;
+        uint64_t seen = 0, done;
+        struct bs_stored s;
+
+        make_core(lens[i], 1);
+        from.data = core;
+        from.len = core_len;
+        test_source_start(&source, &from);
+        recipe_stored(&s, &r, &source, lens[i]);
+        cr_expect_eq(bs_stored_stream(&s, OUTPUT(NULL, {stop, &seen}), &done, &err), BLOBSEAL_E_CANCELED);
+        cr_expect_eq(err.status, BLOBSEAL_E_CANCELED);
+        cr_expect(seen > 0 && seen <= lens[i]);
+        bs_stored_clear(&s);
+        test_source_end(&from);
+        free(core);
+    }
 }
 
 /*
