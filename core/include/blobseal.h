@@ -47,10 +47,10 @@
  *
  * Fork. After fork() the child makes objects of its own, and has a default context of its own. Using a reader, writer
  * or context of the parent fails with E_ARG; releasing it is allowed but not needed. A KEK of the parent can be used if
- * its provider supports that, as the built-in ones do. Data keys and all memory from blobseal_secret_alloc() are zero
- * in the child, because the kernel empties these pages. This does not apply to what OpenSSL holds, RSA keys of open
- * KEKs and key schedules, and to buffers with plaintext. If another thread is inside the library during fork(), the
- * child may only call exec(), as with any library that takes locks.
+ * its provider supports that, as the built-in ones do, and so can a set and a configuration. Data keys and all memory
+ * from blobseal_secret_alloc() are zero in the child, because the kernel empties these pages. This does not apply to
+ * what OpenSSL holds, RSA keys of open KEKs and key schedules, and to buffers with plaintext. If another thread is
+ * inside the library during fork(), the child may only call exec(), as with any library that takes locks.
  *
  * Cryptography. OpenSSL's default library context is used, with its default properties. In FIPS mode (the properties
  * contain fips=yes) the provider that has this property does everything, AES-GCM included. A program that wants FIPS

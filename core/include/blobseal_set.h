@@ -19,7 +19,8 @@
  *
  * A256KW is symmetric: whoever can seal with a set can also open all of its blobs.
  *
- * Threads: many threads may use a set at once. Fork: a child may use it, and asks the owner of the KEK again.
+ * Threads: many threads may use a set at once. Fork: a child may use it, and asks the owner of the KEK again, if no
+ * thread of the parent was inside the library during fork(); see blobseal.h.
  */
 #ifndef BLOBSEAL_SET_H
 #define BLOBSEAL_SET_H
