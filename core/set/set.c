@@ -119,6 +119,28 @@ static enum blobseal_status find_store(struct blobseal_set *set, struct blobseal
     return bs_set_files_init(&set->files, path, err);
 }
 
+/* Take over a definition. Threads that hold no lock read the name, the id and how the set wraps, which stay as they are
+ * and are not written again. */
+static void take_over(struct bs_set_definition *d, const struct bs_set_definition *new)
+{
+    struct bs_set_definition old = *d;
+
+    if (memcmp(d->id, new->id, sizeof d->id) != 0 || d->direct != new->direct || strcmp(d->name, new->name) != 0) {
+        *d = *new; /* the set is being made */
+    } else {
+        d->num_keks = new->num_keks;
+        memcpy(d->keks, new->keks, sizeof d->keks);
+        d->identity = new->identity;
+        d->store = new->store;
+        d->num_recovery = new->num_recovery;
+        memcpy(d->recovery, new->recovery, sizeof d->recovery);
+        d->manual = new->manual;
+        d->min_generation = new->min_generation;
+        d->buf = new->buf;
+    }
+    bs_set_definition_clear(&old);
+}
+
 enum blobseal_status bs_set_define(struct blobseal_set *set, const struct bs_set_definition *d,
                                    struct blobseal_error *err)
 {
@@ -135,8 +157,7 @@ enum blobseal_status bs_set_define(struct blobseal_set *set, const struct bs_set
     }
     free(set->definition_text);
     set->definition_text = text;
-    bs_set_definition_clear(&set->definition);
-    set->definition = copy; /* what threads read that hold no lock, id and wrap, stays as it is */
+    take_over(&set->definition, &copy);
     if (!bs_set_state_file_init(&set->state_file, bs_config_text(set->config, BS_CONFIG_STATE_DIR), copy.id))
         st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the path of state_dir is too long");
     if (st == BLOBSEAL_OK)

@@ -201,15 +201,19 @@ static enum blobseal_status memory_get(void *ctx, char **object, size_t *len, ch
     return BLOBSEAL_OK;
 }
 
-void memory_store_plant(struct memory_store *m, const char *object, size_t len)
+/* Store an object. The lock is held. */
+static void replace(struct memory_store *m, const char *object, size_t len)
 {
-    char *copy = must_copy(object, len);
-
-    (void)pthread_mutex_lock(&m->lock);
     free(m->object);
-    m->object = copy;
+    m->object = must_copy(object, len);
     m->len = len;
     m->version++;
+}
+
+void memory_store_plant(struct memory_store *m, const char *object, size_t len)
+{
+    (void)pthread_mutex_lock(&m->lock);
+    replace(m, object, len);
     (void)pthread_mutex_unlock(&m->lock);
 }
 
@@ -232,22 +236,25 @@ static enum blobseal_status memory_put(void *ctx, const char *object, size_t len
 
     (void)call;
     m->puts++;
-    m->before_put = NULL;
-    if (before != NULL)
+    if (before != NULL) {
+        m->before_put = NULL;
         before();
+    }
     if (m->put_fails != BLOBSEAL_OK)
         return blobseal_fail(err, m->put_fails, 0, "the store does not answer");
+    (void)pthread_mutex_lock(&m->lock);
     if (m->object != NULL)
         (void)snprintf(now, sizeof now, "etag-%u", m->version);
     *result = BLOBSEAL_SET_CHANGED;
-    if (strcmp(now, token) != 0)
-        return BLOBSEAL_OK;
-    *result = BLOBSEAL_SET_UNKNOWN;
-    if (takes(&m->lost))
-        return BLOBSEAL_OK;
-    memory_store_plant(m, object, len);
-    if (!takes(&m->unknown))
-        *result = BLOBSEAL_SET_STORED;
+    if (strcmp(now, token) == 0) {
+        *result = BLOBSEAL_SET_UNKNOWN;
+        if (!takes(&m->lost)) {
+            replace(m, object, len);
+            if (!takes(&m->unknown))
+                *result = BLOBSEAL_SET_STORED;
+        }
+    }
+    (void)pthread_mutex_unlock(&m->lock);
     return BLOBSEAL_OK;
 }
 

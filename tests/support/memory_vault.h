@@ -9,8 +9,8 @@
 #include "core/set/set.h"
 
 struct vault {
-    unsigned newest;                        /* version that it wraps with; "vault:NAME/N" has only version N      */
-    bool disabled[16];                      /* versions that it refuses                                           */
+    _Atomic unsigned newest;                /* version that it wraps with; "vault:NAME/N" has only version N      */
+    atomic_bool disabled[16];               /* versions that it refuses                                           */
     enum blobseal_status unwraps;           /* what it answers to unwrap: OK, DENIED or UNAVAILABLE               */
     enum blobseal_status gets;              /* the same for looking at the key                                    */
     uint64_t lease_ms;                      /* of what it unwraps; 0: none                                        */
