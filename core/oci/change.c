@@ -69,12 +69,20 @@ static struct bs_keks added(const struct changing *c)
     return (struct bs_keks){c->keks.list + (c->keks.num - c->num_to), c->num_to, c->keks.call};
 }
 
+/* Return true if a key that is added would wrap for this recipient now: an older version of it is another recipient. */
+static bool wraps_for(const struct blobseal_kek *kek, const struct bs_jwe_recipient *r)
+{
+    const char *now = bs_kek_info(kek)->kid;
+
+    return r->kid != NULL && now != NULL && strcmp(r->kid, now) == 0 && bs_kek_owns(kek, r->alg, r->kid);
+}
+
 static bool is_added(const struct changing *c, const struct bs_jwe_recipient *r)
 {
     const struct bs_keks to = added(c);
 
     for (size_t i = 0; i < to.num; i++)
-        if (r->kid != NULL && bs_kek_owns(to.list[i], r->alg, r->kid))
+        if (wraps_for(to.list[i], r))
             return true;
     return false;
 }
@@ -116,17 +124,30 @@ static enum blobseal_status check_names(const struct changing *c, const struct b
     return BLOBSEAL_OK;
 }
 
-/* Find the key of a recipient who stays in a JWE that is made anew. */
+/*
+ * Find the key of a recipient who stays in a JWE that is made anew: the one that wraps for it now, or else one that
+ * owns it, unless what that wraps would be for a recipient who is removed: another version of the same key.
+ */
 static enum blobseal_status find_key(const struct changing *c, const struct bs_jwe_recipient *r,
                                      struct blobseal_kek **kek, struct blobseal_error *err)
 {
     const char *name = r->kid != NULL ? r->kid : "(not named)";
+    enum blobseal_status st = BLOBSEAL_OK;
 
-    for (size_t i = 0; i < c->keks.num; i++)
-        if (r->kid != NULL && bs_kek_owns(c->keks.list[i], r->alg, r->kid)) {
-            *kek = c->keks.list[i];
-            return BLOBSEAL_OK;
-        }
+    *kek = NULL;
+    for (size_t i = 0; i < c->keks.num && st == BLOBSEAL_OK; i++) {
+        struct blobseal_kek *one = c->keks.list[i];
+
+        if (r->kid == NULL || !bs_kek_owns(one, r->alg, r->kid))
+            continue;
+        st = bs_kek_describe(one, c->keks.call, err);
+        if (st == BLOBSEAL_OK &&
+            (wraps_for(one, r) ||
+             (*kek == NULL && !in_list(bs_kek_info(one)->kid, c->change->remove, c->change->num_remove))))
+            *kek = one;
+    }
+    if (st != BLOBSEAL_OK || *kek != NULL)
+        return st;
     (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
                         "remove a recipient of a layer: the public key of %.160s is needed, who stays", name);
     blobseal_advise(err, BLOBSEAL_ADVICE_PUBLIC_KEY, name, "pass the public key of that recipient, or remove it too");
@@ -155,8 +176,14 @@ static enum blobseal_status remake(struct changing *c, const struct bs_oci_item 
     size_t num = 0;
 
     for (size_t i = 0; i < e->num && st == BLOBSEAL_OK; i++)
-        if (!goes(c, &e->list[i]))
-            st = find_key(c, &e->list[i], &stay[num++], err);
+        if (!goes(c, &e->list[i])) {
+            bool twice = false; /* two versions of one key become the newest one */
+
+            st = find_key(c, &e->list[i], &stay[num], err);
+            for (size_t k = 0; k < num; k++)
+                twice = twice || stay[k] == stay[num];
+            num += twice ? 0 : 1;
+        }
     c->changed = true;
     return st == BLOBSEAL_OK && num > 0 ? seal(c, item->scheme, stay, num, err) : st;
 }
@@ -213,7 +240,7 @@ static bool is_recipient(struct changing *c, struct blobseal_kek *kek, enum bs_o
         c->no_memory = c->no_memory || st == BLOBSEAL_E_NOMEM;
         if (st == BLOBSEAL_OK)
             for (size_t k = 0; k < e.num && !found; k++)
-                found = e.list[k].kid != NULL && bs_kek_owns(kek, e.list[k].alg, e.list[k].kid);
+                found = wraps_for(kek, &e.list[k]);
         clear_element(&e);
     }
     return found;
@@ -411,8 +438,12 @@ static enum blobseal_status prepare(struct state *s, const struct bs_keks keks, 
         return st;
     for (size_t i = 0; i < keks.num; i++)
         s->keks[i] = keks.list[i];
-    for (size_t i = 0; i < change->num_to; i++)
+    for (size_t i = 0; i < change->num_to && st == BLOBSEAL_OK; i++) {
         s->keks[keks.num + i] = change->to[i];
+        st = bs_kek_describe(change->to[i], keks.call, err);
+    }
+    if (st != BLOBSEAL_OK)
+        return st;
     s->c.keks = (struct bs_keks){s->keks, keks.num + change->num_to, keks.call};
     s->c.num_to = change->num_to;
     s->c.items = &s->items;

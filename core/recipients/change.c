@@ -95,18 +95,6 @@ static bool is_added(const struct bs_change *c, const char *kid)
     return false;
 }
 
-/* Find the key of recipient @r: the one that has its id now, or else one that owns the id. */
-static struct blobseal_kek *find_kek(const struct bs_change *c, const struct bs_jwe_recipient *r)
-{
-    for (size_t i = 0; i < c->num_keks; i++)
-        if (has_kid(c->keks[i], r->kid))
-            return c->keks[i];
-    for (size_t i = 0; i < c->num_keks; i++)
-        if (bs_kek_owns(c->keks[i], r->alg, r->kid))
-            return c->keks[i];
-    return NULL;
-}
-
 static bool is_recipient(const struct bs_jwe *jwe, const char *kid)
 {
     for (size_t i = 0; i < jwe->num; i++)
@@ -220,15 +208,46 @@ static enum blobseal_status open_envelope(struct bs_change *c, const struct bs_p
 
 /* ---- Planning the change ----------------------------------------------------------------------------------------- */
 
+/* Return true if recipient @i is the one to replace: the one that the first key names, or else the one that it opened,
+ * because a key with versions opens those of other versions, too. */
+static bool is_replaced(const struct bs_change *c, size_t i)
+{
+    const struct bs_jwe *jwe = &c->opened.envelope.jwe;
+
+    for (size_t k = 0; k < jwe->num; k++)
+        if (has_kid(c->keks[0], jwe->recipients[k].kid))
+            return k == i;
+    return c->opened.unlocked->by.recipient == i;
+}
+
 static bool is_removed(const struct bs_change *c, size_t i)
 {
     const char *kid = c->opened.envelope.jwe.recipients[i].kid;
 
     if (is_added(c, kid))
         return false;
-    if (c->wanted.only || (c->wanted.replace && c->opened.unlocked->by.recipient == i))
-        return true;
-    return is_listed_for_removal(c, kid);
+    return c->wanted.only || (c->wanted.replace && is_replaced(c, i)) || is_listed_for_removal(c, kid);
+}
+
+/* Return true if what @kek wraps would be for a recipient who is removed: another version of the same key. */
+static bool wraps_for_removed(const struct bs_change *c, const struct blobseal_kek *kek)
+{
+    for (size_t i = 0; i < c->opened.envelope.jwe.num; i++)
+        if (has_kid(kek, c->opened.envelope.jwe.recipients[i].kid))
+            return is_removed(c, i);
+    return false;
+}
+
+/* Find the key of recipient @r, who stays: the one that has its id now, or else one that owns the id. */
+static struct blobseal_kek *find_kek(const struct bs_change *c, const struct bs_jwe_recipient *r)
+{
+    for (size_t i = 0; i < c->num_keks; i++)
+        if (has_kid(c->keks[i], r->kid))
+            return c->keks[i];
+    for (size_t i = 0; i < c->num_keks; i++)
+        if (bs_kek_owns(c->keks[i], r->alg, r->kid) && !wraps_for_removed(c, c->keks[i]))
+            return c->keks[i];
+    return NULL;
 }
 
 static void add_step(struct bs_change *c, enum blobseal_action action, const struct bs_jwe_recipient *r)
@@ -395,9 +414,32 @@ static void rename_step(struct bs_change *c, const char *kid, const struct bs_jw
     add_step(c, BLOBSEAL_ACTION_ADD, r);
 }
 
+/* Return true if the new envelope has a recipient @kid already, or is to have one. */
+static bool will_have(const struct bs_change *c, const char *kid)
+{
+    for (size_t i = 0; i < c->num; i++)
+        if (strcmp(c->recipients[i].kid, kid) == 0)
+            return true;
+    return is_recipient(&c->made.jwe, kid);
+}
+
+/* Correct the steps after recipient @kid has become the newest version of its key, which is a recipient as well. */
+static void drop_step(struct bs_change *c, const char *kid)
+{
+    struct blobseal_change_step *step = c->steps;
+
+    while (strcmp(step->recipient.kid, kid) != 0)
+        step++;
+    if (step->action == BLOBSEAL_ACTION_ADD)
+        *step = c->steps[--c->num_steps];
+    else
+        step->action = BLOBSEAL_ACTION_REMOVE;
+}
+
 /*
  * Add recipient @i to the new envelope, with a wrapped key of its own unless it keeps the one that it has. Its key may
- * have a newer version than planned, whose id the recipient then gets.
+ * have a newer version than planned, whose id the recipient then gets. If there are two versions of one key, only the
+ * newest one stays.
  */
 static enum blobseal_status add_new(struct bs_change *c, size_t i, const struct blobseal_secret32 *cek,
                                     struct blobseal_error *err)
@@ -411,6 +453,14 @@ static enum blobseal_status add_new(struct bs_change *c, size_t i, const struct 
     if (c->wrap[i] == NULL)
         return bs_jwe_add(jwe, r, err);
     st = bs_kek_wrap(c->wrap[i], &w, cek, &call, err);
+    if (st == BLOBSEAL_OK && strcmp(r->kid, w.kid) != 0) {
+        if (will_have(c, w.kid)) {
+            drop_step(c, r->kid);
+            return BLOBSEAL_OK;
+        }
+        if (is_recipient(&c->opened.envelope.jwe, w.kid)) /* it is removed, and does not come back for this one */
+            return missing_public_key(r->kid, err);
+    }
     if (st == BLOBSEAL_OK)
         st = bs_jwe_add_wrapped(jwe, &w, err);
     if (st == BLOBSEAL_OK && strcmp(r->kid, w.kid) != 0)

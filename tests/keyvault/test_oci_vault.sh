@@ -17,7 +17,8 @@ cat >config.json <<JSON
  "vaults": [{"host": "$vault", "ca_file": "$vault_ca", "resource": "https://vault.azure.net",
              "authority": "https://$vault", "identity": "ci"}],
  "sets_dir": "$PWD/sets", "state_dir": "$PWD/state",
- "keks": {"vault": "https://$vault/keys/team", "set": "set:images", "hidden": "https://$vault/keys/other"},
+ "keks": {"vault": "https://$vault/keys/team", "set": "set:images", "hidden": "https://$vault/keys/other",
+          "many": "https://$vault/keys/many"},
  "oci": {"keys": ["vault", "set"]},
  "limits": {"deadline_s": 10, "request_timeout_s": 2}}
 JSON
@@ -87,6 +88,43 @@ for to in "$team" set:images "https://$vault/keys/other" key:set "$keys/file.pem
     expect_code 4
     from=$to
 done
+
+title="recipients of an image that are versions of one key"
+many=https://$vault/keys/many
+v1=$(vault create name=many | vault_version)
+versions() {
+    "$blobseal" oci recipients list --json "$1" | grep -Eo "$many/[0-9a-f]{32}" | sort -u | sed 's|.*/||' | paste -sd ' '
+}
+rm -rf two
+run oci encrypt -k "$many" -k "$keys/file.pub.pem" -o two:1 plain:1
+expect_code 0
+v2=$(vault rotate name=many | vault_version)
+for again in no yes; do
+    run oci recipients add -k "$many" --to "$many" two:1
+    expect_code 0
+    check "the newest version is added, again: $again" test "$(versions two:1 | wc -w)" = 2
+done
+before=$(vault_count)
+run oci recipients remove -k "$keys/file.pem" --kid key:many two:1
+expect_code 0
+check "all versions are removed" test -z "$(versions two:1)"
+check "no request" test "$(vault_count)" = "$before"
+rm -rf two
+run oci encrypt -k "$many/$v1" -k "$many/$v2" -k "$keys/file.pub.pem" -o two:1 plain:1
+expect_code 0
+run oci recipients remove -k "$many" -k "$keys/file.pem" --kid "$many/$v2" two:1
+expect_error 10 E-POLICY
+run oci recipients remove -k "$keys/file.pem" -k "$many" --kid "$many/$v1" two:1
+expect_code 0
+check "one version is removed" test "$(versions two:1)" = "$v2"
+rm -rf two
+run oci encrypt -k "$many/$v1" -o two:1 plain:1
+for again in no yes; do
+    run oci rewrap -k "$many" --to "$many" two:1
+    expect_code 0
+    check "it is wrapped for the newest version, again: $again" test "$(versions two:1)" = "$v2"
+done
+expect_stdout "nothing to change"
 
 title="recipients of several kinds are added and removed"
 for to in "$team" set:images; do

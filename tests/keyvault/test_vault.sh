@@ -14,6 +14,7 @@ settings() { # settings LIMITS [IDENTITY]: write a configuration for the vault
 {"identities": {"id": ${2:-{\"type\": \"managed\", \"endpoint\": \"http://localhost:$vault_http\"\}}},
  "vaults": [{"host": "$vault", "ca_file": "$vault_ca", "resource": "https://vault.azure.net",
              "authority": "https://$vault", "identity": "id"}],
+ "keks": {"prod": "$kek", "pinned": "$kek/00000000000000000000000000000000"},
  "limits": {$1}}
 JSON
     chmod 600 "$tmp/config.json"
@@ -48,6 +49,52 @@ run key show "$kek"
 expect_code 0
 check "its id has a version" grep -Eq "https://$vault/keys/kek/[0-9a-f]{32}" "$out"
 check "its public half is shown" grep -q 'BEGIN PUBLIC KEY' "$out"
+
+title="recipients that are versions of one key"
+"$blobseal" keygen -q -o file.pem --pub file.pub.pem
+versions() { "$blobseal" recipients list --json "$1" | grep -Eo "$kek/[0-9a-f]{32}" | sort -u | sed "s|.*/||" | paste -sd ' '; }
+both() { # both NAME: seal NAME for file.pem and for the two newest versions, $v1 and $v2
+    v1=$(vault rotate name=kek | vault_version)
+    "$blobseal" seal -q -f -k "$kek" -k file.pub.pem -o "$1" plain
+    v2=$(vault rotate name=kek | vault_version)
+    "$blobseal" recipients add -q -k "$kek" --to "$kek" "$1"
+    check "two versions" test "$(versions "$1" | wc -w)" = 2
+}
+for all in "$kek" "$kek/" "https://LOCALHOST:$vault_port/keys/KEK" key:prod; do
+    both versions.sealed
+    before=$(vault_count)
+    run recipients remove -k file.pem --kid "$all" versions.sealed
+    expect_code 0
+    check "$all: all versions are removed" test -z "$(versions versions.sealed)"
+    check "$all: no request" test "$(vault_count)" = "$before"
+    run recipients remove -k file.pem --kid "$all" versions.sealed
+    expect_code 0
+    expect_stderr "no recipient has the key id https://"
+done
+both versions.sealed
+run recipients remove -k file.pem -k "$kek/$v2" --kid "$kek/$v1" versions.sealed
+expect_code 0
+check "a version removes itself only" test "$(versions versions.sealed)" = "$v2"
+run recipients remove -k file.pem -k "$kek" --kid key:pinned versions.sealed
+expect_code 0
+expect_stderr "no recipient has the key id $kek/0000"
+both versions.sealed
+run recipients remove -k file.pem -k "$kek" --kid "$kek/$v2" versions.sealed
+expect_error 10 E-POLICY
+check "a removed version does not come back as the newest one" test "$(versions versions.sealed | wc -w)" = 2
+run rewrap -k "$kek" -k file.pub.pem --to "$kek" versions.sealed
+expect_code 0
+check "the key is replaced by its newest version" test "$(versions versions.sealed)" = "$v2"
+both versions.sealed
+run rewrap -k "$kek/$v1" -k "$kek/$v2" -k file.pub.pem --to file.pem versions.sealed
+expect_code 0
+check "a version is replaced alone" test "$(versions versions.sealed)" = "$v2"
+both versions.sealed
+run recipients remove -k "$kek" --kid "$("$blobseal" key show -q file.pem)" versions.sealed
+expect_code 0
+check "of the versions that stay, the newest is left" test "$(versions versions.sealed)" = "$v2"
+run open -k "$kek" -o - versions.sealed
+expect_code 0
 
 title="what doctor reports"
 run doctor -k "$kek"

@@ -190,23 +190,11 @@ static int change_file(void *ctx, const char *name)
     return ok ? EXIT_OK : report_error(r->ui, &err);
 }
 
-/* Open the keys that --kid names, and add their ids to the recipients to remove. */
-static bool open_kid_keys(struct change_request *r, struct blobseal_error *err)
-{
-    if (!keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err) || !keys_learn_ids(&r->kid_keys, err))
-        return false;
-    if (r->num_kids + r->kid_keys.num_keks > COUNT(r->kids))
-        return fail(err, BLOBSEAL_E_CONFIG, 0, "more than %zu key ids", COUNT(r->kids));
-    for (size_t i = 0; i < r->kid_keys.num_keks; i++)
-        r->kids[r->num_kids++] = blobseal_kek_kid(r->kid_keys.keks[i]);
-    return true;
-}
-
 /* Open all keys of the request. */
 static bool open_keys(struct change_request *r, struct blobseal_error *err)
 {
     if (!keys_open(&r->keys, BLOBSEAL_OAEP_SHA256, err) || !keys_open(&r->to, BLOBSEAL_OAEP_SHA256, err) ||
-        !open_kid_keys(r, err))
+        !keys_add_ids(&r->kid_keys, r->kids, COUNT(r->kids), &r->num_kids, err))
         return false;
     if (r->change.replace && r->keys.num_keks > 1 && r->keys.from[0] == r->keys.from[1]) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s has several keys: which one is to be replaced is not clear",
@@ -239,7 +227,6 @@ int change_files(struct change_request *r, char *const *paths, size_t num)
             return usage_error(r->ui, "%s changes files, not streams", r->ui->verb);
     r->change.size = sizeof r->change;
     r->to.use = BLOBSEAL_USE_WRAP;
-    r->kid_keys.use = BLOBSEAL_USE_NAME;
     if (open_keys(r, &err) && reads_add_keys(&r->reads, &r->keys, &err) && reads_add_keys(&r->reads, &r->to, &err) &&
         reads_add_keys(&r->reads, &r->kid_keys, &err))
         code = change_all(r, paths, num);

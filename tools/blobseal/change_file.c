@@ -266,46 +266,63 @@ static bool is_only_subject(const struct subject *s, const struct change_request
     return false;
 }
 
-/* ---- Short key ids ----------------------------------------------------------------------------------------------- */
+/* ---- Short key ids, and all versions of a key ------------------------------------------------------------------- */
 
-/* Replace the beginning of a thumbprint, *@given, by the key id of the only recipient that it fits. */
-static bool find_kid(const char **given, const struct blobseal_info *info, const char *name, struct blobseal_error *err)
+/* The ids of the recipients to remove from one file. */
+struct found {
+    const char *kids[2 * BLOBSEAL_MAX_RECIPIENTS];
+    size_t num;
+};
+
+/*
+ * Find the recipient that @given fits, which may be the beginning of its thumbprint, or all recipients if it is a key
+ * in a vault without a version. An id that fits no recipient stays as it is.
+ */
+static bool find_kid(struct found *f, const char *given, const struct blobseal_info *info, const char *name,
+                     struct blobseal_error *err)
 {
     const char *found = NULL;
+    bool all;
 
-    for (size_t i = 0; i < info->num_recipients; i++) {
+    (void)names_vault_key(given, &all);
+    for (size_t i = 0; info != NULL && i < info->num_recipients; i++) {
         const char *kid = info->recipients[i].kid;
 
-        if (!kid_matches(kid, *given))
+        if (!kid_matches(kid, given))
             continue;
-        if (found != NULL && strcmp(found, kid) != 0) {
-            (void)fail(err, BLOBSEAL_E_ARG, 0, "the key id %s fits several recipients of %s", *given, name);
+        if (found != NULL && !all && strcmp(found, kid) != 0) {
+            (void)fail(err, BLOBSEAL_E_ARG, 0, "the key id %s fits several recipients of %s", given, name);
             blobseal_hint(err, "nothing was changed; use more characters of the key id, or the key file");
             return false;
         }
         found = kid;
+        if (f->num < COUNT(f->kids))
+            f->kids[f->num++] = kid;
     }
-    if (found != NULL)
-        *given = found;
+    if (found == NULL && f->num < COUNT(f->kids))
+        f->kids[f->num++] = given;
     return true;
 }
 
 /*
- * Replace the short key ids in @r, with the list of recipients in the file. It is not authentic; but changing the
- * envelope fails unless it is. An id that fits no recipient stays as it is. @info holds the text.
+ * Find the recipients to remove in the list of recipients in the file. It is not authentic; but changing the envelope
+ * fails unless it is. @info holds the text. When a key in a vault is replaced, all its versions are.
  */
-static bool find_kids(struct change_request *r, const struct subject *s, struct blobseal_info **info,
-                      struct blobseal_error *err)
+static bool find_kids(struct found *f, const struct change_request *r, const struct subject *s,
+                      struct blobseal_info **info, struct blobseal_error *err)
 {
+    const char *old = r->change.replace ? config_ref(r->keys.args[0].ref) : "";
     struct blobseal_error ignored;
+    bool all;
 
-    if (r->num_kids == 0 || blobseal_inspect(info, s->envelope != NULL ? NULL : &s->target.source, s->envelope,
-                                             s->envelope_len, &ignored) != BLOBSEAL_OK)
-        return true; /* the change reports what is wrong */
+    (void)names_vault_key(old, &all);
+    if ((r->num_kids > 0 || all) && blobseal_inspect(info, s->envelope != NULL ? NULL : &s->target.source, s->envelope,
+                                                     s->envelope_len, &ignored) != BLOBSEAL_OK)
+        *info = NULL; /* the change reports what is wrong */
     for (size_t i = 0; i < r->num_kids; i++)
-        if (!find_kid(&r->kids[i], *info, s->name, err))
+        if (!find_kid(f, r->kids[i], *info, s->name, err))
             return false;
-    return true;
+    return !all || find_kid(f, old, *info, s->name, err);
 }
 
 bool change_one_file(const struct change_request *request, const char *name, struct blobseal_change_result **result,
@@ -313,10 +330,12 @@ bool change_one_file(const struct change_request *request, const char *name, str
 {
     struct change_request own = *request, *r = &own;
     struct blobseal_info *info = NULL;
+    struct found found = {.num = 0};
     struct subject s;
-    bool ok = subject_take(&s, r, name, err) && is_only_subject(&s, r, err) && find_kids(r, &s, &info, err);
+    bool ok = subject_take(&s, r, name, err) && is_only_subject(&s, r, err) && find_kids(&found, r, &s, &info, err);
 
-    own.change.remove = own.kids;
+    own.change.remove = found.kids;
+    own.change.num_remove = found.num;
     if (ok && is_in_place(&s, r))
         ok = change_in_place(&s, r, result, err);
     else if (ok)

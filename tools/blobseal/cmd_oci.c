@@ -31,7 +31,8 @@ static const char usage[] =
     "SHA-256\n"
     "  -R, --recipients FILE   more recipients: a KEY in each line, or public keys in PEM; # starts a comment\n"
     "      --to NEW            the key of a new recipient; repeatable\n"
-    "      --kid KID           the key id of a recipient to remove, its short form, or its KEY; repeatable\n"
+    "      --kid KID           the key id of a recipient to remove, its short form, or its KEY (one\n"
+    "                          in a vault without a version: all its versions); repeatable\n"
     "  -o, --output OUT        a new or an existing image layout, or a tar file\n"
     "  -f, --force             replace OUT if it is an archive that exists, or its image REF\n"
     "      --layers LIST       only these layers of each manifest: numbers from 0, or from the end as -1, -2,\n"
@@ -305,15 +306,8 @@ static bool open_keys(const struct action *a, struct request *r, struct blobseal
 {
     r->oci.keys.use = r->oci.reuse != NULL ? BLOBSEAL_USE_ANY : a->use;
     r->oci.to.use = BLOBSEAL_USE_WRAP;
-    r->kid_keys.use = BLOBSEAL_USE_NAME;
-    if (!keys_open(&r->oci.keys, BLOBSEAL_OAEP_SHA256, err) || !keys_open(&r->oci.to, BLOBSEAL_OAEP_SHA256, err) ||
-        !keys_open(&r->kid_keys, BLOBSEAL_OAEP_SHA256, err) || !keys_learn_ids(&r->kid_keys, err))
-        return false;
-    if (r->oci.num_kids + r->kid_keys.num_keks > COUNT(r->oci.kids))
-        return fail(err, BLOBSEAL_E_CONFIG, 0, "more than %zu key ids", COUNT(r->oci.kids));
-    for (size_t i = 0; i < r->kid_keys.num_keks; i++)
-        r->oci.kids[r->oci.num_kids++] = blobseal_kek_kid(r->kid_keys.keks[i]);
-    return true;
+    return keys_open(&r->oci.keys, BLOBSEAL_OAEP_SHA256, err) && keys_open(&r->oci.to, BLOBSEAL_OAEP_SHA256, err) &&
+           keys_add_ids(&r->kid_keys, r->oci.kids, COUNT(r->oci.kids), &r->oci.num_kids, err);
 }
 
 static int run_action(const struct action *a, struct request *r)

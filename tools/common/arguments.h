@@ -89,9 +89,12 @@ void keys_require_purge_protection(void);
  * its KEY, so it counts as an id. */
 bool names_a_key(const char *text);
 
-/* Find out the ids of all keys that are open: those in a vault may not be known yet. Errors: E_CONFIG for a set, whose
- * recipients have the ids of its set keys. */
-bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err);
+/*
+ * Open the keys that stand for recipients, and add their ids to @kids, which has *@num of them and room for @cap. A
+ * vault is not asked: the id of a key in it is its reference, which means all its versions if it names none. Errors:
+ * E_CONFIG for a set, whose recipients have the ids of its set keys.
+ */
+bool keys_add_ids(struct keys *keys, const char **kids, size_t cap, size_t *num, struct blobseal_error *err);
 
 /* Open all keys that the references name. */
 bool keys_open(struct keys *keys, enum blobseal_oaep oaep, struct blobseal_error *err);

@@ -185,8 +185,11 @@ void nearest_try_list(struct nearest *n, const char *list, char buf[32]);
 /* Return the short form of a key id for people: the first characters of a thumbprint, or all of another key id. */
 #define SHORT_KID 13
 const char *short_kid(char buf[SHORT_KID], const char *kid);
-/* Return true if @kid is the key id @given, or @given is the beginning of its thumbprint, at least 8 characters. */
+/* Return true if @kid is the key id @given; if @given is the beginning of its thumbprint, at least 8 characters; or if
+ * @given is a key in a vault without a version, and @kid one of its versions. */
 bool kid_matches(const char *kid, const char *given);
+/* Return true if @given is https://VAULT/keys/NAME, with a version or without: then it means @all_versions. */
+bool names_vault_key(const char *given, bool *all_versions);
 
 /* Write a blob id in hexadecimal. */
 void hex_id(char out[2 * BLOBSEAL_BLOB_ID_LEN + 1], const uint8_t id[BLOBSEAL_BLOB_ID_LEN]);

@@ -120,8 +120,37 @@ static enum blobseal_status learn(struct blobseal_kek *kek, struct blobseal_erro
     return st;
 }
 
-bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err)
+static bool add_id(const char *id, const char **kids, size_t cap, size_t *num, struct blobseal_error *err)
 {
+    if (*num == cap)
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "more than %zu key ids", cap);
+    kids[(*num)++] = id;
+    return true;
+}
+
+/* Move the keys in vaults from @keys to @kids. */
+static bool take_vault_keys(struct keys *keys, const char **kids, size_t cap, size_t *num, struct blobseal_error *err)
+{
+    size_t left = 0;
+    bool ok = true, all;
+
+    for (size_t i = 0; i < keys->num && ok; i++) {
+        const char *ref = config_ref(keys->args[i].ref);
+
+        if (names_vault_key(ref, &all))
+            ok = add_id(ref, kids, cap, num, err);
+        else
+            keys->args[left++] = keys->args[i];
+    }
+    keys->num = left;
+    return ok;
+}
+
+bool keys_add_ids(struct keys *keys, const char **kids, size_t cap, size_t *num, struct blobseal_error *err)
+{
+    keys->use = BLOBSEAL_USE_NAME;
+    if (!take_vault_keys(keys, kids, cap, num, err) || !keys_open(keys, BLOBSEAL_OAEP_SHA256, err))
+        return false;
     for (size_t i = 0; i < keys->num_keks; i++) {
         enum blobseal_status st = BLOBSEAL_OK;
 
@@ -131,7 +160,7 @@ bool keys_learn_ids(const struct keys *keys, struct blobseal_error *err)
             (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s does not have one key id", keys->from[i]->ref);
             blobseal_hint(err, "name the ids of its recipients, which `recipients list` shows");
         }
-        if (st != BLOBSEAL_OK)
+        if (st != BLOBSEAL_OK || !add_id(blobseal_kek_kid(keys->keks[i]), kids, cap, num, err))
             return false;
     }
     return true;

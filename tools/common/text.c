@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 const char *printable(char *buf, size_t cap, const char *text)
@@ -115,12 +116,60 @@ const char *short_kid(char buf[SHORT_KID], const char *kid)
     return buf;
 }
 
+/* The parts of https://HOST/keys/NAME[/VERSION]. */
+struct vault_id {
+    const char *host, *name, *version;
+    size_t host_len, name_len;
+};
+
+static bool parse_vault_id(struct vault_id *id, const char *text)
+{
+    static const char scheme[] = "https://", folder[] = "/keys/", port[] = ":443";
+    const char *path;
+
+    if (strncmp(text, scheme, strlen(scheme)) != 0)
+        return false;
+    id->host = text + strlen(scheme);
+    id->host_len = strcspn(id->host, "/");
+    path = id->host + id->host_len;
+    if (id->host_len > strlen(port) && strncmp(path - strlen(port), port, strlen(port)) == 0)
+        id->host_len -= strlen(port);
+    if (strncasecmp(path, folder, strlen(folder)) != 0)
+        return false;
+    id->name = path + strlen(folder);
+    id->name_len = strcspn(id->name, "/");
+    id->version = id->name + id->name_len;
+    id->version += *id->version == '/' ? 1 : 0;
+    return id->host_len > 0 && id->name_len > 0;
+}
+
+static bool is_vault_id_of(const char *kid, const struct vault_id *key)
+{
+    struct vault_id id;
+
+    return parse_vault_id(&id, kid) && id.host_len == key->host_len && id.name_len == key->name_len &&
+           strncasecmp(id.host, key->host, id.host_len) == 0 && strncasecmp(id.name, key->name, id.name_len) == 0 &&
+           (key->version[0] == '\0' || strcmp(id.version, key->version) == 0);
+}
+
+bool names_vault_key(const char *given, bool *all_versions)
+{
+    struct vault_id id;
+    bool is_one = parse_vault_id(&id, given);
+
+    *all_versions = is_one && id.version[0] == '\0';
+    return is_one;
+}
+
 bool kid_matches(const char *kid, const char *given)
 {
     size_t len = strlen(given);
+    struct vault_id key;
 
     if (strcmp(kid, given) == 0)
         return true;
+    if (parse_vault_id(&key, given))
+        return is_vault_id_of(kid, &key);
     return len >= 8 && strncmp(kid, thumbprint, sizeof thumbprint - 1) == 0 &&
            strncmp(kid + sizeof thumbprint - 1, given, len) == 0;
 }
