@@ -193,6 +193,14 @@ struct bs_set_seen {
     char last_error[320]; /* of the last check, or empty  */
 };
 
+#define BS_SET_MAX_STATE 4096 /* bytes of the file */
+
+/* Parse the content of the file, which is changed. Return false if it is malformed. */
+BLOBSEAL_MUST_USE bool bs_set_seen_parse(struct bs_set_seen *s, uint8_t *text, size_t len);
+
+/* Write the content of the file. Return its length. */
+size_t bs_set_seen_format(uint8_t out[BS_SET_MAX_STATE], const struct bs_set_seen *s);
+
 struct bs_set_state_file {
     char folder[BS_SET_MAX_PATH], path[BS_SET_MAX_PATH + 64], lock[BS_SET_MAX_PATH + 64]; /* empty: there is none */
 };

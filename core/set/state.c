@@ -9,8 +9,6 @@
 
 #include "core/set/set.h"
 
-#define MAX_STATE 4096
-
 /* ---- The file ---------------------------------------------------------------------------------------------------- */
 
 static bool read_member(struct bs_set_seen *s, struct bs_json *j, struct bs_slice name)
@@ -30,23 +28,30 @@ static bool read_member(struct bs_set_seen *s, struct bs_json *j, struct bs_slic
     return true;
 }
 
+bool bs_set_seen_parse(struct bs_set_seen *s, uint8_t *text, size_t len)
+{
+    struct bs_json j = bs_json_start(text, len);
+    struct bs_slice name;
+    bool ok = len <= BS_SET_MAX_STATE;
+
+    *s = (struct bs_set_seen){0};
+    bs_json_object(&j);
+    while (ok && bs_json_member(&j, &name))
+        ok = read_member(s, &j, name);
+    return ok && bs_json_end(&j);
+}
+
 static enum blobseal_status read_file(struct bs_set_seen *s, const char *path, struct blobseal_error *err)
 {
-    struct bs_slice name;
-    struct bs_json j;
-    bool ok = true;
     char *text;
     size_t len;
-    enum blobseal_status st = bs_set_file_read(&text, &len, path, MAX_STATE, err);
+    enum blobseal_status st = bs_set_file_read(&text, &len, path, BS_SET_MAX_STATE, err);
+    bool ok;
 
     *s = (struct bs_set_seen){0};
     if (st != BLOBSEAL_OK || text == NULL)
         return st;
-    j = bs_json_start((uint8_t *)text, len);
-    bs_json_object(&j);
-    while (ok && bs_json_member(&j, &name))
-        ok = read_member(s, &j, name);
-    ok = ok && bs_json_end(&j);
+    ok = bs_set_seen_parse(s, (uint8_t *)text, len);
     free(text);
     if (ok)
         return BLOBSEAL_OK;
@@ -63,10 +68,9 @@ static void put_number(struct bs_builder *w, const char *name, uint64_t n)
     bs_put_text(w, text);
 }
 
-static enum blobseal_status write_file(const struct bs_set_seen *s, const char *path, struct blobseal_error *err)
+size_t bs_set_seen_format(uint8_t out[BS_SET_MAX_STATE], const struct bs_set_seen *s)
 {
-    uint8_t text[MAX_STATE];
-    struct bs_builder w = bs_builder_start(text, sizeof text);
+    struct bs_builder w = bs_builder_start(out, BS_SET_MAX_STATE);
 
     bs_put_text(&w, "{");
     put_number(&w, "generation", s->generation);
@@ -79,7 +83,15 @@ static enum blobseal_status write_file(const struct bs_set_seen *s, const char *
         bs_put_json_string(&w, s->last_error);
     }
     bs_put_text(&w, "}\n");
-    return bs_set_file_write(path, (const char *)text, w.len, true, err);
+    return w.len;
+}
+
+static enum blobseal_status write_file(const struct bs_set_seen *s, const char *path, struct blobseal_error *err)
+{
+    uint8_t text[BS_SET_MAX_STATE];
+    size_t len = bs_set_seen_format(text, s);
+
+    return bs_set_file_write(path, (const char *)text, len, true, err);
 }
 
 /* ---- Rollback ---------------------------------------------------------------------------------------------------- */

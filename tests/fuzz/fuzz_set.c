@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encryption sets: stored objects, their content, definitions and key ids. The first byte of the input chooses what the
- * rest is. Content follows 16 bytes with the id of the set, and is encrypted here, so that it is reached.
+ * Encryption sets: stored objects, their content, definitions, key ids and state files. The first byte of the input
+ * chooses what the rest is. Content follows 16 bytes with the id of the set, and is encrypted here, so that it is
+ * reached.
  */
 #include "core/set/set.h"
 #include "tests/support/blobs.c" /* a fuzz target is a single file */
@@ -162,13 +163,34 @@ static void check_kid(const uint8_t *data, size_t len)
     }
 }
 
+/* ---- State files ------------------------------------------------------------------------------------------------- */
+
+/* What was read can be written, and is the same when it is read again. */
+static void check_state(const uint8_t *data, size_t len)
+{
+    uint8_t *text = must_copy(data, len), again_text[BS_SET_MAX_STATE];
+    struct bs_set_seen seen, again;
+    size_t again_len;
+
+    if (bs_set_seen_parse(&seen, text, len)) {
+        require(len <= BS_SET_MAX_STATE && memchr(seen.last_error, 0, sizeof seen.last_error) != NULL);
+        again_len = bs_set_seen_format(again_text, &seen);
+        require(bs_set_seen_parse(&again, again_text, again_len));
+        require(again.generation == seen.generation && again.last_check == seen.last_check);
+        require(memcmp(again.sha256, seen.sha256, sizeof seen.sha256) == 0);
+        require(strcmp(again.last_error, seen.last_error) == 0);
+    }
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static void (*const checks[])(const uint8_t *, size_t) = {check_object, check_content, check_definition, check_kid};
+    static void (*const checks[])(const uint8_t *, size_t) = {check_object, check_content, check_definition, check_kid,
+                                                              check_state};
 
     if (kek == NULL)
         kek = fake_kek_open(&fake);
     if (len >= 1)
-        checks[data[0] % 4](data + 1, len - 1);
+        checks[data[0] % COUNT(checks)](data + 1, len - 1);
     return 0;
 }
