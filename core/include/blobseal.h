@@ -128,8 +128,8 @@ enum blobseal_advice {
     BLOBSEAL_ADVICE_NO_LOCK,     /* make sure that nobody else changes the blob, and set `lock` of the target to NULL */
     BLOBSEAL_ADVICE_CHUNKED_LAYER, /* the layer of the image is a blob: decrypt it with blobseal_oci_envelope()     */
     BLOBSEAL_ADVICE_REPLACE,       /* replace all recipients: `replace` of struct blobseal_oci_change                */
-    BLOBSEAL_ADVICE_NO_SUCH_KEY, /* the key does not exist and cannot be recovered: use a recovery key, if there is one
-                                  */
+    BLOBSEAL_ADVICE_NO_SUCH_KEY,   /* the key does not exist and cannot be recovered: use a recovery key, if any     */
+    BLOBSEAL_ADVICE_DROP, /* `drop` of struct blobseal_set_change names the recipient `subject`, if nobody needs it  */
 };
 
 struct blobseal_error {

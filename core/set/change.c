@@ -35,9 +35,9 @@ static bool is_dropped(const struct bs_set_plan *plan, const char *kid)
     return false;
 }
 
-/* Check that nobody loses the set who is not to lose it: every recipient stays, is an older KEK, or is dropped. An old
- * KEK of the definition that could not be opened is not told from a stranger, so that it must be dropped as well. */
-static enum blobseal_status check_strangers(const struct blobseal_set *set, const struct bs_set_object *o,
+/* Every recipient stays, is an older KEK, or is dropped. An old KEK of the definition that could not be opened looks
+ * like a stranger, so that it must be dropped as well. */
+enum blobseal_status bs_set_check_strangers(const struct blobseal_set *set, const struct bs_set_object *o,
                                             const struct bs_set_plan *plan, struct blobseal_error *err)
 {
     for (size_t i = 0; i < o->jwe.num; i++) {
@@ -48,7 +48,8 @@ static enum blobseal_status check_strangers(const struct blobseal_set *set, cons
         (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
                             "the recipient %.120s of the set %s would be lost: its definition has no key for it",
                             r->kid, set->definition.name);
-        blobseal_advise(err, BLOBSEAL_ADVICE_REMOVE, r->kid, "add its public key to the definition, or drop it");
+        blobseal_advise(err, BLOBSEAL_ADVICE_DROP, r->kid,
+                        "if nobody needs it any more, drop it; otherwise add its public key to the definition");
         return BLOBSEAL_E_POLICY;
     }
     return BLOBSEAL_OK;
@@ -66,12 +67,14 @@ enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, char kid[BLOBSEAL_
 {
     struct blobseal_secret32 unused = {{0}};
     struct blobseal_wrapping *w = calloc(1, sizeof *w);
-    struct blobseal_kek *kek = set->keks[0];
+    struct blobseal_kek *kek = NULL;
     enum blobseal_status st;
 
     if (w == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "check the set: no memory");
-    st = bs_kek_wrap(kek, w, &unused, call, err);
+    st = bs_set_first_kek(set, &kek, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_kek_wrap(kek, w, &unused, call, err);
     if (st == BLOBSEAL_OK && (w->lease.valid_until_unix_ms != 0 || w->lease.valid_until_boottime_ms != 0)) {
         w->lease.valid_until_boottime_ms = w->lease.valid_until_unix_ms = BLOBSEAL_LEASE_ASK_NOW;
         st = bs_kek_renew(kek, &w->lease, call, err);
@@ -80,7 +83,40 @@ enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, char kid[BLOBSEAL_
     }
     if (st == BLOBSEAL_OK)
         memcpy(kid, w->kid, sizeof w->kid);
+    blobseal_kek_close(kek);
     free(w);
+    return st;
+}
+
+enum blobseal_status bs_set_try_kek(struct blobseal_kek *kek, const struct blobseal_call *call,
+                                    struct blobseal_error *err)
+{
+    struct trial {
+        struct blobseal_secret32 secret, back;
+        struct blobseal_wrapping w;
+    } *t = blobseal_secret_alloc(sizeof *t);
+    enum blobseal_status st;
+
+    if (t == NULL)
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "try the KEK of a set: no memory");
+    st = bs_random(t->secret.b, sizeof t->secret.b, true, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_kek_wrap(kek, &t->w, &t->secret, call, err);
+    if (st == BLOBSEAL_OK && !blobseal_kek_can_unwrap(kek)) {
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the KEK of a set has to unwrap, but %.160s is a public key here",
+                           t->w.kid);
+        blobseal_hint(err, "name its private key, or a key in a token or a vault");
+    }
+    if (st == BLOBSEAL_OK) {
+        const struct blobseal_wrapped wrapped = {
+            .alg = t->w.alg, .kid = t->w.kid, .key = t->w.key, .key_len = t->w.key_len};
+
+        st = bs_kek_unwrap(kek, &t->back, &wrapped, NULL, call, err);
+    }
+    if (st == BLOBSEAL_OK ? !blobseal_equal(t->back.b, t->secret.b, sizeof t->back.b)
+                          : st == BLOBSEAL_E_NOT_MINE || st == BLOBSEAL_E_AUTH)
+        st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the KEK %.160s does not unwrap what it has wrapped", t->w.kid);
+    blobseal_secret_free(t);
     return st;
 }
 
@@ -251,7 +287,7 @@ static enum blobseal_status write_next(struct blobseal_set *set, const struct ch
     *outcome = FAILED;
     if (st != BLOBSEAL_OK)
         return st;
-    if (c->target.rotated)
+    if (c->target.rotated || plan->moved)
         keys->rotated = bs_set_now_s();
     st = make_loaded(&l, set, keys, c->base->generation + 1, call, err);
     if (st != BLOBSEAL_OK)
@@ -287,7 +323,7 @@ static enum blobseal_status prepare(struct blobseal_set *set, struct change *c, 
         c->new_key = plan->new_key || is_due(set, c->base->keys, plan);
         *needed = c->target.rotated || c->target.others || c->new_key || merged;
         if (*needed)
-            st = check_strangers(set, &o, plan, err);
+            st = bs_set_check_strangers(set, &o, plan, err);
         if (st == BLOBSEAL_E_POLICY && !plan->new_key && !c->target.rotated && !merged && !c->new_key) {
             *needed = false; /* only a stranger is too many: nothing that must be done */
             st = BLOBSEAL_OK;
@@ -311,7 +347,7 @@ enum blobseal_status bs_set_apply(struct blobseal_set *set, const struct bs_set_
             st = write_next(set, &c, plan, &outcome, call, err);
         if (done != NULL && st == BLOBSEAL_OK && outcome != START_OVER) {
             done->changed = needed;
-            done->rotated = needed && c.target.rotated;
+            done->rotated = needed && (c.target.rotated || plan->moved);
             done->new_key = needed && c.new_key;
             done->generation = c.base->generation + (needed ? 1 : 0);
         }

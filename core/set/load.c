@@ -224,10 +224,16 @@ static enum blobseal_status load(struct blobseal_set *set, struct bs_set_loaded 
         st = bs_set_seen_load(&set->seen, &set->state_file, err);
     if (st == BLOBSEAL_OK)
         st = bs_set_store_get(set, &object, &len, token, call, err);
-    if (st == BLOBSEAL_OK && object == NULL)
+    if (st == BLOBSEAL_OK && object == NULL) {
         st = blobseal_fail(err, BLOBSEAL_E_INPUT, 0, "the set %s has no stored object", set->definition.name);
+        blobseal_hint(err, "restore it, or import an export of it");
+    }
     if (st == BLOBSEAL_OK)
         st = open_object(set, l, object, len, call, err);
+    if (st == BLOBSEAL_E_NO_KEY && set->keks[0] == NULL) {
+        *err = set->kek_error;
+        st = err->status;
+    }
     if (st == BLOBSEAL_OK && *l != NULL)
         memcpy((*l)->token, token, sizeof token);
     if (st == BLOBSEAL_E_DENIED && is_refused_by_owner(set, call))

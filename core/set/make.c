@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/set/set.h"
 
@@ -20,6 +21,18 @@ static void recovery_clear(struct recovery *r)
         blobseal_kek_close(r->kek[i]);
         free(r->spki[i]);
     }
+}
+
+/* Make the folder of the definitions if it is missing, and check that the caller may write there. */
+static enum blobseal_status make_sets_dir(const struct blobseal_set *set, struct blobseal_error *err)
+{
+    const char *folder = bs_config_text(set->config, BS_CONFIG_SETS_DIR);
+
+    if (bs_set_make_folder(folder, 0755) && access(folder, W_OK | X_OK) == 0)
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_OUTPUT, errno, "make a set in the folder %.200s", folder);
+    blobseal_hint(err, "\"sets_dir\" in the configuration can name a folder of your own");
+    return BLOBSEAL_E_OUTPUT;
 }
 
 /* Open the recovery keys, and put their names and public halves into the definition. */
@@ -80,7 +93,9 @@ static enum blobseal_status define(struct blobseal_set *set, struct bs_set_defin
     d->store = how->store_path;
     d->direct = how->wrap == BLOBSEAL_SET_WRAP_DIRECT;
     set->definition.identity = how->identity; /* with which recovery keys in a vault are opened */
-    st = take_recovery(&recovery, d, set, how, o, err);
+    st = bs_set_check_identity(set, how->identity, o, err);
+    if (st == BLOBSEAL_OK)
+        st = take_recovery(&recovery, d, set, how, o, err);
     if (st == BLOBSEAL_OK)
         st = bs_set_define(set, d, err);
     if (st == BLOBSEAL_OK)
@@ -98,12 +113,15 @@ static enum blobseal_status is_free(const struct blobseal_set *set, struct blobs
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (set->definition_path[0] != '\0') {
-        (void)bs_set_make_folder(bs_config_text(set->config, BS_CONFIG_SETS_DIR), 0755); /* writing reports a failure */
-        st = bs_set_file_read(&text, &len, set->definition_path, 0, err);
+        st = make_sets_dir(set, err);
+        if (st == BLOBSEAL_OK)
+            st = bs_set_file_read(&text, &len, set->definition_path, 0, err);
     }
-    if (st == BLOBSEAL_OK && text != NULL)
+    if (st == BLOBSEAL_OK && text != NULL) {
         st = blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "there is a set %s already: %.200s", set->definition.name,
                            set->definition_path);
+        blobseal_hint(err, "choose another name");
+    }
     free(text);
     return st;
 }
@@ -135,7 +153,10 @@ static enum blobseal_status create(struct blobseal_set *set, const struct blobse
         blobseal_secret_free(keys);
         return st;
     }
-    st = bs_set_begin(set, &call, err);
+    if (!d.direct || blobseal_kek_can_unwrap(set->keks[0])) /* who only seals directly needs no private key */
+        st = bs_set_try_kek(set->keks[0], &call, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_set_begin(set, &call, err);
     if (st != BLOBSEAL_OK) {
         blobseal_secret_free(keys);
         return st;
@@ -179,10 +200,28 @@ enum blobseal_status blobseal_set_create(struct blobseal_set **set, const char *
 
 /* ---- Imported sets ----------------------------------------------------------------------------------------------- */
 
+/* If the store of the set is empty, check that the exported object @o is not older than what was seen of the set: it
+ * would be stored, but could not be used. */
+static enum blobseal_status check_age(struct blobseal_set *set, const struct bs_set_object *o,
+                                      const struct blobseal_call *call, struct blobseal_error *err)
+{
+    char token[BLOBSEAL_SET_MAX_TOKEN], *there;
+    size_t len;
+    enum blobseal_status st = bs_set_seen_load(&set->seen, &set->state_file, err);
+
+    if (st == BLOBSEAL_OK)
+        st = bs_set_store_get(set, &there, &len, token, call, err);
+    if (st != BLOBSEAL_OK)
+        return st;
+    if (there == NULL)
+        st = bs_set_seen_check(&set->seen, o, set->definition.min_generation, err);
+    free(there);
+    return st;
+}
+
 /* Open an exported object with the KEKs of a set. */
-static enum blobseal_status open_exported(struct blobseal_set *set, struct bs_set_keys **keys, uint64_t *generation,
-                                          struct bs_slice object, const struct blobseal_call *call,
-                                          struct blobseal_error *err)
+static enum blobseal_status open_exported(struct blobseal_set *set, struct bs_set_keys **keys, struct bs_slice object,
+                                          const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS];
     const struct bs_keks list = {keks, bs_set_permitted(set, keks), call};
@@ -191,8 +230,9 @@ static enum blobseal_status open_exported(struct blobseal_set *set, struct bs_se
 
     *keys = NULL;
     if (st == BLOBSEAL_OK)
+        st = check_age(set, &o, call, err);
+    if (st == BLOBSEAL_OK)
         st = bs_set_object_open(keys, &o, list, NULL, err);
-    *generation = o.generation;
     bs_set_object_clear(&o);
     return st;
 }
@@ -203,8 +243,7 @@ static enum blobseal_status store_exported(struct blobseal_set *set, struct bs_s
 {
     struct bs_set_keys *keys;
     enum blobseal_set_put result;
-    uint64_t generation;
-    enum blobseal_status st = open_exported(set, &keys, &generation, object, call, err);
+    enum blobseal_status st = open_exported(set, &keys, object, call, err);
     struct bs_set_plan plan = {.merge = keys};
     struct bs_set_loaded *l;
 
@@ -218,6 +257,14 @@ static enum blobseal_status store_exported(struct blobseal_set *set, struct bs_s
     }
     blobseal_secret_free(keys);
     return st;
+}
+
+static enum blobseal_status has_another_id(const struct blobseal_set *set, struct blobseal_error *err)
+{
+    (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "there is a set %s already, which has another id",
+                        set->definition.name);
+    blobseal_hint(err, "import it under another name");
+    return BLOBSEAL_E_EXISTS;
 }
 
 /* Use the definition that exists. Its KEKs open the store; @how may name one more, which opens the exported object. */
@@ -234,7 +281,9 @@ static enum blobseal_status use_existing(struct blobseal_set *set, const struct 
     *exists = false;
     if (set->definition_path[0] == '\0')
         return BLOBSEAL_OK;
-    (void)bs_set_make_folder(bs_config_text(set->config, BS_CONFIG_SETS_DIR), 0755);
+    st = make_sets_dir(set, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     st = bs_config_read(&text, &len, set->definition_path, &why); /* which refuses what others can write */
     *exists = st == BLOBSEAL_OK;
     if (st == BLOBSEAL_OK)
@@ -245,7 +294,7 @@ static enum blobseal_status use_existing(struct blobseal_set *set, const struct 
     if (st != BLOBSEAL_OK && err != NULL)
         *err = why;
     if (st == BLOBSEAL_OK && memcmp(d.id, id, sizeof id) != 0)
-        st = blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "the set %s has another id", set->definition.name);
+        st = has_another_id(set, err);
     if (st == BLOBSEAL_OK && d.num_keks < BLOBSEAL_SET_MAX_KEKS && strcmp(d.keks[0], how->kek) != 0)
         d.keks[d.num_keks++] = how->kek; /* in this process only */
     if (st == BLOBSEAL_OK)

@@ -11,7 +11,21 @@
 
 static enum blobseal_status malformed(struct blobseal_error *err, const char *what)
 {
-    return blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the stored object of the set is malformed: %s", what);
+    (void)blobseal_fail(err, BLOBSEAL_E_FORMAT, 0, "the object of the set is malformed: %s", what);
+    blobseal_hint(err, "check that this is the intended file; the object can be restored from a copy or an export");
+    return BLOBSEAL_E_FORMAT;
+}
+
+/* The parser of the JWE speaks of an envelope. Return E_FORMAT. */
+static enum blobseal_status not_an_envelope(struct blobseal_error *err)
+{
+    static const char envelope[] = "malformed envelope: ";
+    char what[sizeof err->text];
+
+    if (err == NULL || strncmp(err->text, envelope, sizeof envelope - 1) != 0)
+        return BLOBSEAL_E_FORMAT;
+    (void)snprintf(what, sizeof what, "%s", err->text + sizeof envelope - 1);
+    return malformed(err, what);
 }
 
 enum blobseal_status bs_set_not_authentic(struct blobseal_error *err)
@@ -89,6 +103,8 @@ enum blobseal_status bs_set_object_parse(struct bs_set_object *o, const char *te
             st = malformed(err, "it is wrapped with the key of a set");
     if (st == BLOBSEAL_E_FORMAT)
         st = bs_envelope_check_version(text, len, err);
+    if (st == BLOBSEAL_E_FORMAT)
+        st = not_an_envelope(err);
     if (st == BLOBSEAL_OK && !bs_sha256(o->sha256, text, len))
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "read the set: no memory");
     if (st != BLOBSEAL_OK)

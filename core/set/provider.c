@@ -80,8 +80,13 @@ static struct blobseal_kek_info describe(struct blobseal_set *set)
 enum blobseal_status blobseal_set_kek(struct blobseal_set *set, struct blobseal_kek **kek, struct blobseal_error *err)
 {
     const struct blobseal_kek_info info = describe(set);
-    enum blobseal_status st = blobseal_kek_new(kek, &bs_set_provider, set, &info, err);
+    struct blobseal_kek *first;
+    enum blobseal_status st = bs_set_first_kek(set, &first, err);
 
+    *kek = NULL;
+    blobseal_kek_close(first);
+    if (st == BLOBSEAL_OK)
+        st = blobseal_kek_new(kek, &bs_set_provider, set, &info, err);
     if (st == BLOBSEAL_OK) {
         bs_kek_set_config(*kek, set->config);
         (void)atomic_fetch_add(&set->references, 1);
@@ -102,13 +107,21 @@ static enum blobseal_status set_open(void **state, struct blobseal_kek_info *inf
         .timeout_ms = options->timeout_ms,
         .cancel = options->cancel,
     };
+    struct blobseal_kek *first = NULL;
     struct blobseal_set *set;
     enum blobseal_status st = blobseal_set_open(&set, name, &o, err);
 
     (void)call;
-    *state = set;
     if (st == BLOBSEAL_OK)
+        st = bs_set_first_kek(set, &first, err);
+    blobseal_kek_close(first);
+    if (st == BLOBSEAL_OK) {
         *info = describe(set);
+    } else {
+        blobseal_set_close(set);
+        set = NULL;
+    }
+    *state = set;
     return st;
 }
 

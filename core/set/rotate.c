@@ -63,18 +63,26 @@ static enum blobseal_status reopen_keks(struct blobseal_set *set, const struct b
     return st;
 }
 
-/* Try whether the set can be read and written with its KEKs as they are now. */
-static enum blobseal_status try_keks(struct blobseal_set *set, const struct blobseal_call *call,
-                                     struct blobseal_error *err)
+/* Try whether the set can be read and written with its KEKs as they are now, and read again afterwards. */
+static enum blobseal_status try_keks(struct blobseal_set *set, const struct bs_set_plan *plan,
+                                     const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct bs_set_loaded *l;
+    struct bs_set_object o = {0};
     char kid[BLOBSEAL_MAX_KID + 1];
     enum blobseal_status st;
 
     set->denied_until_ms = 0;
     st = bs_set_load(set, &l, call, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_set_object_parse(&o, l->object, l->len, set->definition.id, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_set_check_strangers(set, &o, plan, err);
+    bs_set_object_clear(&o);
     bs_set_loaded_unref(l);
-    return st == BLOBSEAL_OK ? bs_set_ask_kid(set, kid, call, err) : st;
+    if (st == BLOBSEAL_OK)
+        st = bs_set_ask_kid(set, kid, call, err);
+    return st == BLOBSEAL_OK ? bs_set_try_kek(set->keks[0], call, err) : st;
 }
 
 /* Return to the definition @text and to @keks, of which each has a reference, after a failure. */
@@ -92,17 +100,22 @@ static void go_back(struct blobseal_set *set, const char *text, struct blobseal_
 
 /* Define the set with another KEK or identity, or both. What does not work is not written down. The lock for requests
  * is held. */
+/* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 static enum blobseal_status exchange(struct blobseal_set *set, const char *to, const char *identity,
-                                     const struct blobseal_set_options *o, const struct blobseal_call *call,
-                                     struct blobseal_error *err)
+                                     struct bs_set_plan *plan, const struct blobseal_set_options *o,
+                                     const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS];
     struct bs_set_definition d = set->definition;
-    char *before = strdup(set->definition_text);
-    enum blobseal_status st = BLOBSEAL_OK;
+    char *before;
+    enum blobseal_status st = bs_set_check_identity(set, identity, o, err);
 
+    if (st != BLOBSEAL_OK)
+        return st;
+    before = strdup(set->definition_text);
     if (before == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "rotate a set: no memory");
+    plan->moved = to != NULL && strcmp(to, d.keks[0]) != 0;
     for (size_t i = 0; i < BLOBSEAL_SET_MAX_KEKS; i++)
         keks[i] = set->keks[i] != NULL ? bs_kek_ref(set->keks[i]) : NULL;
     if (identity != NULL) {
@@ -118,7 +131,7 @@ static enum blobseal_status exchange(struct blobseal_set *set, const char *to, c
             st = bs_set_define(set, &d, err);
     }
     if (st == BLOBSEAL_OK)
-        st = try_keks(set, call, err);
+        st = try_keks(set, plan, call, err);
     if (st == BLOBSEAL_OK) /* before the object, which this process could not read otherwise after a crash */
         st = bs_set_save_definition(set, true, err);
     if (st != BLOBSEAL_OK)
@@ -134,17 +147,20 @@ enum blobseal_status blobseal_set_rotate(struct blobseal_set *set, const char *t
                                          struct blobseal_error *err)
 {
     struct blobseal_set_options own = {.size = sizeof own};
+    struct blobseal_set_change how = {.size = sizeof how};
     struct bs_set_plan plan = {.poll = true};
     struct blobseal_call call;
     enum blobseal_status st;
 
-    if (!blobseal_struct_import(&own, sizeof own, options))
+    if (!blobseal_struct_import(&own, sizeof own, options) || !blobseal_struct_import(&how, sizeof how, change))
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "rotate a set: options without their size, or newer than the library");
+    plan.drop = how.drop;
+    plan.num_drop = how.num_drop;
     call = bs_call_start(own.timeout_ms, own.cancel);
     st = bs_set_begin(set, &call, err);
     if (st == BLOBSEAL_OK) {
-        st = exchange(set, to, identity, &own, &call, err);
+        st = exchange(set, to, identity, &plan, &own, &call, err);
         (void)pthread_mutex_unlock(&set->request);
     }
     return st == BLOBSEAL_OK ? bs_set_run(set, &plan, "set-rotate", change, err)

@@ -48,6 +48,8 @@ static bool is_set(const struct blobseal_config *config, const char *ref)
 enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blobseal_set *set, const char *ref,
                                      const struct blobseal_set_options *o, struct blobseal_error *err)
 {
+    static const struct bs_config_origin nowhere;
+    char list[160];
     const struct blobseal_kek_options options = {
         .size = sizeof options,
         .passphrase = o->passphrase,
@@ -55,7 +57,7 @@ enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blo
         .timeout_ms = o->timeout_ms,
         .cancel = o->cancel,
         .config = set->config,
-        .listed_in = set->definition_path[0] != '\0' ? set->definition_path : "the definition of the set",
+        .listed_in = set->config != NULL ? bs_config_modules_file(list, set->config, &nowhere) : "the configuration",
         .identity = set->definition.identity,
     };
 
@@ -80,6 +82,36 @@ enum blobseal_status bs_set_open_keks(const struct blobseal_set *set, struct blo
             st = BLOBSEAL_OK; /* an old KEK may have been removed */
     }
     return st;
+}
+
+/* Return true for failures to open the first KEK after which the set is DEGRADED or REVOKED, and can still be shown, or
+ * moved to another KEK. */
+static bool is_out_of_reach(enum blobseal_status st)
+{
+    return st == BLOBSEAL_E_UNAVAILABLE || st == BLOBSEAL_E_DENIED || st == BLOBSEAL_E_INPUT;
+}
+
+enum blobseal_status bs_set_first_kek(struct blobseal_set *set, struct blobseal_kek **kek, struct blobseal_error *err)
+{
+    (void)pthread_mutex_lock(&set->lock);
+    *kek = set->keks[0] != NULL ? bs_kek_ref(set->keks[0]) : NULL;
+    (void)pthread_mutex_unlock(&set->lock);
+    if (*kek != NULL)
+        return BLOBSEAL_OK;
+    if (err != NULL)
+        *err = set->kek_error;
+    return set->kek_error.status;
+}
+
+enum blobseal_status bs_set_check_identity(const struct blobseal_set *set, const char *identity,
+                                           const struct blobseal_set_options *options, struct blobseal_error *err)
+{
+    if (identity == NULL || options->registry != NULL ||
+        (set->config != NULL && bs_config_identity(set->config, identity) != NULL))
+        return BLOBSEAL_OK;
+    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the configuration has no identity named %.64s", identity);
+    blobseal_hint(err, "define it under \"identities\"");
+    return BLOBSEAL_E_CONFIG;
 }
 
 /* ---- Definitions ------------------------------------------------------------------------------------------------- */
@@ -235,10 +267,11 @@ enum blobseal_status bs_set_new(struct blobseal_set **out, const char *name, str
         return blobseal_fail(err, BLOBSEAL_E_ARG, 0,
                              "open a set: options without their size, or newer than the library");
     if (!bs_set_name_is_valid(name))
-        return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
-                             "%.80s is no name of a set: 1 to 64 letters, digits, '.', '-' and '_', the first a letter "
-                             "or digit",
-                             name);
+        return blobseal_fail(
+            err, BLOBSEAL_E_CONFIG, 0,
+            "\"%.80s\" cannot be the name of a set, which has 1 to 64 letters, digits, '.', '-' and '_', "
+            "and starts with a letter or digit",
+            name);
     if (own->config == NULL && own->store == NULL)
         return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the set %s: there is no configuration that says where it is",
                              name);
@@ -293,9 +326,9 @@ static enum blobseal_status read_definition(struct blobseal_set *set, const char
     if (text == NULL) {
         st = bs_config_read(&file, &len, set->definition_path, err);
         if (st == BLOBSEAL_E_INPUT && err != NULL && err->sys_errno == ENOENT) {
-            (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "there is no set %s: %.200s does not exist",
-                                set->definition.name, set->definition_path);
-            st = BLOBSEAL_E_CONFIG;
+            st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "there is no set %s: %.200s does not exist",
+                               set->definition.name, set->definition_path);
+            blobseal_hint(err, "check its name, and \"sets_dir\" in the configuration");
         }
         text = (const char *)file;
     }
@@ -321,8 +354,17 @@ enum blobseal_status blobseal_set_open(struct blobseal_set **set, const char *na
                            name);
     if (st == BLOBSEAL_OK)
         st = read_definition(*set, own.definition, err);
-    if (st == BLOBSEAL_OK)
-        st = bs_set_open_keks(*set, (*set)->keks, &own, err);
+    if (st == BLOBSEAL_OK) {
+        struct blobseal_error why = {0};
+
+        st = bs_set_open_keks(*set, (*set)->keks, &own, &why);
+        if (st != BLOBSEAL_OK && err != NULL)
+            *err = why;
+        if (is_out_of_reach(st)) {
+            (*set)->kek_error = why;
+            st = BLOBSEAL_OK;
+        }
+    }
     if (st != BLOBSEAL_OK) {
         blobseal_set_close(*set);
         *set = NULL;

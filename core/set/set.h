@@ -280,6 +280,7 @@ struct blobseal_set {
     char definition_path[BS_SET_MAX_PATH]; /* empty: the program keeps the definition */
     /* KEKs of the definition; those that cannot be opened are NULL. Changed with both locks held. */
     struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS];
+    struct blobseal_error kek_error; /* why the first one is NULL */
     struct blobseal_kek *recovery[BLOBSEAL_SET_MAX_RECOVERY];
     struct bs_set_files files;
     struct blobseal_set_store store;
@@ -326,6 +327,16 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_open_keks(const struct blobseal_se
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blobseal_set *set,
                                                        const char *ref, const struct blobseal_set_options *options,
                                                        struct blobseal_error *err);
+
+/* Get the first KEK, with a reference for the caller, or the reason why it could not be opened. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_first_kek(struct blobseal_set *set, struct blobseal_kek **kek,
+                                                        struct blobseal_error *err);
+
+/* Check that the configuration has @identity, which may be NULL. Providers of a program may know others. Errors:
+ * E_CONFIG. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_check_identity(const struct blobseal_set *set, const char *identity,
+                                                             const struct blobseal_set_options *options,
+                                                             struct blobseal_error *err);
 
 /* Allocate a set without definition, with its paths, store and limits. Errors: E_ARG, E_CONFIG, E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_new(struct blobseal_set **set, const char *name,
@@ -389,6 +400,7 @@ void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint
 struct bs_set_plan {
     bool new_key;                    /* make a new key in any case     */
     bool poll;                       /* ask for the newest KEK version */
+    bool moved;                      /* there is another KEK          */
     const struct bs_set_keys *merge; /* add these keys; NULL: none     */
     const char *const *drop;         /* key ids that may be lost       */
     size_t num_drop;
@@ -411,6 +423,19 @@ bool bs_set_knows_recipient(const struct blobseal_set *set, const struct bs_jwe_
  * provider. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, char kid[BLOBSEAL_MAX_KID + 1],
                                                       const struct blobseal_call *call, struct blobseal_error *err);
+
+/*
+ * Check that what @kek wraps it can unwrap as well: a set whose object only others can open could not be used, and with
+ * its next object the keys would be lost. Errors: E_CONFIG (it is a public key), those of the provider.
+ */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_try_kek(struct blobseal_kek *kek, const struct blobseal_call *call,
+                                                      struct blobseal_error *err);
+
+/* Check that no recipient of an object is lost who is not to be lost. Errors: E_POLICY. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_set_check_strangers(const struct blobseal_set *set,
+                                                              const struct bs_set_object *o,
+                                                              const struct bs_set_plan *plan,
+                                                              struct blobseal_error *err);
 
 /*
  * Apply a plan within the limits of @change, which may be NULL, note and record it, and tell the caller what was done.

@@ -101,7 +101,7 @@ static enum blobseal_status went_back(uint64_t generation, uint64_t seen, struct
     (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
                         "the set went back: its stored object has generation %llu, but %llu was seen before",
                         (unsigned long long)generation, (unsigned long long)seen);
-    blobseal_hint(err, "somebody restored or replaced the object; restore the newest one");
+    blobseal_hint(err, "restore the newest object; if it is lost, blobseal-set(7) describes how to use an older one");
     return BLOBSEAL_E_POLICY;
 }
 
@@ -121,7 +121,7 @@ enum blobseal_status bs_set_seen_check(const struct bs_set_seen *s, const struct
                             "the set went back: its stored object has generation %llu like the one seen before, but "
                             "other bytes",
                             (unsigned long long)o->generation);
-        blobseal_hint(err, "somebody restored an older object and changed it; restore the newest one");
+        blobseal_hint(err, "somebody restored an older object and changed it; restore the newest object");
         return BLOBSEAL_E_POLICY;
     }
     return BLOBSEAL_OK;

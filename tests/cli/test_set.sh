@@ -57,7 +57,7 @@ title="the KEK is exchanged, and a key is added"
 cp a/sets/images.jwe old.jwe
 run set rotate images --to "$tmp/new.pem"
 expect_ok
-expect_stdout '^images: rewrapped for the newest KEK, generation 2$'
+expect_stdout '^images: rewrapped for the new KEK, generation 2$'
 run set check
 expect_stdout '^images: nothing to do, generation 2$'
 run set rekey images --json
@@ -75,6 +75,57 @@ check "two keys, generation 3" test "$(field keys) $(field generation)" = "2 3"
 check "the new KEK" test "$(field keyVaultProperties.keyIdentifier)" = "$tmp/new.pem"
 id=$(field id)
 
+title="a KEK that could not be used is not taken"
+cp a/sets/images.json definition
+run set rotate images --to "$tmp/kek.pub.pem"
+expect_error 2 E-CONFIG 'has to unwrap, but .* is a public key here'
+run set rotate images --identity nobody
+expect_error 2 E-CONFIG 'no identity named nobody'
+check "the definition is as before" cmp a/sets/images.json definition
+run set create public -k "$tmp/kek.pub.pem"
+expect_error 2 E-CONFIG 'has to unwrap'
+run set create nobody -k "$tmp/kek.pem" --identity nobody
+expect_error 2 E-CONFIG 'no identity named nobody'
+check "no set is made" test "$(ls a/sets/*.json)" = a/sets/images.json
+run set create images -k "$tmp/kek.pem"
+expect_error 6 E-EXISTS
+expect_stderr 'hint: choose another name$'
+
+title="options that a subcommand does not have"
+for line in 'show images --to new.pem' 'rekey images --to new.pem' 'rotate images -k new.pem' \
+    'check images --identity ops' 'list -k kek.pem' 'export images --wrap direct' 'create other -k kek.pem --drop x' \
+    'show images --force' 'import images --id AAAA -k kek.pem --to new.pem'; do
+    # shellcheck disable=SC2086 # words
+    run set $line
+    expect_error 2 E-USAGE 'has no option'
+done
+run set rotate images
+expect_error 2 E-USAGE 'needs --to KEY or --identity NAME'
+run set rotate images --to new.pem --to kek.pem
+expect_error 2 E-USAGE 'given twice'
+
+title="a KEK that is not there"
+mv "$tmp/new.pem" "$tmp/new.away"
+run set show --json images
+expect_code 0
+check "the state and the reason" test "$(field state) $(field lastError)" = \
+    "DEGRADED read the key $tmp/new.pem: No such file or directory"
+run set check images
+expect_error 7 E-INPUT
+run seal -k set:images -o c.sealed "$tmp/in"
+expect_error 7 E-INPUT
+run set rotate images --to "$tmp/escrow.pem"
+expect_error 10 E-POLICY 'would be lost'
+expect_stderr '--drop urn:'
+run set rotate images --to "$tmp/escrow.pem" --drop "$("$blobseal" key show -q "$tmp/new.pub.pem")"
+expect_ok
+expect_stdout '^images: rewrapped for the new KEK, generation 4$'
+run open -k set:images -o - b.sealed
+expect_ok
+mv "$tmp/new.away" "$tmp/new.pem"
+run set rotate images --to "$tmp/new.pem"
+expect_ok
+
 title="export and import on an empty machine with the recovery key"
 run set export images -o images.jwe
 expect_ok
@@ -85,7 +136,7 @@ run set import images --id AAAAAAAAAAAAAAAAAAAAAA -k "$tmp/escrow.pem" images.jw
 expect_error 3 E-FORMAT
 run set import images --id "$id" -k "$tmp/escrow.pem" images.jwe
 expect_code 0
-expect_stderr 'makes no new key before: blobseal set rekey images'
+expect_stderr 'makes new keys only after blobseal set rekey images'
 for blob in a.sealed b.sealed; do
     run open -k set:images -o - $blob
     expect_ok
@@ -103,6 +154,23 @@ expect_error 10 E-POLICY
 cp newest.jwe a/sets/images.jwe
 run open -k set:images -o - a.sealed
 expect_ok
+
+title="an older export does not bring an older set back"
+rm a/sets/images.jwe a/sets/images.jwe.backup
+run set import images --id "$id" -k "$tmp/escrow.pem" old.jwe
+expect_error 10 E-POLICY 'went back'
+run set import again --id "$id" -k "$tmp/escrow.pem" old.jwe
+expect_error 10 E-POLICY 'went back'
+check "nothing is stored" test "$(ls a/sets/*.jwe* | grep -v lock)" = ""
+run set show --json images
+check "the reason is shown" test "$(field state) $(field lastError)" = "DEGRADED the set images has no stored object"
+echo text >a/sets/images.jwe
+run set check
+expect_error 3 E-FORMAT 'the object of the set is malformed'
+run open -k set:images -o - a.sealed
+expect_error 10 E-POLICY 'the object of the set is malformed'
+expect_stderr 'restored from a copy or an export'
+cp newest.jwe a/sets/images.jwe
 
 title="the file is damaged, and the backup is not"
 cp newest.jwe a/sets/images.jwe.backup
@@ -134,6 +202,14 @@ run set show bad
 expect_error 2 E-CONFIG
 run set show none
 expect_error 2 E-CONFIG
+
+title="no folder for sets"
+for folder in "$tmp/in/sets" /proc/none/sets; do
+    echo "{\"sets_dir\": \"$folder\"}" >none.json
+    run set create s --config none.json -k "$tmp/kek.pem"
+    expect_error 8 E-OUTPUT 'make a set in the folder'
+    expect_stderr '"sets_dir" in the configuration'
+done
 
 fresh "a set whose KEK is a set, or itself under another name"
 machine a

@@ -113,6 +113,24 @@ check "the identity, also without any permission" grep -q 'object id aaaaaaaa' "
 check "the reason" grep -q 'look up .*no role of the identity permits it' "$out"
 vault deny 'permissions=[]'
 
+title="a set does not move to a key that may not unwrap"
+make_key file
+sed "1s|{|{\"sets_dir\": \"$tmp/sets\", \"state_dir\": \"$tmp/state\",|" "$tmp/config.json" >sets.json
+chmod 600 sets.json
+run set create local --config sets.json -q -k "$keys/file.pem"
+expect_code 0
+vault deny 'permissions=["unwrapKey"]'
+run set rotate local --config sets.json --to "$kek"
+expect_code 11
+run set create remote --config sets.json -k "$kek"
+expect_code 11
+vault deny 'permissions=[]'
+run set show local --config sets.json --json
+check "it is as before" grep -q '"keyIdentifier":"'"$keys/file.pem"'".*"state":"ACTIVE"' "$out"
+check "no set is made" test ! -e "$tmp/sets/remote.json"
+run set rotate local --config sets.json --to "$kek"
+expect_code 0
+
 title="purge protection"
 vault change name=kek recoveryLevel=Recoverable+Purgeable
 run seal -k "$kek" -f -o two.sealed plain

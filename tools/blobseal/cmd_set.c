@@ -14,7 +14,7 @@ static const char usage[] =
     "blobseal set create NAME -k KEY [--recovery KEY]... [--identity NAME] [--wrap hierarchy|direct]\n"
     "blobseal set show|check [NAME]...\n"
     "blobseal set list\n"
-    "blobseal set rotate NAME [--to KEY] [--identity NAME]\n"
+    "blobseal set rotate NAME --to KEY|--identity NAME\n"
     "blobseal set rekey NAME\n"
     "blobseal set export NAME [-o FILE]\n"
     "blobseal set import NAME --id ID -k KEY [--recovery KEY]... [FILE]\n"
@@ -30,7 +30,7 @@ static const char usage[] =
     "  -o, --output FILE       write the export to FILE instead of standard output\n"
     "  -f, --force             replace FILE\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
-    "                          passphrase of the KEY before it, or of the KEK of a set that exists\n"
+    "                          passphrase of the KEY before it; before any KEY, of the KEK of a set that exists\n"
     "      --audit FILE        record each use of a key in FILE\n"
     "      --config FILE       configuration, in addition to those of the machine and the user\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
@@ -45,19 +45,38 @@ static const char usage[] =
 
 #define MAX_DROP 16
 
+/* Options that not all subcommands have. */
+static const struct particular {
+    int option;
+    const char *name, *words;
+} particular[] = {
+    {'k', "-k", "create import"},
+    {OPT_RECOVERY, "--recovery", "create import"},
+    {OPT_WRAP, "--wrap", "create import"},
+    {OPT_STORE, "--store", "create import"},
+    {OPT_IDENTITY, "--identity", "create import rotate"},
+    {OPT_TO, "--to", "rotate"},
+    {OPT_DROP, "--drop", "check rotate rekey"},
+    {OPT_ID, "--id", "import"},
+    {'o', "--output", "export"},
+    {'f', "--force", "export"},
+};
+
+#define NUM_PARTICULAR (sizeof particular / sizeof particular[0])
+
 /* One run of the verb. */
 struct command {
     struct ui *ui;
     const struct blobseal_config *config;
-    struct keys keys;      /* -k                               */
-    struct key_arg of_set; /* the passphrase of a set's KEK     */
+    struct keys keys;      /* -k, or --to of rotate            */
+    struct key_arg of_set; /* the passphrase of a set's KEK    */
     const char *recovery[BLOBSEAL_SET_MAX_RECOVERY];
     size_t num_recovery;
     const char *drop[MAX_DROP];
     size_t num_drop;
     const char *identity, *to, *store, *id, *output;
     enum blobseal_set_wrap wrap;
-    bool force;
+    bool force, given[NUM_PARTICULAR];
     char paths[BLOBSEAL_SET_MAX_RECOVERY + 3][PATH_MAX]; /* of keys that are files, absolute */
     size_t num_paths;
 };
@@ -155,23 +174,24 @@ static bool change(struct command *c, const char *name, const char *what, struct
     struct blobseal_set_change done = change_for(c);
     struct blobseal_set *set = NULL;
     enum blobseal_status st = BLOBSEAL_OK;
-    bool ok = open_set(c, name, &set, err);
+    bool ok = open_set(c, name, &set, err), rotates = strcmp(what, "rotate") == 0;
 
     if (ok && strcmp(what, "check") == 0) {
         st = blobseal_set_check(set, &done, err);
     } else if (ok && strcmp(what, "rekey") == 0) {
         st = blobseal_set_rekey(set, &done, err);
     } else if (ok) {
-        struct key_arg *key = c->keys.num > 0 ? &c->keys.args[0] : &c->of_set;
-        const struct blobseal_set_options o = options_for(c, key);
+        const struct blobseal_set_options o = options_for(c, c->to != NULL ? &c->keys.args[0] : &c->of_set);
         const char *to = c->to != NULL ? absolute(c, c->to, err) : NULL;
 
         if (c->to != NULL && to == NULL)
             st = err->status;
         else
             st = blobseal_set_rotate(set, to, c->identity, &o, &done, err);
+        if (st != BLOBSEAL_OK)
+            passphrase_failed(o.passphrase_ctx, err);
     }
-    ok = ok && st == BLOBSEAL_OK && set_print_change(c->ui, name, &done, err);
+    ok = ok && st == BLOBSEAL_OK && set_print_change(c->ui, name, &done, rotates, err);
     blobseal_set_close(set);
     return ok;
 }
@@ -271,8 +291,9 @@ static bool add_name(void *ctx, const char *name)
     struct names *n = ctx;
 
     if (n->num < MAX_SETS)
-        (void)snprintf(n->list[n->num++], sizeof n->list[0], "%s", name);
-    return true;
+        (void)snprintf(n->list[n->num], sizeof n->list[0], "%s", name);
+    n->num++;
+    return n->num <= MAX_SETS;
 }
 
 static bool print_name(void *ctx, const char *name)
@@ -301,6 +322,8 @@ static int each(struct command *c, char **argv, int num,
 
     if (num == 0 && blobseal_set_list(c->config, add_name, &names, &err) != BLOBSEAL_OK)
         return report_error(c->ui, &err);
+    if (names.num > MAX_SETS)
+        return usage_error(c->ui, "there are more than %d sets: name those that are meant", MAX_SETS);
     total = num == 0 ? names.num : total;
     for (size_t i = 0; i < total; i++) {
         int failed;
@@ -335,11 +358,16 @@ static int one_option(struct command *c, int option)
 {
     int code = EXIT_OK;
 
+    for (size_t i = 0; i < NUM_PARTICULAR; i++)
+        c->given[i] = c->given[i] || particular[i].option == option;
     if (option == OPT_IDENTITY)
         c->identity = optarg;
-    else if (option == OPT_TO)
+    else if (option == OPT_TO && c->to != NULL)
+        code = usage_error(c->ui, "--to is given twice: a set has one KEK");
+    else if (option == OPT_TO) {
         c->to = optarg;
-    else if (option == OPT_STORE)
+        code = keys_add(c->ui, &c->keys, optarg);
+    } else if (option == OPT_STORE)
         c->store = optarg;
     else if (option == OPT_ID)
         c->id = optarg;
@@ -364,6 +392,27 @@ static int one_option(struct command *c, int option)
     else if (option != OPT_WRAP)
         (void)passphrase_option(c->ui, &c->of_set, option, optarg, &code);
     return code;
+}
+
+/* Return true if @word is in a list of words. */
+static bool is_one_of(const char *list, const char *word)
+{
+    struct nearest n = {.typed = word};
+    char best[32];
+
+    nearest_try_list(&n, list, best);
+    return n.best != NULL && strcmp(n.best, word) == 0;
+}
+
+/* Refuse options that the subcommand does not have: what was meant would not be done. */
+static int check_options(const struct command *c, const char *word)
+{
+    for (size_t i = 0; i < NUM_PARTICULAR; i++)
+        if (c->given[i] && !is_one_of(particular[i].words, word))
+            return usage_error(c->ui, "set %s has no option %s", word, particular[i].name);
+    if (strcmp(word, "rotate") == 0 && c->to == NULL && c->identity == NULL)
+        return usage_error(c->ui, "set rotate needs --to KEY or --identity NAME");
+    return EXIT_OK;
 }
 
 /* Run the subcommand @word with the @num arguments after it. */
@@ -409,7 +458,6 @@ static int run(struct ui *ui, int argc, char **argv)
     struct nearest n = {0};
     char best[32];
     int option, code = EXIT_OK;
-    bool known = false;
 
     c.ui = ui;
     c.of_set.passphrase_fd = -1;
@@ -422,9 +470,11 @@ static int run(struct ui *ui, int argc, char **argv)
         return usage_error(ui, "set is followed by create, show, list, check, rotate, rekey, export or import");
     n.typed = argv[optind];
     nearest_try_list(&n, verb_set.words, best);
-    known = n.best != NULL && strcmp(n.best, argv[optind]) == 0;
-    if (!known)
+    if (n.best == NULL || strcmp(n.best, argv[optind]) != 0)
         return unknown_word(ui, "set has nothing named", argv[optind], n.best);
+    code = check_options(&c, argv[optind]);
+    if (code != EXIT_OK)
+        return code;
     if (!config_get(&c.config, &err))
         return report_error(ui, &err);
     return dispatch(&c, argv[optind], argv + optind + 1, argc - optind - 1);

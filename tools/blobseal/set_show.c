@@ -14,14 +14,23 @@ static const char *id_text(char buf[BLOBSEAL_BASE64URL_LEN(BLOBSEAL_SET_ID_LEN) 
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-bool set_print_change(const struct ui *ui, const char *name, const struct blobseal_set_change *change,
+/* Say what was done to the object, by `set rotate` or by a check. */
+static const char *what_changed(const struct blobseal_set_change *change, bool by_hand)
+{
+    if (change->rotated && by_hand)
+        return change->new_key ? "rewrapped for the new KEK, with a new key" : "rewrapped for the new KEK";
+    if (change->rotated)
+        return change->new_key ? "rewrapped for the newest KEK, with a new key" : "rewrapped for the newest KEK";
+    if (change->new_key)
+        return "new key";
+    if (change->changed)
+        return "changed";
+    return by_hand ? "the definition is changed, the object needs no change" : "nothing to do";
+}
+
+bool set_print_change(const struct ui *ui, const char *name, const struct blobseal_set_change *change, bool by_hand,
                       struct blobseal_error *err)
 {
-    const char *what = change->new_key && change->rotated ? "new KEK version and new key"
-                       : change->rotated                  ? "rewrapped for the newest KEK"
-                       : change->new_key                  ? "new key"
-                       : change->changed                  ? "changed"
-                                                          : "nothing to do";
     struct json j;
 
     if (ui->json) {
@@ -34,7 +43,8 @@ bool set_print_change(const struct ui *ui, const char *name, const struct blobse
         return json_end(&j, err);
     }
     if (!ui->quiet)
-        printf("%s: %s, generation %llu\n", name, what, (unsigned long long)change->generation);
+        printf("%s: %s, generation %llu\n", name, what_changed(change, by_hand),
+               (unsigned long long)change->generation);
     return stdout_flush(err);
 }
 
@@ -127,9 +137,12 @@ static void warn_notes(const struct ui *ui, const struct blobseal_set_info *s)
     if ((s->notes & BLOBSEAL_SET_NOTE_BACKUP) != 0)
         warn(ui, "the set %s was read from its backup: its file is damaged or missing", s->name);
     if ((s->notes & BLOBSEAL_SET_NOTE_IMPORTED) != 0)
-        warn(ui, "the set %s was imported, and makes no new key before: blobseal set rekey %s", s->name, s->name);
+        warn(ui, "the set %s was imported: it makes new keys only after blobseal set rekey %s", s->name, s->name);
     if ((s->notes & BLOBSEAL_SET_NOTE_STRANGER) != 0)
-        warn(ui, "the object of the set %s has a recipient for which the definition has no key", s->name);
+        warn(ui,
+             "the object of the set %s has a recipient that the definition does not know: the next change of the KEK "
+             "or of the keys names it",
+             s->name);
 }
 
 bool set_print(const struct ui *ui, struct blobseal_set *set, struct blobseal_error *err)

@@ -272,8 +272,8 @@ struct blobseal_set_change;
 /* Print what a set is like, and warn of what is missing. */
 bool set_print(const struct ui *ui, struct blobseal_set *set, struct blobseal_error *err);
 
-/* Print what a change of a set has done. */
-bool set_print_change(const struct ui *ui, const char *name, const struct blobseal_set_change *change,
+/* Print what a change of a set has done. @by_hand: another KEK or identity was named. */
+bool set_print_change(const struct ui *ui, const char *name, const struct blobseal_set_change *change, bool by_hand,
                       struct blobseal_error *err);
 
 #endif

@@ -43,6 +43,7 @@ static const struct sentence advices[] = {
                                     "name its public key with -k"},
     [BLOBSEAL_ADVICE_REMOVE] = {"remove that recipient with --drop %s, or use a newer version of %p", "drop",
                                 "use a newer version of %p"},
+    [BLOBSEAL_ADVICE_DROP] = {"if nobody needs that key any more: --drop %s", "drop", NULL},
     [BLOBSEAL_ADVICE_OAEP_SHA256] = {"pass --oaep sha256 after that key", "oaep", "use the key with SHA-256"},
     [BLOBSEAL_ADVICE_OAEP_SHA1] = {"pass --oaep sha1 after that key", "oaep", "use the key with SHA-1"},
     [BLOBSEAL_ADVICE_PASSPHRASE] = {"name a file with the passphrase: --passphrase-file FILE after the key",
