@@ -145,6 +145,13 @@ strace_works() { # true if strace is installed and has the right to trace
     command -v strace >/dev/null && strace -f -o /dev/null true 2>/dev/null
 }
 
+# True if strace also shows the files and texts of a program that keeps others out of its memory, for which it needs to be
+# root.
+strace_sees() {
+    command -v strace >/dev/null && strace -f -y -e trace=write "$blobseal" --version 2>&1 >/dev/null |
+        grep -q 'write(1<[^>]*>, "blobseal'
+}
+
 # ---- Running ----
 
 fresh() { # fresh [TITLE]: change to a new empty folder for the next checks

@@ -444,7 +444,7 @@ sample f 1048577
 if tier_has all; then truncate -s 1G blob; else truncate -s 64M blob; fi
 sum=$(tail -c +20481 blob | sha256sum)
 title="what a rotation reads and writes"
-if strace_works || part_lacks "a strace that may trace"; then
+if strace_sees || part_lacks "a strace that sees files"; then
     ASAN_OPTIONS=detect_leaks=0 timeout $hang_limit strace -f -qq -y -o trace -e trace=read,write,pread64,pwrite64,readv,writev,preadv,pwritev,mmap,copy_file_range,sendfile \
         "$blobseal" rewrap -k "$keys/old.pem" --to "$keys/new.pub.pem" blob >"$out" 2>"$err"
     code=$?

@@ -8,7 +8,7 @@
 . "$root/tests/cli/envelopes.sh"
 
 need strace
-strace_works || lacks "a strace that may trace"
+strace_sees || lacks "a strace that sees files"
 
 for name in old new; do make_key $name; done
 

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 need_provider
 softhsm_start
+[ "$(id -u)" = 0 ] || lacks "root, who may look into the program"
 [ $sanitized = no ] || skip "a sanitizer keeps memory that was released"
 # The PIN is in no argument and no variable of the environment, and only this script and the file have it.
 pin=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
