@@ -184,9 +184,9 @@ void bs_kv_token_refused(struct bs_kv_session *s, const struct bs_kv_token *toke
 
 /* Until when nothing is sent, because the vault did not answer, or asked to wait. */
 struct bs_kv_silence {
-    uint64_t until_boottime_ms;
+    uint64_t since_boottime_ms, until_boottime_ms;
     bool wished;       /* by the vault: who has the time waits */
-    unsigned failures; /* in a row                             */
+    unsigned failures; /* in a row, one after the other        */
     char why[160], hint[160];
 };
 

@@ -18,6 +18,7 @@ struct exchange {
     enum bs_kv_class class;
     char id[ID_LEN]; /* x-ms-client-request-id: the same for all attempts */
     char url[1024];
+    uint64_t began_boottime_ms;
     unsigned tries;  /* failed attempts      */
     bool challenged; /* a 401 was dealt with */
 };
@@ -258,16 +259,17 @@ static void note_silence(const struct exchange *x, enum blobseal_status st, cons
     struct bs_kv_silence *silence = &x->session->silence;
     size_t what = strlen(x->request->what);
     int64_t wish = x->answer->status >= 400 ? bs_http_retry_after(x->answer) : -1;
-    bool own = x->call->deadline_ms != 0 && bs_http_now_ms() >= x->call->deadline_ms;
+    bool began_later, own = x->call->deadline_ms != 0 && bs_http_now_ms() >= x->call->deadline_ms;
 
     if (st == BLOBSEAL_E_UNAVAILABLE ? wish <= 0 && own : x->answer->status == 0)
         return;
     bs_kv_session_lock(x->session);
-    if (st != BLOBSEAL_E_UNAVAILABLE) {
+    began_later = silence->since_boottime_ms < x->began_boottime_ms; /* no thread has noted anything meanwhile */
+    if (st != BLOBSEAL_E_UNAVAILABLE && began_later) {
         *silence = (struct bs_kv_silence){0};
-    } else {
+    } else if (st == BLOBSEAL_E_UNAVAILABLE && (wish > 0 || began_later)) {
         silence->wished = wish > 0;
-        silence->until_boottime_ms = bs_http_boottime_ms();
+        silence->since_boottime_ms = silence->until_boottime_ms = bs_http_boottime_ms();
         if (wish > 0)
             silence->until_boottime_ms += (uint64_t)(wish < MAX_SILENCE_MS ? wish : MAX_SILENCE_MS);
         else
@@ -295,6 +297,7 @@ enum blobseal_status bs_kv_send(struct bs_kv_session *s, const struct bs_kv_requ
     x.class = BS_KV_NO_ANSWER;
     st = wait_for_silence(&x, err);
     if (st == BLOBSEAL_OK) {
+        x.began_boottime_ms = bs_http_boottime_ms();
         if (tenant_is_unknown(s))
             st = probe(&x, err);
         for (bool go = st == BLOBSEAL_OK; go; go = again && st != BLOBSEAL_E_CANCELED)
