@@ -291,25 +291,34 @@ enum blobseal_status bs_set_get(struct blobseal_set *set, struct bs_set_loaded *
 /* ---- Keys that are not known ------------------------------------------------------------------------------------- */
 
 /*
- * Return true if an unknown key may cause a read of the store now. Several may come at once, such as when another
- * machine has made some new keys; in the long run there is one in a while, because anybody can make blobs that name
- * keys of the set. The lock for requests is held.
+ * Return in how many milliseconds an unknown key may cause a read of the store. Several may come at once, such as when
+ * another machine has made some new keys; in the long run there is one in a while, because anybody can make blobs that
+ * name keys of the set.
  */
-static bool take_turn(struct blobseal_set *set, struct blobseal_error *err)
+static uint64_t next_turn(const struct blobseal_set *set)
 {
     const struct bs_set_timing *t = &set->timing;
-    uint64_t now = bs_set_now_ms(), next = (set->rested_at_ms > now ? set->rested_at_ms : now) + t->reread_ms;
+    uint64_t rested = atomic_load(&set->rested_at_ms), last = bs_set_now_ms() + (t->max_rereads - 1) * t->reread_ms;
 
-    if (next <= now + t->max_rereads * t->reread_ms) {
-        set->rested_at_ms = next;
-        return true;
-    }
+    return rested > last ? rested - last : 0;
+}
+
+/* Take a turn. The lock for requests is held. */
+static void take_turn(struct blobseal_set *set)
+{
+    uint64_t rested = atomic_load(&set->rested_at_ms), now = bs_set_now_ms();
+
+    atomic_store(&set->rested_at_ms, (rested > now ? rested : now) + set->timing.reread_ms);
+}
+
+static enum blobseal_status too_often(const struct blobseal_set *set, uint64_t ms, struct blobseal_error *err)
+{
     (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0,
                         "the set %s does not have the key that the blob names, and was read a moment ago",
                         set->definition.name);
     blobseal_hint(err, "try again in %llu seconds, if another machine has made a new key just now",
-                  (unsigned long long)(next - now - t->max_rereads * t->reread_ms + 999) / 1000);
-    return false;
+                  (unsigned long long)(ms + 999) / 1000);
+    return BLOBSEAL_E_UNAVAILABLE;
 }
 
 /* Read the store. *@same: it still has the object of @now. */
@@ -346,7 +355,7 @@ static enum blobseal_status read_again(struct blobseal_set *set, struct bs_set_l
     } else if (st == BLOBSEAL_OK) {
         st = bs_set_load(set, l, call, err);
         if (st == BLOBSEAL_OK && now != NULL && (*l)->generation > now->generation)
-            set->rested_at_ms -= set->timing.reread_ms;
+            atomic_fetch_sub(&set->rested_at_ms, set->timing.reread_ms);
     }
     return st;
 }
@@ -355,19 +364,22 @@ enum blobseal_status bs_set_reread(struct blobseal_set *set, struct bs_set_loade
                                    const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct bs_set_loaded *now = NULL, *newest = NULL;
-    enum blobseal_status st;
+    enum blobseal_status st = BLOBSEAL_OK;
 
     if ((*l)->read > arrived)
         return BLOBSEAL_OK;
-    st = bs_set_begin(set, call, err);
+    if (pthread_mutex_trylock(&set->request) != 0) /* a flood does not wait for it */
+        st = next_turn(set) > 0 ? too_often(set, next_turn(set), err) : bs_set_begin(set, call, err);
     if (st == BLOBSEAL_OK) {
         now = current(set, false);
-        if (now != NULL && set->kept > arrived)
+        if (now != NULL && set->kept > arrived) {
             newest = bs_set_loaded_ref(now);
-        else if (take_turn(set, err))
+        } else if (next_turn(set) > 0) {
+            st = too_often(set, next_turn(set), err);
+        } else {
+            take_turn(set);
             st = read_again(set, now, &newest, call, err);
-        else
-            st = BLOBSEAL_E_UNAVAILABLE;
+        }
         (void)pthread_mutex_unlock(&set->request);
     }
     bs_set_loaded_unref(now);

@@ -305,7 +305,7 @@ struct blobseal_set {
     struct bs_set_seen seen;
     uint64_t denied_until_ms, denied_delay_ms;
     struct blobseal_error denial;
-    uint64_t rested_at_ms;                        /* when unknown keys may cause as many reads as they ever may */
+    _Atomic uint64_t rested_at_ms;                /* when unknown keys may cause as many reads as they ever may */
     uint64_t poll_delay_ms;                       /* before the next check, if the last one failed; otherwise 0 */
     _Atomic uint64_t poll_at_ms, poll_at_unix_ms; /* whichever comes first; 0: the first check is not planned yet */
 };

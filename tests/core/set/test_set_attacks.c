@@ -160,6 +160,16 @@ Test(set_attacks, blobs_of_an_outsider_flood_neither_store_nor_vault)
     cr_expect_eq(vault.num_unwraps + vault.num_gets, requests);
 }
 
+Test(set_attacks, a_flood_does_not_wait_for_a_request_of_another_thread)
+{
+    make_loaded();
+    for (unsigned i = 0; i < set->timing.max_rereads; i++)
+        cr_assert_eq(open_outsiders(i), BLOBSEAL_E_NOT_MINE);
+    (void)pthread_mutex_lock(&set->request);
+    cr_expect_eq(open_outsiders(99), BLOBSEAL_E_UNAVAILABLE);
+    (void)pthread_mutex_unlock(&set->request);
+}
+
 Test(set_attacks, a_flood_while_the_vault_is_asked_each_time)
 {
     unsigned gets;
