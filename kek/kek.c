@@ -321,16 +321,17 @@ static void note_revocation(struct blobseal_kek *kek, enum blobseal_status st, c
         (void)atomic_fetch_add(&kek->denials, 1);
 }
 
-enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapping *out,
-                                 const struct blobseal_secret32 *secret, const struct blobseal_call *call,
-                                 struct blobseal_error *err)
+/* Wrap, and fill in @trace. */
+static enum blobseal_status wrap(struct blobseal_kek *kek, struct blobseal_wrapping *out,
+                                 const struct blobseal_secret32 *secret, struct blobseal_trace *trace,
+                                 const struct blobseal_call *call, struct blobseal_error *err)
 {
-    struct blobseal_trace trace = {.size = sizeof trace};
     struct blobseal_call own = call != NULL ? *call : unlimited;
-    struct bs_kek_event event = {.operation = "wrap", .blob_id = own.blob_id, .trace = &trace};
+    struct bs_kek_event event = {.operation = "wrap", .blob_id = own.blob_id, .trace = trace};
     enum blobseal_status st;
 
-    own.trace = &trace;
+    *trace = (struct blobseal_trace){.size = sizeof *trace};
+    own.trace = trace;
     memset(out, 0, sizeof *out);
     out->size = sizeof *out;
     out->lease.size = sizeof out->lease;
@@ -342,12 +343,36 @@ enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapp
             blobseal_fail(err, BLOBSEAL_E_INTERNAL, 0,
                           "provider %s wrapped a key with an id, an algorithm or a length that no envelope can contain",
                           kek->provider->scheme);
-    note_revocation(kek, st, &trace);
+    note_revocation(kek, st, trace);
     event.kid = st == BLOBSEAL_OK ? out->kid : bs_kek_info(kek)->kid;
     st = bs_kek_record(kek, &event, st, err);
     if (st != BLOBSEAL_OK)
         memset(out, 0, sizeof *out);
     return st;
+}
+
+enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, struct blobseal_wrapping *out,
+                                 const struct blobseal_secret32 *secret, const struct blobseal_call *call,
+                                 struct blobseal_error *err)
+{
+    struct blobseal_trace unused;
+
+    return wrap(kek, out, secret, &unused, call, err);
+}
+
+enum blobseal_status bs_kek_wrap_now(struct blobseal_kek *kek, struct blobseal_wrapping *out,
+                                     const struct blobseal_secret32 *secret, const struct blobseal_call *call,
+                                     struct blobseal_error *err)
+{
+    struct blobseal_trace trace;
+    enum blobseal_status st = wrap(kek, out, secret, &trace, call, err);
+
+    if (st != BLOBSEAL_OK || trace.looked_up ||
+        (out->lease.valid_until_unix_ms == 0 && out->lease.valid_until_boottime_ms == 0))
+        return st; /* its owner has just been asked, or cannot be */
+    out->lease.valid_until_boottime_ms = out->lease.valid_until_unix_ms = BLOBSEAL_LEASE_ASK_NOW;
+    st = bs_kek_renew(kek, &out->lease, call, err);
+    return st == BLOBSEAL_OK ? wrap(kek, out, secret, &trace, call, err) : st;
 }
 
 /* Return true if the KEK may try @wrapped: it owns the key id, or there is none where the algorithm allows that. */

@@ -86,6 +86,11 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kek_wrap(struct blobseal_kek *kek, str
                                                    const struct blobseal_secret32 *secret,
                                                    const struct blobseal_call *call, struct blobseal_error *err);
 
+/* As bs_kek_wrap(), with the version of the key that its owner names now, whatever it said a while ago. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kek_wrap_now(struct blobseal_kek *kek, struct blobseal_wrapping *out,
+                                                       const struct blobseal_secret32 *secret,
+                                                       const struct blobseal_call *call, struct blobseal_error *err);
+
 /* Unwrap @wrapped into @secret, which is zero after a failure. @lease may be NULL. The caller records the result with
  * bs_kek_record(). Errors: those of the provider; E_NOT_MINE also if the KEK cannot unwrap, or does not own the key
  * id. */

@@ -41,6 +41,7 @@ struct blobseal_trace {
     char request_id[64]; /* of the last request, as the owner's log has it; zero-terminated, '!' to '~' */
     bool cached;         /* no request was needed                                                       */
     bool revoked;        /* the owner has revoked the key as a whole: all leases on it must ask again    */
+    bool looked_up;      /* wrap(): its owner said in this call which version of the key is the newest   */
 };
 
 /* A wrapped secret and the name of its key (FORMAT.md 4.2). Nothing of it is authentic: compare it, never act on it. */

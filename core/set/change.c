@@ -74,13 +74,7 @@ enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, char kid[BLOBSEAL_
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "check the set: no memory");
     st = bs_set_first_kek(set, &kek, err);
     if (st == BLOBSEAL_OK)
-        st = bs_kek_wrap(kek, w, &unused, call, err);
-    if (st == BLOBSEAL_OK && (w->lease.valid_until_unix_ms != 0 || w->lease.valid_until_boottime_ms != 0)) {
-        w->lease.valid_until_boottime_ms = w->lease.valid_until_unix_ms = BLOBSEAL_LEASE_ASK_NOW;
-        st = bs_kek_renew(kek, &w->lease, call, err);
-        if (st == BLOBSEAL_OK)
-            st = bs_kek_wrap(kek, w, &unused, call, err);
-    }
+        st = bs_kek_wrap_now(kek, w, &unused, call, err);
     if (st == BLOBSEAL_OK)
         memcpy(kid, w->kid, sizeof w->kid);
     blobseal_kek_close(kek);

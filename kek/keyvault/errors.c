@@ -16,6 +16,9 @@ static const char missing[] = "check the name of the key and of its vault";
 static const char host[] = "check that this is the right host, and that nothing changes the traffic";
 static const char version[] = "check that the vault supports version 7.4 of the interface";
 
+/* What code_of() says of an answer that has none, or is no JSON: a vault names one, so it comes from something else. */
+static const char no_code[] = "no code";
+
 const struct bs_kv_row bs_kv_rows[] = {
     {401, 0, "AKV10022", BS_KV_AUTH, BLOBSEAL_E_DENIED, "the token is for another service",
      "set the token resource of the vault, without a slash at its end"},
@@ -40,6 +43,7 @@ const struct bs_kv_row bs_kv_rows[] = {
     {403, 0, NULL, BS_KV_REFUSED, BLOBSEAL_E_DENIED, "the vault does not permit it", grant},
     {404, 0, "SoftDeleted", BS_KV_MISSING, BLOBSEAL_E_DENIED, "the key was deleted, and can be recovered", recover},
     {404, 0, "KeyNotFound", BS_KV_MISSING, BLOBSEAL_E_DENIED, "there is no such key in the vault", missing},
+    {404, 0, no_code, BS_KV_NO_ANSWER, BLOBSEAL_E_UNAVAILABLE, "something else than a vault answers", host},
     {404, 0, NULL, BS_KV_MISSING, BLOBSEAL_E_DENIED, "the vault does not know this path", missing},
     {409, 0, "ObjectIsDeletedButRecoverable", BS_KV_MISSING, BLOBSEAL_E_DENIED,
      "the key was deleted, and can be recovered", recover},
@@ -58,20 +62,6 @@ const struct bs_kv_row bs_kv_rows[] = {
 };
 const size_t bs_kv_num_rows = BS_COUNT(bs_kv_rows);
 
-const struct bs_kv_row *bs_kv_row_find(unsigned http, const struct bs_kv_said *said)
-{
-    const struct bs_kv_row *row = bs_kv_rows;
-
-    for (; row->http != 0; row++) {
-        if (row->http != http)
-            continue;
-        if (row->code == NULL || strcmp(row->code, said->inner) == 0 || strcmp(row->code, said->code) == 0 ||
-            strcmp(row->code, said->akv) == 0)
-            break;
-    }
-    return row;
-}
-
 /* Return the most precise code that the vault gave. */
 static const char *code_of(const struct bs_kv_said *said)
 {
@@ -80,7 +70,21 @@ static const char *code_of(const struct bs_kv_said *said)
     for (size_t i = 0; i < BS_COUNT(codes); i++)
         if (codes[i][0] != '\0')
             return codes[i];
-    return "no code";
+    return no_code;
+}
+
+const struct bs_kv_row *bs_kv_row_find(unsigned http, const struct bs_kv_said *said)
+{
+    const struct bs_kv_row *row = bs_kv_rows;
+
+    for (; row->http != 0; row++) {
+        if (row->http != http)
+            continue;
+        if (row->code == NULL || strcmp(row->code, said->inner) == 0 || strcmp(row->code, said->code) == 0 ||
+            strcmp(row->code, said->akv) == 0 || row->code == code_of(said))
+            break;
+    }
+    return row;
 }
 
 enum blobseal_status bs_kv_row_fail(const struct bs_kv_row *row, const char *what, const struct bs_http_response *r,

@@ -169,7 +169,7 @@ static enum blobseal_status missing(struct bs_kv_kek *k, const char *what, const
     if (bs_kv_send(k->session, &request, &answer, &class, call, &ignored) == BLOBSEAL_OK) {
         answer.status = 404;
         (void)bs_kv_row_fail(bs_kv_row_find(404, &deleted), what, &answer, &deleted, err);
-    } else if (answer.status != 404 && err != NULL) {
+    } else if (class != BS_KV_MISSING && err != NULL) {
         err->advice = BLOBSEAL_ADVICE_NONE; /* it may have been deleted, so nobody should take it for lost */
     }
     bs_http_response_clear(&answer);

@@ -127,8 +127,11 @@ static enum blobseal_status keyvault_wrap(void *state, struct blobseal_wrapping 
 {
     struct bs_kv_kek *k = state;
     struct bs_kv_version *v;
+    uint64_t start = bs_http_boottime_ms();
     enum blobseal_status st = bs_kv_describe(k, &v, BS_KV_FRESH, call, err);
 
+    if (st == BLOBSEAL_OK && call->trace != NULL)
+        call->trace->looked_up = v->sent_boottime_ms >= start;
     if (st == BLOBSEAL_OK)
         st = bs_kv_may_seal(k, v, err);
     if (st == BLOBSEAL_OK && k->session->settings.wraps_remotely)

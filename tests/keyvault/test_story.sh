@@ -58,8 +58,10 @@ expect_stdout '^images: rewrapped for the newest KEK, generation 2$'
 run set show images --json
 check "the new version" test "$(field keyVaultProperties.versionedKeyIdentifier)" = "https://$vault/keys/prod/$second"
 check "when" test "$(field keyVaultProperties.lastKeyRotationTimestamp)" != null
+gets=$(vault_count op=get) unwraps=$(vault_count op=unwrapkey)
 run set check
 expect_stdout '^images: nothing to do, generation 2$'
+check "one look at the key and one unwrap" test "$(($(vault_count op=get) - gets)) $(($(vault_count op=unwrapkey) - unwraps))" = "1 1"
 
 title="more blobs; all open, also without the old version"
 mapfile -t more < <(sealed $blobs)
