@@ -166,6 +166,17 @@ bool bs_memory_is_exhausted(void);
 enum blobseal_status bs_openssl_failed(struct blobseal_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* ---- methods.c: algorithms of OpenSSL, found once ---------------------------------------------------------------- */
+
+/*
+ * Do what EVP_MD_fetch() and EVP_CIPHER_fetch() do under the default properties, without a search each time. Release
+ * the result with EVP_MD_free() or EVP_CIPHER_free(). Return NULL if no active provider has it, or if there is no
+ * memory.
+ */
+struct evp_md_st *bs_fetch_sha256(void);
+struct evp_md_st *bs_fetch_sha512(void);
+struct evp_cipher_st *bs_fetch_aes_256_gcm(void);
+
 /* ---- base64url.c ------------------------------------------------------------------------------------------------- */
 
 /* Append @len bytes at @p in base64url. */

@@ -6,8 +6,7 @@
 
 struct bs_sha256 bs_sha256_start(void)
 {
-    bool started = bs_openssl_start(NULL) == BLOBSEAL_OK;
-    EVP_MD *md = started ? EVP_MD_fetch(NULL, "SHA256", NULL) : NULL;
+    EVP_MD *md = bs_fetch_sha256();
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     struct bs_sha256 h = {ctx, md != NULL && ctx != NULL && EVP_DigestInit_ex2(ctx, md, NULL) == 1};
 

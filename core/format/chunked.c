@@ -97,7 +97,7 @@ static bool expand(struct expansion *e, EVP_MD_CTX *ctx, const struct blobseal_s
 static bool expand_with_sha512(struct bs_chunked_keys *keys, const struct blobseal_secret32 *dek,
                                const struct bs_slice info[NUM_INFO])
 {
-    EVP_MD *sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
+    EVP_MD *sha512 = bs_fetch_sha512();
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     struct expansion e;
     bool ok = sha512 != NULL && ctx != NULL && EVP_DigestInit_ex2(ctx, sha512, NULL) == 1 && expand(&e, ctx, dek, info);

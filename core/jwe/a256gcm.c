@@ -4,18 +4,18 @@
 
 #include "core/jwe/jwe.h"
 
-static const char *cipher_name(size_t cek_len)
+static EVP_CIPHER *fetch_cipher(size_t cek_len)
 {
     if (cek_len == 16)
-        return "AES-128-GCM";
-    return cek_len == 24 ? "AES-192-GCM" : "AES-256-GCM";
+        return EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
+    return cek_len == 24 ? EVP_CIPHER_fetch(NULL, "AES-192-GCM", NULL) : bs_fetch_aes_256_gcm();
 }
 
 /* Encrypt or decrypt. Return E_AUTH only if everything worked and the tag is wrong, and E_NOMEM if OpenSSL failed. */
 static enum blobseal_status crypt_content(const struct bs_a256gcm *g, bool encrypt, uint8_t *out, struct bs_slice in,
                                           uint8_t tag[BS_JWE_TAG_LEN])
 {
-    EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, cipher_name(g->cek_len), NULL);
+    EVP_CIPHER *gcm = fetch_cipher(g->cek_len);
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     uint8_t unused[BS_JWE_TAG_LEN]; /* the final call requires a buffer but writes nothing in GCM mode */
     enum blobseal_status st = BLOBSEAL_E_NOMEM;

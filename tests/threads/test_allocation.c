@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/evp.h>
+
 #include "tests/support/blobs.h"
 
 #define THREADS 4
@@ -145,7 +147,9 @@ int main(void)
     if (blobseal_reader_open(&reader, &source, &kek, 1, NULL, &err) != BLOBSEAL_OK)
         abort();
     to_open = allocations - before;
-    check(to_open > 20, "OpenSSL is counted");
+    before = allocations;
+    EVP_MD_CTX_free(EVP_MD_CTX_new());
+    check(allocations > before, "OpenSSL is counted");
 
     before = allocations;
     check(read_all_kinds(dst), "a read failed");

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Algorithms of OpenSSL that are kept: those of the mode that is on. Each test is a process of its own. */
+#include <pthread.h>
+
+#include <openssl/evp.h>
+
+#include "core/base/base.h"
+#include "tests/support/suite.h"
+
+SUITE(methods);
+
+static void expect_all(bool found)
+{
+    EVP_MD *sha256 = bs_fetch_sha256(), *sha512 = bs_fetch_sha512();
+    EVP_CIPHER *gcm = bs_fetch_aes_256_gcm();
+
+    cr_expect_eq(sha256 != NULL, found);
+    cr_expect_eq(sha512 != NULL, found);
+    cr_expect_eq(gcm != NULL, found);
+    if (found) {
+        cr_expect(EVP_MD_is_a(sha256, "SHA256") && EVP_MD_is_a(sha512, "SHA512"));
+        cr_expect(EVP_CIPHER_is_a(gcm, "AES-256-GCM"));
+    }
+    EVP_MD_free(sha256);
+    EVP_MD_free(sha512);
+    EVP_CIPHER_free(gcm);
+}
+
+/* What the default provider has is not used in FIPS mode, for which this process has no provider. */
+Test(methods, belong_to_the_mode)
+{
+    cr_assert(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_all(true);
+        cr_assert_eq(EVP_default_properties_enable_fips(NULL, 1), 1);
+        expect_all(false);
+        cr_assert_eq(EVP_default_properties_enable_fips(NULL, 0), 1);
+    }
+}
+
+/* Return @arg if all is found each time. */
+static void *take_often(void *arg)
+{
+    for (unsigned i = 0; i < 2000 && arg != NULL; i++) {
+        EVP_MD *md = bs_fetch_sha256();
+        EVP_CIPHER *gcm = bs_fetch_aes_256_gcm();
+
+        if (md == NULL || gcm == NULL)
+            arg = NULL;
+        EVP_MD_free(md);
+        EVP_CIPHER_free(gcm);
+    }
+    return arg;
+}
+
+Test(methods, many_threads_take_them)
+{
+    pthread_t threads[4];
+    void *result;
+
+    for (size_t i = 0; i < COUNT(threads); i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, take_often, threads), 0);
+    for (size_t i = 0; i < COUNT(threads); i++)
+        cr_assert(pthread_join(threads[i], &result) == 0 && result != NULL);
+}
