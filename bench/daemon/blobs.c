@@ -228,6 +228,7 @@ void blob_read_range(struct store *s, struct handle *h, uint64_t random)
 
 void blob_inspect(struct store *s, size_t blob)
 {
+    struct blob *b = &s->blobs[blob];
     struct blobseal_error err = {0};
     struct blobseal_info *info = NULL;
     struct blobseal_source source;
@@ -237,7 +238,9 @@ void blob_inspect(struct store *s, size_t blob)
     int fd;
 
     path_of(s, blob, path);
+    (void)pthread_mutex_lock(&b->lock); /* while a file is renamed, some kernels find neither the old nor the new one */
     fd = open(path, O_RDONLY | O_CLOEXEC);
+    (void)pthread_mutex_unlock(&b->lock);
     st = blobseal_source_fd(&source, &state, fd, "blob", &err);
     if (st == BLOBSEAL_OK)
         st = blobseal_inspect(&info, &source, NULL, 0, &err);

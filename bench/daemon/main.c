@@ -123,7 +123,7 @@ static bool watch(const struct load *l, uint64_t start_us)
     }
     (void)printf("%-24s %10s %10s\n", "", "after 1/5", "at the end");
     return (int)flat("resident memory, KiB", first.resident_kib, last.resident_kib, 32768) &
-           (int)flat("mappings", first.mappings, last.mappings, 2 * (uint64_t)l->threads) &
+           (int)flat("mappings", first.mappings, last.mappings, (uint64_t)l->threads * (KEPT + 2)) &
            (int)flat("descriptors", first.descriptors, last.descriptors, (uint64_t)l->threads * KEPT);
 }
 
