@@ -93,7 +93,9 @@ enum blobseal_status bs_set_try_kek(struct blobseal_kek *kek, const struct blobs
 
     if (t == NULL)
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "try the KEK of a set: no memory");
-    st = bs_random(t->secret.b, sizeof t->secret.b, true, err);
+    st = bs_kek_describe(kek, call, err);
+    if (st == BLOBSEAL_OK)
+        st = bs_random(t->secret.b, sizeof t->secret.b, true, err);
     if (st == BLOBSEAL_OK)
         st = bs_kek_wrap(kek, &t->w, &t->secret, call, err);
     if (st == BLOBSEAL_OK && !blobseal_kek_can_unwrap(kek)) {

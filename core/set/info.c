@@ -110,6 +110,13 @@ static enum blobseal_status describe_definition(const struct blobseal_set *set, 
     return BLOBSEAL_OK;
 }
 
+/* Note what is known of the first KEK without asking its owner. The lock for requests is held. */
+static void note_kek(const struct blobseal_set *set, struct made *m)
+{
+    if (set->keks[0] != NULL && (bs_kek_info(set->keks[0])->notes & BLOBSEAL_KEK_NOTE_PURGEABLE) != 0)
+        m->info.notes |= BLOBSEAL_SET_NOTE_PURGEABLE;
+}
+
 static enum blobseal_set_state state_of(enum blobseal_status st, const struct blobseal_error *err)
 {
     if (st == BLOBSEAL_OK)
@@ -137,6 +144,7 @@ static enum blobseal_status look(struct blobseal_set *set, struct made *m, const
     m->info.generation = st == BLOBSEAL_OK ? m->info.generation : m->seen.generation;
     m->info.last_check = m->seen.last_check;
     m->info.last_error = m->seen.last_error[0] != '\0' ? m->seen.last_error : NULL;
+    note_kek(set, m);
     m->info.notes |= atomic_load(&set->files.from_backup) ? BLOBSEAL_SET_NOTE_BACKUP : 0;
     m->info.notes |= st == BLOBSEAL_OK && !set->state_is_kept && set->definition.min_generation == 0
                          ? BLOBSEAL_SET_NOTE_NO_STATE

@@ -153,7 +153,7 @@ static enum blobseal_status create(struct blobseal_set *set, const struct blobse
         blobseal_secret_free(keys);
         return st;
     }
-    if (!d.direct || blobseal_kek_can_unwrap(set->keks[0])) /* who only seals directly needs no private key */
+    if (!d.direct) /* who only seals directly needs no right to unwrap */
         st = bs_set_try_kek(set->keks[0], &call, err);
     if (st == BLOBSEAL_OK)
         st = bs_set_begin(set, &call, err);

@@ -106,6 +106,7 @@ static enum blobseal_status set_open(void **state, struct blobseal_kek_info *inf
         .passphrase_ctx = options->passphrase_ctx,
         .timeout_ms = options->timeout_ms,
         .cancel = options->cancel,
+        .require_purge_protection = options->require_purge_protection,
     };
     struct blobseal_kek *first = NULL;
     struct blobseal_set *set;
@@ -128,6 +129,40 @@ static enum blobseal_status set_open(void **state, struct blobseal_kek_info *inf
 static void set_close(void *state)
 {
     blobseal_set_close(state);
+}
+
+/* Look at the first KEK, and set *@purgeable if its vault lets a deleted key be purged at once. It is looked up once.
+ */
+static enum blobseal_status look_at_kek(struct blobseal_set *set, bool *purgeable, const struct blobseal_call *call,
+                                        struct blobseal_error *err)
+{
+    struct blobseal_kek *kek;
+    enum blobseal_status st = bs_set_first_kek(set, &kek, err);
+
+    if (st == BLOBSEAL_OK)
+        st = bs_kek_describe(kek, call, err);
+    *purgeable = st == BLOBSEAL_OK && (bs_kek_info(kek)->notes & BLOBSEAL_KEK_NOTE_PURGEABLE) != 0;
+    blobseal_kek_close(kek);
+    return st;
+}
+
+/* Refuse to seal if the caller requires purge protection, and the KEK does not have it. */
+static enum blobseal_status check_purge_protection(struct blobseal_set *set, const struct blobseal_call *call,
+                                                   struct blobseal_error *err)
+{
+    bool purgeable;
+    enum blobseal_status st;
+
+    if (!set->require_purge_protection)
+        return BLOBSEAL_OK;
+    st = look_at_kek(set, &purgeable, call, err);
+    if (st != BLOBSEAL_OK || !purgeable)
+        return st;
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "seal with the set %s: the vault of its KEK has no purge protection",
+                        set->definition.name);
+    blobseal_hint(err,
+                  "turn it on: without it, a deleted key can be destroyed at once, and all blobs of the set with it");
+    return BLOBSEAL_E_POLICY;
 }
 
 /* ---- Key ids ----------------------------------------------------------------------------------------------------- */
@@ -280,6 +315,9 @@ static enum blobseal_status set_wrap(void *state, struct blobseal_wrapping *out,
     struct bs_a256kw *kw;
     enum blobseal_status st;
 
+    st = check_purge_protection(set, call, err);
+    if (st != BLOBSEAL_OK)
+        return st;
     if (set->definition.direct)
         return wrap_direct(set, out, secret, call, err);
     bs_set_poll_if_due(set, call);
@@ -408,12 +446,14 @@ static enum blobseal_status set_diagnose(void *state, blobseal_finding_fn fn, vo
 {
     struct blobseal_set_info *info;
     char text[640];
+    bool purgeable;
     enum blobseal_status st = bs_set_info(state, call, &info, err);
 
     if (st != BLOBSEAL_OK)
         return st;
-    (void)snprintf(text, sizeof text, "%s, generation %llu, %zu keys, KEK %.200s", blobseal_set_state_name(info->state),
-                   (unsigned long long)info->generation, info->num_keys, info->kid != NULL ? info->kid : info->kek);
+    (void)snprintf(text, sizeof text, "%s, generation %llu, %zu key%s, KEK %.200s",
+                   blobseal_set_state_name(info->state), (unsigned long long)info->generation, info->num_keys,
+                   info->num_keys == 1 ? "" : "s", info->kid != NULL ? info->kid : info->kek);
     report(fn, ctx, "set", text, info->state == BLOBSEAL_SET_ACTIVE ? BLOBSEAL_LEVEL_OK : BLOBSEAL_LEVEL_WARNING,
            info->error.text);
     if ((info->notes & BLOBSEAL_SET_NOTE_NO_RECOVERY) != 0)
@@ -422,6 +462,9 @@ static enum blobseal_status set_diagnose(void *state, blobseal_finding_fn fn, vo
     if ((info->notes & BLOBSEAL_SET_NOTE_NO_STATE) != 0)
         report(fn, ctx, "set state", "not kept", BLOBSEAL_LEVEL_WARNING,
                "an older object is not noticed after a restart: configure state_dir or min_generation");
+    if (look_at_kek(state, &purgeable, call, NULL) == BLOBSEAL_OK && purgeable)
+        report(fn, ctx, "purge protection", "off", BLOBSEAL_LEVEL_WARNING,
+               "turn it on for the vault of the KEK: without it, a deleted key can be destroyed at once");
     blobseal_set_info_free(info);
     return BLOBSEAL_OK;
 }

@@ -59,6 +59,7 @@ enum blobseal_status bs_set_open_kek(struct blobseal_kek **kek, const struct blo
         .config = set->config,
         .listed_in = set->config != NULL ? bs_config_modules_file(list, set->config, &nowhere) : "the configuration",
         .identity = set->definition.identity,
+        .require_purge_protection = set->require_purge_protection,
     };
 
     *kek = NULL;
@@ -280,6 +281,7 @@ enum blobseal_status bs_set_new(struct blobseal_set **out, const char *name, str
         return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "open a set: no memory");
     set->references = 1;
     set->config = bs_config_ref(own->config);
+    set->require_purge_protection = own->require_purge_protection;
     (void)pthread_mutex_init(&set->lock, NULL);
     (void)pthread_mutex_init(&set->request, NULL);
     (void)snprintf(set->definition.name, sizeof set->definition.name, "%s", name);

@@ -287,6 +287,7 @@ struct blobseal_set {
     struct bs_set_state_file state_file;
     struct bs_set_timing timing;
     bool state_is_kept;
+    bool require_purge_protection;
 
     pthread_mutex_t lock; /* of the members below, held for moments */
     struct bs_set_loaded *loaded;

@@ -139,6 +139,17 @@ check "a warning" grep -q 'has no purge protection' "$err"
 run seal -k "$kek" --require-purge-protection -o three.sealed plain
 expect_code 10
 check "no output" test ! -e three.sealed
+run seal -k set:local --config sets.json --require-purge-protection -o three.sealed plain
+expect_error 10 E-POLICY 'the vault of its KEK has no purge protection'
+check "no output" test ! -e three.sealed
+run seal -k set:local --config sets.json -o three.sealed plain
+expect_code 0
+rm three.sealed
+run doctor -q -k set:local --config sets.json
+expect_stdout 'purge protection off'
+run set create purgeable -k "$kek" --config sets.json
+expect_code 0
+expect_stderr 'the set purgeable has no purge protection'
 run open -k "$kek" -o - two.sealed
 expect_code 0
 vault change name=kek recoveryLevel=Recoverable

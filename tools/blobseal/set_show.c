@@ -129,6 +129,11 @@ static void warn_notes(const struct ui *ui, const struct blobseal_set_info *s)
 {
     if ((s->notes & BLOBSEAL_SET_NOTE_NO_RECOVERY) != 0)
         warn(ui, "the set %s has no recovery key: if its KEK is lost, so are all of its blobs", s->name);
+    if ((s->notes & BLOBSEAL_SET_NOTE_PURGEABLE) != 0)
+        warn(ui,
+             "the vault of the KEK of the set %s has no purge protection: a deleted key can be destroyed at once, and "
+             "all blobs of the set with it",
+             s->name);
     if ((s->notes & BLOBSEAL_SET_NOTE_NO_STATE) != 0)
         warn(ui,
              "the set %s keeps no state here, so that an older object is not noticed: set state_dir, or "
