@@ -167,6 +167,8 @@ size_t bs_set_permitted(const struct blobseal_set *set, struct blobseal_kek *lis
     for (size_t i = 0; i < set->definition.num_keks; i++)
         if (set->keks[i] != NULL)
             list[num++] = set->keks[i];
+    if (set->guest != NULL && num < BLOBSEAL_SET_MAX_KEKS)
+        list[num++] = set->guest;
     return num;
 }
 

@@ -267,7 +267,17 @@ static enum blobseal_status has_another_id(const struct blobseal_set *set, struc
     return BLOBSEAL_E_EXISTS;
 }
 
-/* Use the definition that exists. Its KEKs open the store; @how may name one more, which opens the exported object. */
+/* Return true if the definition permits the KEK @ref. */
+static bool is_permitted(const struct bs_set_definition *d, const char *ref)
+{
+    for (size_t i = 0; i < d->num_keks; i++)
+        if (strcmp(d->keks[i], ref) == 0)
+            return true;
+    return false;
+}
+
+/* Use the definition that exists, as it is. Its KEKs open the store; @how may name one more, which opens the exported
+ * object during the import. */
 static enum blobseal_status use_existing(struct blobseal_set *set, const struct blobseal_set_new *how,
                                          const struct blobseal_set_options *o, bool *exists, struct blobseal_error *err)
 {
@@ -295,12 +305,14 @@ static enum blobseal_status use_existing(struct blobseal_set *set, const struct 
         *err = why;
     if (st == BLOBSEAL_OK && memcmp(d.id, id, sizeof id) != 0)
         st = has_another_id(set, err);
-    if (st == BLOBSEAL_OK && d.num_keks < BLOBSEAL_SET_MAX_KEKS && strcmp(d.keks[0], how->kek) != 0)
-        d.keks[d.num_keks++] = how->kek; /* in this process only */
     if (st == BLOBSEAL_OK)
         st = bs_set_define(set, &d, err);
     bs_set_definition_clear(&d);
-    return st == BLOBSEAL_OK ? bs_set_open_keks(set, set->keks, o, err) : st;
+    if (st == BLOBSEAL_OK)
+        st = bs_set_open_keks(set, set->keks, o, err);
+    if (st == BLOBSEAL_OK && !is_permitted(&set->definition, how->kek))
+        st = bs_set_open_kek(&set->guest, set, how->kek, o, err);
+    return st;
 }
 
 static enum blobseal_status import_set(struct blobseal_set *set, struct bs_slice object,
@@ -320,6 +332,8 @@ static enum blobseal_status import_set(struct blobseal_set *set, struct bs_slice
     if (st != BLOBSEAL_OK)
         return st;
     st = store_exported(set, object, &call, err);
+    blobseal_kek_close(set->guest);
+    set->guest = NULL;
     (void)pthread_mutex_unlock(&set->request);
     return st == BLOBSEAL_OK && !exists ? bs_set_save_definition(set, false, err) : st;
 }

@@ -212,7 +212,8 @@ static enum blobseal_status reword(enum blobseal_status st, const struct bs_set_
     if (st != BLOBSEAL_E_NO_KEY)
         return st;
     (void)blobseal_fail(err, st, 0, "no key fits: none of the permitted keys belongs to the stored object of the set");
-    blobseal_hint(err, "it is wrapped for %.160s", o->jwe.recipients[0].kid);
+    blobseal_hint(err, "if another machine has rotated the set, rotate it here as well: it is wrapped for %.110s",
+                  o->jwe.recipients[0].kid);
     return st;
 }
 

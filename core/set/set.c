@@ -308,6 +308,7 @@ void blobseal_set_close(struct blobseal_set *set)
         blobseal_kek_close(set->direct[i].kek);
     for (size_t i = 0; i < BLOBSEAL_SET_MAX_KEKS; i++)
         blobseal_kek_close(set->keks[i]);
+    blobseal_kek_close(set->guest);
     close_recovery(set);
     bs_set_definition_clear(&set->definition);
     free(set->definition_text);

@@ -281,6 +281,7 @@ struct blobseal_set {
     /* KEKs of the definition; those that cannot be opened are NULL. Changed with both locks held. */
     struct blobseal_kek *keks[BLOBSEAL_SET_MAX_KEKS];
     struct blobseal_error kek_error; /* why the first one is NULL */
+    struct blobseal_kek *guest;      /* opens an object that is imported, and is not permitted after that; or NULL */
     struct blobseal_kek *recovery[BLOBSEAL_SET_MAX_RECOVERY];
     struct bs_set_files files;
     struct blobseal_set_store store;

@@ -126,6 +126,33 @@ mv "$tmp/new.away" "$tmp/new.pem"
 run set rotate images --to "$tmp/new.pem"
 expect_ok
 
+title="two machines with one store, of which one rotates the set"
+for m in c d; do
+    machine $m
+    [ $m = d ] || run set create shared -k "$tmp/kek.pem" --store "$PWD/shared.jwe"
+    [ $m = c ] || cp c/sets/shared.json d/sets/
+done
+run seal -k set:shared -o shared.sealed "$tmp/in"
+expect_ok
+export BLOBSEAL_CONFIG=$PWD/c/config.json
+run set rotate shared --to "$tmp/new.pem"
+expect_code 0
+export BLOBSEAL_CONFIG=$PWD/d/config.json
+for command in 'open -o - -k set:shared shared.sealed' 'set check' 'seal -k set:shared -o no.sealed a.sealed'; do
+    # shellcheck disable=SC2086 # words
+    run $command
+    expect_stderr 'none of the permitted keys'
+    expect_stderr "another machine has rotated the set, rotate it here as well: .*$("$blobseal" key show -q "$tmp/new.pem")"
+done
+run set rotate shared --to "$tmp/new.pem"
+expect_code 0
+expect_stdout 'the definition is changed, the object needs no change'
+run open -o - -k set:shared shared.sealed
+expect_ok
+run set check
+expect_ok
+export BLOBSEAL_CONFIG=$PWD/a/config.json
+
 title="export and import on an empty machine with the recovery key"
 run set export images -o images.jwe
 expect_ok

@@ -440,6 +440,51 @@ Test(set, a_rotation_that_fails_leaves_the_keks_in_place)
 
 /* ---- Recovery, export, import ------------------------------------------------------------------------------------ */
 
+/* Import the object again where there is a definition, with a KEK that the definition does not permit, and make a new
+ * key with the same handle. */
+static void import_again(const struct blobseal_set_options *o, const char *text, size_t len)
+{
+    struct blobseal_set_new how = {.size = sizeof how, .kek = "vault:k"};
+    struct blobseal_set *copy;
+
+    cr_assert_eq(blobseal_set_import(&copy, "c", set->definition.id, text, len, &how, o, NULL), BLOBSEAL_OK);
+    blobseal_set_close(copy);
+    how.kek = "vault:k/1";
+    cr_assert_eq(blobseal_set_import(&copy, "c", set->definition.id, text, len, &how, o, NULL), BLOBSEAL_OK);
+    cr_expect_str_eq(blobseal_set_definition(copy), copy->definition_text);
+    cr_expect_null(strstr(blobseal_set_definition(copy), "vault:k/1"));
+    cr_assert_eq(rekey(copy), BLOBSEAL_OK);
+    cr_expect_not_null(strstr(blobseal_set_definition(copy), "automatic"), "it was written anew");
+    cr_expect_null(strstr(blobseal_set_definition(copy), "vault:k/1"));
+    blobseal_set_close(copy);
+}
+
+Test(set, a_kek_that_only_opened_an_import_is_not_permitted)
+{
+    char folder[] = "/tmp/blobseal-set-XXXXXX", path[64];
+    const struct blobseal_config_settings s = {.size = sizeof s, .sets_dir = folder};
+    struct blobseal_config *files;
+    struct blobseal_set_options o;
+    char *text;
+    size_t len;
+
+    make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    cr_assert_eq(blobseal_set_export(set, NULL, &text, &len, NULL), BLOBSEAL_OK);
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(blobseal_config_new(&files, NULL), BLOBSEAL_OK);
+    cr_assert_eq(blobseal_config_set(files, &s, NULL), BLOBSEAL_OK);
+    o = (struct blobseal_set_options){.size = sizeof o, .config = files, .registry = registry};
+    import_again(&o, text, len);
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof path, "%s/c.%s", folder,
+                       (const char *[]){"json", "jwe", "jwe.backup", "jwe.lock"}[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(folder);
+    blobseal_config_free(files);
+    free(text);
+}
+
 Test(set, an_export_opens_elsewhere)
 {
     const struct blobseal_set_new how = {.size = sizeof how, .kek = "vault:k"};
