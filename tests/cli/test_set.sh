@@ -199,6 +199,16 @@ expect_error 10 E-POLICY 'the object of the set is malformed'
 expect_stderr 'restored from a copy or an export'
 cp newest.jwe a/sets/images.jwe
 
+title="scrub takes no object of a set for a damaged envelope"
+mkdir folder
+cp a.sealed newest.jwe folder
+run scrub folder
+expect_code 0
+expect_stdout 'newest.jwe: the object of an encryption set'
+run scrub --json folder/newest.jwe
+expect_ok
+check "it says so" test "$(field set)" = true
+
 title="the file is damaged, and the backup is not"
 cp newest.jwe a/sets/images.jwe.backup
 head -c 100 newest.jwe >a/sets/images.jwe
