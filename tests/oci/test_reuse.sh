@@ -52,7 +52,8 @@ run oci encrypt --json -k "$keys/one.pem" --reuse enc1:1 a:1
 expect_code 0
 check "in place" test "$(actions)" = "reused reused reused"
 run oci inspect -q --expect-encrypted a:1
-expect_code 0
+expect_ok
+expect_stdout ""
 
 title="without a private key"
 run oci encrypt --json -k "$keys/one.pub.pem" --reuse enc1:1 -o enc5:1 b:1

@@ -57,7 +57,7 @@ static const char usage[] =
     "      --audit FILE        append a record of each use of a key to FILE\n"
     "      --fips              use OpenSSL's FIPS provider only\n"
     "      --json              report as JSON (blobseal.oci/1)\n"
-    "  -q, --quiet             no progress and no report\n"
+    "  -q, --quiet             no progress, and no report, except of inspect without --expect-encrypted\n"
     "  -h, --help              this text\n\n"
     "The configuration of an image, its history and the digests of its plaintext layers stay in clear: see inspect.\n"
     "Everybody who has the public key can encrypt: sign the image to prove its origin.\n\n"

@@ -205,6 +205,8 @@ static bool print(const struct inspection *n, struct blobseal_error *err)
                                           n->doubts == 0 && image->num_opaque == 0 && image->num_places > 0, "layers",
                                           n->layers, "exposed", n->exposed, "unreached", n->unreached.digests),
                                 err);
+    if (n->s.r->ui->quiet && n->s.r->expect) /* the exit status says it */
+        return true;
     printf("image %s  %zu manifest%s  %zu layer%s\n", oci_string(image->root, "digest"), image->num_nodes,
            image->num_nodes == 1 ? "" : "s", image->num_layers, image->num_layers == 1 ? "" : "s");
     oci_print_layers(n->layers);

@@ -188,7 +188,7 @@ static bool report(const struct oci_session *s, const struct totals *t, struct b
     if (t->changed == 0)
         printf("%s: nothing to change\n", name);
     else
-        printf("%s: changed, %zu layer%s: %zu recipients added, %zu removed, %zu kept\n", name, t->changed,
+        printf("%s: changed, %zu layer%s, recipients: %zu added, %zu removed, %zu kept\n", name, t->changed,
                t->changed == 1 ? "" : "s", t->added, t->removed, t->kept);
     if (t->removed > 0)
         warn(s->r->ui, "whoever was a recipient, or has an old copy of the manifest, still has access to these layers: "
