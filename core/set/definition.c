@@ -94,36 +94,61 @@ static bool read_choice(struct bs_json *j, const char *no, const char *yes, bool
     return *out || bs_slice_is(s, no);
 }
 
-static enum blobseal_status read_member(struct bs_set_definition *d, struct bs_json *j, struct bs_slice name,
-                                        bool *has_id, struct blobseal_error *err)
-{
-    char what[128];
-    bool ok;
+/* The members, in the order of the enumerators, with what messages say of their values. */
+enum member { ID, KEKS, IDENTITY, STORE, RECOVERY, WRAP, NEW_KEYS, MIN_GENERATION, NUM_MEMBERS };
 
-    if (bs_slice_is(name, "id"))
-        ok = *has_id = bs_json_fixed(j, d->id, sizeof d->id);
-    else if (bs_slice_is(name, "keks"))
-        ok = read_keks(d, j);
-    else if (bs_slice_is(name, "identity"))
-        ok = read_text(j, &d->identity);
-    else if (bs_slice_is(name, "store"))
-        ok = read_text(j, &d->store) && d->store[0] == '/';
-    else if (bs_slice_is(name, "recovery"))
-        ok = read_recovery(d, j);
-    else if (bs_slice_is(name, "wrap"))
-        ok = read_choice(j, "hierarchy", "direct", &d->direct);
-    else if (bs_slice_is(name, "new_keys"))
-        ok = read_choice(j, "automatic", "manual", &d->manual);
-    else if (bs_slice_is(name, "min_generation"))
-        ok = bs_json_uint(j, &d->min_generation);
-    else {
-        (void)snprintf(what, sizeof what, "the member \"%.64s\" is not known", (const char *)name.p);
-        return malformed(d, what, err);
+static const struct {
+    const char *name, *expected;
+} members[NUM_MEMBERS] = {
+    [ID] = {"id", "the id of the set, which has 22 characters"},
+    [KEKS] = {"keks", "a list of 1 to 8 references to keys"},
+    [IDENTITY] = {"identity", "the name of an identity"},
+    [STORE] = {"store", "an absolute path"},
+    [RECOVERY] = {"recovery", "a list of at most 8 objects with \"kid\" and \"key\""},
+    [WRAP] = {"wrap", "\"hierarchy\" or \"direct\""},
+    [NEW_KEYS] = {"new_keys", "\"automatic\" or \"manual\""},
+    [MIN_GENERATION] = {"min_generation", "a number"},
+};
+
+static bool read_value(struct bs_set_definition *d, struct bs_json *j, enum member member)
+{
+    switch (member) {
+    case ID:
+        return bs_json_fixed(j, d->id, sizeof d->id) && j->ok;
+    case KEKS:
+        return read_keks(d, j);
+    case IDENTITY:
+        return read_text(j, &d->identity);
+    case STORE:
+        return read_text(j, &d->store) && d->store[0] == '/';
+    case RECOVERY:
+        return read_recovery(d, j);
+    case WRAP:
+        return read_choice(j, "hierarchy", "direct", &d->direct);
+    case NEW_KEYS:
+        return read_choice(j, "automatic", "manual", &d->manual);
+    default:
+        return bs_json_uint(j, &d->min_generation);
     }
-    if (ok || !j->ok)
-        return BLOBSEAL_OK; /* bs_json_end() reports errors of the JSON */
-    (void)snprintf(what, sizeof what, "the member \"%.64s\" does not have the value that it should",
-                   (const char *)name.p);
+}
+
+static enum blobseal_status read_member(struct bs_set_definition *d, struct bs_json *j, struct bs_slice name,
+                                        bool given[NUM_MEMBERS], struct blobseal_error *err)
+{
+    char what[160];
+    size_t m = 0;
+
+    while (m < NUM_MEMBERS && !bs_slice_is(name, members[m].name))
+        m++;
+    if (m == NUM_MEMBERS)
+        (void)snprintf(what, sizeof what, "the member \"%.64s\" is not known", (const char *)name.p);
+    else if (given[m])
+        (void)snprintf(what, sizeof what, "the member \"%s\" appears twice", members[m].name);
+    else if (read_value(d, j, (enum member)m)) {
+        given[m] = true;
+        return BLOBSEAL_OK;
+    } else
+        (void)snprintf(what, sizeof what, "the member \"%s\" must be %s", members[m].name, members[m].expected);
     return malformed(d, what, err);
 }
 
@@ -131,7 +156,7 @@ enum blobseal_status bs_set_definition_parse(struct bs_set_definition *d, const 
                                              size_t len, struct blobseal_error *err)
 {
     enum blobseal_status st = BLOBSEAL_OK;
-    bool has_id = false;
+    bool given[NUM_MEMBERS] = {false};
     struct bs_slice member;
     struct bs_json j;
 
@@ -151,10 +176,10 @@ enum blobseal_status bs_set_definition_parse(struct bs_set_definition *d, const 
     j = bs_json_start(d->buf, len);
     bs_json_object(&j);
     while (st == BLOBSEAL_OK && bs_json_member(&j, &member))
-        st = read_member(d, &j, member, &has_id, err);
+        st = read_member(d, &j, member, given, err);
     if (st == BLOBSEAL_OK && !bs_json_end(&j))
         st = malformed(d, "it is not a single JSON object in strict form", err);
-    if (st == BLOBSEAL_OK && (!has_id || d->num_keks == 0))
+    if (st == BLOBSEAL_OK && (!given[ID] || !given[KEKS]))
         st = malformed(d, "\"id\" or \"keks\" is missing", err);
     if (st != BLOBSEAL_OK)
         bs_set_definition_clear(d);

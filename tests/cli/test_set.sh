@@ -238,7 +238,20 @@ sed 's/"wrap"/"host": "evil", "wrap"/' a/sets/images.json >a/sets/bad.json
 run set show bad
 expect_error 2 E-CONFIG
 run set show none
-expect_error 2 E-CONFIG
+expect_error 2 E-CONFIG 'there is no set none'
+expect_stderr 'hint: check its name, and "sets_dir"'
+while IFS='|' read -r change message; do
+    sed "$change" a/sets/images.json >a/sets/bad.json
+    run set show bad
+    expect_error 2 E-CONFIG "the definition of the set bad: the member $message"
+done <<'END'
+s/"id": "[^"]*"/"id": 5/|"id" must be the id of the set, which has 22 characters
+s/"wrap": "hierarchy"/"wrap": "other"/|"wrap" must be "hierarchy" or "direct"
+s/"keks": .*/"keks": [],/|"keks" must be a list of 1 to 8 references to keys
+s/"wrap"/"store": "here", "wrap"/|"store" must be an absolute path
+s/"wrap"/"min_generation": -1, "wrap"/|"min_generation" must be a number
+s/"wrap"/"wrap": "direct", "wrap"/|"wrap" appears twice
+END
 
 title="no folder for sets"
 for folder in "$tmp/in/sets" /proc/none/sets; do

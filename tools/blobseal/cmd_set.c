@@ -70,6 +70,7 @@ struct command {
     const struct blobseal_config *config;
     struct keys keys;      /* -k, or --to of rotate            */
     struct key_arg of_set; /* the passphrase of a set's KEK    */
+    char of_set_ref[sizeof "set:" + BLOBSEAL_SET_MAX_NAME];
     const char *recovery[BLOBSEAL_SET_MAX_RECOVERY];
     size_t num_recovery;
     const char *drop[MAX_DROP];
@@ -108,7 +109,8 @@ static bool open_set(struct command *c, const char *name, struct blobseal_set **
 {
     const struct blobseal_set_options o = options_for(c, &c->of_set);
 
-    c->of_set.ref = name;
+    (void)snprintf(c->of_set_ref, sizeof c->of_set_ref, "set:%s", name);
+    c->of_set.ref = c->of_set_ref;
     if (blobseal_set_open(set, name, &o, err) == BLOBSEAL_OK)
         return true;
     passphrase_failed(&c->of_set, err);

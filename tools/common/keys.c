@@ -338,7 +338,7 @@ static bool from_terminal(const char *ref, char *buf, size_t cap, size_t *len, s
     }
     if (fd < 0) {
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s is encrypted, and there is no terminal to ask on", ref);
-        blobseal_hint(err, "name a file with the passphrase: -k %.80s --passphrase-file FILE", ref);
+        blobseal_hint(err, "name a file with the passphrase: --passphrase-file FILE, after the key that needs it");
         return false;
     }
     (void)snprintf(prompt, sizeof prompt, "%s for %.250s: ", in_token(ref) ? "PIN" : "Passphrase", ref);
