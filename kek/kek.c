@@ -480,7 +480,7 @@ enum blobseal_status bs_kek_spki(struct blobseal_kek *kek, uint8_t **spki, size_
     if (st == BLOBSEAL_OK && kek->provider->public_key == NULL)
         st = blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s does not reveal public keys",
                            kek->provider->scheme);
-    if (st == BLOBSEAL_OK)
+    else if (st == BLOBSEAL_OK)
         st = checked(kek->provider->public_key(kek->state, spki, len, call != NULL ? call : &unlimited, err), kek, err);
     return st;
 }

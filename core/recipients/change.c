@@ -13,6 +13,7 @@ struct bs_change {
     struct blobseal_kek *keks[2 * BLOBSEAL_MAX_RECIPIENTS]; /* the caller's keys, then the keys to add */
     size_t num_keks;
     const struct blobseal_call *call;
+    uint64_t deadline_ms; /* of what the new envelope needs, see bs_kek_limit() */
     /* The current envelope. */
     struct bs_opened_envelope opened; /* not unlocked if nothing has to be done and no key opens it */
     struct bs_slice jwe;
@@ -131,8 +132,12 @@ static enum blobseal_status describe_added(struct bs_change *c, struct blobseal_
 {
     enum blobseal_status st = BLOBSEAL_OK;
 
-    for (size_t i = 0; i < c->wanted.num_add && st == BLOBSEAL_OK; i++)
-        st = bs_kek_describe(c->wanted.add[i], c->call, err);
+    for (size_t i = 0; i < c->wanted.num_add && st == BLOBSEAL_OK; i++) {
+        struct blobseal_call call = *c->call;
+
+        bs_kek_limit(c->wanted.add[i], &call, &c->deadline_ms);
+        st = bs_kek_describe(c->wanted.add[i], &call, err);
+    }
     return st;
 }
 
@@ -445,13 +450,14 @@ static enum blobseal_status add_new(struct bs_change *c, size_t i, const struct 
                                     struct blobseal_error *err)
 {
     const struct bs_jwe_recipient *r = &c->recipients[i];
-    const struct blobseal_call call = bs_call_for_blob(c->call, c->made.blob_id);
+    struct blobseal_call call = bs_call_for_blob(c->call, c->made.blob_id);
     struct bs_jwe *jwe = &c->made.jwe;
     struct blobseal_wrapping w;
     enum blobseal_status st;
 
     if (c->wrap[i] == NULL)
         return bs_jwe_add(jwe, r, err);
+    bs_kek_limit(c->wrap[i], &call, &c->deadline_ms);
     st = bs_kek_wrap(c->wrap[i], &w, cek, &call, err);
     if (st == BLOBSEAL_OK && strcmp(r->kid, w.kid) != 0) {
         if (will_have(c, w.kid)) {

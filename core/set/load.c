@@ -356,7 +356,7 @@ static enum blobseal_status read_again(struct blobseal_set *set, struct bs_set_l
         *l = bs_set_loaded_ref(now);
     } else if (st == BLOBSEAL_OK) {
         st = bs_set_load(set, l, call, err);
-        if (st == BLOBSEAL_OK && now != NULL && (*l)->generation > now->generation)
+        if (st == BLOBSEAL_OK && *l != NULL && now != NULL && (*l)->generation > now->generation)
             atomic_fetch_sub(&set->rested_at_ms, set->timing.reread_ms);
     }
     return st;
