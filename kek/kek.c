@@ -139,8 +139,9 @@ bool bs_is_token(const char *text, size_t max)
 /* What any function of a provider may return. */
 #define ALLOWED                                                                                                        \
     (BS_MAY_RETURN(BLOBSEAL_E_CONFIG) | BS_MAY_RETURN(BLOBSEAL_E_UNAVAILABLE) | BS_MAY_RETURN(BLOBSEAL_E_DENIED) |     \
-     BS_MAY_RETURN(BLOBSEAL_E_POLICY) | BS_MAY_RETURN(BLOBSEAL_E_INPUT) | BS_MAY_RETURN(BLOBSEAL_E_NOMEM) |            \
-     BS_MAY_RETURN(BLOBSEAL_E_INTERNAL) | BS_MAY_RETURN(BLOBSEAL_E_CANCELED) | BS_MAY_RETURN(BLOBSEAL_E_UNSUPPORTED))
+     BS_MAY_RETURN(BLOBSEAL_E_POLICY) | BS_MAY_RETURN(BLOBSEAL_E_INPUT) | BS_MAY_RETURN(BLOBSEAL_E_OUTPUT) |           \
+     BS_MAY_RETURN(BLOBSEAL_E_NOMEM) | BS_MAY_RETURN(BLOBSEAL_E_INTERNAL) | BS_MAY_RETURN(BLOBSEAL_E_CANCELED) |       \
+     BS_MAY_RETURN(BLOBSEAL_E_UNSUPPORTED))
 
 enum blobseal_status bs_provider_status(enum blobseal_status st, const struct blobseal_provider *provider,
                                         const char *key, struct blobseal_error *err)

@@ -13,8 +13,10 @@ static enum blobseal_status missing(const struct bs_config_origin *from, const c
 {
     char place[160];
 
-    return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s: %s names \"%.64s\", which is not in %s",
-                         bs_config_place(place, from), member, name, where);
+    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "%s: %s names \"%.64s\", which is not in %s",
+                        bs_config_place(place, from), member, name, where);
+    blobseal_hint(err, "correct the name, or define it in %s", where);
+    return BLOBSEAL_E_CONFIG;
 }
 
 enum blobseal_status blobseal_config_check(const struct blobseal_config *c, struct blobseal_error *err)

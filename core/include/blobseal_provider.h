@@ -111,9 +111,9 @@ typedef bool (*blobseal_found_key_fn)(void *ctx, const char *ref, const struct b
  * Fork: a child may use the KEKs of its parent. A provider whose state does not survive fork(), such as a connection or
  * memory from blobseal_secret_alloc(), compares process ids in each function and makes it again.
  *
- * Statuses: any function may return E_CONFIG, E_UNAVAILABLE, E_DENIED, E_POLICY, E_INPUT, E_NOMEM, E_INTERNAL,
- * E_CANCELED and E_UNSUPPORTED; unwrap() and decrypt() also E_NOT_MINE and E_AUTH. A status of the provider's own, from
- * BLOBSEAL_STATUS_CALLBACK on, is passed through to the caller. Any other status becomes E_INTERNAL.
+ * Statuses: any function may return E_CONFIG, E_UNAVAILABLE, E_DENIED, E_POLICY, E_INPUT, E_OUTPUT, E_NOMEM,
+ * E_INTERNAL, E_CANCELED and E_UNSUPPORTED; unwrap() and decrypt() also E_NOT_MINE and E_AUTH. A status of the
+ * provider's own, from BLOBSEAL_STATUS_CALLBACK on, is passed through to the caller. Any other becomes E_INTERNAL.
  */
 struct blobseal_provider {
     uint32_t abi;       /* BLOBSEAL_PROVIDER_ABI                                          */

@@ -126,6 +126,21 @@ static enum blobseal_status is_free(const struct blobseal_set *set, struct blobs
     return st;
 }
 
+/* Refuse a recovery key that is the KEK: it would be lost together with it. */
+static enum blobseal_status check_recovery(const struct blobseal_set *set, struct blobseal_error *err)
+{
+    const struct bs_set_definition *d = &set->definition;
+
+    for (size_t i = 0; i < d->num_recovery; i++)
+        if (bs_kek_owns(set->keks[0], "RSA-OAEP-256", d->recovery[i].kid)) {
+            (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the recovery key %.160s is the KEK of the set itself",
+                                d->recovery[i].kid);
+            blobseal_hint(err, "use another key, which is kept elsewhere");
+            return BLOBSEAL_E_CONFIG;
+        }
+    return BLOBSEAL_OK;
+}
+
 static enum blobseal_status create(struct blobseal_set *set, const struct blobseal_set_new *how,
                                    const struct blobseal_set_options *o, struct blobseal_error *err)
 {
@@ -153,7 +168,8 @@ static enum blobseal_status create(struct blobseal_set *set, const struct blobse
         blobseal_secret_free(keys);
         return st;
     }
-    if (!d.direct) /* who only seals directly needs no right to unwrap */
+    st = check_recovery(set, err);
+    if (st == BLOBSEAL_OK && !d.direct) /* who only seals directly needs no right to unwrap */
         st = bs_set_try_kek(set->keks[0], &call, err);
     if (st == BLOBSEAL_OK)
         st = bs_set_begin(set, &call, err);

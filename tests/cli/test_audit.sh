@@ -81,6 +81,21 @@ expect_ok
 run open -k "$keys/kek.pem" --audit /dev/full -o out in.sealed
 expect_code 8
 check "no output" test ! -e out
+echo "{\"sets_dir\": \"$PWD/sets\", \"state_dir\": \"$PWD/state\"}" >sets.json
+run set create s --config sets.json -q -k "$keys/kek.pem"
+expect_code 0
+run seal -k set:s --config sets.json -o set.sealed "$tmp/in"
+expect_ok
+for log in folder /dev/full; do # the keys of a set are unwrapped with another key
+    run seal -k set:s --config sets.json --audit $log -o new.sealed "$tmp/in"
+    expect_code 8
+    expect_stderr "write the audit record to .*$log"
+    run open -k set:s --config sets.json --audit $log -o out set.sealed
+    expect_code 8
+    check "no output" test ! -e new.sealed -a ! -e out
+    run set rekey s --config sets.json --audit $log
+    expect_code 8
+done
 echo '{"audit_required": false, "audit_file": "/dev/full"}' >optional.json
 run open -k "$keys/kek.pem" --config optional.json -o out in.sealed
 expect_ok

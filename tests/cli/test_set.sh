@@ -86,6 +86,8 @@ run set create public -k "$tmp/kek.pub.pem"
 expect_error 2 E-CONFIG 'has to unwrap'
 run set create nobody -k "$tmp/kek.pem" --identity nobody
 expect_error 2 E-CONFIG 'no identity named nobody'
+run set create itself -k "$tmp/kek.pem" --recovery "$tmp/kek.pub.pem"
+expect_error 2 E-CONFIG 'is the KEK of the set itself'
 check "no set is made" test "$(ls a/sets/*.json)" = a/sets/images.json
 run set create images -k "$tmp/kek.pem"
 expect_error 6 E-EXISTS
