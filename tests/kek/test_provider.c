@@ -202,9 +202,9 @@ Test(provider, a_rotation_moves_to_the_newest_version)
 /* Return true if every function of a provider may return @st. */
 static bool any_may_return(enum blobseal_status st)
 {
-    static const enum blobseal_status allowed[] = {BLOBSEAL_E_CONFIG,   BLOBSEAL_E_UNAVAILABLE, BLOBSEAL_E_DENIED,
-                                                   BLOBSEAL_E_POLICY,   BLOBSEAL_E_INPUT,       BLOBSEAL_E_NOMEM,
-                                                   BLOBSEAL_E_INTERNAL, BLOBSEAL_E_CANCELED,    BLOBSEAL_E_UNSUPPORTED};
+    static const enum blobseal_status allowed[] = {
+        BLOBSEAL_E_CONFIG, BLOBSEAL_E_UNAVAILABLE, BLOBSEAL_E_DENIED,   BLOBSEAL_E_POLICY,   BLOBSEAL_E_INPUT,
+        BLOBSEAL_E_OUTPUT, BLOBSEAL_E_NOMEM,       BLOBSEAL_E_INTERNAL, BLOBSEAL_E_CANCELED, BLOBSEAL_E_UNSUPPORTED};
 
     for (size_t i = 0; i < COUNT(allowed); i++)
         if (allowed[i] == st)
