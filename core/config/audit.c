@@ -122,6 +122,21 @@ static bool is_inside_line(int fd, off_t offset)
     return offset > 0 && pread(fd, &c, 1, offset - 1) == 1 && c != '\n';
 }
 
+/* Return true if the file ends inside a line, which nobody is writing any more: while another thread appends a record,
+ * the file may end inside it for a moment. */
+static bool ends_inside_line(int fd)
+{
+    const struct timespec moment = {.tv_nsec = 2000000};
+    off_t end = lseek(fd, 0, SEEK_END), before = -1;
+
+    for (unsigned i = 0; i < 10 && is_inside_line(fd, end) && end != before; i++) {
+        (void)nanosleep(&moment, NULL);
+        before = end;
+        end = lseek(fd, 0, SEEK_END);
+    }
+    return is_inside_line(fd, end);
+}
+
 /* Write all of @line at the end of the file, at once. If that fails, errno says why. */
 static bool write_once(int fd, struct bs_slice line)
 {
@@ -146,7 +161,7 @@ static bool write_whole(int fd, struct bs_slice line)
     struct bs_slice apart = {line.p - 1, line.len + 1};
     off_t end;
 
-    if (is_inside_line(fd, lseek(fd, 0, SEEK_END)))
+    if (ends_inside_line(fd))
         return write_once(fd, apart);
     if (!write_once(fd, line))
         return false;

@@ -417,35 +417,59 @@ Test(audit, only_a_line_feed_had_room)
     (void)unlink(path);
 }
 
-/* While some processes record, others leave beginnings of records: each record is whole somewhere, exactly once. */
-Test(audit, records_of_many_processes_beside_lines_that_were_cut_short)
+/* Start processes that record, and return how many do. */
+static unsigned start_writers(unsigned records)
 {
-    enum { WRITERS = 3, RECORDS = 2000 };
-    unsigned others;
-    char path[32];
-    int status;
+    const unsigned writers = 3;
 
-    use_new_file(path);
-    for (unsigned i = 0; i < WRITERS; i++) {
+    for (unsigned i = 0; i < writers; i++) {
         pid_t child = fork();
 
         cr_assert_geq(child, 0);
         if (child == 0) {
             bool ok = true;
 
-            for (unsigned n = 0; n < RECORDS; n++)
+            for (unsigned n = 0; n < records; n++)
                 ok = ok && record("beside others") == BLOBSEAL_OK;
             _exit(ok ? 0 : 1);
         }
     }
-    for (unsigned ended = 0; ended < WRITERS;) {
+    return writers;
+}
+
+/* No process takes a record that another one is writing for a beginning that was left there. */
+Test(audit, records_of_many_processes)
+{
+    unsigned writers, others;
+    char path[32];
+    int status;
+
+    use_new_file(path);
+    writers = start_writers(3000);
+    for (unsigned i = 0; i < writers; i++)
+        cr_expect(wait(&status) > 0 && status == 0);
+    cr_expect_eq(count_records(path, &others), writers * 3000);
+    cr_expect_eq(others, 0, "%u", others);
+    (void)unlink(path);
+}
+
+/* While some processes record, others leave beginnings of records: each record is whole somewhere, exactly once. */
+Test(audit, records_of_many_processes_beside_lines_that_were_cut_short)
+{
+    unsigned writers, others;
+    char path[32];
+    int status;
+
+    use_new_file(path);
+    writers = start_writers(2000);
+    for (unsigned ended = 0; ended < writers;) {
         append_text(path, "{\"cut\":\"");
         if (waitpid(-1, &status, WNOHANG) > 0) {
             cr_expect_eq(status, 0);
             ended++;
         }
     }
-    cr_expect_eq(count_records(path, &others), WRITERS * RECORDS);
+    cr_expect_eq(count_records(path, &others), writers * 2000);
     cr_expect_geq(others, 1);
     (void)unlink(path);
 }
