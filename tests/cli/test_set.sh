@@ -156,8 +156,9 @@ expect_ok
 export BLOBSEAL_CONFIG=$PWD/a/config.json
 
 title="export and import on an empty machine with the recovery key"
-run set export images -o images.jwe
+run set export --json images -o images.jwe
 expect_ok
+check "where it is" test "$(field out)" = images.jwe
 machine b
 run set import images --id "$id" -k "$tmp/kek.pem" images.jwe
 expect_error 4 E-NOKEY

@@ -230,13 +230,26 @@ static bool write_file(struct command *c, const char *text, size_t len, struct b
     return ok;
 }
 
+/* With --json, say where the export is, unless it is standard output itself. */
+static bool report_export(const struct command *c, const char *name, struct blobseal_error *err)
+{
+    struct json j;
+
+    if (!c->ui->json || c->output == NULL || strcmp(c->output, "-") == 0)
+        return true;
+    json_start(&j, "blobseal.set/1");
+    json_text(&j, "name", name);
+    json_text(&j, "out", c->output);
+    return json_end(&j, err);
+}
+
 static bool export_set(struct command *c, const char *name, struct blobseal_error *err)
 {
     struct blobseal_set *set = NULL;
     char *text = NULL;
     size_t len = 0;
     bool ok = open_set(c, name, &set, err) && blobseal_set_export(set, NULL, &text, &len, err) == BLOBSEAL_OK &&
-              write_file(c, text, len, err);
+              write_file(c, text, len, err) && report_export(c, name, err);
 
     blobseal_free(text);
     blobseal_set_close(set);
