@@ -218,15 +218,15 @@ bool bs_config_accepts(const struct bs_config_rule *rule, const char *text);
 /* Find the number of a word. Return false if it is not one of the choices. */
 bool bs_config_choice(const struct bs_config_rule *rule, const char *word, uint64_t *number);
 
-/* Return what an identity with these members lacks or has too much of, as the end of a sentence; NULL: nothing.
- * *@member is the rule that it concerns, or NULL. */
+/* Return which member an identity lacks, or may not have, as the end of a sentence; NULL: none. *@member is the rule
+ * that it concerns, or NULL. */
 const char *bs_config_identity_fault(const struct blobseal_config_identity *identity,
                                      const struct bs_config_rule **member);
 
 /* Return the path, or whatever the text is, of a member in the public struct. */
 const char *bs_config_member_text(const void *entry, const struct bs_config_rule *rule);
 
-/* Return what somebody should write instead of a member that would be a secret, or NULL. */
+/* Return the member to use instead of @member, if that would hold a secret, otherwise NULL. */
 const char *bs_config_instead_of(const char *member);
 
 /* ---- file.c and parse.c ------------------------------------------------------------------------------------------ */
@@ -238,7 +238,7 @@ const char *bs_config_instead_of(const char *member);
 BLOBSEAL_MUST_USE enum blobseal_status bs_config_read(uint8_t **text, size_t *len, const char *path,
                                                       struct blobseal_error *err);
 
-/* Store what @text, which is changed, says in @config, which is empty. Errors: E_CONFIG, E_NOMEM. */
+/* Store the members of @text in @config, which is empty. @text is changed. Errors: E_CONFIG, E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_config_parse(struct blobseal_config *config, const char *path, uint8_t *text,
                                                        size_t len, struct blobseal_error *err);
 

@@ -46,7 +46,7 @@ static size_t line_of(struct reading *r, const uint8_t *at)
     return r->line;
 }
 
-/* Report an error in a line, unless there was one. Return false. */
+/* Report an error in a line, unless one was reported before. Return false. */
 __attribute__((format(printf, 3, 4))) static bool fail_at(struct reading *r, size_t line, const char *format, ...)
 {
     const struct bs_config_origin from = {r->path, line};

@@ -249,7 +249,7 @@ const char *bs_config_member_text(const void *entry, const struct bs_config_rule
     return text;
 }
 
-/* Return the rule of a member that this type cannot have, or NULL. */
+/* Return the rule of a member that was given but that this type of identity does not have, or NULL. */
 static const struct bs_config_rule *surplus(const struct blobseal_config_identity *i)
 {
     for (size_t n = 1; n < BS_CONFIG_NUM_IDENTITY_RULES; n++)

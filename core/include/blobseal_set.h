@@ -227,7 +227,7 @@ BLOBSEAL_API const char *blobseal_set_state_name(enum blobseal_set_state state);
 #define BLOBSEAL_SET_NOTE_NO_STATE    2u  /* an older object is not noticed after a restart                          */
 #define BLOBSEAL_SET_NOTE_BACKUP      4u  /* the object was read from the backup, because its file is damaged        */
 #define BLOBSEAL_SET_NOTE_IMPORTED    8u  /* no new key is made before blobseal_set_rekey() is called                */
-#define BLOBSEAL_SET_NOTE_STRANGER    16u /* the object has a recipient for whom the definition has no key          */
+#define BLOBSEAL_SET_NOTE_STRANGER    16u /* the object has a recipient that the definition does not know */
 #define BLOBSEAL_SET_NOTE_PURGEABLE   32u /* the vault of the KEK has no purge protection, as far as it was looked up */
 
 /* What is known of a set. Only the library makes it, so it may grow. Times are in seconds since 1970; 0: never. */

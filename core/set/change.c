@@ -59,7 +59,7 @@ enum blobseal_status bs_set_check_strangers(const struct blobseal_set *set, cons
 struct target {
     char kid[BLOBSEAL_MAX_KID + 1];
     bool rotated; /* the KEK or its version is not a recipient yet */
-    bool others;  /* recovery keys are missing, or somebody is too many */
+    bool others;  /* a recovery key is missing, or a recipient is not wanted */
 };
 
 enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, char kid[BLOBSEAL_MAX_KID + 1],
@@ -166,7 +166,7 @@ static enum blobseal_status encode(struct blobseal_set *set, char **object, size
 /* What became of a new object. */
 enum outcome { STORED, START_OVER, FAILED };
 
-/* After it is not known whether @object was stored: read it back. */
+/* The store does not know whether it has @object now: read it back to find out. */
 static enum outcome read_back(struct blobseal_set *set, const char *object, size_t len,
                               const struct blobseal_call *call, struct blobseal_error *err)
 {
@@ -321,7 +321,7 @@ static enum blobseal_status prepare(struct blobseal_set *set, struct change *c, 
         if (*needed)
             st = bs_set_check_strangers(set, &o, plan, err);
         if (st == BLOBSEAL_E_POLICY && !plan->new_key && !c->target.rotated && !merged && !c->new_key) {
-            *needed = false; /* only a stranger is too many: nothing that must be done */
+            *needed = false; /* the only difference is an unknown recipient, which can stay */
             st = BLOBSEAL_OK;
         }
     }
@@ -365,7 +365,7 @@ enum blobseal_status bs_set_write_first(struct blobseal_set *set, struct bs_set_
 
     if (st != BLOBSEAL_OK)
         return st;
-    l->lease.valid_until_unix_ms = 1; /* has ended: wrapping starts no lease on set keys */
+    l->lease.valid_until_unix_ms = 1; /* a time that has passed: only unwrapping starts a lease on set keys */
     outcome = store(set, l, "", call, &why);
     bs_set_loaded_unref(l);
     if (outcome == FAILED) {
@@ -391,8 +391,8 @@ static uint64_t unix_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Plan the next check after @ms, less up to the part @part of it, so that machines do not all ask at once. The lock for
- * requests is held. */
+/* Plan the next check in @ms milliseconds, minus a random time of up to @ms / @part, so that machines do not all ask
+ * at once. The lock for requests is held. */
 static void plan_check(struct blobseal_set *set, uint64_t ms, unsigned part)
 {
     uint8_t r;
@@ -404,8 +404,8 @@ static void plan_check(struct blobseal_set *set, uint64_t ms, unsigned part)
     atomic_store(&set->poll_at_ms, bs_set_now_ms() + ms);
 }
 
-/* Plan the next check after one that ended with @st. After a failure it comes soon, and then less and less often, so
- * that an outage delays a rotation by minutes, and not until the end of the next interval. */
+/* Plan the next check after one that ended with @st. After a failure it comes soon, and then at growing intervals,
+ * so that an outage delays a rotation by minutes, and not by a whole interval. */
 static void plan_next(struct blobseal_set *set, enum blobseal_status st)
 {
     const struct bs_set_timing *t = &set->timing;
@@ -443,7 +443,7 @@ static enum blobseal_status check(struct blobseal_set *set, const struct bs_set_
     return st;
 }
 
-/* Return what the audit record calls a check that did this. */
+/* Return the operation for the audit record of a check, by what it has done. */
 static const char *name_of_check(const struct blobseal_set_change *done)
 {
     return done->rotated ? "set-rotate" : done->new_key ? "set-rekey" : "set-check";

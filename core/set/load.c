@@ -40,8 +40,8 @@ static bool is_valid(struct blobseal_set *set, const struct bs_set_loaded *l)
            (until->valid_until_boottime_ms == 0 || read_clock(CLOCK_BOOTTIME) < until->valid_until_boottime_ms);
 }
 
-/* Return a reference to the keys if they may be used, otherwise NULL. Keys whose lease has ended are discarded, unless
- * @ended is true: callers who arrived before the request was sent may use those of a lease of no length. */
+/* Return a reference to the keys if they may be used, otherwise NULL. Keys whose lease has ended are discarded,
+ * unless @ended is true: callers that arrived before the request was sent may use keys whose lease ended at once. */
 static struct bs_set_loaded *current(struct blobseal_set *set, bool ended)
 {
     struct bs_set_loaded *l = NULL, *old = NULL;
@@ -78,8 +78,8 @@ void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint
 /* ---- Refusals of the owner --------------------------------------------------------------------------------------- */
 
 /*
- * Return true if the owner of the KEK refuses, and not somebody on the way to him, such as an authority that issues no
- * token: who knows the difference is the provider when it renews a lease.
+ * Return true if the owner of the KEK refuses, and not another service on the way, such as an authority that issues no
+ * token. Only the provider can tell, when it renews a lease.
  */
 static bool is_refused_by_owner(struct blobseal_set *set, const struct blobseal_call *call)
 {
@@ -255,7 +255,7 @@ enum blobseal_status bs_set_load(struct blobseal_set *set, struct bs_set_loaded 
 
     *l = NULL;
     st = load(set, l, &own, &answer);
-    /* A caller who cancels it, or has no time left, has no answer for others. */
+    /* A caller that canceled the read, or ran out of time, has learned nothing that others could share. */
     if (st == BLOBSEAL_OK || (st != BLOBSEAL_E_CANCELED && bs_call_check(call, NULL) == BLOBSEAL_OK)) {
         set->finished = number;
         set->answer = answer;
@@ -340,8 +340,9 @@ static enum blobseal_status compare(struct blobseal_set *set, const struct bs_se
     return st;
 }
 
-/* Read the object, with as few requests as possible: none to the owner of the KEK if the object is still that of @now,
- * which may be NULL. A new object gives the turn back, because only who knows the set can make one. */
+/* Read the object, with as few requests as possible: none to the owner of the KEK if the object is still that of
+ * @now, which may be NULL. A read that finds a new object does not count for the limit, because only those who know the
+ * set can make one. */
 static enum blobseal_status read_again(struct blobseal_set *set, struct bs_set_loaded *now, struct bs_set_loaded **l,
                                        const struct blobseal_call *call, struct blobseal_error *err)
 {

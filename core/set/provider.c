@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sets as a provider of KEKs: "set:NAME". It wraps with the newest set key, or with the KEK of a set that says so, and
- * unwraps what either has wrapped.
+ * Sets as a provider of KEKs: "set:NAME". It wraps with the newest set key, or, if the definition says "direct", with
+ * the KEK, and unwraps what either has wrapped.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 #include "core/set/set.h"
 
 /*
- * Return the status for a blob. If the stored object cannot be used, that is no fault of the blob, for which E_AUTH,
- * E_FORMAT and E_NO_KEY would be taken.
+ * Return the status for a blob. E_AUTH, E_FORMAT and E_NO_KEY would blame the blob for a stored object that cannot be
+ * used, so they become other statuses.
  */
 static enum blobseal_status fault_of_set(enum blobseal_status st, struct blobseal_error *err)
 {

@@ -85,7 +85,7 @@ static enum blobseal_status try_keks(struct blobseal_set *set, const struct bs_s
     return st == BLOBSEAL_OK ? bs_set_try_kek(set->keks[0], call, err) : st;
 }
 
-/* Return to the definition @text and to @keks, of which each has a reference, after a failure. */
+/* After a failure, return to the definition @text and to @keks, which holds a reference to each. */
 static void go_back(struct blobseal_set *set, const char *text, struct blobseal_kek *const keks[BLOBSEAL_SET_MAX_KEKS])
 {
     struct bs_set_definition d;
@@ -98,8 +98,8 @@ static void go_back(struct blobseal_set *set, const char *text, struct blobseal_
     bs_set_definition_clear(&d);
 }
 
-/* Define the set with another KEK or identity, or both. What does not work is not written down. The lock for requests
- * is held. */
+/* Define the set with another KEK or identity, or both. The definition is saved only if the set can be used with it.
+ * The lock for requests is held. */
 /* NOLINTNEXTLINE(readability-function-size): no two of the seven belong together */
 static enum blobseal_status exchange(struct blobseal_set *set, const char *to, const char *identity,
                                      struct bs_set_plan *plan, const struct blobseal_set_options *o,

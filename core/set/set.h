@@ -83,7 +83,7 @@ struct bs_set_object {
 };
 
 /*
- * Parse an object, and check all that needs no key. @id: the set that it must be of; NULL: any. Release with
+ * Parse an object, and check all that needs no key. @id: the set that it must belong to; NULL: any. Release with
  * bs_set_object_clear(), also after a failure. Errors: E_FORMAT, E_UNSUPPORTED, E_NOMEM.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_object_parse(struct bs_set_object *o, const char *text, size_t len,
@@ -101,7 +101,7 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_object_open(struct bs_set_keys **k
 /* For whom an object is written. */
 struct bs_set_recipients {
     struct bs_keks keks;
-    /* For each KEK, the key id to write, or NULL for the one that wrapping returns; NULL: that one for all. */
+    /* The key id to write for each KEK. Where there is none, or no list, it is the one that wrapping returns. */
     const char *const *kids;
 };
 
@@ -214,13 +214,13 @@ BLOBSEAL_MUST_USE bool bs_set_state_file_init(struct bs_set_state_file *f, const
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_seen_check(const struct bs_set_seen *s, const struct bs_set_object *o,
                                                          uint64_t min, struct blobseal_error *err);
 
-/* Add what other processes have noted. Call it before the object is read that is to be checked. Errors: E_CONFIG,
+/* Add what other processes have saved. Call this before reading the object that is to be checked. Errors: E_CONFIG,
  * E_INPUT, E_NOMEM. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_seen_load(struct bs_set_seen *s, const struct bs_set_state_file *f,
                                                         struct blobseal_error *err);
 
-/* Note it for other processes, of which one may hold the lock for as long as @call allows. Return false if it cannot be
- * kept. */
+/* Save what was seen, for other processes. Wait for the lock of the file as long as @call allows. Return false if it
+ * could not be saved. */
 bool bs_set_seen_save(struct bs_set_seen *s, const struct bs_set_state_file *f, const struct blobseal_call *call);
 
 /* ---- loaded.c: opened keys in memory, shared by threads ---------------------------------------------------------- */
@@ -230,7 +230,7 @@ struct bs_set_loaded {
     struct bs_set_keys *keys;
     _Atomic(struct bs_a256kw *) *wraps; /* for each key, made when it is needed */
     uint64_t generation;
-    uint64_t read; /* number of the read of the store that found it, or after which it was written */
+    uint64_t read; /* number of the read that found it, or after which it was written */
     char *object;  /* as it is stored */
     size_t len;
     char token[BLOBSEAL_SET_MAX_TOKEN];
@@ -307,12 +307,12 @@ struct blobseal_set {
     struct bs_set_seen seen;
     uint64_t denied_until_ms, denied_delay_ms;
     struct blobseal_error denial;
-    _Atomic uint64_t rested_at_ms;                /* when unknown keys may cause as many reads as they ever may */
+    _Atomic uint64_t rested_at_ms;                /* when all reads for unknown keys are available again */
     uint64_t poll_delay_ms;                       /* before the next check, if the last one failed; otherwise 0 */
     _Atomic uint64_t poll_at_ms, poll_at_unix_ms; /* whichever comes first; 0: the first check is not planned yet */
 };
 
-uint64_t bs_set_now_ms(void); /* CLOCK_BOOTTIME, of which all times of a set are that do not say otherwise */
+uint64_t bs_set_now_ms(void); /* CLOCK_BOOTTIME, the clock of all times of a set unless a comment names another */
 uint64_t bs_set_now_s(void);  /* seconds since 1970 */
 
 /* Take the lock for requests within @call. Release it with pthread_mutex_unlock(). Errors: E_UNAVAILABLE, E_CANCELED.
@@ -433,7 +433,8 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_set_ask_kid(struct blobseal_set *set, 
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_try_kek(struct blobseal_kek *kek, const struct blobseal_call *call,
                                                       struct blobseal_error *err);
 
-/* Check that no recipient of an object is lost who is not to be lost. Errors: E_POLICY. */
+/* Check that the definition knows all recipients of @o, except those that @plan drops: the next object is not for
+ * others. Errors: E_POLICY. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_set_check_strangers(const struct blobseal_set *set,
                                                               const struct bs_set_object *o,
                                                               const struct bs_set_plan *plan,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a process has seen of a set: the highest generation that it accepted and the digest of that object, and the last
- * check. In memory, and in a file where there is a folder for it, so that a set that goes back is noticed after a
- * restart, and by all processes that share the folder.
+ * check. It is in memory, and in a file if a folder is configured, so that an older object is noticed after a restart,
+ * and by all processes that share the folder.
  */
 #include <stdio.h>
 #include <stdlib.h>

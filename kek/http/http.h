@@ -100,7 +100,8 @@ uint64_t bs_http_unix_ms(void);
 /* Return how many milliseconds the server asks to wait, in any form that it uses, or -1 if it does not ask. */
 int64_t bs_http_retry_after(const struct bs_http_response *response);
 
-/* Return the pause before retry @n, from 0, without a wish of the server: 1, 2, 4, 8, 16 s, less up to a quarter. */
+/* Return the pause before retry @n, from 0, if the server does not ask for one: 1, 2, 4, 8, 16 s, less up to a
+ * quarter. */
 uint64_t bs_http_backoff(unsigned n);
 
 /*

@@ -12,7 +12,7 @@ static bool decode(uint8_t *out, size_t cap, size_t *len, struct bs_slice text)
     return blobseal_base64url_decode(out, cap, len, (const char *)text.p, text.len);
 }
 
-/* Read a number of an RSA key, without leading zeros. A longer one leaves @len 0. */
+/* Read a number of an RSA key, without leading zeros. If it is too long, @len stays 0. */
 static void read_integer(struct bs_json *j, uint8_t *out, size_t *len)
 {
     uint8_t bytes[BS_KV_MAX_MODULUS + 8];

@@ -16,7 +16,8 @@ static const char missing[] = "check the name of the key and of its vault";
 static const char host[] = "check that this is the right host, and that nothing changes the traffic";
 static const char version[] = "check that the vault supports version 7.4 of the interface";
 
-/* What code_of() says of an answer that has none, or is no JSON: a vault names one, so it comes from something else. */
+/* The result of code_of() for an answer without a code, or that is no JSON: a vault always names one, so something
+ * else has answered. */
 static const char no_code[] = "no code";
 
 const struct bs_kv_row bs_kv_rows[] = {
@@ -90,7 +91,7 @@ const struct bs_kv_row *bs_kv_row_find(unsigned http, const struct bs_kv_said *s
 enum blobseal_status bs_kv_row_fail(const struct bs_kv_row *row, const char *what, const struct bs_http_response *r,
                                     const struct bs_kv_said *said, struct blobseal_error *err)
 {
-    /* Where no row explains the code, what the vault says may. */
+    /* If no row explains the code, the message of the vault may. */
     bool says = row->code == NULL && row->http != 401 && said->message[0] != '\0';
 
     (void)blobseal_fail(err, row->status, 0, "%.150s: %s (%u %.40s%s%.100s%s%.40s)", what, row->text, r->status,

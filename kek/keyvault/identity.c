@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The choice of an identity. It is made by the configuration. `auto` takes the first kind that this machine is set up
- * for, and never falls through to the next one when that fails: a silent change of identity ends in refusals that
+ * for, and never falls through to the next one when that fails: a silent change of identity leads to refusals that
  * nobody understands. What was chosen is named in errors and findings.
  */
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What GET says about a key, kept for a while: the public half wraps without any request. One thread at a time asks;
- * others share the answer if its request was sent after they had come, or if it is recent enough.
+ * others share the answer if its request was sent after they arrived, or if it is recent enough.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "kek/keyvault/keyvault.h"
 
 #define MAX_STEP_BACK_MS 60000 /* of the wall clock: if it is set back further, nothing is recent    */
-#define AGAIN_MS         15000 /* after a failure, an old answer that still counts is used that long */
+#define AGAIN_MS         15000 /* how long an old answer is used after a failure, while it still counts */
 
 /* ---- Versions ---------------------------------------------------------------------------------------------------- */
 
@@ -364,7 +364,7 @@ enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **
             st = fetch(k, version, counts(k, age) ? &aside : call, err);
         }
     }
-    /* Silence of the vault is no refusal: what it said before counts until its time is over. */
+    /* A vault that does not answer has not refused: its last answer counts until it expires. */
     if (st == BLOBSEAL_E_UNAVAILABLE && age == BS_KV_FRESH && k->current != NULL &&
         is_recent(k->current, k->session->settings.revoke_ms)) {
         *version = current(k);

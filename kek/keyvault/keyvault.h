@@ -219,7 +219,8 @@ BLOBSEAL_MUST_USE bool bs_kv_condition_init(pthread_cond_t *c);
 /* Return @call with a deadline that is not later than the limit of the settings. */
 struct blobseal_call bs_kv_limit(const struct bs_kv_settings *settings, const struct blobseal_call *call);
 
-/* Return limits for a request that @call does not need: at most half of the time that it has left, and 10 seconds. */
+/* Return limits for a request without which @call can go on: half of the time that it has left, and at most 10
+ * seconds. */
 struct blobseal_call bs_kv_aside(const struct blobseal_call *call);
 
 /* ---- rest.c ------------------------------------------------------------------------------------------------------ */
@@ -234,15 +235,15 @@ struct bs_kv_request {
 /*
  * Send a request with a token, answer a challenge, and try again where that may help. If the status is 200, @answer has
  * the body; release it in any case. @class says what kind of failure it was. After a failure without an answer,
- * requests fail at once for a moment, so that an operation that needs a vault several times waits for its silence once.
+ * requests fail at once for a moment, so that an operation with several requests waits for a silent vault only once.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kv_send(struct bs_kv_session *s, const struct bs_kv_request *request,
                                                   struct bs_http_response *answer, enum bs_kv_class *class,
                                                   const struct blobseal_call *call, struct blobseal_error *err);
 
 /*
- * Wait before attempt number @tries + 1, as long as the server wishes, otherwise longer each time. *@again is false,
- * and there is no pause, if the deadline comes first; the hint of @err then says how long it would have taken. Errors:
+ * Wait before attempt number @tries + 1, as long as the server asks, otherwise longer each time. *@again is false, and
+ * there is no pause, if the deadline comes first; the hint of @err then says how long it would have taken. Errors:
  * E_CANCELED.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_kv_pause(const struct bs_http_response *answer, unsigned tries,

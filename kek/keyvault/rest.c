@@ -228,8 +228,8 @@ static enum blobseal_status attempt(struct exchange *x, bool *again, struct blob
 
 /* ---- Silence ----------------------------------------------------------------------------------------------------- */
 
-/* Wait until the vault may be asked, if it has wished for that and there is time for it. Errors: E_UNAVAILABLE, it must
- * not be asked yet; E_CANCELED. */
+/* Wait until the vault may be asked, if it has asked for a pause and there is time for it. Errors: E_UNAVAILABLE, it
+ * must not be asked yet; E_CANCELED. */
 static enum blobseal_status wait_for_silence(const struct exchange *x, struct blobseal_error *err)
 {
     struct bs_kv_session *s = x->session;

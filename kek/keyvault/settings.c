@@ -71,7 +71,7 @@ enum blobseal_status bs_kv_settings_get(struct bs_kv_settings *out, const char *
         return st;
     if (out->identity.authority != NULL)
         out->authority = out->identity.authority;
-    /* The host that issues the tokens is often the same lab as a vault that is not one of Azure. */
+    /* A vault outside of Azure and the authority for its tokens often have certificates of the same CA. */
     out->authority_ca_file = out->identity.ca_file;
     if (out->authority_ca_file == NULL && out->authority != NULL && !bs_kv_is_authority(out->authority))
         out->authority_ca_file = out->ca_file;

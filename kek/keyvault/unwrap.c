@@ -160,8 +160,8 @@ static bool has_proved(struct bs_kv_kek *k)
 
 /*
  * The vault did not accept a request to unwrap, with a code that it uses for damaged data and for requests that it does
- * not support. Find out whether it unwraps a known value. If this identity may not see the public half, the data is
- * blamed; if there is no answer to that question, nothing is.
+ * not support. Find out whether it unwraps a known value. If this identity may not look up the public half, the data is
+ * reported as damaged; if the vault does not answer that question, its silence is reported.
  */
 static enum blobseal_status blame(struct bs_kv_kek *k, const struct operation *failed, const struct blobseal_call *call,
                                   struct blobseal_error *err)
@@ -196,7 +196,7 @@ static enum blobseal_status blame(struct bs_kv_kek *k, const struct operation *f
     return st;
 }
 
-/* Note that the vault has refused, or has forgotten, the key: what is known of it may be out of date. */
+/* Note that the vault has refused the key, or does not have it any more: what is known of it may be out of date. */
 static void note_refusal(struct bs_kv_kek *k, const struct operation *o)
 {
     if (o->class == BS_KV_REFUSED || o->class == BS_KV_MISSING)

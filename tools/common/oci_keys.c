@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys for programs that other programs run with messages of somebody else: only names of the configuration. */
+/* Keys for programs that other programs run with messages from strangers: only names of the configuration are keys. */
 #include "tools/common/oci_keys.h"
 
 #include <string.h>
