@@ -382,13 +382,21 @@ struct listing {
     void *ctx;
 };
 
-static bool report_key(void *ctx, const char *ref, const struct blobseal_kek_info *info)
+static bool report_key(void *ctx, const struct blobseal_found_key *found)
 {
-    const struct blobseal_listed_key key = {
-        .ref = ref, .kid = info->kid, .bits = 8 * (unsigned)info->wrapped_len, .can_unwrap = info->can_unwrap};
+    struct blobseal_found_key f = {.size = sizeof f};
     const struct listing *l = ctx;
 
-    return l->fn(l->ctx, &key);
+    if (!blobseal_struct_import(&f, sizeof f, found) || f.ref == NULL)
+        return true; /* from a provider that is newer than the library */
+    return l->fn(l->ctx, &(struct blobseal_listed_key){.ref = f.ref,
+                                                       .kid = f.kid,
+                                                       .bits = f.bits,
+                                                       .can_unwrap = f.can_unwrap,
+                                                       .type = f.type,
+                                                       .disabled = f.disabled,
+                                                       .valid_from = f.valid_from,
+                                                       .valid_until = f.valid_until});
 }
 
 enum blobseal_status blobseal_list_keys(const struct blobseal_registry *registry, const char *ref,

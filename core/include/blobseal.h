@@ -299,20 +299,20 @@ BLOBSEAL_API bool blobseal_kek_can_unwrap(const struct blobseal_kek *kek);
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status blobseal_kek_public_key(struct blobseal_kek *kek, char **pem,
                                                                             size_t *len, struct blobseal_error *err);
 
-/* A key in a token or a vault. Only the library makes it, so it may grow. It is valid during the call only. */
+/* A key in a token or a vault. NULL and 0: not known. Only the library makes it; it may grow. Valid during the call. */
 struct blobseal_listed_key {
-    const char *ref; /* a reference that blobseal_kek_open() accepts           */
-    const char *kid; /* NULL: not known without more permissions               */
-    unsigned bits;   /* of the RSA key                                         */
-    bool can_unwrap; /* false: only the public half is there                   */
+    const char *ref;                 /* that blobseal_kek_open() accepts, if keys of this type can wrap         */
+    const char *kid, *type;          /* as their owner calls it: "RSA-HSM", for example                         */
+    unsigned bits;                   /* of an RSA key                                                           */
+    bool can_unwrap, disabled;       /* it cannot unwrap if only the public half is there, or the owner says so */
+    int64_t valid_from, valid_until; /* in seconds since 1970                                                   */
 };
 
-/* Receives a key. Return false to stop. */
-typedef bool (*blobseal_listed_key_fn)(void *ctx, const struct blobseal_listed_key *key);
+typedef bool (*blobseal_listed_key_fn)(void *ctx, const struct blobseal_listed_key *key); /* return false to stop */
 
 /**
  * blobseal_list_keys - find the keys of a place
- * @ref: the place: a PKCS#11 URI, of which "pkcs11:" alone means all tokens of this machine
+ * @ref: a PKCS#11 URI, or "pkcs11:" for all tokens; https://VAULT; or https://VAULT/keys/NAME for the key's versions
  * @options: as for blobseal_kek_open(); some tokens show their keys only after a login
  * @fn: receives each key, on the caller's thread
  *

@@ -97,8 +97,17 @@ struct blobseal_kek_list {
                                 struct blobseal_error *err);
 };
 
-/* Receives a key that list() found: a reference that open() accepts, and what is known of it. Return false to stop. */
-typedef bool (*blobseal_found_key_fn)(void *ctx, const char *ref, const struct blobseal_kek_info *info);
+/* A key that list() found: see struct blobseal_listed_key. */
+struct blobseal_found_key {
+    size_t size;
+    const char *ref, *kid, *type;
+    unsigned bits;
+    bool can_unwrap, disabled;
+    int64_t valid_from, valid_until;
+};
+
+/* Receives a key that list() found. Return false to stop. */
+typedef bool (*blobseal_found_key_fn)(void *ctx, const struct blobseal_found_key *key);
 
 /*
  * The functions of a provider. open, owns, wrap and unwrap are required, the others may be NULL. This version of the

@@ -146,6 +146,87 @@ bool bs_kv_parse_result(struct bs_kv_id *id, uint8_t *value, size_t cap, size_t 
     return bs_json_end(&j) && found && id->version[0] != '\0';
 }
 
+/* ---- Lists ------------------------------------------------------------------------------------------------------- */
+
+static void read_item_attributes(struct bs_json *j, struct bs_kv_item *item)
+{
+    struct bs_slice name;
+
+    if (!bs_json_object(j))
+        return;
+    while (bs_json_member(j, &name)) {
+        if (bs_slice_is(name, "enabled"))
+            item->enabled = bs_kv_json_bool(j);
+        else if (bs_slice_is(name, "nbf"))
+            (void)bs_kv_json_number(j, &item->nbf);
+        else if (bs_slice_is(name, "exp"))
+            (void)bs_kv_json_number(j, &item->exp);
+        else if (bs_slice_is(name, "created"))
+            (void)bs_kv_json_number(j, &item->created);
+        else
+            (void)bs_json_skip(j);
+    }
+}
+
+/* Read the items of a page. Return false if there are more than @cap, or one has no id. */
+static bool read_items(struct bs_json *j, struct bs_kv_item *list, size_t cap, size_t *num)
+{
+    struct bs_slice name;
+
+    if (!bs_json_array(j))
+        return false;
+    while (bs_json_element(j)) {
+        struct bs_kv_item *item = &list[*num];
+
+        if (*num == cap || !bs_json_object(j))
+            return false;
+        *item = (struct bs_kv_item){.enabled = false};
+        while (bs_json_member(j, &name)) {
+            if (bs_slice_is(name, "kid"))
+                read_id(j, &item->id);
+            else if (bs_slice_is(name, "attributes"))
+                read_item_attributes(j, item);
+            else
+                (void)bs_json_skip(j);
+        }
+        if (item->id.name[0] == '\0')
+            return false;
+        ++*num;
+    }
+    return j->ok;
+}
+
+/* Read nextLink, which is null on the last page. Return false if it is too long. */
+static bool read_link(struct bs_json *j, char link[BS_KV_MAX_LINK])
+{
+    bool is_text;
+
+    while (j->p < j->end && strchr(" \t\r\n", *j->p) != NULL && *j->p != '\0')
+        j->p++;
+    is_text = j->p < j->end && *j->p == '"';
+    return bs_kv_json_text(j, link, BS_KV_MAX_LINK) || (!is_text && j->ok);
+}
+
+bool bs_kv_parse_list(struct bs_kv_item *list, size_t cap, size_t *num, char link[BS_KV_MAX_LINK], uint8_t *text,
+                      size_t len)
+{
+    struct bs_json j = bs_kv_json_start(text, len);
+    struct bs_slice name;
+    bool ok = bs_json_object(&j);
+
+    *num = 0;
+    link[0] = '\0';
+    while (ok && bs_json_member(&j, &name)) {
+        if (bs_slice_is(name, "value"))
+            ok = *num == 0 && read_items(&j, list, cap, num);
+        else if (bs_slice_is(name, "nextLink"))
+            ok = read_link(&j, link);
+        else
+            (void)bs_json_skip(&j);
+    }
+    return ok && bs_json_end(&j);
+}
+
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
 /* Read a string, of which the beginning is enough. */

@@ -4,6 +4,7 @@
  *
  *   provider.c    the table of functions           key.c       the public half and the state of a key, kept for a while
  *   unwrap.c      unwrapping, renewing leases      report.c    what is reported about a key
+ *   list.c        the keys of a vault
  *   id.c          key ids                          hosts.c     which hosts belong to Azure
  *   answer.c      answers of the vault             errors.c    what each error of the vault means
  *   rest.c        one request: token, challenge, retries       session.c   what keys of one vault share
@@ -99,6 +100,20 @@ struct bs_kv_said {
 
 /* Parse the body of an error. Whatever it lacks is empty. */
 void bs_kv_parse_error(struct bs_kv_said *said, uint8_t *text, size_t len);
+
+/* A key, or a version of one, in a list. */
+struct bs_kv_item {
+    struct bs_kv_id id;
+    bool enabled;
+    int64_t nbf, exp, created; /* seconds since 1970, or 0 */
+};
+
+#define BS_KV_MAX_LINK 1536
+
+/* Parse a page of a list. @list receives at most @cap items; @link the address of the next page, or "" if this is the
+ * last one. Return false if it is malformed, has more items, or a longer link. */
+bool bs_kv_parse_list(struct bs_kv_item *list, size_t cap, size_t *num, char link[BS_KV_MAX_LINK], uint8_t *text,
+                      size_t len);
 
 /* ---- errors.c: one row for each error ---------------------------------------------------------------------------- */
 
@@ -228,6 +243,7 @@ struct blobseal_call bs_kv_aside(const struct blobseal_call *call);
 struct bs_kv_request {
     const char *what;    /* is being done, for messages */
     const char *path;    /* after the host              */
+    const char *query;   /* NULL: only the version of the interface */
     const uint8_t *body; /* NULL: GET                   */
     size_t body_len;
 };
@@ -352,6 +368,16 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_kv_wrap_remotely(struct bs_kv_kek *k, 
                                                            const struct blobseal_secret32 *secret,
                                                            const struct blobseal_call *call,
                                                            struct blobseal_error *err);
+
+/* ---- list.c ------------------------------------------------------------------------------------------------------ */
+
+/* Return the query of @link, or NULL if that is not an address of @path of the vault @host. */
+const char *bs_kv_next_query(const char *link, const char *host, const char *path);
+
+/* List the keys of a vault, or the versions of a key: see struct blobseal_provider. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_kv_list(const char *ref, const struct blobseal_kek_options *options,
+                                                  blobseal_found_key_fn fn, void *fn_ctx,
+                                                  const struct blobseal_call *call, struct blobseal_error *err);
 
 /* ---- report.c ---------------------------------------------------------------------------------------------------- */
 

@@ -205,5 +205,6 @@ const struct blobseal_provider bs_keyvault_provider = {
     .renew = keyvault_renew,
     .public_key = keyvault_public_key,
     .diagnose = keyvault_diagnose,
+    .list = bs_kv_list,
     .close = keyvault_close,
 };

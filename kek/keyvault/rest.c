@@ -17,7 +17,7 @@ struct exchange {
     const struct blobseal_call *call;
     enum bs_kv_class class;
     char id[ID_LEN]; /* x-ms-client-request-id: the same for all attempts */
-    char url[1024];
+    char url[BS_KV_MAX_LINK + 512];
     uint64_t began_boottime_ms;
     unsigned tries;  /* failed attempts      */
     bool challenged; /* a 401 was dealt with */
@@ -293,7 +293,8 @@ enum blobseal_status bs_kv_send(struct bs_kv_session *s, const struct bs_kv_requ
 
     err = err != NULL ? err : &own; /* a pause changes the hint */
     make_id(x.id);
-    (void)snprintf(x.url, sizeof x.url, "https://%s%s?api-version=7.4", s->settings.host, request->path);
+    (void)snprintf(x.url, sizeof x.url, "https://%s%s?%s", s->settings.host, request->path,
+                   request->query != NULL ? request->query : "api-version=7.4");
     x.class = BS_KV_NO_ANSWER;
     st = wait_for_silence(&x, err);
     if (st == BLOBSEAL_OK) {

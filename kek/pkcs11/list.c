@@ -108,13 +108,14 @@ enum blobseal_status bs_p11_list(struct bs_p11_key *k, blobseal_found_key_fn fn,
     if (taken)
         return st;
     for (size_t i = 0; st == BLOBSEAL_OK && i < l->num; i++) {
-        const struct blobseal_kek_info info = {.size = sizeof info,
-                                               .kid = l->list[i].kid,
-                                               .alg = bs_rsa_algorithm(k->oaep),
-                                               .wrapped_len = l->list[i].modulus_len,
-                                               .can_unwrap = l->list[i].can_unwrap};
+        const struct blobseal_found_key found = {.size = sizeof found,
+                                                 .ref = l->list[i].ref,
+                                                 .kid = l->list[i].kid,
+                                                 .type = "RSA",
+                                                 .bits = 8 * (unsigned)l->list[i].modulus_len,
+                                                 .can_unwrap = l->list[i].can_unwrap};
 
-        if (!fn(fn_ctx, l->list[i].ref, &info))
+        if (!fn(fn_ctx, &found))
             break;
     }
     release(&l->task.job);

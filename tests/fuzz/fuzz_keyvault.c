@@ -24,6 +24,22 @@ static void check_id(const char *text)
     require(bs_kv_id_same_key(&id, &again) && strcmp(id.version, again.version) == 0);
 }
 
+static void check_list(uint8_t *text, size_t len)
+{
+    static struct bs_kv_item list[100];
+    char link[BS_KV_MAX_LINK];
+    const char *query;
+    size_t num;
+
+    if (!bs_kv_parse_list(list, BS_COUNT(list), &num, link, text, len))
+        return;
+    require(num <= BS_COUNT(list));
+    for (size_t i = 0; i < num; i++)
+        require(list[i].id.host[0] != '\0' && list[i].id.name[0] != '\0');
+    query = bs_kv_next_query(link, "kv.vault.azure.net", "/keys");
+    require(query == NULL || (query > link && query[0] != '\0' && strchr(query, '\n') == NULL));
+}
+
 static void check_answer(uint8_t kind, uint8_t *text, size_t len)
 {
     uint8_t value[64];
@@ -65,12 +81,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     require(text != NULL);
     memcpy(text, data + 1, len - 1);
     text[len - 1] = '\0';
-    if (data[0] % 6 == 4)
+    if (data[0] % 7 == 4)
         check_id(text);
-    else if (data[0] % 6 == 5)
+    else if (data[0] % 7 == 5)
         (void)bs_kv_challenge_parse(&challenge, text);
+    else if (data[0] % 7 == 6)
+        check_list((uint8_t *)text, len - 1);
     else
-        check_answer(data[0] % 6, (uint8_t *)text, len - 1);
+        check_answer(data[0] % 7, (uint8_t *)text, len - 1);
     free(text);
     return 0;
 }

@@ -64,12 +64,18 @@ static enum blobseal_status place_list(const char *ref, const struct blobseal_ke
                                        blobseal_found_key_fn fn, void *fn_ctx, const struct blobseal_call *call,
                                        struct blobseal_error *err)
 {
-    const struct blobseal_kek_info info = {sizeof info, "a-key", "RSA-OAEP", 384, true, 0};
+    const struct blobseal_found_key key = {.size = sizeof key,
+                                           .ref = "place:1",
+                                           .kid = "a-key",
+                                           .type = "RSA-HSM",
+                                           .bits = 3072,
+                                           .can_unwrap = true,
+                                           .valid_until = 7};
 
     (void)options, (void)err;
     cr_assert_not_null(call->cancel);
     (void)snprintf(diary.ref, sizeof diary.ref, "%s", ref);
-    for (diary.asked = 1; fn(fn_ctx, "place:1", &info) && diary.asked < 5; diary.asked++)
+    for (diary.asked = 1; fn(fn_ctx, &key) && diary.asked < 5; diary.asked++)
         ;
     return diary.answer;
 }
@@ -117,7 +123,8 @@ static bool count(void *ctx, const struct blobseal_listed_key *key)
 
     cr_assert_str_eq(key->ref, "place:1");
     cr_assert_str_eq(key->kid, "a-key");
-    cr_assert(key->bits == 3072 && key->can_unwrap);
+    cr_assert(key->bits == 3072 && key->can_unwrap && !key->disabled);
+    cr_assert(strcmp(key->type, "RSA-HSM") == 0 && key->valid_from == 0 && key->valid_until == 7);
     return --*left > 0;
 }
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted faults of the fake vault. A fault has
 
-    op     get, wrapkey, unwrapkey, deletedkeys, token (of an authority), identity (of a managed identity); without it
-           any request to the vault
+    op     get, keys, versions, wrapkey, unwrapkey, deletedkeys, token (of an authority), identity (of a managed
+           identity); without it any request to the vault
     kind   one of KINDS
     times  how often it strikes; without it always
     skip   how many requests it lets pass first

@@ -90,6 +90,7 @@ class Keys:
         self.keys = {}
         self.deleted = {}
         self.skew = 0
+        self.page = 25  # items of a list in one answer
         self.firewall = False
         self.rbac = True
         self.denied = set()  # permissions that nobody has: get, wrapKey, unwrapKey, ...
@@ -215,12 +216,36 @@ class Keys:
             raise Refusal(400, "BadParameter", None, "Error occurred while decoding OAEP padding.") from e
         return {"kid": f"{base}/keys/{self.real_name(name)}/{v.id}", "value": encode(value)}
 
-    def versions(self, base, name):
+    def listed(self, base, path, query, items):
+        """One page of a list: the items from $skiptoken on, and the address of the next page."""
+        size = min(int(query.get("maxresults", 25)), self.page)
+        start = int(query.get("$skiptoken", 0))
+        link = None
+        if start + size < len(items):
+            link = (f"{base}{path}?api-version={query['api-version']}&$skiptoken={start + size}"
+                    f"&maxresults={size}")
+        return {"value": items[start:start + size], "nextLink": link}
+
+    @staticmethod
+    def item(kid, version):
+        out = {"kid": kid, "attributes": dict(version.attributes)}
+        if version.managed:
+            out["managed"] = True
+        if version.tags:
+            out["tags"] = version.tags
+        return out
+
+    def all_keys(self, base, query):
+        with self.lock:
+            items = [self.item(f"{base}/keys/{real}", versions[-1]) for real, versions in self.keys.values()]
+        return self.listed(base, "/keys", query, items)
+
+    def versions(self, base, name, query):
         self.find(name, None)
         with self.lock:
             real, versions = self.keys[name.lower()]
-            return {"value": [{"kid": f"{base}/keys/{real}/{v.id}", "attributes": dict(v.attributes)}
-                              for v in versions], "nextLink": None}
+            items = [self.item(f"{base}/keys/{real}/{v.id}", v) for v in versions]
+        return self.listed(base, f"/keys/{real}/versions", query, items)
 
     def deleted_bundle(self, base, name):
         with self.lock:
@@ -231,8 +256,13 @@ class Keys:
             out.update(recoveryId=f"{base}/deletedkeys/{real}", deletedDate=when, scheduledPurgeDate=when + 90 * 86400)
             return out
 
-    def rest(self, method, base, parts, body, oid):
+    def rest(self, method, base, parts, body, oid, query):  # pylint: disable=too-many-arguments
         """Answer a request of the data plane whose path has these parts."""
+        if [p.lower() for p in parts] == ["keys"] and method == "GET":
+            self.check("list", oid)
+            return self.all_keys(base, query)
+        if len(parts) < 2:
+            raise Refusal(404, "NotFound", None, "No such path.")
         kind, name, rest = parts[0].lower(), parts[1], parts[2:]
         if kind == "deletedkeys" and method == "GET":
             self.check("get", oid)
@@ -253,7 +283,7 @@ class Keys:
             return self.use(base, name, rest[0] if len(rest) > 1 else None, op, body)
         if method == "GET" and rest == ["versions"]:
             self.check("list", oid)
-            return self.versions(base, name)
+            return self.versions(base, name, query)
         if method == "GET" and len(rest) <= 1:
             self.check("get", oid)
             return self.find(name, rest[0] if rest else None).bundle(base, self.real_name(name))

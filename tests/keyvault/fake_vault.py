@@ -192,7 +192,7 @@ class Vault(Handler):
             return "token"
         parts = path.lower().strip("/").split("/")
         return parts[-1] if parts[-1] in ("wrapkey", "unwrapkey", "encrypt", "decrypt", "versions") else \
-            "deletedkeys" if parts[0] == "deletedkeys" else "get"
+            "deletedkeys" if parts[0] == "deletedkeys" else "keys" if len(parts) == 1 else "get"
 
     def answer(self, path, query, body):
         fake = self.server.fake
@@ -205,10 +205,8 @@ class Vault(Handler):
         if "api-version" not in query:
             raise Refusal(400, "BadParameter", None, "api-version must be specified")
         parts = path.strip("/").split("/")
-        if len(parts) < 2:
-            raise Refusal(404, "NotFound", None, "No such path.")
         base = f"https://{self.headers.get('Host')}"
-        result = fake.keys.rest(self.command, base, parts, json.loads(body) if body else None, oid)
+        result = fake.keys.rest(self.command, base, parts, json.loads(body) if body else None, oid, query)
         self.reply(200 if result is not None else 204, result)
 
 
@@ -279,10 +277,11 @@ class Control(Handler):
 
     @staticmethod
     def do_set(fake, **settings):
-        """firewall, rbac, skew (s), life (s), refresh_in (s), tenant, claims_needed, certificate (a kind), resource,
+        """firewall, rbac, page (items of a list in one answer), skew (s), life (s), refresh_in (s), tenant,
+        claims_needed, certificate (a kind), resource,
         old_tokens_end (true: no token issued until now is accepted), arc_file."""
         for key, value in settings.items():
-            if key in ("firewall", "rbac"):
+            if key in ("firewall", "rbac", "page"):
                 setattr(fake.keys, key, value)
             elif key == "skew":
                 fake.keys.skew = fake.tokens.skew = value

@@ -58,6 +58,7 @@ def main():
     print("ours", len(ours.key))
     for version in client.list_properties_of_key_versions("kek"):
         print("version", version.id, version.created_on is not None)
+    print("keys", *sorted(k.name for k in client.list_properties_of_keys()))
     client.begin_delete_key("gone").result()
     try:
         client.get_key("gone")

@@ -31,6 +31,7 @@ send_ours
 
 title="the SDK"
 mkfifo "$tmp/go"
+vault set page=1 # several pages
 trap '' PIPE # the client may end early, and is examined below
 PYTHONPATH=$sdk python3 "$keyvault/sdk.py" "https://$vault" "$vault_ca" "$token" "$wrapped" \
     <"$tmp/go" >"$tmp/said" 2>"$tmp/complaints" &
@@ -62,6 +63,7 @@ expect_stdout "^key https://$vault/keys/kek/[0-9a-f]{32} RSA True Recoverable 90
 expect_stdout "^unwrapped True https://$vault/keys/kek/[0-9a-f]{32}\$"
 expect_stdout "^ours 32\$"
 expect_stdout "^version https://$vault/keys/kek/[0-9a-f]{32} True\$"
+expect_stdout '^keys gone kek'
 expect_stdout '^deleted 404 KeyNotFound$'
 expect_stdout "^deleted key gone https://$vault/deletedkeys/gone True\$"
 expect_stdout '^recovered gone$'

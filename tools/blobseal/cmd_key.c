@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blobseal key: show what a key is, its key id, and its public half; list the keys of tokens. */
+/* blobseal key: show what a key is, its key id, and its public half; list the keys of tokens and vaults. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +13,9 @@ static const char usage[] =
     "blobseal key show KEY...\n"
     "blobseal key list [PLACE]...\n"
     "Show each KEY: its key id, its kind and size, and its public half. A file with several keys shows them all.\n"
-    "Or list the RSA keys of a PLACE, as references that can be used as a KEY. PLACE is a PKCS#11 URI; by default it "
-    "is\n"
-    "pkcs11: which means all tokens of this machine.\n\n"
+    "Or list the keys of a PLACE, as references that can be used as a KEY. PLACE is a PKCS#11 URI, of which the RSA\n"
+    "keys are listed; or a vault, as https://VAULT; or a key in one, as https://VAULT/keys/NAME, for its versions. By\n"
+    "default it is pkcs11: which means all tokens of this machine.\n\n"
     "  -k, --kek KEY           the same as KEY or PLACE, so that a passphrase can follow\n"
     "      --passphrase-file FILE, --passphrase-fd N\n"
     "                          passphrase of the KEY before it; by default a prompt on the terminal asks for it. For "
@@ -30,7 +30,8 @@ static const char usage[] =
     "The short key id is the beginning of what differs between key ids. It works wherever a key id is expected.\n\n"
     "Examples:\n"
     "  blobseal key show kek.pub.pem\n"
-    "  blobseal key list 'pkcs11:token=ops'\n";
+    "  blobseal key list 'pkcs11:token=ops'\n"
+    "  blobseal key list https://kv-eu.vault.azure.net\n";
 
 /* ---- Showing ----------------------------------------------------------------------------------------------------- */
 
@@ -58,11 +59,19 @@ struct shown {
     const char *ref, *kid, *kind;
     uint64_t bits;
     bool is_private;
-    const char *pem; /* NULL: it has no public half, or nobody shows it */
+    const char *pem;                          /* NULL: it has no public half, or nobody shows it */
+    const struct blobseal_listed_key *listed; /* NULL: it was not found in a list */
 };
+
+/* Write a time in @buf, or return NULL if there is none. */
+static const char *time_or_null(char buf[32], int64_t seconds)
+{
+    return seconds > 0 ? utc_time(buf, (uint64_t)seconds) : NULL;
+}
 
 static bool print_json(const struct shown *key, struct blobseal_error *err)
 {
+    char from[32], until[32];
     struct json j;
 
     json_start(&j, "blobseal.key/1");
@@ -72,6 +81,11 @@ static bool print_json(const struct shown *key, struct blobseal_error *err)
     json_number(&j, "bits", key->bits);
     json_bool(&j, "private", key->is_private);
     json_text(&j, "public", key->pem);
+    if (key->listed != NULL) {
+        json_bool(&j, "enabled", !key->listed->disabled);
+        json_text(&j, "valid_from", time_or_null(from, key->listed->valid_from));
+        json_text(&j, "valid_until", time_or_null(until, key->listed->valid_until));
+    }
     return json_end(&j, err);
 }
 
@@ -148,17 +162,41 @@ struct list {
     bool ok;
 };
 
+/* Print a key of a vault, whose id is its reference, with its state. */
+static void print_in_vault(const struct blobseal_listed_key *key)
+{
+    char from[32], until[32], size[24] = "", kind[48];
+
+    if (key->bits != 0)
+        (void)snprintf(size, sizeof size, " %u", key->bits);
+    (void)snprintf(kind, sizeof kind, "%s%s", key->type != NULL ? key->type : "-", size);
+    blobseal_make_printable(kind);
+    printf("%-12s  %-8s  %s", kind, key->disabled ? "disabled" : "enabled", key->ref);
+    if (key->valid_from > 0)
+        printf("  from %s", utc_time(from, (uint64_t)key->valid_from));
+    if (key->valid_until > 0)
+        printf("  until %s", utc_time(until, (uint64_t)key->valid_until));
+    putchar('\n');
+}
+
 static bool print_listed(void *ctx, const struct blobseal_listed_key *key)
 {
     struct list *l = ctx;
-    const struct shown shown = {
-        .ref = key->ref, .kid = key->kid, .kind = "RSA", .bits = key->bits, .is_private = key->can_unwrap};
+    const struct shown shown = {.ref = key->ref,
+                                .kid = key->kid,
+                                .kind = key->type,
+                                .bits = key->bits != 0 ? key->bits : BLOBSEAL_SIZE_UNKNOWN,
+                                .is_private = key->can_unwrap,
+                                .listed = key};
     char id[SHORT_KID];
+    bool all;
 
     if (l->ui->json)
         l->ok = print_json(&shown, l->err);
     else if (l->ui->quiet)
         puts(key->ref);
+    else if (names_vault_key(key->ref, &all))
+        print_in_vault(key);
     else
         printf("%s  RSA %u  %s  %s\n", key->kid != NULL ? short_kid(id, key->kid) : "", key->bits,
                key->can_unwrap ? "private" : "public ", key->ref);
@@ -232,5 +270,6 @@ static int run(struct ui *ui, int argc, char **argv)
     return code != EXIT_OK ? code : each(ui, &keys, listing ? list : show);
 }
 
-const struct verb verb_key = {
-    "key", "show the id and the public half of a key, list the keys of tokens", usage, run, options, "list show"};
+const struct verb verb_key = {"key",   "show the id and the public half of a key, list the keys of tokens and vaults",
+                              usage,   run,
+                              options, "list show"};

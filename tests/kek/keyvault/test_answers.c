@@ -93,6 +93,73 @@ Test(kv_answers, a_result)
     cr_expect_not(bs_kv_parse_result(&id, value, sizeof value, &len, (uint8_t *)text, strlen(text)));
 }
 
+/* ---- Lists ------------------------------------------------------------------------------------------------------- */
+
+#define ITEM(id) "{\"kid\":\"https://kv.vault.azure.net/keys/" id "\",\"attributes\":{\"enabled\":true,\"exp\":7}}"
+
+static bool parse_list(const char *text, size_t cap, size_t *num, char link[BS_KV_MAX_LINK])
+{
+    struct bs_kv_item list[3];
+    char copy[4096];
+    bool ok;
+
+    (void)snprintf(copy, sizeof copy, "%s", text);
+    ok = bs_kv_parse_list(list, cap, num, link, (uint8_t *)copy, strlen(copy));
+    for (size_t i = 0; ok && i < *num; i++)
+        cr_expect(list[i].enabled && list[i].exp == 7 && list[i].nbf == 0 && list[i].id.name[0] != '\0');
+    return ok;
+}
+
+Test(kv_answers, a_page_of_a_list)
+{
+    static const char *const wrong[] = {"",
+                                        "[]",
+                                        "{\"value\":{}}",
+                                        "{\"value\":[1]}",
+                                        "{\"value\":[{}]}",
+                                        "{\"value\":[" ITEM("") "]}",
+                                        "{\"value\":[" ITEM("a") "],\"value\":[" ITEM("b") "]}",
+                                        "{\"value\":[" ITEM("a") "]",
+                                        "{\"value\":[]} x"};
+    char link[BS_KV_MAX_LINK], long_link[BS_KV_MAX_LINK + 64];
+    size_t num;
+
+    cr_expect(parse_list("{\"value\":[" ITEM("a") "," ITEM("b") "],\"nextLink\":\"https://x/y\"}", 3, &num, link));
+    cr_expect(num == 2 && strcmp(link, "https://x/y") == 0);
+    cr_expect(parse_list("{\"nextLink\": null, \"value\":[], \"new\":[{}]}", 3, &num, link) && num == 0);
+    cr_expect_str_empty(link);
+    cr_expect_not(parse_list("{\"value\":[" ITEM("a") "," ITEM("b") "]}", 1, &num, link),
+                  "more than there is room for");
+    for (size_t i = 0; i < BS_COUNT(wrong); i++)
+        cr_expect_not(parse_list(wrong[i], 3, &num, link), "%s", wrong[i]);
+    (void)snprintf(long_link, sizeof long_link, "{\"nextLink\":\"%0*d\"}", BS_KV_MAX_LINK, 0);
+    cr_expect_not(parse_list(long_link, 3, &num, link), "a link that is cut off would end the list early");
+}
+
+Test(kv_answers, the_next_page_is_one_of_the_same_list)
+{
+    static const char *const wrong[] = {"",
+                                        "http://kv.vault.azure.net/keys?a",
+                                        "https://kv.vault.azure.net.evil/keys?a",
+                                        "https://kv.vault.azure.net:444/keys?a",
+                                        "https://kv.vault.azure.net@evil/keys?a",
+                                        "https://evil/keys?a",
+                                        "https://kv.vault.azure.net/keys",
+                                        "https://kv.vault.azure.net/keys?",
+                                        "https://kv.vault.azure.net/keys/a?b",
+                                        "https://kv.vault.azure.net?/keys?a",
+                                        "https://kv.vault.azure.net/keys?a#b",
+                                        "https://kv.vault.azure.net/keys?a b",
+                                        "https://kv.vault.azure.net/keys?a\nb"};
+
+    cr_expect_str_eq(bs_kv_next_query("https://kv.vault.azure.net/keys?a=b&$c=d%2F", "kv.vault.azure.net", "/keys"),
+                     "a=b&$c=d%2F");
+    cr_expect_str_eq(bs_kv_next_query("https://KV.vault.azure.net:443/keys?a", "kv.vault.azure.net", "/keys"), "a");
+    cr_expect_str_eq(bs_kv_next_query("https://localhost:8443/keys?a", "localhost:8443", "/keys"), "a");
+    for (size_t i = 0; i < BS_COUNT(wrong); i++)
+        cr_expect_null(bs_kv_next_query(wrong[i], "kv.vault.azure.net", "/keys"), "%s", wrong[i]);
+}
+
 /* ---- Errors, row by row ------------------------------------------------------------------------------------------ */
 
 #define ERROR(code, message) "{\"error\":{\"code\":\"" code "\",\"message\":\"" message "\"}}"
