@@ -178,7 +178,8 @@ struct blobseal_set_change {
  *
  * Asks for the newest version of the KEK, and rewraps the object for it if it is another one than before; makes a new
  * set key if the newest is 90 days old. Nothing in the object decides about that. Programs that use a set for a long
- * time need not call this. @change may be NULL. Errors: those of the KEK and the store; E_POLICY (the set went back).
+ * time need not call this. @change may be NULL. Errors: those of the KEK and the store; E_POLICY (the object is an
+ * older one).
  */
 BLOBSEAL_API BLOBSEAL_MUST_USE enum blobseal_status
 blobseal_set_check(struct blobseal_set *set, struct blobseal_set_change *change, struct blobseal_error *err);

@@ -98,9 +98,10 @@ static enum blobseal_status write_file(const struct bs_set_seen *s, const char *
 
 static enum blobseal_status went_back(uint64_t generation, uint64_t seen, struct blobseal_error *err)
 {
-    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
-                        "the set went back: its stored object has generation %llu, but %llu was seen before",
-                        (unsigned long long)generation, (unsigned long long)seen);
+    (void)blobseal_fail(
+        err, BLOBSEAL_E_POLICY, 0,
+        "the stored object of the set has generation %llu, but %llu was seen before: it is an older one",
+        (unsigned long long)generation, (unsigned long long)seen);
     blobseal_hint(err, "restore the newest object; if it is lost, blobseal-set(7) describes how to use an older one");
     return BLOBSEAL_E_POLICY;
 }
@@ -117,10 +118,10 @@ enum blobseal_status bs_set_seen_check(const struct bs_set_seen *s, const struct
     if (o->generation < s->generation)
         return went_back(o->generation, s->generation, err);
     if (o->generation == s->generation && memcmp(o->sha256, s->sha256, sizeof o->sha256) != 0) {
-        (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
-                            "the set went back: its stored object has generation %llu like the one seen before, but "
-                            "other bytes",
-                            (unsigned long long)o->generation);
+        (void)blobseal_fail(
+            err, BLOBSEAL_E_POLICY, 0,
+            "the stored object of the set has generation %llu like the one seen before, but other bytes",
+            (unsigned long long)o->generation);
         blobseal_hint(err, "somebody restored an older object and changed it; restore the newest object");
         return BLOBSEAL_E_POLICY;
     }

@@ -91,13 +91,13 @@ static enum blobseal_status make_version(struct bs_kv_version **version, const s
         return st;
     v = calloc(1, sizeof *v);
     if (v == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->name);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->name);
     v->references = 1;
     v->key = *key;
     v->public = make_rsa(key);
     if (v->public == NULL) {
         free(v);
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->name);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->name);
     }
     bs_rsa_wrapper_init(&v->wrapper, v->public, k->oaep);
     bs_kv_id_format(v->kid, &key->id);

@@ -31,7 +31,7 @@ static struct operation *new_operation(const struct bs_kv_kek *k, const char *na
     struct operation *o = blobseal_secret_alloc(sizeof *o);
 
     if (o == NULL) {
-        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->name);
+        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->name);
         return NULL;
     }
     memset(o, 0, sizeof *o);
@@ -181,7 +181,7 @@ static enum blobseal_status blame(struct bs_kv_kek *k, const struct operation *f
     o = new_operation(k, "unwrapkey", v->key.id.version, err);
     if (o == NULL || !bs_rsa_oaep_wrap(v->public, failed->sha1 ? BLOBSEAL_OAEP_SHA1 : BLOBSEAL_OAEP_SHA256, wrapped,
                                        &len, (struct bs_slice){known.b, sizeof known.b}))
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->name);
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->name);
     if (st == BLOBSEAL_OK) {
         o->sha1 = failed->sha1;
         o->in = (struct bs_slice){wrapped, len};

@@ -67,9 +67,8 @@ static enum blobseal_status check_module(const struct bs_p11_uri *u, const struc
     if (o->listed_in == NULL || u->module_path == NULL ||
         bs_config_list_has(o->config, BS_CONFIG_MODULES, u->module_path))
         return BLOBSEAL_OK;
-    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
-                        "use the key %.100s: the configuration does not list its module %.120s", u->name,
-                        u->module_path);
+    (void)blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "the key %.100s: the configuration does not list its module %.120s",
+                        u->name, u->module_path);
     blobseal_hint(err, "add the module to the list \"modules\" of \"pkcs11\" in %s", o->listed_in);
     return BLOBSEAL_E_POLICY;
 }
@@ -97,7 +96,7 @@ enum blobseal_status bs_p11_key_new(struct bs_p11_key **key, const char *rest, c
         k->wraps_only = k->uri.has_type && k->uri.type == CKO_PUBLIC_KEY;
         k->pin = blobseal_secret_alloc(sizeof *k->pin);
         if (k->pin == NULL)
-            st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->uri.name);
+            st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->uri.name);
         else
             memset(k->pin, 0, sizeof *k->pin);
     }
@@ -147,7 +146,7 @@ static enum blobseal_status fail_several(const struct bs_p11_key *k, const struc
         len += (size_t)snprintf(uris + len, sizeof uris - len, " '%s'", one);
         shown++;
     }
-    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: %zu keys match", k->uri.name, num);
+    (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the key %.150s: %zu keys match", k->uri.name, num);
     if (shown == 0)
         blobseal_hint(err, "name one of them with token=, object= or id=");
     else
@@ -159,14 +158,14 @@ static enum blobseal_status fail_none(const struct bs_p11_key *k, const struct b
                                       struct blobseal_error *err)
 {
     if (keys->num > 0) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: it is not an RSA key, which is needed",
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the key %.150s: it is not an RSA key, which is needed",
                             k->uri.name);
         blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key of 2048, 3072 or 4096 bits");
     } else if (logged_in) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: the token has no such key", k->uri.name);
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the key %.150s: the token has no such key", k->uri.name);
         blobseal_hint(err, "check object= and id= of the URI");
     } else {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: no such key is visible without the PIN",
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the key %.150s: no such key is visible without the PIN",
                             k->uri.name);
         blobseal_advise(err, BLOBSEAL_ADVICE_PASSPHRASE, NULL, "supply the PIN, or check object= and id= of the URI");
     }
@@ -247,8 +246,8 @@ static enum blobseal_status look_with_pin(struct bs_p11_key *k, struct search *s
 
     if (slot == NULL && s->keys.num == 0) {
         (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0,
-                            "use the key %.150s: %zu tokens match, and the key is not visible without a PIN",
-                            k->uri.name, s->slots.num);
+                            "the key %.150s: %zu tokens match, and the key is not visible without a PIN", k->uri.name,
+                            s->slots.num);
         blobseal_hint(err, "name the token with token= or serial=");
         return BLOBSEAL_E_CONFIG;
     }
@@ -285,22 +284,21 @@ static enum blobseal_status read_public(struct bs_p11_key *k, const struct searc
     if (st != BLOBSEAL_OK)
         return st;
     if (public == NULL) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: its public half cannot be read",
-                            k->uri.name);
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the key %.150s: its public half cannot be read", k->uri.name);
         blobseal_hint(err, "store its public key or its certificate in the token, with the same id");
         return BLOBSEAL_E_CONFIG;
     }
     if (k->public != NULL) {
         st = EVP_PKEY_eq(k->public, public) == 1
                  ? BLOBSEAL_OK
-                 : blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "use the key %.150s: the token now has another key",
+                 : blobseal_fail(err, BLOBSEAL_E_DENIED, 0, "the key %.150s: the token now has another key",
                                  k->uri.name);
         EVP_PKEY_free(public);
         return st;
     }
     st = bs_p11_check_public(public, k->uri.name, err);
     if (st == BLOBSEAL_OK && !bs_rsa_kid(k->kid, public))
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->uri.name);
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->uri.name);
     if (st == BLOBSEAL_OK) {
         k->modulus_len = (size_t)EVP_PKEY_get_size(public);
         k->public = public;
@@ -394,7 +392,7 @@ enum blobseal_status bs_p11_locate(struct bs_p11_key *k, struct bs_p11_wish *wis
         return BLOBSEAL_OK;
     s = calloc(1, sizeof *s);
     if (s == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->uri.name);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->uri.name);
     (void)pthread_mutex_lock(&k->finding);
     if (!is_located(k, wish))
         st = search(k, s, wish, err);

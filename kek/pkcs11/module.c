@@ -124,8 +124,7 @@ enum blobseal_status bs_p11_module_get(struct bs_p11_module **module, const stru
         m->references++;
     (void)pthread_mutex_unlock(&modules.lock);
     *module = m;
-    return m != NULL ? BLOBSEAL_OK
-                     : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", uri->name);
+    return m != NULL ? BLOBSEAL_OK : blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", uri->name);
 }
 
 struct bs_p11_module *bs_p11_module_ref(struct bs_p11_module *m)

@@ -38,7 +38,7 @@ static struct op *new_op(struct bs_p11_key *key, void (*run)(struct bs_p11_job *
     struct op *op = blobseal_secret_alloc(sizeof *op);
 
     if (op == NULL) {
-        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", key->uri.name);
+        (void)blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", key->uri.name);
         return NULL;
     }
     memset(op, 0, sizeof *op);
@@ -143,7 +143,7 @@ static enum blobseal_status get_pin(struct bs_p11_key *k, const struct blobseal_
     enum blobseal_status st = BLOBSEAL_OK;
 
     if (pin == NULL)
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", k->uri.name);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", k->uri.name);
     memset(pin, 0, sizeof *pin);
     if (k->uri.pin_file != NULL)
         st = bs_p11_pin_read(pin, k->uri.pin_file, err);

@@ -150,15 +150,14 @@ enum blobseal_status bs_p11_check_public(EVP_PKEY *key, const char *name, struct
     if (!is_rsa) /* memory may have been short for a moment */
         is_rsa = EVP_PKEY_is_a(key, "RSA") == 1;
     if (!is_rsa && bs_memory_is_exhausted())
-        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", name);
+        return blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", name);
     if (!is_rsa) {
-        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: it is not an RSA key, which is needed",
-                            name);
+        (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the key %.150s: it is not an RSA key, which is needed", name);
         blobseal_advise(err, BLOBSEAL_ADVICE_RSA_KEY, NULL, "generate or choose an RSA key of 2048, 3072 or 4096 bits");
         return BLOBSEAL_E_CONFIG;
     }
     if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) != 1 || BN_num_bytes(e) > (int)sizeof exponent)
-        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "use the key %.150s: no memory", name);
+        st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "the key %.150s: no memory", name);
     else
         st = bs_rsa_check((unsigned)EVP_PKEY_get_bits(key), (struct bs_slice){exponent, (size_t)BN_bn2bin(e, exponent)},
                           name, err);

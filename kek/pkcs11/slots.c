@@ -90,8 +90,8 @@ enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11
     if (slots->present == 0)
         (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "look for a token: none is present");
     else
-        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "use the key %.150s: none of the %zu tokens matches",
-                            u->name, slots->present);
+        (void)blobseal_fail(err, BLOBSEAL_E_UNAVAILABLE, 0, "the key %.150s: none of the %zu tokens matches", u->name,
+                            slots->present);
     blobseal_hint(err, "insert the token, or check the token= of the URI and its module-path=");
     return BLOBSEAL_E_UNAVAILABLE;
 }

@@ -137,9 +137,8 @@ static enum blobseal_status fail_mechanism(struct bs_p11_key *k, CK_RV rv, enum 
     const char *other = oaep == BLOBSEAL_OAEP_SHA1 ? "SHA-256" : "SHA-1";
     const struct bs_p11_code *row = bs_p11_code(rv);
 
-    (void)blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0,
-                        "use the key %.150s: its token does not support OAEP with %s (%s)", k->uri.name, name,
-                        row->name);
+    (void)blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the key %.150s: its token does not support OAEP with %s (%s)",
+                        k->uri.name, name, row->name);
     if (sealing)
         blobseal_advise(err, oaep == BLOBSEAL_OAEP_SHA1 ? BLOBSEAL_ADVICE_OAEP_SHA256 : BLOBSEAL_ADVICE_OAEP_SHA1, NULL,
                         "open the key for wrapping with %s", other);

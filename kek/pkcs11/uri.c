@@ -11,7 +11,7 @@
 /* Fill @err for a URI that cannot be used. Return E_CONFIG. */
 static enum blobseal_status bad_uri(const struct bs_p11_uri *u, struct blobseal_error *err, const char *why)
 {
-    return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "use the key %.150s: %s", u->name, why);
+    return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the key %.150s: %s", u->name, why);
 }
 
 /* Set *@path to the file that pin-source names: "file:/path", "file:///path" or "/path". */

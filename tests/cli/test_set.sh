@@ -188,9 +188,9 @@ expect_ok
 title="an older export does not bring an older set back"
 rm a/sets/images.jwe a/sets/images.jwe.backup
 run set import images --id "$id" -k "$tmp/escrow.pem" old.jwe
-expect_error 10 E-POLICY 'went back'
+expect_error 10 E-POLICY 'it is an older one'
 run set import again --id "$id" -k "$tmp/escrow.pem" old.jwe
-expect_error 10 E-POLICY 'went back'
+expect_error 10 E-POLICY 'it is an older one'
 check "nothing is stored" test "$(ls a/sets/*.jwe* | grep -v lock)" = ""
 run set show --json images
 check "the reason is shown" test "$(field state) $(field lastError)" = "DEGRADED the set images has no stored object"
