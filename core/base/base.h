@@ -174,8 +174,11 @@ enum blobseal_status bs_openssl_failed(struct blobseal_error *err, const char *f
  * memory.
  */
 struct evp_md_st *bs_fetch_sha256(void);
-struct evp_md_st *bs_fetch_sha512(void);
 struct evp_cipher_st *bs_fetch_aes_256_gcm(void);
+
+/* Return a new context for HMAC with SHA-512, to be initialised with a key. Release it with EVP_MAC_CTX_free(). Return
+ * NULL in the same cases. */
+struct evp_mac_ctx_st *bs_hmac_sha512(void);
 
 /* ---- base64url.c ------------------------------------------------------------------------------------------------- */
 

@@ -6,58 +6,80 @@
  */
 #include <stdatomic.h>
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include "core/base/base.h"
 
-enum method { METHOD_SHA256, METHOD_SHA512, METHOD_AES_256_GCM, NUM_METHODS };
+enum method { METHOD_SHA256, METHOD_HMAC_SHA512, METHOD_AES_256_GCM, NUM_METHODS };
 
 static struct {
     _Atomic(void *) kept[2][NUM_METHODS]; /* without FIPS mode, and with it; NULL: not found yet      */
     _Atomic unsigned users;               /* threads between reading a pointer and taking a reference */
 } methods;
 
+/* Return a context for HMAC with SHA-512, or NULL. */
+static EVP_MAC_CTX *new_hmac(void)
+{
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA512", 0),
+                                 OSSL_PARAM_construct_end()};
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *ctx = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
+
+    EVP_MAC_free(mac);
+    if (ctx != NULL && EVP_MAC_CTX_set_params(ctx, params) != 1) {
+        EVP_MAC_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
 static void *search(enum method m)
 {
     if (m == METHOD_AES_256_GCM)
         return EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-    return EVP_MD_fetch(NULL, m == METHOD_SHA256 ? "SHA256" : "SHA512", NULL);
+    return m == METHOD_SHA256 ? (void *)EVP_MD_fetch(NULL, "SHA256", NULL) : new_hmac();
 }
 
-static bool add_reference(enum method m, void *p)
+/* Return another reference to a method, or a copy of a context, or NULL. */
+static void *share(enum method m, void *p)
 {
-    return (m == METHOD_AES_256_GCM ? EVP_CIPHER_up_ref(p) : EVP_MD_up_ref(p)) == 1;
+    if (m == METHOD_HMAC_SHA512)
+        return EVP_MAC_CTX_dup(p);
+    return (m == METHOD_AES_256_GCM ? EVP_CIPHER_up_ref(p) : EVP_MD_up_ref(p)) == 1 ? p : NULL;
 }
 
 static void release(enum method m, void *p)
 {
     if (m == METHOD_AES_256_GCM)
         EVP_CIPHER_free(p);
-    else
+    else if (m == METHOD_SHA256)
         EVP_MD_free(p);
+    else
+        EVP_MAC_CTX_free(p);
 }
 
-/* Return the method that is kept, with a reference of the caller, or NULL. */
+/* Return a share of what is kept, or NULL. */
 static void *take(enum method m, bool fips)
 {
     void *p;
 
     (void)atomic_fetch_add(&methods.users, 1);
     p = atomic_load(&methods.kept[fips][m]);
-    if (p != NULL && !add_reference(m, p))
-        p = NULL;
+    if (p != NULL)
+        p = share(m, p);
     (void)atomic_fetch_sub(&methods.users, 1);
     return p;
 }
 
-/* Keep the method @p as well, unless another thread was faster, or the mode has changed meanwhile. */
+/* Keep a share of @p, unless another thread was faster, or the mode has changed meanwhile. */
 static void keep(enum method m, void *p, bool fips)
 {
-    void *none = NULL;
+    void *none = NULL, *own = bs_fips_mode() == fips ? share(m, p) : NULL;
 
-    if (bs_fips_mode() == fips && add_reference(m, p) &&
-        !atomic_compare_exchange_strong(&methods.kept[fips][m], &none, p))
-        release(m, p);
+    if (own != NULL && !atomic_compare_exchange_strong(&methods.kept[fips][m], &none, own))
+        release(m, own);
 }
 
 static void *find(enum method m)
@@ -81,9 +103,9 @@ struct evp_md_st *bs_fetch_sha256(void)
     return find(METHOD_SHA256);
 }
 
-struct evp_md_st *bs_fetch_sha512(void)
+struct evp_mac_ctx_st *bs_hmac_sha512(void)
 {
-    return find(METHOD_SHA512);
+    return find(METHOD_HMAC_SHA512);
 }
 
 struct evp_cipher_st *bs_fetch_aes_256_gcm(void)
