@@ -270,8 +270,8 @@ enum blobseal_status bs_set_new(struct blobseal_set **out, const char *name, str
     if (!bs_set_name_is_valid(name))
         return blobseal_fail(
             err, BLOBSEAL_E_CONFIG, 0,
-            "\"%.80s\" cannot be the name of a set, which has 1 to 64 letters, digits, '.', '-' and '_', "
-            "and starts with a letter or digit",
+            "set:%.80s does not name a set: its name has 1 to 64 letters, digits, '.', '-' and '_', and "
+            "starts with a letter or digit",
             name);
     if (own->config == NULL && own->store == NULL)
         return blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "the set %s: there is no configuration that says where it is",
