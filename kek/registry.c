@@ -370,10 +370,11 @@ enum blobseal_status blobseal_keks_from_pem(struct blobseal_kek **keks, size_t *
 /* ---- Places with keys -------------------------------------------------------------------------------------------- */
 
 /* Fail for a provider that lacks a function. */
-static enum blobseal_status lacks(const struct opening *r, const char *what, struct blobseal_error *err)
+static enum blobseal_status lacks(const struct opening *r, const char *what, const char *who,
+                                  struct blobseal_error *err)
 {
     (void)blobseal_fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "the provider %s cannot %s", r->provider->scheme, what);
-    blobseal_hint(err, "keys in a token can do that: name them with pkcs11:");
+    blobseal_hint(err, "%s can do that", who);
     return BLOBSEAL_E_UNSUPPORTED;
 }
 
@@ -410,7 +411,7 @@ enum blobseal_status blobseal_list_keys(const struct blobseal_registry *registry
     if (st != BLOBSEAL_OK)
         return st;
     if (r.provider->list == NULL)
-        return lacks(&r, "list keys", err);
+        return lacks(&r, "list keys", "a token (pkcs11:) or a vault (https:)", err);
     return bs_provider_status(r.provider->list(r.rest, &r.for_provider, report_key, &listing, &r.call, err), r.provider,
                               ref, err);
 }
@@ -427,6 +428,6 @@ enum blobseal_status blobseal_generate_key(const struct blobseal_registry *regis
     if (st != BLOBSEAL_OK)
         return st;
     if (r.provider->generate == NULL)
-        return lacks(&r, "generate keys", err);
+        return lacks(&r, "generate keys", "a token (pkcs11:)", err);
     return bs_provider_status(r.provider->generate(r.rest, &r.for_provider, bits, &r.call, err), r.provider, ref, err);
 }
