@@ -2,11 +2,13 @@
 /*
  * Algorithms of OpenSSL that every blob needs. A search takes several locks and comparisons of strings, and sealing or
  * opening a blob of 4 KiB needs four, so what was found is kept: for each mode, because a program can switch FIPS mode
- * at any time.
+ * at any time. Only what belongs to OpenSSL's global library context is kept: a thread can choose another one for
+ * itself, with other providers, and free it later.
  */
 #include <stdatomic.h>
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
@@ -82,6 +84,12 @@ static void keep(enum method m, void *p, bool fips)
         release(m, own);
 }
 
+/* Return true if the calling thread uses the global library context, which is never freed. */
+static bool is_global(void)
+{
+    return OSSL_LIB_CTX_set0_default(NULL) == OSSL_LIB_CTX_get0_global_default(); /* NULL: change nothing */
+}
+
 static void *find(enum method m)
 {
     bool fips = bs_fips_mode();
@@ -89,6 +97,8 @@ static void *find(enum method m)
 
     if (bs_openssl_start(NULL) != BLOBSEAL_OK)
         return NULL;
+    if (!is_global())
+        return search(m);
     p = take(m, fips);
     if (p != NULL)
         return p;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Algorithms of OpenSSL that are kept: those of the mode that is on. Each test is a process of its own. */
+/* Algorithms of OpenSSL that are kept: those of the mode that is on, in the global library context. Each test is a
+ * process of its own. */
 #include <pthread.h>
 
 #include <openssl/evp.h>
+#include <openssl/provider.h>
 
 #include "core/base/base.h"
 #include "tests/support/suite.h"
@@ -63,4 +65,32 @@ Test(methods, many_threads_take_them)
         cr_assert_eq(pthread_create(&threads[i], NULL, take_often, threads), 0);
     for (size_t i = 0; i < COUNT(threads); i++)
         cr_assert(pthread_join(threads[i], &result) == 0 && result != NULL);
+}
+
+/* A thread may have a library context of its own, and with it other providers: here none. */
+Test(methods, belong_to_the_library_context)
+{
+    OSSL_LIB_CTX *own = OSSL_LIB_CTX_new(), *before;
+
+    cr_assert(own != NULL && OSSL_PROVIDER_load(own, "null") != NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_all(true);
+        before = OSSL_LIB_CTX_set0_default(own);
+        expect_all(false);
+        cr_assert_eq(OSSL_LIB_CTX_set0_default(before), own);
+    }
+    OSSL_LIB_CTX_free(own);
+}
+
+/* What belongs to such a context is not used after it. */
+Test(methods, do_not_outlive_a_library_context)
+{
+    OSSL_LIB_CTX *own = OSSL_LIB_CTX_new(), *before;
+
+    cr_assert(own != NULL && OSSL_PROVIDER_load(own, "default") != NULL);
+    before = OSSL_LIB_CTX_set0_default(own);
+    expect_all(true);
+    (void)OSSL_LIB_CTX_set0_default(before);
+    OSSL_LIB_CTX_free(own);
+    expect_all(true);
 }
