@@ -28,10 +28,10 @@ static uint64_t split(uint64_t x)
 }
 
 /* Return the characters for values. ASCII has four gaps between the ranges of the alphabet; each value is shifted by
- * the gaps before it. */
+ * the gaps before it. The shift is computed first: values with a part of it would exceed an int8_t. */
 static characters to_alphabet(characters v)
 {
-    return v + 'A' + ((v > 25) & 6) - ((v > 51) & 75) - ((v > 61) & 13) + ((v > 62) & 49);
+    return v + ('A' + ((v > 25) & 6) - ((v > 51) & 75) - ((v > 61) & 13) + ((v > 62) & 49));
 }
 
 static void encode_block(uint8_t text[BLOCK], const uint8_t bytes[BLOCK_BYTES])
