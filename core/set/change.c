@@ -377,7 +377,10 @@ enum blobseal_status bs_set_write_first(struct blobseal_set *set, struct bs_set_
         return BLOBSEAL_OK;
     (void)blobseal_fail(err, BLOBSEAL_E_EXISTS, 0, "the store of the set %s has an object already",
                         set->definition.name);
-    blobseal_hint(err, "import it, or remove it if it is not needed");
+    if (set->store.ctx == &set->files)
+        blobseal_hint(err, "import %.160s, or remove it and its backup if an interrupted run left it", set->files.path);
+    else
+        blobseal_hint(err, "import it, or remove it if it is not needed");
     return BLOBSEAL_E_EXISTS;
 }
 

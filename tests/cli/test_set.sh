@@ -256,6 +256,12 @@ s/"wrap"/"min_generation": -1, "wrap"/|"min_generation" must be a number
 s/"wrap"/"wrap": "direct", "wrap"/|"wrap" appears twice
 END
 
+title="an object that an interrupted run left"
+cp newest.jwe a/sets/left.jwe
+run set create left -k "$tmp/kek.pem"
+expect_error 6 E-EXISTS 'has an object already'
+expect_stderr 'hint: import .*/a/sets/left.jwe, or remove it and its backup'
+
 title="no folder for sets"
 for folder in "$tmp/in/sets" /proc/none/sets; do
     echo "{\"sets_dir\": \"$folder\"}" >none.json
