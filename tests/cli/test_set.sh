@@ -191,7 +191,7 @@ run set import images --id "$id" -k "$tmp/escrow.pem" old.jwe
 expect_error 10 E-POLICY 'it is an older one'
 run set import again --id "$id" -k "$tmp/escrow.pem" old.jwe
 expect_error 10 E-POLICY 'it is an older one'
-check "nothing is stored" test "$(ls a/sets/*.jwe* | grep -v lock)" = ""
+check "nothing is stored" test -z "$(find a/sets -name '*.jwe' -o -name '*.backup')"
 run set show --json images
 check "the reason is shown" test "$(field state) $(field lastError)" = "DEGRADED the set images has no stored object"
 echo text >a/sets/images.jwe
