@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
@@ -82,12 +83,19 @@ static bool expand_with_hmac(struct bs_chunked_keys *keys, const struct blobseal
     return ok;
 }
 
+/* Return true if expand() works: before OpenSSL 3.0.3, EVP_MAC_init() without a key does nothing, but returns 1. */
+static bool hmac_starts_again(void)
+{
+    return OpenSSL_version_num() >= 0x30000030; /* the layout of 3.x.y is 0x3xx00yy0 */
+}
+
 bool bs_chunked_derive(struct bs_chunked_keys *keys, const struct blobseal_secret32 *dek,
                        const uint8_t salt[BS_SALT_LEN], const uint8_t *context, size_t context_len)
 {
     const struct bs_slice info[NUM_INFO] = {
         {(const uint8_t *)label, sizeof label}, {salt, BS_SALT_LEN}, {context, context_len}};
-    bool ok = bs_fips_mode() ? expand_with_kdf(keys, dek, info) : expand_with_hmac(keys, dek, info);
+    bool use_kdf = bs_fips_mode() || !hmac_starts_again();
+    bool ok = use_kdf ? expand_with_kdf(keys, dek, info) : expand_with_hmac(keys, dek, info);
 
     if (!ok)
         blobseal_wipe(keys, sizeof *keys);

@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include <openssl/evp.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 
 #include "core/format/format.h"
 #include "tests/support/suite.h"
@@ -396,64 +394,6 @@ Test(chunked, writer_yields_the_bytes_of_c2sp)
 {
     cr_assert_eq(each_vector(check_writer), NUM_TESTS);
     cr_assert_eq(sealed_again, NUM_VALID);
-}
-
-/* ---- Derivation -------------------------------------------------------------------------------------------------- */
-
-Test(chunked, everything_that_goes_into_the_derivation_matters)
-{
-    struct blobseal_secret32 dek = {{1}};
-    uint8_t salt[BS_SALT_LEN] = {2}, context[BS_CONTEXT_LEN] = {3};
-    const struct vec_bytes inputs[] = {{dek.b, sizeof dek.b}, {salt, sizeof salt}, {context, sizeof context}};
-    struct bs_chunked_keys base, other;
-
-    cr_assert(bs_chunked_derive(&base, &dek, salt, context, sizeof context));
-    cr_assert(bs_chunked_derive(&other, &dek, salt, context, sizeof context));
-    cr_assert_arr_eq(&base, &other, sizeof base);
-    for (size_t i = 0; i < 3; i++)
-        for (size_t bit = 0; bit < 8 * inputs[i].len; bit++) {
-            inputs[i].p[bit / 8] ^= (uint8_t)(1u << bit % 8);
-            cr_assert(bs_chunked_derive(&other, &dek, salt, context, sizeof context));
-            cr_assert_neq(memcmp(base.key, other.key, sizeof base.key), 0, "input %zu, bit %zu", i, bit);
-            cr_assert_neq(memcmp(base.nonce, other.nonce, sizeof base.nonce), 0, "input %zu, bit %zu", i, bit);
-            cr_assert_neq(memcmp(base.commitment, other.commitment, sizeof base.commitment), 0, "bit %zu", bit);
-            inputs[i].p[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        }
-    cr_assert(bs_chunked_derive(&other, &dek, salt, context, sizeof context - 1));
-    cr_assert_neq(memcmp(&base, &other, sizeof base), 0);
-}
-
-/* OpenSSL's HKDF is used in FIPS mode only. Contexts of any length end at any place in a block of SHA-512. */
-Test(chunked, derivation_is_that_of_openssl)
-{
-    static const char c2sp[] = "c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM";
-    int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
-    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-    struct blobseal_secret32 dek;
-    uint8_t info[sizeof c2sp + BS_SALT_LEN + 300], *salt = info + sizeof c2sp, *context = salt + BS_SALT_LEN;
-    uint64_t random = 3;
-
-    memcpy(info, c2sp, sizeof c2sp);
-    for (size_t len = 0; len <= 300; len++) {
-        EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
-        const OSSL_PARAM params[] = {
-            OSSL_PARAM_construct_int("mode", &mode),
-            OSSL_PARAM_construct_utf8_string("digest", (char *)"SHA512", 0),
-            OSSL_PARAM_construct_octet_string("key", dek.b, sizeof dek.b),
-            OSSL_PARAM_construct_octet_string("info", info, sizeof c2sp + BS_SALT_LEN + len),
-            OSSL_PARAM_construct_end(),
-        };
-        struct bs_chunked_keys keys;
-        uint8_t want[sizeof keys];
-
-        vec_random_fill(&random, dek.b, sizeof dek.b);
-        vec_random_fill(&random, salt, BS_SALT_LEN + len);
-        cr_assert(EVP_KDF_derive(ctx, want, sizeof want, params) == 1);
-        cr_assert(bs_chunked_derive(&keys, &dek, salt, context, len));
-        cr_assert_arr_eq(&keys, want, sizeof want, "a context of %zu bytes", len);
-        EVP_KDF_CTX_free(ctx);
-    }
-    EVP_KDF_free(kdf);
 }
 
 /* ---- Limits ------------------------------------------------------------------------------------------------------ */
