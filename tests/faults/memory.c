@@ -86,10 +86,17 @@ void memory_pause(bool pause)
     paused = pause;
 }
 
-/* Count an allocation. Return true if it is to fail. */
-static bool fails(void)
+static bool (*is_wanted)(const void *caller); /* NULL: all are */
+
+void memory_only(bool (*wanted)(const void *caller))
 {
-    if (!active || inside || paused || !is_due(++count))
+    is_wanted = wanted;
+}
+
+/* Count an allocation by the code at @caller. Return true if it is to fail. */
+static bool fails(const void *caller)
+{
+    if (!active || inside || paused || (is_wanted != NULL && !is_wanted(caller)) || !is_due(++count))
         return false;
     if (mark != NULL)
         (void)syscall(SYS_close, syscall(SYS_openat, AT_FDCWD, mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
@@ -164,19 +171,19 @@ static void forget(const void *p)
 
 void *OWN(malloc)(size_t len)
 {
-    return fails() ? NULL : remember(LIBC(malloc)(len), __builtin_return_address(0));
+    return fails(__builtin_return_address(0)) ? NULL : remember(LIBC(malloc)(len), __builtin_return_address(0));
 }
 
 void *OWN(calloc)(size_t num, size_t len)
 {
-    return fails() ? NULL : remember(LIBC(calloc)(num, len), __builtin_return_address(0));
+    return fails(__builtin_return_address(0)) ? NULL : remember(LIBC(calloc)(num, len), __builtin_return_address(0));
 }
 
 void *OWN(realloc)(void *p, size_t len)
 {
     void *new;
 
-    if (fails())
+    if (fails(__builtin_return_address(0)))
         return NULL;
     forget(p);
     new = LIBC(realloc)(p, len);
@@ -191,19 +198,20 @@ void OWN(free)(void *p)
 
 void *OWN(mmap)(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
-    return fails() ? MAP_FAILED : (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, off); /* NOLINT */
+    return fails(__builtin_return_address(0)) ? MAP_FAILED
+                                              : (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, off); /* NOLINT */
 }
 
 int OWN(mprotect)(void *addr, size_t len, int prot)
 {
-    return fails() ? -1 : (int)syscall(SYS_mprotect, addr, len, prot);
+    return fails(__builtin_return_address(0)) ? -1 : (int)syscall(SYS_mprotect, addr, len, prot);
 }
 
 int OWN(pthread_create)(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
 {
     int rc;
 
-    if (fails())
+    if (fails(__builtin_return_address(0)))
         return EAGAIN;
     inside = true;
     rc = REAL_PTHREAD_CREATE(thread, attr, run, arg);

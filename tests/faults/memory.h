@@ -26,6 +26,9 @@ void memory_start(enum failing how, unsigned long at);
 /* Let no more allocations fail. Return the number of allocations since memory_start(). */
 unsigned long memory_end(void);
 
+/* Count and fail only allocations by code for which @wanted returns true. NULL: all. */
+void memory_only(bool (*wanted)(const void *caller));
+
 /* Let no allocation of this thread fail for a while, and do not count them: for code that crashes. */
 void memory_pause(bool pause);
 

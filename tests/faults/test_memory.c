@@ -8,12 +8,14 @@
  *     test_memory cold       each time in a new process, where OpenSSL needs thousands of allocations to start
  *     test_memory random     in four threads, some of whose allocations fail
  *
- * In cold processes, and while keys are generated, the first 200 allocations of a case and every 50th after them fail.
+ * A new connection to a vault takes thousands: each by this program fails, and some by libcurl and OpenSSL; with
+ * `campaign` each by libcurl, too. In cold processes, and while keys are generated, the first 200 allocations of a case and every 50th after them fail.
  * In the quick tier of BLOBSEAL_TEST_TIER fewer of them do while keys are generated. With `campaign` each fails in turn
  * in a cold process; of the thousands during the search for primes every tenth.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,7 +119,46 @@ static void run_again(const struct test_case *c)
         complain("afterwards: %s %s", blobseal_status_code(st), err.text);
 }
 
-static bool cold; /* each time in a new process */
+extern const char __executable_start, etext; /* the library is linked statically, so its code is between these */
+
+static bool is_ours(const void *address)
+{
+    return (const char *)address >= &__executable_start && (const char *)address < &etext;
+}
+
+static _Thread_local volatile bool for_openssl; /* volatile: a compiler knows that malloc() does not read it */
+
+static bool is_by_program(const void *caller)
+{
+    return !for_openssl && is_ours(caller);
+}
+
+static const char *libcurl_start, *libcurl_end; /* its code */
+
+static int find_libcurl(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    (void)size;
+    (void)unused;
+    for (int i = 0; strstr(info->dlpi_name, "/libcurl") != NULL && i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && (info->dlpi_phdr[i].p_flags & PF_X) != 0) {
+            libcurl_start = (const char *)info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            libcurl_end = libcurl_start + info->dlpi_phdr[i].p_memsz;
+        }
+    return 0;
+}
+
+static bool is_by_libcurl(const void *caller)
+{
+    return (const char *)caller >= libcurl_start && (const char *)caller < libcurl_end;
+}
+
+/* Whose allocations fail, where there are thousands. */
+static const struct owner {
+    const char *name;
+    bool (*is_by)(const void *caller);
+} owners[] = {{" by the program", is_by_program}, {" by libcurl", is_by_libcurl}};
+static const struct owner *owner; /* NULL: whose ever they are */
+static bool cold;                 /* each time in a new process */
 
 /* Return how many cases before @end are tried in cold processes, without the one that generates keys. */
 static unsigned long count_cold(const struct test_case *end)
@@ -142,9 +183,11 @@ static unsigned long next(const struct test_case *c, unsigned long i)
     if ((c->properties & CASE_KEYGEN) != 0 && !(cold && tier_has_campaign()))
         return i + (i < 200 ? 1 : 50);
     if ((c->properties & CASE_KEYGEN) != 0)
-        return i + (i < 4000 ? 1 : 10);  /* the search for primes allocates in the same places again and again */
-    if ((c->properties & CASE_TLS) != 0) /* most of them are in OpenSSL, and libcurl tries again after a pause */
+        return i + (i < 4000 ? 1 : 10); /* the search for primes allocates in the same places again and again */
+    if ((c->properties & CASE_TLS) != 0 && owner == NULL) /* most are by OpenSSL, and libcurl tries again */
         return i + (tier_has_campaign() ? 23 : tier_has_all() ? 211 : 997);
+    if (owner == &owners[1] && !tier_has_campaign())
+        return i + (tier_has_all() ? 5 : 29);
     if (tier_has_campaign() || !cold)
         return i + 1;
     if (i < 200)
@@ -153,13 +196,6 @@ static unsigned long next(const struct test_case *c, unsigned long i)
 }
 
 /* ---- Leaks ------------------------------------------------------------------------------------------------------- */
-
-extern const char __executable_start, etext; /* the library is linked statically, so its code is between these */
-
-static bool is_ours(const void *address)
-{
-    return (const char *)address >= &__executable_start && (const char *)address < &etext;
-}
 
 /* Describe the way to an allocation: the names of public functions of libraries, up to the code of this program. */
 static void describe(char *text, size_t cap, const struct unreleased *u)
@@ -263,8 +299,20 @@ static void run_warm(const struct test_case *c, enum failing how)
     }
     if (count_mappings() > mappings + ALLOWED_MAPPINGS)
         complain("%lu mappings instead of %lu", count_mappings(), mappings);
-    (void)printf("%s: %lu of %lu allocations, %s\n", c->name, tried, total,
+    (void)printf("%s: %lu of %lu allocations%s, %s\n", c->name, tried, total, owner != NULL ? owner->name : "",
                  how == FAIL_ONCE ? "each fails" : "each and all after it fail");
+}
+
+/* Let the allocations of each owner fail. */
+static void run_warm_by_owner(const struct test_case *c, enum failing how)
+{
+    (void)dl_iterate_phdr(find_libcurl, NULL);
+    for (owner = owners; owner < owners + sizeof owners / sizeof owners[0]; owner++) {
+        memory_only(owner->is_by);
+        run_warm(c, how);
+    }
+    memory_only(NULL);
+    owner = NULL;
 }
 
 /* ---- Cold processes ---------------------------------------------------------------------------------------------- */
@@ -395,16 +443,24 @@ uint32_t __wrap_bs_cpu_features(void)
 /* The linker redirects only the calls of this program, so OpenSSL is told to use the same functions. */
 static void *crypto_malloc(size_t len, const char *file, int line)
 {
+    void *p;
+
     (void)file;
     (void)line;
-    return malloc(len);
+    for_openssl = true;
+    p = malloc(len);
+    for_openssl = false;
+    return p;
 }
 
 static void *crypto_realloc(void *p, size_t len, const char *file, int line)
 {
     (void)file;
     (void)line;
-    return realloc(p, len);
+    for_openssl = true;
+    p = realloc(p, len);
+    for_openssl = false;
+    return p;
 }
 
 static void crypto_free(void *p, const char *file, int line)
@@ -458,6 +514,8 @@ int main(int argc, char **argv)
                 run_all_cold(&cases[i], how);
             else if (strcmp(mode, "warm") == 0)
                 run_warm(&cases[i], how);
+            if (strcmp(mode, "warm") == 0 && (cases[i].properties & CASE_TLS) != 0)
+                run_warm_by_owner(&cases[i], how);
         }
     for (size_t i = 0; i < num_cases && strcmp(mode, "random") == 0; i++)
         for (unsigned long one_of = 4; one_of <= 1024; one_of *= 4)
