@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The keys of a vault, or the versions of a key, with what the vault tells of each. The list itself needs the
- * permission list, which nothing else does; kind and size need the permission get for each key.
+ * permission list, which nothing else does; kind and size need the permission get for each key. To look at
+ * thousands of keys takes minutes, so the configured deadline is that of the list itself, and then of each key.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,7 @@ static enum blobseal_status look(struct listing *l, const struct bs_kv_id *id, s
 {
     char path[BS_KV_MAX_NAME + BS_KV_VERSION + 16];
     const struct bs_kv_request q = {.what = l->what, .path = path};
+    const struct blobseal_call limited = bs_kv_limit(&l->session->settings, call);
     struct bs_http_response answer = {0};
     enum bs_kv_class class;
     enum blobseal_status st;
@@ -173,7 +175,7 @@ static enum blobseal_status look(struct listing *l, const struct bs_kv_id *id, s
     if (!l->may_look)
         return BLOBSEAL_OK;
     (void)snprintf(path, sizeof path, "/keys/%s%s%s", id->name, id->version[0] != '\0' ? "/" : "", id->version);
-    st = bs_kv_send(l->session, &q, &answer, &class, call, err);
+    st = bs_kv_send(l->session, &q, &answer, &class, &limited, err);
     if (st == BLOBSEAL_OK && (!bs_kv_parse_key(key, answer.body, answer.len) || !bs_kv_id_same_key(&key->id, id)))
         st = malformed(l, &answer, err);
     bs_http_response_clear(&answer);
@@ -231,7 +233,7 @@ static enum blobseal_status list(struct listing *l, blobseal_found_key_fn fn, vo
     for (size_t i = 0; st == BLOBSEAL_OK && i < l->num && more; i++) {
         struct bs_kv_key key;
 
-        st = look(l, &l->items[i].id, &key, &limited, err);
+        st = look(l, &l->items[i].id, &key, call, err);
         more = st == BLOBSEAL_OK && report(&l->items[i], &key, fn, fn_ctx);
     }
     return st;

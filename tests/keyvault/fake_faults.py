@@ -66,7 +66,7 @@ def play(handler, fault, stop):
     handler.close_connection = True
     if kind == "delay":
         handler.close_connection = False
-        stop.wait(fault.get("seconds", 1))
+        stop.wait(float(fault.get("seconds", 1)))
         return True
     if kind == "error":
         body = {"error": {"code": fault.get("code", "Unknown"), "message": fault.get("message", "A fault.")}}
@@ -111,7 +111,7 @@ def play(handler, fault, stop):
         for byte in text:
             handler.wfile.write(bytes([byte]))
             handler.wfile.flush()
-            if stop.wait(fault.get("seconds", 1)):
+            if stop.wait(float(fault.get("seconds", 1))):
                 break
     time.sleep(0)
     return False

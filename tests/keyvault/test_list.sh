@@ -74,6 +74,15 @@ run key list -q "$keys/one"
 check "all versions" test "$(wc -l <"$out")" = 2
 vault set page=25
 
+title="a list that takes longer than an operation may"
+sed 's/"deadline_s": 10/"deadline_s": 1/' config.json >short.json
+chmod 600 short.json
+vault fault op=get kind=delay seconds=0.4
+BLOBSEAL_CONFIG=$PWD/short.json run key list "https://$vault"
+expect_ok
+check "all keys" test "$(wc -l <"$out")" = 4
+vault heal
+
 title="permissions"
 vault deny 'permissions=["get"]'
 run key list "https://$vault"
