@@ -9,9 +9,9 @@
  *     test_memory random     in four threads, some of whose allocations fail
  *
  * A new connection to a vault takes thousands: each by this program fails, and some by libcurl and OpenSSL; with
- * `campaign` each by libcurl, too. In cold processes, and while keys are generated, the first 200 allocations of a case and every 50th after them fail.
- * In the quick tier of BLOBSEAL_TEST_TIER fewer of them do while keys are generated. With `campaign` each fails in turn
- * in a cold process; of the thousands during the search for primes every tenth.
+ * `campaign` each by libcurl, too. In cold processes, and while keys are generated, the first 200 allocations of a case
+ * and every 50th after them fail. In the quick tier of BLOBSEAL_TEST_TIER fewer of them do while keys are generated.
+ * With `campaign` each fails in turn in a cold process; of the thousands during the search for primes every tenth.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
