@@ -268,11 +268,19 @@ static bool is_only_subject(const struct subject *s, const struct change_request
 
 /* ---- Short key ids, and all versions of a key ------------------------------------------------------------------- */
 
-/* The ids of the recipients to remove from one file. */
+/* The ids of the recipients to remove from one file: of those that it has, those that fit none, and that to replace. */
 struct found {
-    const char *kids[2 * BLOBSEAL_MAX_RECIPIENTS];
+    const char *kids[2 * BLOBSEAL_MAX_RECIPIENTS + 1];
     size_t num;
 };
+
+static void add_found(struct found *f, const char *kid)
+{
+    for (size_t i = 0; i < f->num; i++)
+        if (strcmp(f->kids[i], kid) == 0)
+            return;
+    f->kids[f->num++] = kid;
+}
 
 /*
  * Find the recipient that @given fits, which may be the beginning of its thumbprint, or all recipients if it is a key
@@ -296,11 +304,10 @@ static bool find_kid(struct found *f, const char *given, const struct blobseal_i
             return false;
         }
         found = kid;
-        if (f->num < COUNT(f->kids))
-            f->kids[f->num++] = kid;
+        add_found(f, kid);
     }
-    if (found == NULL && f->num < COUNT(f->kids))
-        f->kids[f->num++] = given;
+    if (found == NULL)
+        add_found(f, given);
     return true;
 }
 
