@@ -71,14 +71,16 @@ Test(methods, many_threads_take_them)
 Test(methods, belong_to_the_library_context)
 {
     OSSL_LIB_CTX *own = OSSL_LIB_CTX_new(), *before;
+    OSSL_PROVIDER *provider = OSSL_PROVIDER_load(own, "null");
 
-    cr_assert(own != NULL && OSSL_PROVIDER_load(own, "null") != NULL);
+    cr_assert(own != NULL && provider != NULL);
     for (unsigned i = 0; i < 2; i++) {
         expect_all(true);
         before = OSSL_LIB_CTX_set0_default(own);
         expect_all(false);
         cr_assert_eq(OSSL_LIB_CTX_set0_default(before), own);
     }
+    cr_assert_eq(OSSL_PROVIDER_unload(provider), 1);
     OSSL_LIB_CTX_free(own);
 }
 
@@ -86,11 +88,13 @@ Test(methods, belong_to_the_library_context)
 Test(methods, do_not_outlive_a_library_context)
 {
     OSSL_LIB_CTX *own = OSSL_LIB_CTX_new(), *before;
+    OSSL_PROVIDER *provider = OSSL_PROVIDER_load(own, "default");
 
-    cr_assert(own != NULL && OSSL_PROVIDER_load(own, "default") != NULL);
+    cr_assert(own != NULL && provider != NULL);
     before = OSSL_LIB_CTX_set0_default(own);
     expect_all(true);
     (void)OSSL_LIB_CTX_set0_default(before);
+    cr_assert_eq(OSSL_PROVIDER_unload(provider), 1);
     OSSL_LIB_CTX_free(own);
     expect_all(true);
 }
