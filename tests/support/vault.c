@@ -128,6 +128,29 @@ static char *exchange(const struct test_vault *v, const char *text)
     return answer;
 }
 
+struct blobseal_config *test_vault_config(const struct test_vault *v, const struct blobseal_config_settings *settings)
+{
+    char endpoint[64], authority[64];
+    const struct blobseal_config_identity identity = {
+        .size = sizeof identity, .name = "id", .type = BLOBSEAL_IDENTITY_MANAGED, .endpoint = endpoint};
+    const struct blobseal_config_vault vault = {.size = sizeof vault,
+                                                .host = v->host,
+                                                .ca_file = v->ca,
+                                                .resource = "https://vault.azure.net",
+                                                .authority = authority,
+                                                .identity = "id"};
+    struct blobseal_config *config;
+
+    (void)snprintf(endpoint, sizeof endpoint, "http://localhost:%u", v->http);
+    (void)snprintf(authority, sizeof authority, "https://%s", v->host);
+    if (blobseal_config_new(&config, NULL) != BLOBSEAL_OK ||
+        blobseal_config_add_identity(config, &identity, NULL) != BLOBSEAL_OK ||
+        blobseal_config_add_vault(config, &vault, NULL) != BLOBSEAL_OK ||
+        (settings != NULL && blobseal_config_set(config, settings, NULL) != BLOBSEAL_OK))
+        die("no configuration");
+    return config;
+}
+
 char *test_vault_ask(const struct test_vault *v, const char *command, const char *format, ...)
 {
     char body[4096], text[5000], *answer, *start;

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <blobseal_config.h>
+
 struct test_vault {
     char folder[64]; /* with ca.pem, and app.pem with the key and certificate of the app */
     char ca[80], app[80];
@@ -19,6 +21,9 @@ struct test_vault {
  * with an error. */
 bool test_vault_start(struct test_vault *v);
 void test_vault_stop(struct test_vault *v);
+
+/* Make a configuration with the vault and a managed identity. @settings may be NULL. A failure ends the process. */
+struct blobseal_config *test_vault_config(const struct test_vault *v, const struct blobseal_config_settings *settings);
 
 /* Send a command with a JSON object. Return the answer, which the caller frees. A refusal ends the process. */
 char *test_vault_ask(const struct test_vault *v, const char *command, const char *format, ...)

@@ -183,27 +183,11 @@ static void check_records(void)
 
 static void configure(void)
 {
-    char endpoint[64], authority[64];
-    const struct blobseal_config_identity identity = {
-        .size = sizeof identity, .name = "id", .type = BLOBSEAL_IDENTITY_MANAGED, .endpoint = endpoint};
-    const struct blobseal_config_vault vault = {.size = sizeof vault,
-                                                .host = v.host,
-                                                .ca_file = v.ca,
-                                                .resource = "https://vault.azure.net",
-                                                .authority = authority,
-                                                .identity = "id"};
     const struct blobseal_config_settings settings = {
         .size = sizeof settings, .sets_dir = v.folder, .state_dir = v.folder, .audit_file = audit};
-    struct blobseal_error err;
 
-    (void)snprintf(endpoint, sizeof endpoint, "http://localhost:%u", v.http);
-    (void)snprintf(authority, sizeof authority, "https://%s", v.host);
     (void)snprintf(audit, sizeof audit, "%s/audit", v.folder);
-    expect(blobseal_config_new(&config, &err) == BLOBSEAL_OK &&
-               blobseal_config_add_identity(config, &identity, &err) == BLOBSEAL_OK &&
-               blobseal_config_add_vault(config, &vault, &err) == BLOBSEAL_OK &&
-               blobseal_config_set(config, &settings, &err) == BLOBSEAL_OK,
-           "a configuration");
+    config = test_vault_config(&v, &settings);
 }
 
 static void open_keys(void)

@@ -69,25 +69,12 @@ static void *worker(void *ctx)
 
 static void open_key(void)
 {
-    char endpoint[64], authority[64], ref[64];
-    const struct blobseal_config_identity identity = {
-        .size = sizeof identity, .name = "id", .type = BLOBSEAL_IDENTITY_MANAGED, .endpoint = endpoint};
-    const struct blobseal_config_vault vault = {.size = sizeof vault,
-                                                .host = v.host,
-                                                .ca_file = v.ca,
-                                                .resource = "https://vault.azure.net",
-                                                .authority = authority,
-                                                .identity = "id"};
+    char ref[64];
     struct blobseal_kek_options options = {.size = sizeof options};
     struct blobseal_error err;
 
-    (void)snprintf(endpoint, sizeof endpoint, "http://localhost:%u", v.http);
-    (void)snprintf(authority, sizeof authority, "https://%s", v.host);
+    config = test_vault_config(&v, NULL);
     (void)snprintf(ref, sizeof ref, "https://%s/keys/kek", v.host);
-    expect(blobseal_config_new(&config, &err) == BLOBSEAL_OK &&
-               blobseal_config_add_identity(config, &identity, &err) == BLOBSEAL_OK &&
-               blobseal_config_add_vault(config, &vault, &err) == BLOBSEAL_OK,
-           "a configuration");
     options.config = config;
     expect(blobseal_kek_open(&kek, NULL, ref, &options, &err) == BLOBSEAL_OK, "the key opens");
 }
