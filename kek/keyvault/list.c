@@ -142,7 +142,7 @@ static enum blobseal_status get_page(struct listing *l, const char *query, char 
 
 static enum blobseal_status get_pages(struct listing *l, const struct blobseal_call *call, struct blobseal_error *err)
 {
-    char links[2][BS_KV_MAX_LINK];
+    char links[2][BS_KV_MAX_LINK] = {"", ""};
     const char *query = NULL;
     enum blobseal_status st = BLOBSEAL_OK;
 
