@@ -319,7 +319,7 @@ static enum blobseal_status too_often(const struct blobseal_set *set, uint64_t m
                         "the set %s does not have the key that the blob names, and was read a moment ago",
                         set->definition.name);
     blobseal_hint(err, "try again in %llu seconds, if another machine has made a new key just now",
-                  (unsigned long long)(ms + 999) / 1000);
+                  (unsigned long long)ms / 1000 + 1);
     return BLOBSEAL_E_UNAVAILABLE;
 }
 

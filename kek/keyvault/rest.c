@@ -253,7 +253,10 @@ static enum blobseal_status wait_for_silence(const struct exchange *x, struct bl
     return BLOBSEAL_E_UNAVAILABLE;
 }
 
-/* Note whether the vault answers, unless it was the caller who had no time for an answer. */
+/*
+ * Note whether the vault answers, unless it was the caller who had no time for an answer. A vault that fails with 500
+ * says nothing about other requests: some emulators do so for a key that was wrapped by somebody else.
+ */
 static void note_silence(const struct exchange *x, enum blobseal_status st, const struct blobseal_error *err)
 {
     struct bs_kv_silence *silence = &x->session->silence;
@@ -261,7 +264,7 @@ static void note_silence(const struct exchange *x, enum blobseal_status st, cons
     int64_t wish = x->answer->status >= 400 ? bs_http_retry_after(x->answer) : -1;
     bool began_later, own = x->call->deadline_ms != 0 && bs_http_now_ms() >= x->call->deadline_ms;
 
-    if (st == BLOBSEAL_E_UNAVAILABLE ? wish <= 0 && own : x->answer->status == 0)
+    if (st == BLOBSEAL_E_UNAVAILABLE ? wish <= 0 && (own || x->answer->status == 500) : x->answer->status == 0)
         return;
     bs_kv_session_lock(x->session);
     began_later = silence->since_boottime_ms < x->began_boottime_ms; /* no thread has noted anything meanwhile */

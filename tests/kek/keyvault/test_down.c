@@ -88,6 +88,17 @@ Test(kv_down, one_operation_waits_for_its_silence_once)
     end_sets();
 }
 
+/* One request that the vault cannot cope with says nothing about others. */
+Test(kv_down, a_vault_that_fails_once_is_not_silent)
+{
+    cr_assert_eq(live_open("kek"), BLOBSEAL_OK);
+    cr_assert_eq(live_wrap(), BLOBSEAL_OK, "%s", live.err.text);
+    LIVE_DO("fault", "{\"op\": \"unwrapkey\", \"kind\": \"error\", \"status\": 500}");
+    cr_expect_eq(live_unwrap(4000), BLOBSEAL_E_UNAVAILABLE);
+    LIVE_DO("heal", "{}");
+    cr_expect_eq(live_unwrap(500), BLOBSEAL_OK, "%s", live.err.text);
+}
+
 /* ---- Being asked to wait ----------------------------------------------------------------------------------------- */
 
 Test(kv_down, the_wish_of_a_vault_counts_for_every_operation)
