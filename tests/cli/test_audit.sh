@@ -137,6 +137,7 @@ check "the next record is whole" test "$(whole log)" = "2 1"
 fresh "after a record that a full file system cut short"
 if can_mount; then
     "$blobseal" seal -q -k "$keys/kek.pem" -o in.sealed "$tmp/in"
+    # shellcheck disable=SC2016 # the inner shell expands it
     try "${isolated[@]}" sh -c 'mount -t tmpfs -o size=4k none /mnt && head -c 4000 /dev/zero | tr "\0" " " >/mnt/log &&
         echo >>/mnt/log && "$1" verify -q -k "$2" --audit /mnt/log in.sealed; code=$?
         stat -c %s /mnt/log && mount -o remount,size=8k /mnt && "$1" verify -q -k "$2" --audit /mnt/log in.sealed &&

@@ -11,7 +11,7 @@
  * A new connection to a vault takes thousands: each by this program fails, and some by libcurl and OpenSSL; with
  * `campaign` each by libcurl, too. In cold processes, and while keys are generated, the first 200 allocations of a case
  * and every 50th after them fail. In the quick tier of BLOBSEAL_TEST_TIER fewer of them do while keys are generated.
- * With `campaign` each fails in turn in a cold process; of the thousands during the search for primes every tenth.
+ * With `campaign` each of the thousands that cold processes have in common fails in one of the cases.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -171,28 +171,29 @@ static unsigned long count_cold(const struct test_case *end)
 }
 
 /*
- * Return the number of the allocation to fail after number @i; 0 is before the first one. Cold processes take turns in
- * the quick tier, because all of them start OpenSSL in the same way: together they do what each does in the tier `all`.
+ * Return the number of the allocation to fail after number @i; 0 is before the first one. Cold processes take turns,
+ * because all of them start OpenSSL in the same way: in the quick tier they do together what each does in the tier
+ * `all`, and in the campaign each allocation fails in one of them.
  */
 static unsigned long next(const struct test_case *c, unsigned long i)
 {
-    unsigned long turns = tier_has_all() ? 1 : count_cold(&cases[num_cases]);
+    unsigned long turns = tier_has_all() && !tier_has_campaign() ? 1 : count_cold(&cases[num_cases]);
 
     if ((c->properties & CASE_KEYGEN) != 0 && !tier_has_all())
         return i + (i < 200 ? 80 : cold ? 2000 : 1000);
     if ((c->properties & CASE_KEYGEN) != 0 && !(cold && tier_has_campaign()))
         return i + (i < 200 ? 1 : 50);
-    if ((c->properties & CASE_KEYGEN) != 0)
-        return i + (i < 4000 ? 1 : 10); /* the search for primes allocates in the same places again and again */
+    if ((c->properties & CASE_KEYGEN) != 0) /* the search for primes allocates in the same places again and again */
+        return i + (i < 4000 ? turns : 10 * turns);
     if ((c->properties & CASE_TLS) != 0 && owner == NULL) /* most are by OpenSSL, and libcurl tries again */
         return i + (tier_has_campaign() ? 23 : tier_has_all() ? 211 : 997);
     if (owner == &owners[1] && !tier_has_campaign())
         return i + (tier_has_all() ? 5 : 29);
-    if (tier_has_campaign() || !cold)
+    if (!cold)
         return i + 1;
-    if (i < 200)
-        return i == 0 ? 1 + count_cold(c) % turns : i + turns;
-    return i + 50 * turns;
+    if (i == 0)
+        return 1 + count_cold(c) % turns;
+    return i + (tier_has_campaign() || i < 200 ? turns : 50 * turns);
 }
 
 /* ---- Leaks ------------------------------------------------------------------------------------------------------- */
