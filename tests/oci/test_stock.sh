@@ -122,7 +122,7 @@ expect_code 0
 blobs enc | sort >before
 run oci recipients add -k "$keys/one.pem" --to "$keys/two.pub.pem" enc:1
 expect_code 0
-expect_stdout "changed, 2 layers: .*added"
+expect_stdout "changed, 2 layers, recipients: 2 added"
 check "only the manifest is another one" test "$(blobs enc | sort | comm -3 - before | wc -l)" = 2
 run oci recipients add -k "$keys/one.pem" --to "$keys/two.pub.pem" enc:1
 expect_code 0
