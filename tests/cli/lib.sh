@@ -409,8 +409,8 @@ json_is() {
 }
 
 # on_terminal STEP... -- COMMAND...: run the command on a pseudo-terminal. What the terminal shows goes to $out, and the
-# state of the echo at the end to $tmp/echo. Steps: expect:TEXT, send:TEXT (with \n, \x03), echo:on|off (wait for it),
-# width:N.
+# state of the echo at the end to $tmp/echo. Steps: expect:TEXT, send:TEXT (with \n, \x03), echo:on|off (wait for it;
+# as the first step: before the command starts), width:N.
 on_terminal() {
     printf -v last ' %q' "$@"
     : >"$err"
@@ -467,10 +467,7 @@ def give_up(why):
     sys.exit(99)
 
 
-for step in [s for s in steps if s.startswith("width:")]:
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(step[6:]), 0, 0))
-os.write(go, b"x")
-for step in steps:
+def take(step):
     kind, _, value = step.partition(":")
     if kind == "send":
         os.write(fd, value.encode().decode("unicode_escape").encode("latin-1"))
@@ -480,6 +477,15 @@ for step in steps:
             if time.monotonic() > end:
                 give_up(f"\n[no {step} within two minutes]\n")
             pump(0.05)
+
+
+for step in [s for s in steps if s.startswith("width:")]:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(step[6:]), 0, 0))
+if steps and steps[0].startswith("echo:"):
+    take(steps.pop(0))
+os.write(go, b"x")
+for step in steps:
+    take(step)
 end = time.monotonic() + 300
 while pump(1):
     if time.monotonic() > end:
