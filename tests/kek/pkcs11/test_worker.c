@@ -66,6 +66,19 @@ Test(pkcs11_worker, a_key_can_be_closed_while_its_module_hangs)
     token_test_close(&again);
 }
 
+/* Open the key, until @function was called: the session of a key that was closed just now may still be logged in. */
+static enum blobseal_status open_through(struct token_test *t, enum fake_function function)
+{
+    enum blobseal_status st;
+
+    for (;;) {
+        st = token_test_open(t);
+        if (st != BLOBSEAL_OK || __atomic_load_n(&t->token->scripts[function].calls, __ATOMIC_SEQ_CST) > 0)
+            return st;
+        token_test_close(t);
+    }
+}
+
 Test(pkcs11_worker, every_function_may_hang)
 {
     static const enum fake_function hanging[] = {FAKE_INITIALIZE,   FAKE_GET_SLOT_LIST,    FAKE_GET_TOKEN_INFO,
@@ -78,7 +91,7 @@ Test(pkcs11_worker, every_function_may_hang)
         token_test_clear(&t);
         t.token->scripts[hanging[i]].hangs = true;
         t.options.timeout_ms = SHORT_MS;
-        cr_expect_eq(token_test_open(&t), BLOBSEAL_E_UNAVAILABLE, "%zu", i);
+        cr_expect_eq(open_through(&t, hanging[i]), BLOBSEAL_E_UNAVAILABLE, "%zu", i);
         t.options.timeout_ms = 0;
         t.release();
         while (token_test_open(&t) == BLOBSEAL_E_UNAVAILABLE)
