@@ -53,7 +53,7 @@ python3 - <<'END'
 data = bytearray(open("in.sealed", "rb").read())
 at = data.index(b'"tag":"') + 7
 data[at] = ord("A") if data[at] != ord("A") else ord("B")
-open("bad.jwe", "wb").write(data[data.index(b"{"):data.index(b"}", at) + 1])
+open("bad.jwe", "wb").write(data[data.index(b'{"'):data.index(b"}", at) + 1])
 END
 run open -k "$keys/kek.pem" --envelope bad.jwe --audit log -o out in.sealed
 expect_code 3
