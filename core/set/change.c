@@ -5,12 +5,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/set/set.h"
 
-#define MAX_TRIES        16
-#define MAX_STEP_BACK_MS 60000 /* of the wall clock: if it is set back further, it says nothing about a check */
+#define MAX_TRIES 16
 
 /* ---- For whom ---------------------------------------------------------------------------------------------------- */
 
@@ -386,14 +384,6 @@ enum blobseal_status bs_set_write_first(struct blobseal_set *set, struct bs_set_
 
 /* ---- Checks from time to time ------------------------------------------------------------------------------------ */
 
-static uint64_t unix_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* Plan the next check in @ms milliseconds, minus a random time of up to @ms / @part, so that machines do not all ask
  * at once. The lock for requests is held. */
 static void plan_check(struct blobseal_set *set, uint64_t ms, unsigned part)
@@ -403,7 +393,7 @@ static void plan_check(struct blobseal_set *set, uint64_t ms, unsigned part)
     if (!blobseal_random(&r, sizeof r, false))
         r = 0;
     ms -= ms / part * r / 255;
-    atomic_store(&set->poll_at_unix_ms, unix_ms() + ms);
+    atomic_store(&set->poll_at_unix_ms, bs_set_unix_ms() + ms);
     atomic_store(&set->poll_at_ms, bs_set_now_ms() + ms);
 }
 
@@ -425,10 +415,10 @@ static void plan_next(struct blobseal_set *set, enum blobseal_status st)
  * stood still, but its wall clock is set again. If the wall clock was set back far, it is time as well. */
 static bool is_time(const struct blobseal_set *set)
 {
-    uint64_t now = unix_ms(), due = atomic_load_explicit(&set->poll_at_unix_ms, memory_order_relaxed);
+    uint64_t now = bs_set_unix_ms(), due = atomic_load_explicit(&set->poll_at_unix_ms, memory_order_relaxed);
 
     return bs_set_now_ms() >= atomic_load_explicit(&set->poll_at_ms, memory_order_relaxed) || now >= due ||
-           now + set->timing.poll_ms + MAX_STEP_BACK_MS < due;
+           now + set->timing.poll_ms + BS_SET_MAX_STEP_BACK_MS < due;
 }
 
 static enum blobseal_status check(struct blobseal_set *set, const struct bs_set_plan *plan,

@@ -5,22 +5,11 @@
  * lease. A refusal of the owner discards the keys at once, and no answer to an earlier request brings them back,
  * because there is one request at a time.
  */
-#define _GNU_SOURCE /* CLOCK_BOOTTIME */
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/set/set.h"
 
-#define MAX_STEP_BACK_MS 60000 /* of the wall clock: if it is set back further, the lease has ended */
-
 /* ---- The lease --------------------------------------------------------------------------------------------------- */
-
-static uint64_t read_clock(clockid_t clock)
-{
-    struct timespec t;
-
-    return clock_gettime(clock, &t) == 0 ? (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 : UINT64_MAX;
-}
 
 /* Return true if the lease has not ended. The lock is held. */
 static bool is_valid(struct blobseal_set *set, const struct bs_set_loaded *l)
@@ -32,12 +21,12 @@ static bool is_valid(struct blobseal_set *set, const struct bs_set_loaded *l)
         return false;
     if (until->valid_until_boottime_ms == 0 && until->valid_until_unix_ms == 0)
         return true;
-    now = read_clock(CLOCK_REALTIME);
-    if (now + MAX_STEP_BACK_MS < set->latest_unix_ms)
+    now = bs_set_unix_ms();
+    if (now + BS_SET_MAX_STEP_BACK_MS < set->latest_unix_ms)
         return false;
     set->latest_unix_ms = now > set->latest_unix_ms ? now : set->latest_unix_ms;
     return (until->valid_until_unix_ms == 0 || now < until->valid_until_unix_ms) &&
-           (until->valid_until_boottime_ms == 0 || read_clock(CLOCK_BOOTTIME) < until->valid_until_boottime_ms);
+           (until->valid_until_boottime_ms == 0 || bs_set_now_ms() < until->valid_until_boottime_ms);
 }
 
 /* Return a reference to the keys if they may be used, otherwise NULL. Keys whose lease has ended are discarded,
@@ -70,7 +59,7 @@ void bs_set_accept(struct blobseal_set *set, struct bs_set_loaded *l, const uint
     (void)pthread_mutex_lock(&set->lock);
     old = set->loaded;
     set->loaded = bs_set_loaded_ref(l);
-    set->latest_unix_ms = read_clock(CLOCK_REALTIME);
+    set->latest_unix_ms = bs_set_unix_ms();
     (void)pthread_mutex_unlock(&set->lock);
     bs_set_loaded_unref(old);
 }

@@ -8,12 +8,21 @@
 
 #include "core/set/set.h"
 
-uint64_t bs_set_now_ms(void)
+static uint64_t read_clock(clockid_t clock)
 {
     struct timespec t;
 
-    (void)clock_gettime(CLOCK_BOOTTIME, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return clock_gettime(clock, &t) == 0 ? (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 : UINT64_MAX;
+}
+
+uint64_t bs_set_now_ms(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
+}
+
+uint64_t bs_set_unix_ms(void)
+{
+    return read_clock(CLOCK_REALTIME);
 }
 
 uint64_t bs_set_now_s(void)

@@ -312,6 +312,11 @@ struct blobseal_set {
     _Atomic uint64_t poll_at_ms, poll_at_unix_ms; /* whichever comes first; 0: the first check is not planned yet */
 };
 
+/* If the wall clock is set back by more than this, leases have ended, and it does not tell when a check is due. */
+#define BS_SET_MAX_STEP_BACK_MS 60000
+
+/* Milliseconds; UINT64_MAX if the clock cannot be read, so that every lease has ended. */
+uint64_t bs_set_unix_ms(void);
 uint64_t bs_set_now_ms(void); /* CLOCK_BOOTTIME, the clock of all times of a set unless a comment names another */
 uint64_t bs_set_now_s(void);  /* seconds since 1970 */
 

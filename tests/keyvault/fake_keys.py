@@ -67,6 +67,10 @@ class Version:
             n = self.key.public_key().public_numbers()
             key.update(crv="P-256", x=number(n.x), y=number(n.y))
         out = {"key": key, "attributes": dict(self.attributes)}
+        return self.with_extras(out)
+
+    def with_extras(self, out):
+        """Add the members that bundles and items have only where they say something."""
         if self.managed:
             out["managed"] = True
         if self.tags:
@@ -228,12 +232,7 @@ class Keys:
 
     @staticmethod
     def item(kid, version):
-        out = {"kid": kid, "attributes": dict(version.attributes)}
-        if version.managed:
-            out["managed"] = True
-        if version.tags:
-            out["tags"] = version.tags
-        return out
+        return version.with_extras({"kid": kid, "attributes": dict(version.attributes)})
 
     def all_keys(self, base, query):
         with self.lock:

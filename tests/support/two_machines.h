@@ -3,6 +3,7 @@
 #ifndef TESTS_TWO_MACHINES_H
 #define TESTS_TWO_MACHINES_H
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -86,6 +87,27 @@ static __attribute__((unused)) enum blobseal_status open_blob(struct blobseal_ke
         cr_assert(o.len == sizeof plain && memcmp(o.data, plain, sizeof plain) == 0);
     opened_clear(&o);
     return st;
+}
+
+static __attribute__((unused)) void *open_one(void *blob)
+{
+    return (void *)(uintptr_t)open_blob(kek, blob);
+}
+
+/* Open a blob on the first machine, in @num threads at once. */
+static __attribute__((unused)) void open_in_threads(size_t num, struct sealed *blob)
+{
+    pthread_t threads[16];
+
+    cr_assert_leq(num, COUNT(threads));
+    for (size_t i = 0; i < num; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, open_one, blob), 0);
+    for (size_t i = 0; i < num; i++) {
+        void *st;
+
+        (void)pthread_join(threads[i], &st);
+        cr_expect_eq((uintptr_t)st, (uintptr_t)BLOBSEAL_OK);
+    }
 }
 
 static __attribute__((unused)) struct sealed must_seal(struct blobseal_kek *with)

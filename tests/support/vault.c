@@ -151,6 +151,24 @@ struct blobseal_config *test_vault_config(const struct test_vault *v, const stru
     return config;
 }
 
+struct blobseal_set *test_vault_set(const struct test_vault *v, const struct blobseal_config *config,
+                                    struct blobseal_kek *keks[2])
+{
+    char ref[64];
+    const struct blobseal_set_new how = {.size = sizeof how, .kek = ref};
+    const struct blobseal_set_options of_set = {.size = sizeof of_set, .config = config};
+    const struct blobseal_kek_options of_key = {.size = sizeof of_key, .config = config};
+    struct blobseal_error err = {0};
+    struct blobseal_set *set;
+
+    (void)snprintf(ref, sizeof ref, "https://%s/keys/kek", v->host);
+    if (blobseal_set_create(&set, "s", &how, &of_set, &err) != BLOBSEAL_OK ||
+        blobseal_set_kek(set, &keks[0], &err) != BLOBSEAL_OK ||
+        blobseal_kek_open(&keks[1], NULL, ref, &of_key, &err) != BLOBSEAL_OK)
+        die(err.text);
+    return set;
+}
+
 char *test_vault_ask(const struct test_vault *v, const char *command, const char *format, ...)
 {
     char body[4096], text[5000], *answer, *start;

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <blobseal_config.h>
+#include <blobseal_set.h>
 
 struct test_vault {
     char folder[64]; /* with ca.pem, and app.pem with the key and certificate of the app */
@@ -24,6 +25,11 @@ void test_vault_stop(struct test_vault *v);
 
 /* Make a configuration with the vault and a managed identity. @settings may be NULL. A failure ends the process. */
 struct blobseal_config *test_vault_config(const struct test_vault *v, const struct blobseal_config_settings *settings);
+
+/* Make a set whose KEK is the vault's key "kek", and open the set as keks[0] and that key as keks[1]. A failure ends
+ * the process. */
+struct blobseal_set *test_vault_set(const struct test_vault *v, const struct blobseal_config *config,
+                                    struct blobseal_kek *keks[2]);
 
 /* Send a command with a JSON object. Return the answer, which the caller frees. A refusal ends the process. */
 char *test_vault_ask(const struct test_vault *v, const char *command, const char *format, ...)

@@ -4,19 +4,12 @@
 #include <stdlib.h>
 
 #include "tests/support/blobs.h"
+#include "tests/support/check.h"
 
 #define THREADS 8
 #define LEN     ((size_t)3 * 1024 * 1024 + 12345)
 
 static _Atomic unsigned failures;
-
-#define CHECK(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                           \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
 
 /* Shared by all threads, and only read while they run. */
 static uint8_t *plain;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tests/support/changes.h"
+#include "tests/support/check.h"
 
 #define ROTATORS 2
 #define READERS  2
@@ -20,14 +21,6 @@
 static _Atomic unsigned failures, changes, busy, openings;
 static _Atomic unsigned rotating = ROTATORS;
 static char path[] = "/tmp/blobseal-rewrap-XXXXXX";
-
-#define CHECK(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                           \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
 
 /* Make a change through a file description of its own. */
 static bool change_file(const struct blobseal_change *change)

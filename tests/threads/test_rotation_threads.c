@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/support/blobs.h"
+#include "tests/support/check.h"
 
 #define OPENERS    2
 #define ROTATIONS  10000
@@ -17,14 +18,6 @@
 #define RECIPIENTS 7 /* enough for an envelope to fill most of its slot */
 
 static _Atomic unsigned failures;
-
-#define CHECK(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                           \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
 
 static const char plain[] = "what does not change";
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "tests/support/blobs.h"
+#include "tests/support/check.h"
 #include "tests/support/memory_vault.h"
 
 #define WORKERS 3
@@ -36,14 +37,6 @@ static struct {
 
 static atomic_bool ended;
 static _Atomic unsigned failures, opened_blobs, denials;
-
-#define CHECK(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                           \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
 
 /* Return true if it was done. While the owner refuses, it is not; every other failure is one of the test. */
 static bool worked(enum blobseal_status st, const struct blobseal_error *err)

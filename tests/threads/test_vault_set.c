@@ -138,17 +138,7 @@ static void configure(void)
 
 static void open_keys(void)
 {
-    char ref[64];
-    const struct blobseal_set_new how = {.size = sizeof how, .kek = ref};
-    const struct blobseal_set_options of_set = {.size = sizeof of_set, .config = config};
-    const struct blobseal_kek_options of_key = {.size = sizeof of_key, .config = config};
-    struct blobseal_error err = {0};
-
-    (void)snprintf(ref, sizeof ref, "https://%s/keys/kek", v.host);
-    if (blobseal_set_create(&set, "s", &how, &of_set, &err) != BLOBSEAL_OK ||
-        blobseal_set_kek(set, &keks[0], &err) != BLOBSEAL_OK ||
-        blobseal_kek_open(&keks[1], NULL, ref, &of_key, &err) != BLOBSEAL_OK)
-        test_support_failed(err.text);
+    set = test_vault_set(&v, config, keks);
     set->timing.first_delay_ms = 100;
 }
 

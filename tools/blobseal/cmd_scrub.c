@@ -192,28 +192,33 @@ static bool is_envelope(const char *path)
     return len > 4 && strcmp(path + len - 4, ".jwe") == 0;
 }
 
-static bool report_envelope(const struct ui *ui, const char *path, const struct blobseal_info *info,
-                            struct blobseal_error *err)
+/* Report a file that has no checksums: a well-formed envelope, or the object of a set if @info is NULL, which only the
+ * keys of the set can check. */
+static bool report_unchecked(const struct ui *ui, const char *path, const struct blobseal_info *info,
+                             struct blobseal_error *err)
 {
     char id[2 * BLOBSEAL_BLOB_ID_LEN + 1], name[320];
     struct json j;
 
     if (ui->json) {
-        hex_id(id, info->blob_id);
         json_start(&j, "blobseal.scrub/1");
         json_text(&j, "file", path);
         json_bool(&j, "ok", true);
-        json_bool(&j, "envelope", true);
-        json_text(&j, "blob_id", id);
-        json_number(&j, "generation", info->generation);
+        json_bool(&j, info != NULL ? "envelope" : "set", true);
+        if (info != NULL) {
+            hex_id(id, info->blob_id);
+            json_text(&j, "blob_id", id);
+            json_number(&j, "generation", info->generation);
+        }
         json_number(&j, "damages", 0);
         json_list(&j, "damaged");
         json_list_end(&j);
         return json_end(&j, err);
     }
     if (!ui->quiet)
-        printf("%s: a well-formed envelope, which has no checksums: only verify checks it\n",
-               printable(name, sizeof name, path));
+        printf("%s: %s\n", printable(name, sizeof name, path),
+               info != NULL ? "a well-formed envelope, which has no checksums: only verify checks it"
+                            : "the object of an encryption set, which has no checksums: only set show checks it");
     return stdout_flush(err);
 }
 
@@ -235,28 +240,6 @@ static bool is_set_object(const char *text, size_t len)
     return is_set;
 }
 
-/* Say that the object of a set is no envelope: only its keys can check it. */
-static bool report_set(const struct ui *ui, const char *path, struct blobseal_error *err)
-{
-    char name[320];
-    struct json j;
-
-    if (ui->json) {
-        json_start(&j, "blobseal.scrub/1");
-        json_text(&j, "file", path);
-        json_bool(&j, "ok", true);
-        json_bool(&j, "set", true);
-        json_number(&j, "damages", 0);
-        json_list(&j, "damaged");
-        json_list_end(&j);
-        return json_end(&j, err);
-    }
-    if (!ui->quiet)
-        printf("%s: the object of an encryption set, which has no checksums: only set show checks it\n",
-               printable(name, sizeof name, path));
-    return stdout_flush(err);
-}
-
 /* Check what can be checked of a detached envelope without a key: that it is well-formed. */
 static int check_envelope(struct request *r, const char *path)
 {
@@ -267,10 +250,10 @@ static int check_envelope(struct request *r, const char *path)
     bool ok = read_envelope(path, &text, &len, &err);
 
     if (ok && is_set_object(text, len))
-        ok = report_set(r->ui, path, &err);
+        ok = report_unchecked(r->ui, path, NULL, &err);
     else
         ok = ok && blobseal_inspect(&info, NULL, text, len, &err) == BLOBSEAL_OK &&
-             report_envelope(r->ui, path, info, &err);
+             report_unchecked(r->ui, path, info, &err);
     r->bytes += len;
     r->damaged += !ok && (err.status == BLOBSEAL_E_FORMAT || err.status == BLOBSEAL_E_DAMAGED) ? 1 : 0;
     blobseal_info_free(info);

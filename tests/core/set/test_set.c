@@ -309,14 +309,8 @@ Test(set, a_lease_of_no_length_serves_those_who_were_there)
     sealed_clear(&s);
 }
 
-static void *open_one(void *blob)
-{
-    return (void *)(uintptr_t)open_blob(kek, blob);
-}
-
 Test(set, threads_that_wait_share_one_request)
 {
-    pthread_t threads[8];
     struct sealed s;
     unsigned before;
 
@@ -326,14 +320,7 @@ Test(set, threads_that_wait_share_one_request)
     end_lease(set);
     vault.wait_ms = 200;
     before = vault.num_unwraps;
-    for (size_t i = 0; i < COUNT(threads); i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, open_one, &s), 0);
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        void *st;
-
-        (void)pthread_join(threads[i], &st);
-        cr_expect_eq((uintptr_t)st, (uintptr_t)BLOBSEAL_OK);
-    }
+    open_in_threads(8, &s);
     cr_expect_eq(vault.num_unwraps, before + 1);
     sealed_clear(&s);
 }

@@ -229,14 +229,8 @@ Test(set_attacks, each_of_many_new_keys_of_another_machine_is_found_at_once)
     }
 }
 
-static void *open_one(void *blob)
-{
-    return (void *)(uintptr_t)open_blob(kek, blob);
-}
-
 Test(set_attacks, threads_that_meet_a_new_key_share_one_read)
 {
-    pthread_t threads[16];
     struct sealed s;
     unsigned before;
 
@@ -245,14 +239,7 @@ Test(set_attacks, threads_that_meet_a_new_key_share_one_read)
     s = must_seal(other_kek);
     vault.wait_ms = 200;
     before = vault.num_unwraps;
-    for (size_t i = 0; i < COUNT(threads); i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, open_one, &s), 0);
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        void *st;
-
-        (void)pthread_join(threads[i], &st);
-        cr_expect_eq((uintptr_t)st, (uintptr_t)BLOBSEAL_OK);
-    }
+    open_in_threads(16, &s);
     cr_expect_eq(vault.num_unwraps, before + 1);
     sealed_clear(&s);
 }

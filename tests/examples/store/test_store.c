@@ -10,6 +10,7 @@
 
 #include "store.h"
 #include "tests/support/blobs.h"
+#include "tests/support/check.h"
 
 #define CLIENTS 8
 #define SHARED  6
@@ -17,14 +18,6 @@
 #define MOST    ((size_t)1 << 21)
 
 static _Atomic unsigned failures;
-
-#define CHECK(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                           \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
 
 static char folder[] = "/tmp/blobseal-store.XXXXXX";
 static struct blobseal_kek *kek;
