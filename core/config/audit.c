@@ -122,8 +122,8 @@ static bool is_inside_line(int fd, off_t offset)
     return offset > 0 && pread(fd, &c, 1, offset - 1) == 1 && c != '\n';
 }
 
-/* Return true if the file ends inside a line, which nobody is writing any more: while another thread appends a record,
- * the file may end inside it for a moment. */
+/* Return true if the last line of the file has no end, and stays so: while another thread appends a record, the file
+ * can end inside it for a moment. */
 static bool ends_inside_line(int fd)
 {
     const struct timespec moment = {.tv_nsec = 2000000};

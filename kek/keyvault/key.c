@@ -348,7 +348,7 @@ enum blobseal_status bs_kv_describe(struct bs_kv_kek *k, struct bs_kv_version **
     leave_parent(k);
     arrived = k->started;
     while (*version == NULL && st == BLOBSEAL_OK) {
-        if (is_fresh(k, age) || (k->fetching && counts(k, age))) { /* asking is nobody's business but that thread's */
+        if (is_fresh(k, age) || (k->fetching && counts(k, age))) { /* or another thread asks already */
             *version = current(k);
         } else if (k->finished > arrived) { /* another thread has asked since this one came */
             st = k->error.status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keys of a vault, or the versions of a key, with what the vault tells of each. The list itself needs the
- * permission list, which nothing else does; kind and size need the permission get for each key. To look at
- * thousands of keys takes minutes, so the configured deadline is that of the list itself, and then of each key.
+ * Listing the keys of a vault, or the versions of a key. Only this needs the permission list; the kind and the size of
+ * a key also need the permission get. A vault with thousands of keys takes minutes, so the configured deadline applies
+ * to the list, and then to each key.
  */
 #include <stdio.h>
 #include <stdlib.h>

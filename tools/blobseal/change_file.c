@@ -268,7 +268,7 @@ static bool is_only_subject(const struct subject *s, const struct change_request
 
 /* ---- Short key ids, and all versions of a key ------------------------------------------------------------------- */
 
-/* The ids of the recipients to remove from one file: of those that it has, those that fit none, and that to replace. */
+/* The key ids to remove from one file: of its recipients, those that fit no recipient, and the one that is replaced. */
 struct found {
     const char *kids[2 * BLOBSEAL_MAX_RECIPIENTS + 1];
     size_t num;
