@@ -52,6 +52,7 @@ static enum blobseal_status vault_open(void **state, struct blobseal_kek_info *i
     return BLOBSEAL_OK;
 }
 
+/* Ask once for each call: another thread may make a newer version at any time. */
 static unsigned version_of(const struct vault_key *k)
 {
     return k->version != 0 ? k->version : vault.newest;
@@ -80,14 +81,15 @@ static enum blobseal_status vault_describe(void *state, struct blobseal_kek_info
                                            const struct blobseal_call *call, struct blobseal_error *err)
 {
     struct vault_key *k = state;
+    unsigned version = version_of(k);
 
     (void)call;
     vault.num_gets++;
-    (void)snprintf(k->kid, sizeof k->kid, "vault:%s/%u", k->name, version_of(k));
+    (void)snprintf(k->kid, sizeof k->kid, "vault:%s/%u", k->name, version);
     info->kid = k->kid;
     info->alg = "RSA-OAEP-256";
     info->wrapped_len = 256;
-    return answer(vault.gets, version_of(k), err);
+    return answer(vault.gets, version, err);
 }
 
 /* Versions of the key are told apart by a byte of what they wrap. */
@@ -97,16 +99,17 @@ static enum blobseal_status vault_wrap(void *state, struct blobseal_wrapping *ou
 {
     const struct vault_key *k = state;
     uint64_t boottime = clock_ms(CLOCK_BOOTTIME), unix_time = clock_ms(CLOCK_REALTIME);
+    unsigned version = version_of(k);
 
     (void)call;
     (void)snprintf(out->alg, sizeof out->alg, "RSA-OAEP-256");
-    (void)snprintf(out->kid, sizeof out->kid, "vault:%s/%u", k->name, version_of(k));
+    (void)snprintf(out->kid, sizeof out->kid, "vault:%s/%u", k->name, version);
     out->key_len = 256;
     fake_wrap(out->key, out->key_len, secret);
-    out->key[255] = (uint8_t)version_of(k);
+    out->key[255] = (uint8_t)version;
     vault.num_gets++;
     start_lease(&out->lease, boottime, unix_time);
-    return answer(vault.gets, version_of(k), err);
+    return answer(vault.gets, version, err);
 }
 
 static bool vault_owns(void *state, const char *alg, const char *kid)
