@@ -49,6 +49,7 @@ static const char usage[] =
     "                          it, or if there is a receipt\n"
     "      --receipts FOLDER   keep keys of layers in this private folder, for --reuse without a private KEY\n"
     "      --expect-encrypted  read all layers, and exit with 10 unless every one is ciphertext\n"
+    "  -n, --dry-run           of recipients and rewrap: print what would be done\n"
     "  -j, --jobs N            threads (default: one for each CPU)\n"
     "      --require-purge-protection\n"
     "                          refuse a key in a vault that lets it be destroyed as soon as it is deleted\n"
@@ -89,6 +90,7 @@ static const struct option options[] = {KEY_OPTIONS,
                                         {"reuse", required_argument, NULL, OPT_REUSE},
                                         {"receipts", required_argument, NULL, OPT_RECEIPTS},
                                         {"expect-encrypted", no_argument, NULL, OPT_EXPECT_ENCRYPTED},
+                                        {"dry-run", no_argument, NULL, 'n'},
                                         {"jobs", required_argument, NULL, 'j'},
                                         PURGE_PROTECTION_OPTION,
                                         PROGRESS_OPTION,
@@ -192,6 +194,9 @@ static int set_option(struct request *r, int option, const char *arg)
     case 'f':
         r->oci.force = true;
         return EXIT_OK;
+    case 'n':
+        r->oci.dry_run = true;
+        return EXIT_OK;
     case 'j':
         return jobs_option(r->oci.ui, arg, &r->oci.threads);
     case OPT_PROGRESS:
@@ -272,6 +277,8 @@ static int check_special_options(const struct action *a, const struct request *r
 
     if (!a->changes && (r->oci.out != NULL || r->oci.force))
         return usage_error(ui, "oci %s writes nothing, and takes no -o", a->name);
+    if (a->run != oci_recipients_change && r->oci.dry_run)
+        return usage_error(ui, "--dry-run belongs to oci recipients add, recipients remove and rewrap");
     if (a->run != oci_inspect && r->oci.expect)
         return usage_error(ui, "--expect-encrypted belongs to oci inspect");
     if (r->oci.base != NULL && a->run != oci_encrypt)

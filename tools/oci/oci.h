@@ -252,6 +252,7 @@ struct oci_destination {
     bool archive;                /* a tar file                                            */
     bool force;                  /* replace an archive, or an image that has the name     */
     bool in_place;               /* replace the image that is read                        */
+    bool dry_run;                /* only check what exists there: nothing will be written */
     const struct oci_layout *in; /* the layout that is read                             */
 };
 
@@ -357,6 +358,7 @@ struct oci_request {
     const char *reuse;    /* an earlier encrypted image, whose ciphertext is used again */
     const char *receipts; /* a private folder with keys of layers that were encrypted   */
     bool force, chunked, expect;
+    bool dry_run;          /* of changes of recipients: report them, and write nothing */
     bool pkcs11, provider; /* wrap in these annotations, too: see struct blobseal_oci_wrap_options */
     bool replace;          /* all recipients that are not in `to` */
     unsigned threads;
@@ -491,6 +493,21 @@ bool oci_print_report(json_t *report, struct blobseal_error *err);
 void oci_print_layers(const json_t *layers);
 /* Make that list. With @thorough, read all layers; @doubts receives the number of those that may not be ciphertext. */
 json_t *oci_list_layers(const struct oci_input *in, bool thorough, size_t *doubts, struct blobseal_error *err);
+
+/* ---- steps.c: who is added, removed or kept ---------------------------------------------------------------------- */
+
+/*
+ * Compare the recipients of a layer with those in its new annotations @list. For each kind of step, @steps receives a
+ * member with action, scheme, alg, kid, and the number of layers. Errors: E_NOMEM, E_FORMAT.
+ */
+bool oci_steps_add(json_t *steps, const struct blobseal_oci_recipients *before,
+                   const struct blobseal_oci_annotations *list, struct blobseal_error *err);
+/* Return true if a step is about a recipient with the key id @given, in full or in the short form. */
+bool oci_steps_include(json_t *steps, const char *given);
+/* Print a line for each step. @all: the number of layers, which is printed if a step was taken in fewer of them. */
+void oci_steps_print(json_t *steps, size_t all);
+/* Return the steps as an array for a report, or NULL. */
+json_t *oci_steps_list(json_t *steps);
 
 /* ---- recipients.c ------------------------------------------------------------------------------------------------ */
 

@@ -40,6 +40,7 @@ int oci_recipients_list(struct oci_request *r)
 /* What was done to all layers. */
 struct totals {
     size_t layers, changed, added, removed, kept;
+    json_t *steps; /* see oci_steps_add() */
 };
 
 /* Collect the key ids of those recipients of a layer that the request names, in full or in the short form. */
@@ -138,10 +139,13 @@ static bool change_layer(const struct oci_request *r, struct oci_layer *layer, s
                 kids[num] = r->kids[num];
         ok = (recipients->chunked ? change_chunked : change_stock)(r, &a, kids, num, &list, t, err);
     }
+    ok = ok && oci_steps_add(t->steps, recipients, list, err);
     blobseal_oci_recipients_free(recipients);
     free(a.list);
-    if (!ok)
+    if (!ok) {
+        blobseal_oci_annotations_free(list);
         return false;
+    }
     layer->annotations = oci_annotations_take(list, err);
     layer->now = layer->d;
     layer->done = t->changed > before;
@@ -169,46 +173,61 @@ static bool change_layers(struct oci_session *s, struct totals *t, struct blobse
     return t->layers > 0 || fail(err, BLOBSEAL_E_CONFIG, 0, "no layer of the image is encrypted");
 }
 
+static bool print_json(const struct oci_session *s, const struct totals *t, const char *out, struct blobseal_error *err)
+{
+    const struct oci_request *r = s->r;
+    json_t *report =
+        json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b, s:b, s:I, s:I, s:I, s:I, s:o}", "schema", "blobseal.oci/1",
+                  "operation", r->replace ? "rewrap" : "recipients", "in", r->in, "out", out, "manifest",
+                  r->dry_run ? NULL : oci_string(s->in.image.root, "digest"), "changed", t->changed > 0, "dry_run",
+                  r->dry_run, "encrypted_layers", (json_int_t)t->layers, "added", (json_int_t)t->added, "removed",
+                  (json_int_t)t->removed, "kept", (json_int_t)t->kept, "recipients", oci_steps_list(t->steps));
+
+    return oci_print_report(report, err);
+}
+
 static bool report(const struct oci_session *s, const struct totals *t, struct blobseal_error *err)
 {
-    const char *out = s->r->out != NULL ? s->r->out : s->r->in;
+    const struct oci_request *r = s->r;
+    const char *out = r->out != NULL ? r->out : r->in;
     char name[320];
 
-    if (s->r->ui->json)
-        return oci_print_report(json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b, s:I, s:I, s:I, s:I}", "schema",
-                                          "blobseal.oci/1", "operation", s->r->replace ? "rewrap" : "recipients", "in",
-                                          s->r->in, "out", out, "manifest", oci_string(s->in.image.root, "digest"),
-                                          "changed", t->changed > 0, "encrypted_layers", (json_int_t)t->layers, "added",
-                                          (json_int_t)t->added, "removed", (json_int_t)t->removed, "kept",
-                                          (json_int_t)t->kept),
-                                err);
-    if (s->r->ui->quiet)
+    for (size_t k = 0; k < r->num_kids && !r->ui->quiet; k++)
+        if (!oci_steps_include(t->steps, r->kids[k]))
+            warn(r->ui, "%s: no recipient has the key id %s", out, r->kids[k]);
+    if (r->ui->json)
+        return print_json(s, t, out, err);
+    if (r->ui->quiet && !r->dry_run)
         return true;
     (void)printable(name, sizeof name, out);
     if (t->changed == 0)
         printf("%s: nothing to change\n", name);
     else
-        printf("%s: changed, %zu layer%s, recipients: %zu added, %zu removed, %zu kept\n", name, t->changed,
-               t->changed == 1 ? "" : "s", t->added, t->removed, t->kept);
-    if (t->removed > 0)
-        warn(s->r->ui, "whoever was a recipient, or has an old copy of the manifest, still has access to these layers: "
-                       "to end that, decrypt the image and encrypt it again");
+        printf("%s: %schanged, %zu layer%s, recipients: %zu added, %zu removed, %zu kept\n", name,
+               r->dry_run ? "would be " : "", t->changed, t->changed == 1 ? "" : "s", t->added, t->removed, t->kept);
+    if (r->dry_run)
+        oci_steps_print(t->steps, t->layers);
+    else if (t->removed > 0)
+        warn(r->ui, "whoever was a recipient, or has an old copy of the manifest, still has access to these layers: "
+                    "to end that, decrypt the image and encrypt it again");
     return stdout_flush(err);
 }
 
 int oci_recipients_change(struct oci_request *r)
 {
     struct oci_session s;
-    struct totals t = {.layers = 0};
+    struct totals t = {.steps = json_object()};
     struct blobseal_error err = {0};
-    bool ok = oci_session_open(&s, r, OCI_CHANGE, &err) && oci_session_target(&s, &err) && change_layers(&s, &t, &err);
+    bool ok = oci_session_open(&s, r, r->dry_run ? OCI_READ_DOCUMENTS : OCI_CHANGE, &err) &&
+              oci_session_target(&s, &err) && change_layers(&s, &t, &err);
     int code = EXIT_OK;
 
-    if (ok && (t.changed > 0 || !s.in_place))
+    if (ok && !r->dry_run && (t.changed > 0 || !s.in_place))
         ok = oci_session_commit(&s, &err);
     ok = ok && report(&s, &t, &err);
     if (!ok && !oci_stopped())
         code = oci_fail(r->ui, &err, false);
     oci_session_close(&s);
+    json_decref(t.steps);
     return ok || code != EXIT_OK ? code : EXIT_INTERNAL;
 }

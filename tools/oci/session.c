@@ -104,7 +104,7 @@ static bool open_archive(struct oci_session *s, struct blobseal_error *err)
     const struct output_options o = {.ui = s->r->ui, .mode = 0666, .force = true};
 
     if (s->in.left_out[0] == '\0')
-        return output_open(&s->archive, s->in.ref.path, &o, err);
+        return s->r->dry_run || output_open(&s->archive, s->in.ref.path, &o, err);
     (void)fail(err, BLOBSEAL_E_UNSUPPORTED, 0, "%.160s would lose the file %s, which is no part of an image layout",
                s->in.ref.path, s->in.left_out);
     blobseal_hint(err, "write the image to another archive: -o oci-archive:NEW");
@@ -128,6 +128,7 @@ bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
     struct oci_destination to = {.in = &s->in.layout,
                                  .in_place = s->in_place,
                                  .force = s->r->force,
+                                 .dry_run = s->r->dry_run,
                                  .name = old_name,
                                  .path = s->in.layout.path};
 

@@ -124,6 +124,7 @@ bool oci_target_open(struct oci_target *t, struct ui *ui, const struct oci_desti
 {
     const struct output_options o = {.ui = ui, .mode = 0666, .force = to->force};
     struct stat st;
+    bool exists;
 
     *t = (struct oci_target){.ui = ui,
                              .path = to->path,
@@ -135,11 +136,14 @@ bool oci_target_open(struct oci_target *t, struct ui *ui, const struct oci_desti
                              .added = json_object()};
     if (t->added == NULL)
         return fail(err, BLOBSEAL_E_NOMEM, 0, "open the output: no memory");
+    exists = lstat(to->path, &st) == 0;
+    if (to->archive && to->dry_run)
+        return !exists || to->force || fail(err, BLOBSEAL_E_EXISTS, 0, "%.200s exists", to->path);
     if (to->archive)
         return output_open(&t->out, to->path, &o, err) && open_new(t, err);
-    if (lstat(to->path, &st) == 0)
+    if (exists)
         return open_existing(t, to, err);
-    return open_new(t, err);
+    return to->dry_run || open_new(t, err);
 }
 
 /* ---- Blobs ------------------------------------------------------------------------------------------------------- */
