@@ -33,11 +33,11 @@ class Faults:
     def clear(self):
         with self.lock:
             self.list = []
-        self.stop.set()  # those that are waiting
-        self.stop = threading.Event()
+            self.stop.set()  # those that are waiting
+            self.stop = threading.Event()
 
     def strike(self, op):
-        """Return the fault that the next request of this kind has, or None."""
+        """Return the fault that the next request of this kind has, or None, and the event that ends it."""
         with self.lock:
             for f in self.list:
                 of_vault = op not in ("token", "identity", "control")
@@ -50,8 +50,8 @@ class Faults:
                     continue
                 if "times" in f:
                     f["times"] -= 1
-                return dict(f)
-        return None
+                return dict(f), self.stop
+        return None, None
 
 
 def reset(handler):

@@ -17,6 +17,7 @@ import datetime
 import ipaddress
 import json
 import os
+import socket
 import ssl
 import sys
 import threading
@@ -163,9 +164,9 @@ class Handler(BaseHTTPRequestHandler):
         path, query, body = self.read()
         op = self.operation(path)
         self.entry["op"] = op
-        fault = fake.faults.strike(op)
+        fault, stop = fake.faults.strike(op)
         try:
-            if fault and not fake_faults.play(self, fault, fake.faults.stop):
+            if fault and not fake_faults.play(self, fault, stop):
                 self.entry["fault"] = fault["kind"]
                 return
             self.answer(path, query, body)
@@ -316,7 +317,7 @@ class Control(Handler):
 
     @staticmethod
     def do_requests(fake):
-        return {"requests": fake.requests}
+        return {"requests": [dict(r) for r in list(fake.requests)]}  # others may be added meanwhile
 
     @staticmethod
     def do_forget(fake):
@@ -340,8 +341,11 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, fake, handler, tls):
         self.fake, self.tls, self.open = fake, tls, set()
-        super().__init__(("127.0.0.1", 0), handler)
-        self.port = self.server_address[1]
+        # A socket that never listens keeps the port while the server is down, so that nobody else gets it.
+        self.kept = socket.socket()
+        self.kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.kept.bind(("127.0.0.1", 0))
+        super().__init__(self.kept.getsockname(), handler)
         self.thread = None
         self.start_thread()
 
@@ -361,9 +365,8 @@ class Server(ThreadingHTTPServer):
     def start(self):
         """Listen again, on the same port."""
         again = Server.__new__(Server)
-        again.fake, again.tls, again.open = self.fake, self.tls, set()
-        ThreadingHTTPServer.__init__(again, ("127.0.0.1", self.port), self.RequestHandlerClass)
-        again.port = self.port
+        again.fake, again.tls, again.open, again.kept = self.fake, self.tls, set(), self.kept
+        ThreadingHTTPServer.__init__(again, self.server_address, self.RequestHandlerClass)
         again.start_thread()
         self.fake.servers["https"] = again
 
@@ -396,8 +399,8 @@ def main():
     fake = Fake(folder)
     fake.servers = {"https": Server(fake, Vault, True), "http": Server(fake, Identity, False),
                     "control": Server(fake, Control, False)}
-    fake.tokens.authority = f"https://localhost:{fake.servers['https'].port}"
-    write(folder, "ports.new", "".join(f"{k}={s.port}\n" for k, s in fake.servers.items()))
+    fake.tokens.authority = f"https://localhost:{fake.servers['https'].server_address[1]}"
+    write(folder, "ports.new", "".join(f"{k}={s.server_address[1]}\n" for k, s in fake.servers.items()))
     os.rename(os.path.join(folder, "ports.new"), os.path.join(folder, "ports"))
     sys.stdin.buffer.read()
 
