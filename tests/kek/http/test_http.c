@@ -144,7 +144,7 @@ Test(http, only_https_and_local_http)
     static const char *const refused[] = {"http://example.com/",     "ftp://localhost/",      "file:///etc/passwd",
                                           "http://localhost.evil/x", "http://169.254.evil/x", "http://10.0.0.1/"};
     const struct bs_http_options local = {.local = true};
-    const struct blobseal_call call = {.size = sizeof call, .deadline_ms = bs_http_now_ms() + 3000, .cancel = &never};
+    const struct blobseal_call call = {.size = sizeof call, .deadline_ms = bs_http_now_ms() + 30000, .cancel = &never};
     struct bs_http_response r = {0};
     struct bs_http_client *c;
     char url[96];
@@ -240,7 +240,7 @@ Test(http_waiting, every_form_of_retry_after)
 Test(http_waiting, pauses_grow_and_differ)
 {
     static const unsigned expected[] = {1000, 2000, 4000, 8000, 16000, 16000};
-    const struct blobseal_call call = {.size = sizeof call, .deadline_ms = bs_http_now_ms() + 100, .cancel = &never};
+    const struct blobseal_call call = {.size = sizeof call, .deadline_ms = bs_http_now_ms() + 30000, .cancel = &never};
 
     for (unsigned i = 0; i < BS_COUNT(expected); i++)
         cr_expect(bs_http_backoff(i) <= expected[i] && bs_http_backoff(i) >= expected[i] * 3 / 4 - 1);
