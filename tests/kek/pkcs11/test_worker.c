@@ -24,11 +24,12 @@ static void hang(struct token_test *t)
 static void comes_back(struct token_test *t)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
+    enum blobseal_status st;
 
     t->release();
-    while (token_test_unwrap(t, 0) == BLOBSEAL_E_UNAVAILABLE)
+    while ((st = token_test_unwrap(t, 0)) == BLOBSEAL_E_UNAVAILABLE)
         (void)nanosleep(&pause, NULL);
-    cr_assert_eq(token_test_unwrap(t, 0), BLOBSEAL_OK, "%s", t->err.text);
+    cr_assert_eq(st, BLOBSEAL_OK, "%s", t->err.text);
 }
 
 Test(pkcs11_worker, a_call_that_hangs_is_abandoned_at_the_deadline)
@@ -118,11 +119,14 @@ Test(pkcs11_worker, a_program_may_stop_waiting)
 /* The limit in the options of the key also holds for later calls that have none of their own. */
 Test(pkcs11_worker, the_options_of_a_key_limit_later_calls)
 {
+    enum blobseal_status st;
     struct token_test t;
 
     token_test_start(&t);
     t.options.timeout_ms = 2000;
-    cr_assert_eq(token_test_open(&t), BLOBSEAL_OK, "%s", t.err.text);
+    while ((st = token_test_open(&t)) == BLOBSEAL_E_UNAVAILABLE) /* on a busy machine */
+        token_test_close(&t);
+    cr_assert_eq(st, BLOBSEAL_OK, "%s", t.err.text);
     t.token->scripts[FAKE_DECRYPT].hangs = true;
     cr_expect_eq(token_test_unwrap(&t, 0), BLOBSEAL_E_UNAVAILABLE);
     cr_expect_not_null(strstr(t.err.text, "within the time limit"), "%s", t.err.text);
