@@ -131,7 +131,8 @@ static void be_program(unsigned n)
 {
     static const char script[] =
         "for n in $(ls -l /proc/$$/fd 2>/dev/null | sed -n 's/.*socket:.\\([0-9]*\\).*/\\1/p'); do "
-        "! grep -qw \"$n\" /proc/net/tcp /proc/net/tcp6 || exit 1; done";
+        "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v n=\"$n\" '$10 == n { found = 1 } END { exit found }' || "
+        "exit 1; done";
 
     (void)n;
     (void)execl("/bin/sh", "sh", "-c", script, (char *)NULL);
