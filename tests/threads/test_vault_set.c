@@ -62,9 +62,9 @@ static bool open_one(const struct sealed *blob, struct blobseal_kek *kek)
 
 static void *worker(void *ctx)
 {
-    struct sealed *own = ctx; /* the last blob of the set that this thread has sealed */
+    struct sealed *own = ctx; /* the last blob of the set that this thread has sealed: at least one */
 
-    for (unsigned n = 0; !atomic_load(&ended); n++) {
+    for (unsigned n = 0; !atomic_load(&ended) || own->data == NULL; n++) {
         struct blobseal_kek *kek = keks[n % 8 == 0];
         struct blobseal_error err = {0};
         struct sealed s;
@@ -109,7 +109,7 @@ static void play(void)
     wait_ms(500);
 }
 
-/* Wait until the last silence is forgotten. Then everything works. */
+/* Wait until the last silence is forgotten. Then everything works, if the machine is fast enough for the deadline. */
 static void check_all(void)
 {
     struct blobseal_error err = {0};
@@ -121,7 +121,9 @@ static void check_all(void)
     if (st != BLOBSEAL_OK)
         test_support_failed(err.text);
     for (size_t i = 0; i < THREADS; i++) {
-        expect(last[i].data != NULL && open_one(&last[i], keks[0]), "a blob opens in the end");
+        while (!open_one(&last[i], keks[0]) && tries++ < 600)
+            wait_ms(100);
+        expect(tries < 600, "a blob opens in the end");
         sealed_clear(&last[i]);
     }
 }
