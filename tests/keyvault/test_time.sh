@@ -55,14 +55,14 @@ start_moved "https://$vault/keys/kek"
 requests 1 get seal 1
 requests 0 get seal 2
 second=$(vault rotate name=kek | vault_version)
-move_clocks +2690 # the interval is up to a tenth shorter, so that machines do not ask all at once
+move_clocks +2600 # the interval is up to a tenth shorter, so that machines do not ask all at once
 requests 0 get seal 3
 check "the first version" test "$(kid 3)" = "$(kid 1)"
 move_clocks +3010
 requests 1 get seal 4
 check "the second version" test "$(kid 4)" = "https://$vault/keys/kek/$second"
 requests 0 get seal 5
-move_clocks +5690
+move_clocks +5600
 requests 0 get seal 6
 move_clocks +6020
 requests 1 get seal 7
@@ -74,7 +74,7 @@ requests 1 get seal 8
 requests 0 get seal 9
 move_clocks -50 # clocks are corrected by a little
 requests 0 get seal 10
-move_clocks -70
+move_clocks -150
 requests 1 get seal 11
 stop_client c
 
@@ -85,7 +85,7 @@ start_moved set:s
 requests 1 unwrapkey seal s1
 requests 0 get seal s2
 vault rotate name=kek >/dev/null
-move_clocks +2690
+move_clocks +2600
 requests 0 get seal s3
 move_clocks +3010
 expect c seal s4 '^OK$'
@@ -98,7 +98,7 @@ vault fault op=get kind=not_json # a check that learns nothing of the newest ver
 move_clocks +6200
 expect c seal s5 '^OK$'
 vault heal
-move_clocks +6215 # it is tried again after 30 seconds, less up to a quarter
+move_clocks +6202 # it is tried again after 30 seconds, less up to a quarter
 requests 0 get seal s6
 move_clocks +6235
 expect c seal s7 '^OK$'
@@ -110,12 +110,12 @@ configuration 3000 600
 title="the lease of a set ends"
 start_moved set:s
 requests 1 unwrapkey open s1
-move_clocks +590
+move_clocks +500
 requests 0 unwrapkey open s2
 move_clocks +605
 requests 1 unwrapkey open s2
 vault deny 'permissions=["unwrapKey"]'
-move_clocks +1190
+move_clocks +1100
 requests 0 unwrapkey open s3
 move_clocks +1210
 expect c open s3 '^E-DENIED '
@@ -137,7 +137,7 @@ start_moved set:s $wall_only
 requests 1 unwrapkey open s1
 move_clocks -50
 requests 0 unwrapkey open s1
-move_clocks -70
+move_clocks -150
 requests 1 unwrapkey open s1
 requests 0 unwrapkey open s1
 vault deny 'permissions=["unwrapKey"]'
