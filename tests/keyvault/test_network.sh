@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What lies between a program and a vault: proxies in the environment, name servers and servers that never answer,
 # certificates, tokens that end early, and the identity of Azure Arc, whose secret is in a folder of the system.
-# Commands that must not wait have a deadline of 2 s; a busy machine takes longer, but not 30 s.
+# Commands that must not wait take less than 30 s, also on a busy machine. Only where the reason does not matter, their
+# deadline is short.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/../cli/lib.sh"
 # shellcheck source=tests/keyvault/lib.sh
@@ -23,7 +24,6 @@ JSON
     chmod 600 "$tmp/config.json"
     export BLOBSEAL_CONFIG=$tmp/config.json
 }
-short='"deadline_s": 2, "request_timeout_s": 1'
 settings '"deadline_s": 60'
 echo 'some text' >plain
 run seal -k "$kek" -o blob.sealed plain
@@ -60,7 +60,6 @@ expect_error 5 E-UNAVAILABLE 'its certificate is not trusted'
 vault set certificate=good
 check "no password was sent" test -z "$(vault requests | grep -o '"Basic [^"]*"')"
 
-settings "$short"
 title="certificates"
 for kind in expired:'not trusted' future:'not trusted' wrong_host:'not trusted' other_ca:'not trusted' old_tls:TLS; do
     vault set certificate="${kind%%:*}"
@@ -69,7 +68,6 @@ done
 vault set certificate=good
 
 title="tokens that end before their time are replaced"
-settings '"deadline_s": 60'
 before=$(vault_count op=identity)
 # Two blobs in one process: the token of the first one is not accepted for the second one.
 vault fault op=unwrapkey kind=challenge times=1 skip=1 \
@@ -80,7 +78,6 @@ run open -q -k "$kek" -o opened/ blob.sealed again.sealed
 expect_code 0
 check "two tokens" test $(($(vault_count op=identity) - before)) = 2
 vault heal
-settings "$short"
 title="a vault that accepts no token"
 vault fault op=unwrapkey kind=challenge \
     value="\"Bearer authorization=\\\"https://$vault/11111111-2222-3333-4444-555555555555\\\", resource=\\\"https://vault.azure.net\\\", error=\\\"invalid_token\\\"\""
@@ -90,6 +87,7 @@ check "it does not ask for tokens for ever" test $(($(vault_count op=identity) -
 vault heal
 
 title="endpoints of identities"
+settings '"deadline_s": 2'
 kinds='blackhole reset garbage half not_json huge'
 tier_has all || kinds='blackhole garbage'
 for kind in $kinds; do
@@ -99,6 +97,7 @@ for kind in $kinds; do
 done
 
 title="a date in the future to try again"
+settings '"deadline_s": 60'
 vault fault op=unwrapkey kind=error status=429 code=Throttled headers='{"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}'
 ends 5 'try again' "$blobseal" open -k "$kek" -o - blob.sealed
 vault heal
@@ -114,6 +113,7 @@ until [ -s port ]; do
     sleep 0.05
 done
 port=$(cat port)
+short='"deadline_s": 60, "request_timeout_s": 1' # a request is tried twice
 settings "$short" "localhost:$port"
 ends 5 'no answer in time' "$blobseal" seal -k "https://localhost:$port/keys/kek" -o x.sealed plain
 

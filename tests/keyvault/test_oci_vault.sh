@@ -20,7 +20,7 @@ cat >config.json <<JSON
  "keks": {"vault": "https://$vault/keys/team", "set": "set:images", "hidden": "https://$vault/keys/other",
           "many": "https://$vault/keys/many"},
  "oci": {"keys": ["vault", "set"]},
- "limits": {"deadline_s": 10, "request_timeout_s": 2}}
+ "limits": {"deadline_s": 60}}
 JSON
 chmod 600 config.json
 export BLOBSEAL_CONFIG=$PWD/config.json

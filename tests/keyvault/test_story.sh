@@ -30,7 +30,7 @@ JSON
     chmod 600 config.json
     export BLOBSEAL_CONFIG=$PWD/config.json
 }
-configuration '"deadline_s": 10, "request_timeout_s": 2'
+configuration '"deadline_s": 60'
 
 title="the owner makes a key, the operator a set without a version"
 first=$(vault create name=prod | vault_version)
