@@ -209,7 +209,7 @@ sample big 50000
 "$blobseal" seal -k "$seal_key" -o flipped big
 "$blobseal" seal -k "$seal_key" --no-checksums -o bare big
 for name in flipped bare; do
-    printf '?' | dd of=$name bs=1 seek=10000 conv=notrunc 2>/dev/null
+    flip $name 10000
 done
 cp f.sealed next
 printf '\002' | dd of=next bs=1 seek=8 conv=notrunc 2>/dev/null

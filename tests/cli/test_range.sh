@@ -102,7 +102,7 @@ no_leftovers f blob f2.sealed
 
 title="a range beside damage"
 cp blob bad
-printf x | dd of=bad bs=1 seek=3000000 conv=notrunc status=none
+flip bad 3000000
 run open -k "$open_key" --range 0:1000000 -o part bad
 expect_ok
 run open -k "$open_key" --range 2900000:200000 -o part2 bad

@@ -133,7 +133,7 @@ fi
 title="a changed ciphertext"
 run oci encrypt -k "$keys/one.pub.pem" -o earlier:1 mine:1
 for name in $(layers earlier:1); do
-    printf X | dd of="earlier/blobs/sha256/${name#sha256:}" bs=1 seek=100 conv=notrunc status=none
+    flip "earlier/blobs/sha256/${name#sha256:}" 100
 done
 run oci encrypt --json -k "$keys/one.pem" --reuse earlier:1 -o enc3:1 mine:1
 expect_code 0
@@ -144,7 +144,7 @@ expect_code 0
 title="a source that is not what its digest says"
 run oci encrypt -k "$keys/one.pub.pem" -o good:1 mine:1
 name=$(layers mine:1 | head -n 1)
-printf X | dd of="mine/blobs/sha256/${name#sha256:}" bs=1 seek=700 conv=notrunc status=none
+flip "mine/blobs/sha256/${name#sha256:}" 700
 run oci encrypt -k "$keys/one.pem" --reuse good:1 -o enc4:1 mine:1
 expect_error 3 E-DAMAGED
 check "no image" test ! -e enc4
