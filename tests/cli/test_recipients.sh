@@ -96,7 +96,7 @@ for shape in ab compact detached; do
     listed ann bob cat
     for name in ann bob cat; do opens_with $name; done
     refuses dan
-    check "who was there keeps the wrapped key" grep -qxF "$(cat ann-key)" <(keys_of "$file")
+    check "who was there keeps the wrapped key" grep -qxF -e "$(cat ann-key)" <(keys_of "$file")
     same_core
 
     title="add again, $shape"

@@ -461,6 +461,6 @@ check "the core is as it was" test "$sum" = "$(tail -c +20481 blob | sha256sum)"
 check "the holes are holes" test "$(stat -c %b blob)" -lt 4096
 run recipients list blob
 expect_stdout "$(short new)"
-check "the old recipient is gone" test -z "$(grep -F "$(short old)" "$out")"
+check "the old recipient is gone" test -z "$(grep -F -e "$(short old)" "$out")"
 
 finish

@@ -71,7 +71,7 @@ for verb in get stat delete; do
 done
 try "$store" "$key" s get ../../f
 expect_code 1
-check "nothing of it is readable" test -z "$(grep -rlaF "$(head -c 16 a | tr -d '\0\n')" s)"
+check "nothing of it is readable" test -z "$(grep -rlaF -e "$(head -c 16 a | tr -d '\0\n')" s)"
 
 fresh "killed while putting"
 printf 'an object that was acknowledged' >a

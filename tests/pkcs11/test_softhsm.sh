@@ -157,7 +157,7 @@ run open -k "$key&pin-source=|/bin/true" -o out in.sealed
 expect_code 2
 
 title="no terminal, no PIN"
-try setsid "$blobseal" open -k "$key" -o out in.sealed </dev/null
+try setsid -w "$blobseal" open -k "$key" -o out in.sealed </dev/null
 expect_code 2
 expect_stderr "needs its PIN, and there is no terminal"
 expect_stderr "hint: add pin-source=file:PATH"
