@@ -498,3 +498,9 @@ END
     timeout --foreground -k 5 600 "$python" "$tmp/terminal.py" "$tmp/echo" "$@" >"$out" 2>"$err"
     code=$?
 }
+
+# remove_progress: remove the line of progress from $out, as far as it was erased. Terminals see it only if something
+# takes long enough.
+remove_progress() {
+    sed -i $':a; s/\r[^\r\033\007]\\+\033\\[K\r/\r/; ta; s/\r\033\\[K//g' "$out"
+}

@@ -52,11 +52,13 @@ check "an object for each file" test "$(grep -c '^{"schema":"blobseal.verify/1",
 if part "progress and a summary" python3; then
     on_terminal -- "$blobseal" seal -f -k "$seal_key" kept/f1 kept/f2 kept/f3
     expect_code 0
+    remove_progress
     expect_stdout '^sealed 3 of 3 files  5\.8 KiB  [0-9.]+ s  [0-9.]+ [MG]B/s.?$'
     check "one line only" test "$(wc -l <"$out")" = 1
     title="a message does not mix with the line of progress"
     on_terminal width:80 -- "$blobseal" verify -k "$open_key" f1.sealed f2.sealed absent
     expect_code 9
+    remove_progress
     expect_stdout '^f1.sealed: authentic, 997 bytes'
     expect_stdout '^verified 2 of 3 files'
 fi

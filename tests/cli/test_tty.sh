@@ -53,12 +53,15 @@ fresh "the closing line"
 sample f 1500000
 on_terminal -- "$blobseal" seal -k "$seal_key" f
 expect_code 0
+remove_progress
 expect_stdout '^sealed f  1\.4 MiB  1 recipient  [0-9.]+ s  [0-9.]+ [MG]B/s  -> f\.sealed.?$'
 on_terminal -- "$blobseal" open -k "$open_key" -o g f.sealed
 expect_code 0
+remove_progress
 expect_stdout '^opened f\.sealed  1\.4 MiB  [0-9.]+ s  [0-9.]+ [MG]B/s  -> g.?$'
 on_terminal -- "$blobseal" verify -k "$open_key" f.sealed
 expect_code 0
+remove_progress
 expect_stdout '^f\.sealed: authentic, 1500000 bytes'
 for option in -q --quiet --progress=none; do
     title="$option"
@@ -190,7 +193,8 @@ for command in "seal -k $seal_key -o x" "open -k $open_key -o x" "open -k $open_
     rm -f x
     # shellcheck disable=SC2086
     on_terminal -- "$blobseal" $command "$file"
-    check "none reaches the terminal" test -z "$(sed $'s/\r\033\\[K//g' "$out" | grep $'\033\\|\007')"
+    remove_progress
+    check "none reaches the terminal" test -z "$(grep $'\033\\|\007' "$out")"
 done
 
 finish
