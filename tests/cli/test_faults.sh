@@ -497,16 +497,16 @@ done
 # ---- Inputs that change ----
 
 # An input that another process writes to while it is sealed. It is sparse and large, so that the loop below writes
-# while sealing is under way.
+# while sealing is under way; it does so until it is killed, and if it was too slow, there is another round.
 fresh "an input that changes"
 for way in grow touch shrink; do
     for from in name stdin; do
         title="an input that changes: $way, by $from"
         code=0
-        for ((round = 0; round < 5 && code == 0; round++)); do
+        for ((round = 0; round < 20 && code == 0; round++)); do
             truncate -s 150M f
             (
-                for ((i = 0; i < 2000; i++)); do
+                for ((i = 0; ; i = (i + 1) % 2000)); do
                     case $way in
                     grow) printf x >>f ;;
                     touch) touch f ;;
