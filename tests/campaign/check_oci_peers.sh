@@ -9,7 +9,7 @@
 # shellcheck source=tests/support/go_tools.sh
 . "$root/tests/support/go_tools.sh"
 
-need jq skopeo docker-registry curl zstd
+need jq skopeo zstd
 export GO_TOOLS=${GO_TOOLS:-$root/build/go-tools}
 # These are built while the others are used.
 go_tool ctd-decoder github.com/containerd/imgcrypt/cmd/ctd-decoder@v1.1.8 900 &
@@ -23,16 +23,7 @@ for name in one two three; do make_key $name; done
 
 # ---- The registry ----
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat >registry.yml <<END
-version: 0.1
-storage: {filesystem: {rootdirectory: $tmp/registry}, delete: {enabled: true}}
-http: {addr: "127.0.0.1:$port"}
-log: {level: error}
-END
-docker-registry serve registry.yml >registry.log 2>&1 &
-registry=$!
-wait_until curl -fs "http://127.0.0.1:$port/v2/" || lacks "a docker-registry that starts"
+registry_start
 at=127.0.0.1:$port/t
 
 push() { # push IMAGE NAME: copy an image to the registry as it is
@@ -313,6 +304,5 @@ else
     part_lacks "Go, and a proxy that serves cosign: see $GO_TOOLS/cosign.log"
 fi
 
-kill "$registry"
-wait "$registry" 2>/dev/null
+registry_stop
 finish

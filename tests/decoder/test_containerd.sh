@@ -8,7 +8,7 @@
 . "$root/tests/keyvault/lib.sh"
 
 [ "$(id -u)" = 0 ] || lacks "root, for containerd"
-need containerd ctr docker-registry skopeo jq
+need containerd ctr skopeo jq
 /usr/bin/python3 -c 'import grpc' 2>/dev/null || lacks python3-grpcio
 decoder=$(realpath -- "${DECODER:-$root/build/release/blobseal-ctd-decoder}")
 export XDG_CONFIG_HOME=$tmp/none HOME=$tmp
@@ -17,20 +17,9 @@ make_key other
 
 # ---- A registry ----
 
-port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat >registry.yml <<END
-version: 0.1
-storage: {filesystem: {rootdirectory: $tmp/registry}}
-http: {addr: "127.0.0.1:$port"}
-END
-docker-registry serve registry.yml >registry.log 2>&1 &
-registry=$!
+registry_start
 push() { # push IMAGE NAME
-    for _ in {1..50}; do
-        try skopeo --insecure-policy copy -q --dest-tls-verify=false "oci:$1" "docker://127.0.0.1:$port/t/$2"
-        [ "$code" != 0 ] || break
-        sleep 0.2
-    done
+    try skopeo --insecure-policy copy -q --dest-tls-verify=false "oci:$1" "docker://127.0.0.1:$port/t/$2"
     expect_code 0
 }
 
@@ -200,6 +189,5 @@ END
     done
     stop
 fi
-kill "$registry"
-wait "$registry" 2>/dev/null
+registry_stop
 finish

@@ -35,3 +35,23 @@ blobs() {
         echo "$name"
     done)
 }
+
+# registry_start: run a registry on a port that the system chooses. Sets $port and the process id, $registry.
+registry_start() {
+    need docker-registry
+    cat >"$tmp/registry.yml" <<END
+version: 0.1
+storage: {filesystem: {rootdirectory: $tmp/registry}, delete: {enabled: true}}
+http: {addr: "127.0.0.1:0"}
+END
+    docker-registry serve "$tmp/registry.yml" >"$tmp/registry.log" 2>&1 &
+    registry=$!
+    wait_until grep -q 'listening on 127' "$tmp/registry.log" || lacks "a docker-registry that starts"
+    # shellcheck disable=SC2034 # used by the scripts
+    port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\)".*/\1/p' "$tmp/registry.log")
+}
+
+registry_stop() {
+    kill "$registry"
+    wait "$registry" 2>/dev/null
+}

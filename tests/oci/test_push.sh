@@ -4,24 +4,11 @@
 # shellcheck source=tests/oci/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-need skopeo jq docker-registry curl
+need skopeo jq
 make_key kek
 make_key other
 export BLOBSEAL=$blobseal
-port=$((20000 + RANDOM % 20000))
-
-# ---- A registry ----
-
-mkdir "$tmp/registry"
-cat >"$tmp/registry.yml" <<YAML
-version: 0.1
-storage: {filesystem: {rootdirectory: $tmp/registry}, delete: {enabled: true}}
-http: {addr: 127.0.0.1:$port}
-log: {level: error}
-YAML
-docker-registry serve "$tmp/registry.yml" >"$tmp/registry.log" 2>&1 &
-registry=$!
-wait_until curl -fs "http://127.0.0.1:$port/v2/" || lacks "a docker-registry that starts"
+registry_start
 echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$tmp/policy.json"
 export SKOPEO_POLICY=$tmp/policy.json
 
@@ -117,6 +104,5 @@ sed "1d; s|registry.example|127.0.0.1:$port|g" commands >script
 PATH=$PWD/bin:$PATH try bash -euxo pipefail script
 expect_code 0
 
-kill $registry
-wait $registry 2>/dev/null
+registry_stop
 finish
