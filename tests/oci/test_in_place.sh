@@ -117,11 +117,12 @@ expect_code 0
 fresh "stopped by a signal"
 image layout:1 --layers tar,tar --size 40000000
 before=$(digest_of layout:1)
+: >begun
 for arguments in "-o new:1" "-o new.tar:1" ""; do
     # shellcheck disable=SC2086
     start oci encrypt -j 1 -k "$keys/one.pub.pem" $arguments layout:1
     # shellcheck disable=SC2016
-    wait_until eval '[ -n "$(find . -name "*.partial" -o -path ./layout/index.json -newer "$keys/one.pem" | head -n 1)" ] || ! kill -0 $pid'
+    wait_until eval '[ -n "$(find . -name "*.partial" -o -path ./layout/index.json -newer begun | head -n 1)" ] || ! kill -0 $pid'
     kill -TERM "$pid" 2>/dev/null
     ended
     check "stopped, or complete" test "$code" = 143 -o "$code" = 0
