@@ -80,8 +80,10 @@ static enum blobseal_status read_file(const char *path, char **text, size_t *len
             break;
         *len += (size_t)n;
     }
-    if (st == BLOBSEAL_OK && *len > MAX_FILE)
+    if (st == BLOBSEAL_OK && *len > MAX_FILE) {
         st = bad_key(path, err, "the file is larger than 64 KiB, so it is not a key file");
+        blobseal_hint(err, "check the name of the file");
+    }
 out:
     if (fd >= 0)
         (void)close(fd);

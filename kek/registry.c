@@ -283,11 +283,13 @@ static enum blobseal_status add(void *ctx, void *state, const struct blobseal_ke
     const struct blobseal_provider *p = c->opening->provider;
     enum blobseal_status st;
 
-    if (c->num == c->max)
+    if (c->num == c->max) {
         st = blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "open the keys of %s: there is room for %zu, and it has more",
                            c->opening->ref, c->max);
-    else
+        blobseal_hint(err, "use fewer keys, or a file that has only those that are needed");
+    } else {
         st = blobseal_kek_new(&c->keks[c->num], p, state, info, err);
+    }
     if (st == BLOBSEAL_OK)
         bs_kek_set_config(c->keks[c->num++], c->opening->options.config);
     else

@@ -337,8 +337,11 @@ static enum blobseal_status run(struct changing *c, const struct blobseal_oci_re
     }
     if (st == BLOBSEAL_OK && c->no_memory)
         st = blobseal_fail(err, BLOBSEAL_E_NOMEM, 0, "change the recipients of a layer: no memory");
-    if (st == BLOBSEAL_OK && c->left == 0)
-        st = blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "change the recipients of a layer: nobody would be left");
+    if (st == BLOBSEAL_OK && c->left == 0) {
+        st = blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
+                           "change the recipients of a layer: nobody would be left who can open it");
+        blobseal_hint(err, "add another recipient first");
+    }
     return st;
 }
 
@@ -483,7 +486,9 @@ enum blobseal_status blobseal_oci_change(const struct blobseal_oci_annotation *a
                              "change the recipients of a layer: a struct without its size, or "
                              "newer than the library");
     if (own.num_to > BLOBSEAL_MAX_RECIPIENTS)
-        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0, "a layer has 1 to 64 recipients");
+        return blobseal_fail(err, BLOBSEAL_E_POLICY, 0,
+                             "change the recipients of a layer: it has 1 to %u, and %zu would be added",
+                             BLOBSEAL_MAX_RECIPIENTS, own.num_to);
     s = calloc(1, sizeof *s);
     if (s != NULL)
         s->keks = calloc(num_keks + own.num_to + 1, sizeof(void *));

@@ -81,7 +81,7 @@ static void write_document(const char *text, size_t len, struct document *d)
     require(oci_digest_of(d->digest, text, len, &err));
     (void)snprintf(d->size, sizeof d->size, "%zu", len);
     fd = openat(blobs, d->digest + strlen("sha256:"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    require(fd >= 0 && oci_write(fd, text, len, &err));
+    require(fd >= 0 && oci_write(fd, text, len, d->digest, &err));
     (void)close(fd);
 }
 

@@ -118,4 +118,37 @@ expect_stderr "warning: mixed:1: no recipient has the key id mistyped0"
 run oci recipients remove -q -k "$keys/one.pem" --kid mistyped0 mixed:1
 expect_ok
 
+fresh "errors name the layer, and the next step"
+image plain:1 --layers gzip,zstd
+run oci recipients add -k "$keys/one.pem" --to "$keys/two.pub.pem" plain:1
+expect_error 2 E-CONFIG "no layer of plain:1 is encrypted"
+expect_stderr "hint: .*oci encrypt -k KEY plain:1"
+run oci encrypt -q -k "$keys/one.pub.pem" -o enc:1 plain:1
+for verb in "decrypt -o back:1" "recipients add --to $keys/two.pub.pem" "rewrap --to $keys/two.pub.pem"; do
+    # shellcheck disable=SC2086
+    run oci $verb -k "$keys/two.pem" enc:1
+    expect_error 4 E-NOKEY "layer [01] \(sha256:[0-9a-f]{12}\): no key fits"
+    expect_stderr "hint: .*oci recipients list enc:1"
+    # shellcheck disable=SC2086
+    run oci $verb -k "$keys/one.pub.pem" enc:1
+    expect_error 4 E-NOKEY
+    expect_stderr "hint: .*one.pub.pem holds a public key"
+done
+run oci recipients remove -k "$keys/one.pem" --kid "$keys/one.pub.pem" enc:1
+expect_error 10 E-POLICY "layer 0 .*nobody would be left who can open it"
+expect_stderr "hint: add another recipient first"
+run oci encrypt -k "$keys/one.pub.pem" -o missing/enc:1 plain:1
+expect_error 8 E-OUTPUT
+expect_stderr "hint: .*folder .*must exist"
+many=()
+for ((i = 0; i < 65; i++)); do
+    many+=(--kid "mistyped$i")
+done
+run oci recipients remove -k "$keys/one.pem" "${many[@]}" enc:1
+expect_error 2 E-USAGE "remove recipients: more than 64 key ids"
+rm "enc/blobs/sha256/$(digest_of enc:1 | cut -c 8-)"
+run oci decrypt -k "$keys/one.pem" enc:1
+expect_error 7 E-INPUT
+expect_stderr "hint: the image is not complete"
+
 finish

@@ -11,7 +11,8 @@
 int change_remove(struct change_request *r, const char *kid)
 {
     if (r->num_kids + r->kid_keys.num == COUNT(r->kids))
-        return usage_error(r->ui, "more than %zu key ids", COUNT(r->kids));
+        return usage_error(r->ui, "remove recipients: more than %zu key ids: remove the others in another run",
+                           COUNT(r->kids));
     if (names_a_key(kid)) {
         r->last = &r->kid_keys;
         return keys_add(r->ui, &r->kid_keys, kid);

@@ -115,7 +115,8 @@ static int take_key(struct request *r, int option, const char *arg)
 static int take_kid(struct request *r, const char *arg)
 {
     if (r->oci.num_kids + r->kid_keys.num == COUNT(r->oci.kids))
-        return usage_error(r->oci.ui, "more than %zu key ids", COUNT(r->oci.kids));
+        return usage_error(r->oci.ui, "remove recipients: more than %zu key ids: remove the others in another run",
+                           COUNT(r->oci.kids));
     if (names_a_key(arg)) {
         r->oci.last = &r->kid_keys;
         return keys_add(r->oci.ui, &r->kid_keys, arg);

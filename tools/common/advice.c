@@ -128,11 +128,17 @@ static const char *choose(const struct ui *ui, const struct sentence *list, size
     return list[i].option == NULL || has_option(ui, list[i].option) ? list[i].text : list[i].otherwise;
 }
 
+/* Return true for an error that only another name can prevent. */
+static bool leads_nowhere(int sys_errno)
+{
+    return sys_errno == ENOENT || sys_errno == ENOTDIR || sys_errno == ELOOP || sys_errno == ENAMETOOLONG;
+}
+
 /* Return true for an error that another name or other permissions can prevent. */
 static bool is_about_name(int sys_errno)
 {
-    return sys_errno == ENOENT || sys_errno == EACCES || sys_errno == EPERM || sys_errno == ENOTDIR ||
-           sys_errno == ELOOP || sys_errno == ENAMETOOLONG || sys_errno == ENXIO || sys_errno == EBADF;
+    return leads_nowhere(sys_errno) || sys_errno == EACCES || sys_errno == EPERM || sys_errno == ENXIO ||
+           sys_errno == EBADF;
 }
 
 /* Return the next step, without what is left of the outputs. */
@@ -146,6 +152,8 @@ static const char *next_step(const struct ui *ui, const struct blobseal_error *e
         return "the program that reads the output ended first: see its messages";
     if (text == NULL && err->status == BLOBSEAL_E_OUTPUT && err->sys_errno == ESPIPE)
         return "write in order, which this file system requires: ... -o - > FILE";
+    if (text == NULL && err->status == BLOBSEAL_E_OUTPUT && leads_nowhere(err->sys_errno))
+        return "check the name of the output: the folder that it is to be in must exist";
     if (text == NULL && err->status == BLOBSEAL_E_INPUT && is_about_name(err->sys_errno))
         return "check the name and the permissions of the file";
     if (text == NULL && err->status == BLOBSEAL_E_INPUT && err->sys_errno != 0)

@@ -49,11 +49,11 @@ bool keys_option(const struct ui *ui, struct keys *keys, int option, const char 
 
 int keys_add(const struct ui *ui, struct keys *keys, const char *ref)
 {
-    if (keys->num == COUNT(keys->args))
-        return usage_error(ui, "more than %zu keys", keys->num);
     if (in_token(ref) && strstr(ref, "pin-value") != NULL) /* and never print it */
         return usage_error(ui, "a pin-value in the URI of a key can be seen in the list of processes: save the PIN in "
                                "a file that only you can read, and use pin-source=file:PATH");
+    if (keys->num == COUNT(keys->args))
+        return usage_error(ui, "use the key %s: a run takes no more than %zu keys", ref, keys->num);
     keys->args[keys->num++] = (struct key_arg){.ref = ref, .passphrase_fd = -1};
     return EXIT_OK;
 }
@@ -120,10 +120,17 @@ static enum blobseal_status learn(struct blobseal_kek *kek, struct blobseal_erro
     return st;
 }
 
+static bool too_many_kids(size_t cap, struct blobseal_error *err)
+{
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "remove recipients: more than %zu key ids were given", cap);
+    blobseal_hint(err, "remove some of them first, and the others in another run");
+    return false;
+}
+
 static bool add_id(const char *id, const char **kids, size_t cap, size_t *num, struct blobseal_error *err)
 {
     if (*num == cap)
-        return fail(err, BLOBSEAL_E_CONFIG, 0, "more than %zu key ids", cap);
+        return too_many_kids(cap, err);
     kids[(*num)++] = id;
     return true;
 }

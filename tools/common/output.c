@@ -165,8 +165,11 @@ static bool look_at_existing(struct output *out, bool known, const struct output
     leads = link && stat(out->path, &target) == 0;
     if (!check_reads(out, options, leads ? &target : &st, err))
         return false;
-    if (S_ISDIR(leads ? target.st_mode : st.st_mode))
-        return fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a folder: an output is one file", out->path);
+    if (S_ISDIR(leads ? target.st_mode : st.st_mode)) {
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%s is a folder: an output is one file", out->path);
+        blobseal_hint(err, "add the name that the file is to have in the folder");
+        return false;
+    }
     if (!link && !S_ISREG(st.st_mode))
         return open_special(out, &st, options, false, err);
     if (out->force)

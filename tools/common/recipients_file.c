@@ -76,7 +76,7 @@ static int add_ref(const struct ui *ui, struct keys *keys, const char *list, con
     char *text;
 
     if (keys->num_texts == COUNT(keys->texts))
-        return usage_error(ui, "more than %zu keys", keys->num_texts);
+        return usage_error(ui, "read the list of recipients %s: it has more than %zu keys", list, keys->num_texts);
     text = malloc(cap);
     if (text == NULL) {
         (void)fail(&err, BLOBSEAL_E_NOMEM, 0, "read the list of recipients %s: no memory", list);
@@ -125,7 +125,8 @@ int recipients_file(const struct ui *ui, struct keys *keys, const char *path)
         return report_error(ui, &err);
     if (keys->num_lists == COUNT(keys->lists)) {
         free(text);
-        return usage_error(ui, "more than %zu lists of recipients", keys->num_lists);
+        return usage_error(ui, "read the list of recipients %s: a run takes no more than %zu lists", path,
+                           keys->num_lists);
     }
     keys->lists[keys->num_lists++] = path;
     if (strncmp(next, "\xEF\xBB\xBF", 3) == 0) /* a byte order mark, which some editors write */

@@ -65,7 +65,7 @@ static int place_of(const struct unpacking *u, const char *name, const char **ba
 }
 
 /* Write the content of the current entry, which has no holes. */
-static bool write_data(const struct unpacking *u, int fd, uint64_t size, struct blobseal_error *err)
+static bool write_data(const struct unpacking *u, int fd, const char *name, uint64_t size, struct blobseal_error *err)
 {
     const void *block;
     size_t len;
@@ -76,7 +76,7 @@ static bool write_data(const struct unpacking *u, int fd, uint64_t size, struct 
     while ((r = libarchive.read_data_block(u->tar, &block, &len, &offset)) == ARCHIVE_OK) {
         if (offset < 0 || (uint64_t)offset != done || len > size - done)
             return fail(err, BLOBSEAL_E_FORMAT, 0, "%.200s has a sparse file", u->path);
-        if (!oci_go_on(err) || !oci_write(fd, block, len, err))
+        if (!oci_go_on(err) || !oci_write(fd, block, len, name, err))
             return false;
         done += len;
     }
@@ -98,7 +98,7 @@ static bool unpack_file(const struct unpacking *u, int folder, const char *name,
     if (u->documents && size > OCI_MAX_DOCUMENT && folder == u->blobs)
         ok = ftruncate(fd, (off_t)size) == 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "unpack %.160s", u->path);
     else
-        ok = write_data(u, fd, size, err);
+        ok = write_data(u, fd, name, size, err);
     if (close(fd) != 0 && ok)
         ok = fail(err, BLOBSEAL_E_OUTPUT, errno, "unpack %.80s of %.160s", name, u->path);
     return ok;

@@ -16,7 +16,7 @@ struct conversion {
     bool (*one)(const struct oci_work *w, struct blobseal_error *err);
     size_t num; /* layers to process */
     struct oci_layer **layers;
-    char (*labels)[96]; /* the names of the layers in messages; jobs_run() takes them for names of files */
+    char (*labels)[OCI_LABEL]; /* the names of the layers in messages; jobs_run() takes them for names of files */
     char **paths;
     pthread_mutex_t lock; /* of the following */
     bool failed;
@@ -36,15 +36,6 @@ static int larger_first(const void *a, const void *b)
     return (*x)->d.size < (*y)->d.size ? 1 : (*x)->d.size > (*y)->d.size ? -1 : 0;
 }
 
-/* Return the position of a layer in the first manifest that lists it. */
-static size_t position_of(const struct oci_image *image, const struct oci_layer *layer)
-{
-    for (size_t i = 0; i < image->num_places; i++)
-        if (&image->layers[image->places[i].layer] == layer)
-            return image->places[i].position;
-    return 0;
-}
-
 /* List the layers to process, those that take longest first. */
 static bool list_layers(struct conversion *c, struct blobseal_error *err)
 {
@@ -62,8 +53,7 @@ static bool list_layers(struct conversion *c, struct blobseal_error *err)
     for (size_t i = 0; i < c->num; i++) {
         c->bytes += c->layers[i]->d.size;
         c->paths[i] = c->labels[i];
-        (void)snprintf(c->labels[i], sizeof c->labels[i], "layer %zu (%.19s)", position_of(image, c->layers[i]),
-                       c->layers[i]->d.digest);
+        oci_layer_label(c->labels[i], image, c->layers[i]);
     }
     return true;
 }
@@ -160,6 +150,7 @@ static bool select_layers(struct conversion *c, struct blobseal_error *err)
 static bool check_plain(const struct conversion *c, struct blobseal_error *err)
 {
     const struct oci_image *image = &c->s.in.image;
+    char label[OCI_LABEL];
     bool any = false;
 
     for (size_t i = 0; i < image->num_layers; i++) {
@@ -168,12 +159,16 @@ static bool check_plain(const struct conversion *c, struct blobseal_error *err)
         any = any || layer->selected;
         if (!layer->selected || !layer->encrypted)
             continue;
-        (void)fail(err, BLOBSEAL_E_POLICY, 0, "layer %zu (%.19s) is already encrypted", position_of(image, layer),
-                   layer->d.digest);
+        oci_layer_label(label, image, layer);
+        (void)fail(err, BLOBSEAL_E_POLICY, 0, "%s is already encrypted", label);
         blobseal_hint(err, "to add recipients: blobseal oci recipients add -k KEY --to NEW %.100s", c->s.r->in);
         return false;
     }
-    return any || fail(err, BLOBSEAL_E_CONFIG, 0, "no layer of the image is selected");
+    if (any)
+        return true;
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "no layer of %.200s is selected", c->s.r->in);
+    blobseal_hint(err, "see its layers: blobseal oci inspect %.100s", c->s.r->in);
+    return false;
 }
 
 /* Deselect layers that are not encrypted. */
@@ -195,9 +190,10 @@ static const char *action_of(const struct oci_layer *layer)
 static json_t *json_of_layer(const struct conversion *c, const struct oci_layer *layer)
 {
     const struct oci_descriptor *now = layer->done ? &layer->now : &layer->d;
-    json_t *item = json_pack("{s:I, s:s, s:s, s:s, s:I, s:s?}", "layer", (json_int_t)position_of(&c->s.in.image, layer),
-                             "action", action_of(layer), "from", layer->d.digest, "to", now->digest, "size",
-                             (json_int_t)now->size, "mediaType", oci_string(layer->descriptor, "mediaType"));
+    json_t *item =
+        json_pack("{s:I, s:s, s:s, s:s, s:I, s:s?}", "layer", (json_int_t)oci_layer_position(&c->s.in.image, layer),
+                  "action", action_of(layer), "from", layer->d.digest, "to", now->digest, "size", (json_int_t)now->size,
+                  "mediaType", oci_string(layer->descriptor, "mediaType"));
 
     if (item != NULL && layer->claimed != OCI_DIGEST_NONE)
         (void)json_object_set_new(item, "plain_digest",
@@ -334,7 +330,7 @@ static int finish(struct conversion *c, bool ok, struct blobseal_error *err)
     free(c->layers);
     free(c->paths);
     if (!ok && !oci_stopped())
-        code = oci_fail(c->s.r->ui, err, false);
+        code = oci_fail(c->s.r, err, false);
     oci_session_close(&c->s); /* a signal that has come ends the process here */
     c->s.r->ui->file = NULL;
     free(c->labels);

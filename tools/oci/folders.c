@@ -94,7 +94,7 @@ bool oci_sync_folder(int folder, const char *name, struct blobseal_error *err)
     return fail(err, BLOBSEAL_E_OUTPUT, errno, "sync the folder %.200s", name);
 }
 
-bool oci_write(int fd, const void *data, size_t len, struct blobseal_error *err)
+bool oci_write(int fd, const void *data, size_t len, const char *name, struct blobseal_error *err)
 {
     const char *p = data;
 
@@ -104,15 +104,15 @@ bool oci_write(int fd, const void *data, size_t len, struct blobseal_error *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail(err, BLOBSEAL_E_OUTPUT, errno, "write a blob");
+            return fail(err, BLOBSEAL_E_OUTPUT, errno, "write %.200s", name);
         p += n;
         len -= (size_t)n;
     }
     return true;
 }
 
-/* Copy everything, and feed the digest. */
-static bool copy_all(int from, int to, EVP_MD_CTX *md, uint64_t *bytes, struct blobseal_error *err)
+/* Copy everything of the blob @digest, and feed the new digest @md. */
+static bool copy_all(int from, int to, const char *digest, EVP_MD_CTX *md, uint64_t *bytes, struct blobseal_error *err)
 {
     char *buf = malloc(COPY_BYTES);
     bool ok = buf != NULL || fail(err, BLOBSEAL_E_NOMEM, 0, "copy a blob: no memory");
@@ -124,13 +124,13 @@ static bool copy_all(int from, int to, EVP_MD_CTX *md, uint64_t *bytes, struct b
         if (n < 0 && errno == EINTR)
             n = 1;
         else if (n < 0)
-            ok = fail(err, BLOBSEAL_E_INPUT, errno, "read a blob");
+            ok = fail(err, BLOBSEAL_E_INPUT, errno, "read %s", digest);
         else if (!oci_go_on(err))
             ok = false;
         else if (n > 0 && EVP_DigestUpdate(md, buf, (size_t)n) != 1)
             ok = fail(err, BLOBSEAL_E_INTERNAL, 0, "compute a digest: OpenSSL failed");
         else if (n > 0) {
-            ok = to < 0 || oci_write(to, buf, (size_t)n, err);
+            ok = to < 0 || oci_write(to, buf, (size_t)n, digest, err);
             *bytes += (uint64_t)n;
         }
     }
@@ -148,7 +148,7 @@ bool oci_copy(int from, int to, const struct oci_descriptor *d, struct blobseal_
 
     if (!ok)
         (void)fail(err, BLOBSEAL_E_INTERNAL, 0, "compute a digest: OpenSSL failed");
-    ok = ok && copy_all(from, to, md, &bytes, err);
+    ok = ok && copy_all(from, to, d->digest, md, &bytes, err);
     if (ok && EVP_DigestFinal_ex(md, sha256, NULL) != 1)
         ok = fail(err, BLOBSEAL_E_INTERNAL, 0, "compute a digest: OpenSSL failed");
     EVP_MD_CTX_free(md);

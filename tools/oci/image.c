@@ -416,6 +416,19 @@ bool oci_image_reach_again(struct oci_image *image, struct blobseal_error *err)
     return ok;
 }
 
+size_t oci_layer_position(const struct oci_image *image, const struct oci_layer *layer)
+{
+    for (size_t i = 0; i < image->num_places; i++)
+        if (&image->layers[image->places[i].layer] == layer)
+            return image->places[i].position;
+    return 0;
+}
+
+void oci_layer_label(char label[OCI_LABEL], const struct oci_image *image, const struct oci_layer *layer)
+{
+    (void)snprintf(label, OCI_LABEL, "layer %zu (%.19s)", oci_layer_position(image, layer), layer->d.digest);
+}
+
 json_t *oci_enc_annotations(const json_t *descriptor)
 {
     json_t *copy = json_object(), *value;

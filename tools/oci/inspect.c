@@ -266,9 +266,9 @@ int oci_inspect(struct oci_request *r)
         (void)oci_collect(n.s.in.ref.path, NULL, &n.unreached, &ignored);
     ok = ok && print(&n, &err);
     if (!ok)
-        code = oci_stopped() ? EXIT_INTERNAL : oci_fail(r->ui, &err, false);
+        code = oci_stopped() ? EXIT_INTERNAL : oci_fail(r, &err, false);
     else if (r->expect && !check(&n, &err))
-        code = oci_fail(r->ui, &err, true); /* the report has been printed */
+        code = oci_fail(r, &err, true); /* the report has been printed */
     json_decref(n.layers);
     json_decref(n.exposed);
     oci_unreached_free(&n.unreached);

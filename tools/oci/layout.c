@@ -23,6 +23,8 @@ static int open_file(int folder, const char *name, struct stat *st, struct blobs
     }
     if (fd < 0 || fstat(fd, st) != 0) {
         (void)fail(err, BLOBSEAL_E_INPUT, errno, "open %.100s in the layout", name);
+        if (err->sys_errno == ENOENT)
+            blobseal_hint(err, "the image is not complete: fetch it again from its source");
     } else if (!S_ISREG(st->st_mode)) {
         (void)fail(err, BLOBSEAL_E_FORMAT, 0, "%.100s in the layout is not a file", name);
     } else {

@@ -183,6 +183,13 @@ void oci_image_free(struct oci_image *image);
 /* Make image->reached anew, after documents were edited. */
 bool oci_image_reach_again(struct oci_image *image, struct blobseal_error *err);
 
+#define OCI_LABEL 96
+
+/* Return the position of a layer in the first manifest that lists it. */
+size_t oci_layer_position(const struct oci_image *image, const struct oci_layer *layer);
+/* Write the name of a layer for messages: its position, and the start of its digest. */
+void oci_layer_label(char label[OCI_LABEL], const struct oci_image *image, const struct oci_layer *layer);
+
 /* Return a copy of all annotations of a descriptor that are about encryption, or NULL if there is no memory. */
 json_t *oci_enc_annotations(const json_t *descriptor);
 
@@ -202,8 +209,8 @@ void oci_remove_folder(const char *path);
 bool oci_sync_folder(int folder, const char *name, struct blobseal_error *err);
 /* Copy a descriptor, and check that the content has the digest and the size that @d says. @to -1: check only. */
 bool oci_copy(int from, int to, const struct oci_descriptor *d, struct blobseal_error *err);
-/* Write all of @len bytes. */
-bool oci_write(int fd, const void *data, size_t len, struct blobseal_error *err);
+/* Write all of @len bytes. @name: of what is written, for messages. */
+bool oci_write(int fd, const void *data, size_t len, const char *name, struct blobseal_error *err);
 
 /* ---- archive.c: tar files that hold a layout --------------------------------------------------------------------- */
 
@@ -434,7 +441,7 @@ void oci_session_close(struct oci_session *s);
 
 /* Report an error, with a hint that fits images. @printed: the report was printed, so JSON has it. Return the exit
  * code. */
-int oci_fail(const struct ui *ui, struct blobseal_error *err, bool printed);
+int oci_fail(const struct oci_request *r, struct blobseal_error *err, bool printed);
 
 /* Return true if a signal has come that ends the process when the session is closed. */
 bool oci_stopped(void);

@@ -24,7 +24,7 @@ static bool write_private(int folder, const char *name, const char *text, size_t
                  : -1;
     bool ok = fd >= 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "write a receipt");
 
-    ok = ok && oci_write(fd, text, len, err);
+    ok = ok && oci_write(fd, text, len, "a receipt", err);
     if (ok && fsync(fd) != 0 && is_disk_error(errno))
         ok = fail(err, BLOBSEAL_E_OUTPUT, errno, "write a receipt");
     if (fd >= 0 && close(fd) != 0 && ok)

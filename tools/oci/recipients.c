@@ -29,7 +29,7 @@ int oci_recipients_list(struct oci_request *r)
         ok = stdout_flush(&err);
     }
     if (!ok)
-        code = oci_fail(r->ui, &err, false);
+        code = oci_fail(r, &err, false);
     json_decref(layers);
     oci_session_close(&s);
     return code;
@@ -40,7 +40,8 @@ int oci_recipients_list(struct oci_request *r)
 /* What was done to all layers. */
 struct totals {
     size_t layers, changed, added, removed, kept;
-    json_t *steps; /* see oci_steps_add() */
+    json_t *steps;         /* see oci_steps_add()               */
+    char label[OCI_LABEL]; /* of the layer that is changed, for messages */
 };
 
 /* Collect the key ids of those recipients of a layer that the request names, in full or in the short form. */
@@ -164,13 +165,21 @@ static bool change_layers(struct oci_session *s, struct totals *t, struct blobse
         t->layers++;
         if (!oci_go_on(err))
             return false;
+        if (image->num_layers > 1)
+            s->r->ui->file = t->label;
+        oci_layer_label(t->label, image, &image->layers[i]);
         if (!change_layer(s->r, &image->layers[i], t, err)) {
             if (err->status == BLOBSEAL_E_POLICY && err->hint[0] == '\0')
                 blobseal_hint(err, "see who can open it: blobseal oci recipients list %.100s", s->r->in);
             return false;
         }
     }
-    return t->layers > 0 || fail(err, BLOBSEAL_E_CONFIG, 0, "no layer of the image is encrypted");
+    s->r->ui->file = NULL;
+    if (t->layers > 0)
+        return true;
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "no layer of %.200s is encrypted", s->r->in);
+    blobseal_hint(err, "encrypt them first: blobseal oci encrypt -k KEY %.100s", s->r->in);
+    return false;
 }
 
 static bool print_json(const struct oci_session *s, const struct totals *t, const char *out, struct blobseal_error *err)
@@ -226,7 +235,7 @@ int oci_recipients_change(struct oci_request *r)
         ok = oci_session_commit(&s, &err);
     ok = ok && report(&s, &t, &err);
     if (!ok && !oci_stopped())
-        code = oci_fail(r->ui, &err, false);
+        code = oci_fail(r, &err, false);
     oci_session_close(&s);
     json_decref(t.steps);
     return ok || code != EXIT_OK ? code : EXIT_INTERNAL;

@@ -59,7 +59,8 @@ bool oci_ref_parse(struct oci_ref *ref, const char *arg, struct blobseal_error *
         ref->name = ref->path + len + 1;
     }
     if (len == 0 || (ref->name != NULL && !is_name(ref->name))) {
-        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "%.200s is not LAYOUT[:REF]", arg);
+        (void)fail(err, BLOBSEAL_E_CONFIG, 0, "\"%.200s\" is not LAYOUT[:REF]", arg);
+        blobseal_hint(err, "name a folder or a tar file, and after a colon the image in it, such as app:1");
         oci_ref_free(ref);
         return false;
     }

@@ -131,7 +131,7 @@ static bool write_node(struct oci_target *t, struct oci_node *node, json_t *rena
         ok = fail(err, BLOBSEAL_E_POLICY, 0, "a manifest would have more than %u bytes", OCI_MAX_DOCUMENT);
     node->d.size = len;
     ok = ok && oci_digest_of(node->d.digest, text, len, err) && oci_spool_open(t, &s, err) &&
-         oci_write(s.fd, text, len, err) && oci_spool_commit(t, &s, node->d.digest, err);
+         oci_write(s.fd, text, len, node->d.digest, err) && oci_spool_commit(t, &s, node->d.digest, err);
     if (ok && json_object_set_new(renamed, before.digest, json_string(node->d.digest)) != 0)
         ok = no_memory(err);
     node->written = ok;

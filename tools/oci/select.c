@@ -61,8 +61,12 @@ static bool check_range(const struct oci_node *node, long number, struct blobsea
 
     if (number >= -num && number < num)
         return true;
-    return node->attestation ||
-           fail(err, BLOBSEAL_E_CONFIG, 0, "there is no layer %ld: %s has %ld layers", number, node->d.digest, num);
+    if (node->attestation)
+        return true;
+    (void)fail(err, BLOBSEAL_E_CONFIG, 0, "select layers: there is no layer %ld, because %s has %ld", number,
+               node->d.digest, num);
+    blobseal_hint(err, "layers count from 0, or from the end as -1: blobseal oci inspect shows them");
+    return false;
 }
 
 /* Return true if the list @layers, which is valid, has the layer @position of @num. */
@@ -84,7 +88,7 @@ static bool check_numbers(const struct oci_image *image, const char *layers, con
     long number;
 
     if (layers[0] == '\0')
-        return fail(err, BLOBSEAL_E_CONFIG, 0, "the list of layers is empty");
+        return fail(err, BLOBSEAL_E_CONFIG, 0, "select layers: the list of their numbers is empty");
     while (*text != '\0') {
         if (!next_number(&text, &number, err))
             return false;

@@ -191,12 +191,25 @@ void oci_session_close(struct oci_session *s)
     s->blocked = false;
 }
 
-int oci_fail(const struct ui *ui, struct blobseal_error *err, bool printed)
+/* Return true if a private key was given. */
+static bool has_private_key(const struct keys *keys)
+{
+    for (size_t i = 0; i < keys->num_keks; i++)
+        if (blobseal_kek_can_unwrap(keys->keks[i]))
+            return true;
+    return false;
+}
+
+int oci_fail(const struct oci_request *r, struct blobseal_error *err, bool printed)
 {
     bool damaged =
         err->status == BLOBSEAL_E_FORMAT || err->status == BLOBSEAL_E_AUTH || err->status == BLOBSEAL_E_DAMAGED;
 
     if (damaged && err->hint[0] == '\0' && err->advice == BLOBSEAL_ADVICE_NONE)
         blobseal_hint(err, "fetch the image again from its source");
-    return printed ? report_error_text(ui, err) : report_error(ui, err);
+    else if (err->status == BLOBSEAL_E_NO_KEY && r->keys.num > 0 && !has_private_key(&r->keys))
+        blobseal_hint(err, "%.120s holds a public key: opening a layer needs the private one", r->keys.args[0].ref);
+    else if (err->status == BLOBSEAL_E_NO_KEY)
+        blobseal_hint(err, "see who can open it: blobseal oci recipients list %.100s", r->in);
+    return printed ? report_error_text(r->ui, err) : report_error(r->ui, err);
 }

@@ -31,7 +31,7 @@ static bool write_file(int folder, const char *name, const char *text, size_t le
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     bool ok = fd >= 0 || fail(err, BLOBSEAL_E_OUTPUT, errno, "create %.200s", name);
 
-    ok = ok && oci_write(fd, text, len, err);
+    ok = ok && oci_write(fd, text, len, name, err);
     if (ok && fsync(fd) != 0 && is_disk_error(errno))
         ok = fail(err, BLOBSEAL_E_OUTPUT, errno, "write %.200s", name);
     if (fd >= 0 && close(fd) != 0 && ok)
