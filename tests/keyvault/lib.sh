@@ -13,12 +13,7 @@ start_vault() {
     vault_dir=$(mktemp -d "$tmp/vault.XXXXXX")
     # The descriptor stays open in this shell, and the vault ends with it.
     exec {vault_stdin}> >(exec python3 "$keyvault/fake_vault.py" "$vault_dir" 2>"$vault_dir/log")
-    local i
-    for ((i = 0; i < 600; i++)); do
-        [ ! -e "$vault_dir/ports" ] || break
-        sleep 0.05
-    done
-    [ -e "$vault_dir/ports" ] || {
+    wait_until test -e "$vault_dir/ports" || {
         cat "$vault_dir/log" >&2
         echo "FAIL: the fake vault does not start" >&2
         exit 1
