@@ -75,6 +75,7 @@ static enum blobseal_status generate_in(struct generating *g, struct bs_p11_slot
 
     if (st != BLOBSEAL_OK)
         return st;
+    g->keys.num = 0;
     rv = bs_p11_find_keys(&g->keys, slot, s, &g->task.key->uri);
     if (rv != CKR_OK)
         return bs_p11_fail(&g->task.err, rv, "look for the key", name);
@@ -84,6 +85,7 @@ static enum blobseal_status generate_in(struct generating *g, struct bs_p11_slot
         blobseal_hint(&g->task.err, "choose another name for object=, or use the key that is there");
         return BLOBSEAL_E_CONFIG;
     }
+    atomic_store(&g->task.key->final, true); /* a second key must not be made */
     rv = generate(g, slot, s);
     return rv == CKR_OK ? BLOBSEAL_OK : bs_p11_fail(&g->task.err, rv, "generate the key", name);
 }
@@ -95,7 +97,7 @@ static enum blobseal_status find_token(struct generating *g)
     enum blobseal_status st = bs_p11_module_load(k->module, &g->task.err);
 
     if (st == BLOBSEAL_OK)
-        st = bs_p11_find_slots(&g->slots, k->module, &k->uri, &g->task.err);
+        st = bs_p11_find_slots(&g->slots, k, &g->task.err);
     if (st == BLOBSEAL_OK && g->slots.num > 1) {
         st = blobseal_fail(&g->task.err, BLOBSEAL_E_CONFIG, 0, "generate the key %.150s: %zu tokens match", k->uri.name,
                            g->slots.num);

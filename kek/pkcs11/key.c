@@ -346,7 +346,7 @@ static enum blobseal_status search(struct bs_p11_key *k, struct search *s, struc
     size_t num = 0;
 
     if (st == BLOBSEAL_OK)
-        st = bs_p11_find_slots(&s->slots, k->module, &k->uri, err);
+        st = bs_p11_find_slots(&s->slots, k, err);
     if (st == BLOBSEAL_OK)
         st = look(k, s, err);
     if (st == BLOBSEAL_OK && !k->wraps_only && (s->one == NULL || s->one->private_key == 0))

@@ -83,9 +83,10 @@ static void run(struct bs_p11_job *job)
 {
     struct listing *l = (struct listing *)job;
 
+    l->num = 0;
     l->task.status = bs_p11_module_load(l->task.key->module, &l->task.err);
     if (l->task.status == BLOBSEAL_OK)
-        l->task.status = bs_p11_find_slots(&l->slots, l->task.key->module, &l->task.key->uri, &l->task.err);
+        l->task.status = bs_p11_find_slots(&l->slots, l->task.key, &l->task.err);
     if (l->task.status == BLOBSEAL_OK && bs_p11_pin_is_set(l->task.key->pin) && l->slots.num > 1)
         l->task.status = blobseal_fail(&l->task.err, BLOBSEAL_E_CONFIG, 0,
                                        "list the keys of %.150s: %zu tokens match, and there is one PIN",

@@ -18,6 +18,35 @@ static struct {
     struct bs_p11_module *first;
 } modules = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* ---- Modules that lose tokens ------------------------------------------------------------------------------------ */
+
+/*
+ * SoftHSM before 2.7 rewrites the file of a token at every login. The file is empty, and not locked, until the new
+ * contents are flushed. A process that reads it then does not see the token, or sees one without a name; or
+ * C_GetTokenInfo or C_Login return CKR_GENERAL_ERROR, or C_Login returns CKR_USER_PIN_NOT_INITIALIZED. That may last
+ * until the module is initialised again. Another login is safe then: one that fails in these ways has not looked at the
+ * PIN, and a wrong PIN has its own code.
+ */
+bool bs_p11_loses_tokens(CK_FUNCTION_LIST *f)
+{
+    static const char maker[] = "SoftHSM ";
+    CK_INFO info;
+
+    return f->C_GetInfo(&info) == CKR_OK && memcmp(info.manufacturerID, maker, strlen(maker)) == 0 &&
+           info.libraryVersion.major == 2 && info.libraryVersion.minor < 7;
+}
+
+/* Let modules that lose tokens read them again. All handles become invalid, so the job must run alone. */
+static void read_again(struct bs_p11_module *m)
+{
+    for (size_t i = 0; i < m->num; i++)
+        if (bs_p11_loses_tokens(m->list[i])) {
+            (void)p11_kit_module_finalize(m->list[i]);
+            (void)p11_kit_module_initialize(m->list[i]); /* if that fails, so does the next call */
+        }
+    atomic_fetch_add(&m->epoch, 1);
+}
+
 /* ---- Loading, on a worker ---------------------------------------------------------------------------------------- */
 
 /* Load one module, or the registered ones. */
@@ -53,6 +82,8 @@ static enum blobseal_status initialise(struct bs_p11_module *m, struct blobseal_
 
         if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED && m->one)
             return bs_p11_fail(err, rv, "initialise the module", m->path);
+        if (bs_p11_loses_tokens(m->list[i]))
+            atomic_store(&m->loses_tokens, true);
     }
     m->ready = true;
     return BLOBSEAL_OK;
@@ -67,6 +98,8 @@ enum blobseal_status bs_p11_module_load(struct bs_p11_module *m, struct blobseal
         st = load(m, err);
     if (st == BLOBSEAL_OK && !m->ready)
         st = initialise(m, err);
+    else if (st == BLOBSEAL_OK && m->pool.alone)
+        read_again(m);
     (void)pthread_mutex_unlock(&m->lock);
     return st;
 }

@@ -9,7 +9,7 @@
  *   slots.c      which tokens match a URI                           objects.c  which keys of a token match it
  *   public.c     the public half of a key, and its attributes       session.c  sessions, and logging in
  *   unwrap.c     C_Decrypt, C_UnwrapKey, and which OAEP hash works  key.c      finding the key of a URI again
- *   task.c       jobs that use a key, and report how they ended
+ *   task.c       jobs that use a key, report how they ended, and are run again if the module lost its token
  *   list.c, generate.c, report.c   the keys of tokens, new keys, and what should be known about a key
  *
  * Functions that call a module run on a thread of worker.c, because a call may never return. They get their data in a
@@ -126,6 +126,9 @@ bool bs_p11_pin_was_refused(const struct bs_p11_tag *tag);
 
 /* ---- worker.c ---------------------------------------------------------------------------------------------------- */
 
+/* Return the milliseconds of CLOCK_MONOTONIC. */
+uint64_t bs_p11_now_ms(void);
+
 /* A piece of work for a thread of a pool. It is the first member of a struct with the data. */
 struct bs_p11_job {
     struct bs_p11_job *next;
@@ -133,14 +136,16 @@ struct bs_p11_job {
     void (*release)(struct bs_p11_job *job); /* called by the thread if the caller has stopped waiting */
     pthread_cond_t ended;
     unsigned state;
+    bool alone; /* run it while no other job of the pool runs */
 };
 
 struct bs_p11_pool {
     pthread_mutex_t lock;
     pthread_cond_t work; /* a job is waiting, or the pool stops */
     struct bs_p11_job *first, **last;
-    unsigned waiting, threads, idle;
+    unsigned waiting, threads, idle, running;
     unsigned hung; /* jobs that nobody waits for any more, and that have not returned */
+    bool alone;    /* the job that runs is the only one, and no other one starts       */
     bool stopping;
     const char *name;
     pthread_t ids[BS_P11_MAX_SESSIONS];
@@ -176,7 +181,8 @@ struct bs_p11_module {
     size_t num;
     bool one; /* `list` has one module, which was loaded by its path */
     bool ready;
-    _Atomic unsigned epoch; /* changes when all handles have become invalid */
+    _Atomic bool loses_tokens; /* one of them does: see bs_p11_loses_tokens()                   */
+    _Atomic unsigned epoch;    /* changes when all handles have become invalid                  */
     pid_t pid;
 };
 
@@ -197,8 +203,12 @@ BLOBSEAL_MUST_USE enum blobseal_status bs_p11_module_run(struct bs_p11_module *m
 /* Return the name of a module for messages. */
 const char *bs_p11_module_name(const struct bs_p11_module *module);
 
-/* On a worker: load and initialise the modules if they are not. Errors: E_CONFIG, and those of C_Initialize. */
+/* On a worker: load and initialise the modules if they are not. In a job that runs alone, those that lose tokens read
+ * them again. Errors: E_CONFIG, and those of C_Initialize. */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_module_load(struct bs_p11_module *module, struct blobseal_error *err);
+
+/* On a worker: return true if the module may lose a token when another process logs in to it. */
+bool bs_p11_loses_tokens(CK_FUNCTION_LIST *f);
 
 /* On a worker: note that a module has reported CKR_CRYPTOKI_NOT_INITIALIZED. */
 void bs_p11_module_lost(struct bs_p11_module *module);
@@ -219,9 +229,11 @@ struct bs_p11_slots {
     struct bs_p11_slot list[BS_P11_MAX_SLOTS];
 };
 
-/* Find the initialised tokens that match @uri. Errors: E_NOMEM; those of the module. */
-BLOBSEAL_MUST_USE enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11_module *module,
-                                                         const struct bs_p11_uri *uri, struct blobseal_error *err);
+struct bs_p11_key;
+
+/* Find the initialised tokens that match the URI of @key. Errors: E_NOMEM; those of the module. */
+BLOBSEAL_MUST_USE enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11_key *key,
+                                                         struct blobseal_error *err);
 
 /* A key in a token: the objects that belong together. A handle is 0 if there is no such object, or none is visible. */
 struct bs_p11_found {
@@ -285,6 +297,7 @@ struct bs_p11_key {
     size_t modulus_len;
     char kid[BS_RSA_KID_LEN];
     bool wraps_only;                  /* the URI names a public key                           */
+    _Atomic bool final;               /* no failure means that the module has lost the token  */
     struct blobseal_error oaep_error; /* what wrap() returns if the token lacks the hash      */
 
     pthread_mutex_t finding; /* held while the key is looked for                         */
@@ -323,8 +336,9 @@ void bs_p11_task_init(struct bs_p11_task *t, struct bs_p11_key *key, void (*run)
                       void (*release)(struct bs_p11_job *));
 
 /*
- * Run @t as bs_p11_module_run() does, and return how it ended: t->status, for which @err is filled from t->err. If
- * *@taken is true, @t belongs to the thread. Errors: those of bs_p11_pool_run() and of the task.
+ * Run @t as bs_p11_module_run() does, and return how it ended: t->status, for which @err is filled from t->err. If the
+ * module may have lost the token, @t is run again, a few times within the limits of @call. If *@taken is true, @t
+ * belongs to the thread. Errors: those of bs_p11_pool_run() and of the task.
  */
 BLOBSEAL_MUST_USE enum blobseal_status bs_p11_task_run(struct bs_p11_task *t, bool *taken,
                                                        const struct blobseal_call *call, uint32_t limit_ms,

@@ -156,6 +156,7 @@ static void run(struct bs_p11_job *job)
     struct bs_p11_session s;
     CK_RV rv;
 
+    r->num = 0;
     r->task.status = bs_p11_locate(k, &wish, &r->task.err);
     if (r->task.status != BLOBSEAL_OK)
         return;

@@ -86,7 +86,7 @@ static bool sessions_are_valid(struct bs_p11_key *k)
     bool known;
 
     (void)pthread_mutex_lock(&k->lock);
-    known = k->has_keeper;
+    known = k->has_keeper && k->epoch == atomic_load(&k->module->epoch);
     keeper = k->keeper;
     f = k->where.slot.f;
     (void)pthread_mutex_unlock(&k->lock);
@@ -196,6 +196,9 @@ static enum blobseal_status login(struct bs_p11_key *k, struct bs_p11_slot *slot
                 : slot->f->C_Login(s, CKU_USER, (CK_UTF8CHAR *)k->pin->text, k->pin->len);
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
         return BLOBSEAL_OK;
+    if (rv == CKR_USER_PIN_NOT_INITIALIZED && (slot->token.flags & CKF_USER_PIN_INITIALIZED) != 0 &&
+        bs_p11_loses_tokens(slot->f))
+        rv = CKR_GENERAL_ERROR; /* it has lost the PIN, and not the flag: see bs_p11_loses_tokens() */
     return fail_login(k, slot, rv, keypad ? NULL : &tag, err);
 }
 

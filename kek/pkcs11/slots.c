@@ -66,9 +66,10 @@ static CK_RV add_module(struct bs_p11_slots *slots, CK_FUNCTION_LIST *f, const s
     return rv;
 }
 
-enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11_module *m, const struct bs_p11_uri *u,
-                                       struct blobseal_error *err)
+enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11_key *k, struct blobseal_error *err)
 {
+    const struct bs_p11_uri *u = &k->uri;
+    struct bs_p11_module *m = k->module;
     CK_RV failed = CKR_OK;
 
     slots->num = slots->present = 0;
@@ -82,6 +83,9 @@ enum blobseal_status bs_p11_find_slots(struct bs_p11_slots *slots, struct bs_p11
         if (rv != CKR_OK)
             failed = rv;
     }
+    for (size_t i = 0; i < slots->num; i++)
+        if (!bs_p11_loses_tokens(slots->list[i].f))
+            atomic_store(&k->final, true);
     /* Of several modules, one that fails may have nothing to do with the key. */
     if (failed != CKR_OK && (m->one || slots->num == 0))
         return bs_p11_fail(err, failed, "look for the token of", u->name);

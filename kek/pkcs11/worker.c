@@ -18,7 +18,7 @@
 
 enum { WAITING, RUNNING, ENDED, ABANDONED };
 
-static uint64_t now_ms(void)
+uint64_t bs_p11_now_ms(void)
 {
     struct timespec t;
 
@@ -53,18 +53,27 @@ static void leave(struct bs_p11_pool *pool)
     (void)pthread_detach(pthread_self());
 }
 
+/* Return true if the first job may start now. The lock is held. */
+static bool may_start(const struct bs_p11_pool *pool)
+{
+    return pool->first != NULL && !pool->alone && (!pool->first->alone || pool->running == 0);
+}
+
 /* Wait for a job. Return NULL if the pool stops. The lock is held. */
 static struct bs_p11_job *next_job(struct bs_p11_pool *pool)
 {
     struct bs_p11_job *job;
 
     pool->idle++;
-    while (pool->first == NULL && !pool->stopping)
+    while (!may_start(pool) && !pool->stopping)
         (void)pthread_cond_wait(&pool->work, &pool->lock);
     pool->idle--;
     job = pool->first;
     if (job == NULL)
         return NULL;
+    pool->running++;
+    if (job->alone)
+        pool->alone = true;
     pool->first = job->next;
     if (pool->first == NULL)
         pool->last = &pool->first;
@@ -83,6 +92,11 @@ static void *work(void *arg)
         (void)pthread_mutex_unlock(&pool->lock);
         job->run(job);
         (void)pthread_mutex_lock(&pool->lock);
+        pool->running--;
+        if (job->alone || job->state == ABANDONED) { /* others may be waiting for that */
+            pool->alone = pool->alone && !job->alone;
+            (void)pthread_cond_broadcast(&pool->work);
+        }
         if (job->state == ABANDONED) {
             pool->hung--;
             leave(pool);
@@ -156,6 +170,7 @@ static void withdraw(struct bs_p11_pool *pool, struct bs_p11_job *job)
     if (*at == NULL)
         pool->last = at;
     pool->waiting--;
+    (void)pthread_cond_broadcast(&pool->work); /* others may be waiting behind a job that runs alone */
 }
 
 /* Wait until the job has ended, or must not be waited for any more. The lock is held. */
@@ -163,7 +178,7 @@ static enum blobseal_status wait_for(struct bs_p11_pool *pool, struct bs_p11_job
                                      uint64_t deadline)
 {
     while (job->state != ENDED) {
-        uint64_t now = now_ms(), until = now + POLL_MS < deadline ? now + POLL_MS : deadline;
+        uint64_t now = bs_p11_now_ms(), until = now + POLL_MS < deadline ? now + POLL_MS : deadline;
         const struct timespec t = to_timespec(until);
 
         if (__atomic_load_n(call->cancel, __ATOMIC_RELAXED) != 0)
@@ -221,7 +236,7 @@ static bool queue(struct bs_p11_pool *pool, struct bs_p11_job *job)
 enum blobseal_status bs_p11_pool_run(struct bs_p11_pool *pool, struct bs_p11_job *job, bool *taken,
                                      const struct blobseal_call *call, uint32_t limit_ms, struct blobseal_error *err)
 {
-    uint64_t deadline = call->deadline_ms != 0 ? call->deadline_ms : now_ms() + limit_ms;
+    uint64_t deadline = call->deadline_ms != 0 ? call->deadline_ms : bs_p11_now_ms() + limit_ms;
     enum blobseal_status st;
 
     *taken = false;

@@ -189,6 +189,38 @@ for ((i = 0; i < number; i++)); do
 done
 pass
 
+# ---- Several processes ----
+
+fresh "processes that log in at the same time"
+cp "$tmp/in" .
+run seal -q -k "$key" --oaep sha1 in
+expect_code 0
+opens_at_once() { # opens_at_once [EMPTY]...: start 8 processes, for each of which the file of the token may be empty
+    local pids=() i rule=
+    for ((i = 0; i < 8; i++)); do
+        [ $# -le $i ] || rule="open=EMPTY#${*:i+1:1}@$folder/token.object"
+        env ${rule:+FAIL_CALLS="$rule $rule"} ${rule:+LD_PRELOAD="$fail_calls"} \
+            "$blobseal" open -q -k "$with_pin" -o "$i" --force in.sealed 2>"err-$i" &
+        pids+=($!)
+    done
+    for ((i = 0; i < 8; i++)); do
+        wait "${pids[i]}" || fail "process $i of 8, $*: $(cat "err-$i")"
+        cmp -s in "$i" || fail "the content of $i is not the same"
+    done
+    pass
+}
+for ((i = 0; i < 3; i++)); do
+    opens_at_once
+done
+
+# SoftHSM 2.6 empties the file of a token for a moment when a process logs in. Here each process finds it empty at
+# another time: when it reads the file for the first time, for the second time, and so on, each time twice in a row.
+folder=$(dirname "$(grep -l ops "$tmp"/softhsm/tokens/*/token.object)")
+if [[ $(softhsm2-util --version) == 2.6.* && $sanitized = no && -e $fail_calls ]]; then
+    opens_at_once 1 2 3 4 5 6 7 8
+    opens_at_once 9 10 11 12 13 14 15 16
+fi
+
 # ---- What the token lacks ----
 
 fresh "the hash that the token lacks is found before anything is sealed"

@@ -12,7 +12,8 @@
  * Rules that are not about one call have no ERROR of the system: `statfs=FUSE` makes every file system look like FUSE.
  * `create=WIDE` makes every new file readable by all, as on a file system without permissions. `pwrite=ORDER` refuses
  * to write anywhere but at the end. `close=AGAIN` makes a removed file appear again when its descriptor is closed, as
- * remote file systems do that upload a file then.
+ * remote file systems do that upload a file then. `open=EMPTY` lets a library that is not built for large files, such
+ * as the module of SoftHSM, read an empty file.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,7 +35,7 @@
 #define UNNAMED  (O_TMPFILE & ~O_DIRECTORY)
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-enum { WIDE = 10000, FUSE, ORDER, AGAIN };
+enum { WIDE = 10000, FUSE, ORDER, AGAIN, EMPTY };
 
 static const struct {
     const char *name;
@@ -44,7 +45,7 @@ static const struct {
     {"EINVAL", EINVAL}, {"EIO", EIO},       {"ENOENT", ENOENT},         {"ENOLCK", ENOLCK},
     {"ENOSPC", ENOSPC}, {"ENOSYS", ENOSYS}, {"EOPNOTSUPP", EOPNOTSUPP}, {"EPERM", EPERM},
     {"EROFS", EROFS},   {"ESPIPE", ESPIPE}, {"EXDEV", EXDEV},           {"WIDE", WIDE},
-    {"FUSE", FUSE},     {"ORDER", ORDER},   {"AGAIN", AGAIN},
+    {"FUSE", FUSE},     {"ORDER", ORDER},   {"AGAIN", AGAIN},           {"EMPTY", EMPTY},
 };
 
 /* ---- Rules ------------------------------------------------------------------------------------------------------- */
@@ -200,6 +201,27 @@ int openat64(int folder, const char *name, int flags, ...)
     if (fd >= 0 && error == WIDE)
         (void)NEXT(fchmod)(fd, 0644);
     return fd;
+}
+
+/* The function that the name `open` means without _FILE_OFFSET_BITS. */
+int open_small(const char *name, int flags, ...) __asm__("open");
+
+int open_small(const char *name, int flags, ...)
+{
+    int (*next)(const char *, int, ...);
+    bool reads = (flags & (O_ACCMODE | O_CREAT)) == O_RDONLY;
+    int error = reads ? rule_for("open", name) : 0;
+    mode_t mode = 0;
+    va_list ap;
+
+    va_start(ap, flags);
+    if ((flags & O_CREAT) != 0)
+        mode = va_arg(ap, mode_t);
+    va_end(ap);
+    if (error != 0 && error != EMPTY)
+        return failed(error);
+    *(void **)&next = dlsym(RTLD_NEXT, "open");
+    return next(error == EMPTY ? "/dev/null" : name, flags, mode);
 }
 
 ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t off)

@@ -29,7 +29,7 @@ struct session {
     size_t secret_len;
 };
 
-static struct fake_token token = {.pin = "1234", .handle_base = 100};
+static struct fake_token token = {.pin = "1234", .handle_base = 100, .maker = "blobseal tests"};
 static struct session sessions[MAX_SESSIONS + 1];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
@@ -148,6 +148,7 @@ static CK_RV C_Finalize_(void *reserved)
 {
     (void)reserved;
     ENTER(FAKE_FINALIZE);
+    token.finalized_in_use |= token.parallel > 0;
     initialized = false;
     return leave(CKR_OK);
 }
@@ -163,7 +164,8 @@ static CK_RV C_GetInfo_(CK_INFO *info)
     memset(info, 0, sizeof *info);
     info->cryptokiVersion.major = 2;
     info->cryptokiVersion.minor = 40;
-    pad(info->manufacturerID, sizeof info->manufacturerID, "blobseal tests");
+    info->libraryVersion = token.version;
+    pad(info->manufacturerID, sizeof info->manufacturerID, token.maker);
     pad(info->libraryDescription, sizeof info->libraryDescription, "fake module");
     return CKR_OK;
 }
@@ -251,8 +253,12 @@ static CK_RV C_GetSessionInfo_(CK_SESSION_HANDLE h, CK_SESSION_INFO *info)
 static CK_RV C_Login_(CK_SESSION_HANDLE h, CK_USER_TYPE user, CK_UTF8CHAR *pin, CK_ULONG len)
 {
     struct session *s;
+    CK_RV entered = enter(FAKE_LOGIN);
 
-    ENTER(FAKE_LOGIN);
+    if (entered != CKR_OK) {
+        token.flags |= token.failed_flags;
+        return entered;
+    }
     SESSION(s, h);
     if (user != CKU_CONTEXT_SPECIFIC && token.logged_in)
         return leave(CKR_USER_ALREADY_LOGGED_IN);
@@ -526,6 +532,16 @@ static CK_RV C_Decrypt_(CK_SESSION_HANDLE h, CK_BYTE *in, CK_ULONG in_len, CK_BY
     return leave(rv);
 }
 
+static CK_RV C_GenerateKeyPair_(CK_SESSION_HANDLE h, CK_MECHANISM *m, CK_ATTRIBUTE *public, CK_ULONG num_public,
+                                CK_ATTRIBUTE *private, CK_ULONG num_private, CK_OBJECT_HANDLE *public_key,
+                                CK_OBJECT_HANDLE *private_key)
+{
+    (void)h, (void)m, (void)public, (void)num_public, (void)private, (void)num_private;
+    (void)public_key, (void)private_key;
+    ENTER(FAKE_GENERATE);
+    return leave(CKR_FUNCTION_NOT_SUPPORTED);
+}
+
 static CK_RV C_UnwrapKey_(CK_SESSION_HANDLE h, CK_MECHANISM *m, CK_OBJECT_HANDLE key, CK_BYTE *in, CK_ULONG in_len,
                           CK_ATTRIBUTE *template, CK_ULONG n, CK_OBJECT_HANDLE *object)
 {
@@ -567,6 +583,7 @@ EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list)
         .C_DecryptInit = C_DecryptInit_,
         .C_Decrypt = C_Decrypt_,
         .C_UnwrapKey = C_UnwrapKey_,
+        .C_GenerateKeyPair = C_GenerateKeyPair_,
     };
 
     *list = &functions;

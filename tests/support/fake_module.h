@@ -45,6 +45,9 @@ struct fake_token {
     EVP_PKEY *key;           /* the test's                                              */
     const char *pin;         /* the right one                                           */
     CK_FLAGS flags;          /* of the token, besides those that it always has          */
+    CK_FLAGS failed_flags;   /* that a login sets which fails as its script says        */
+    const char *maker;       /* of the module                                           */
+    CK_VERSION version;      /* of the module                                           */
     bool absent;             /* the token is not in its slot                            */
     bool no_sha256, no_sha1; /* OAEP hashes that it lacks                               */
     bool no_decrypt;         /* the key has CKA_UNWRAP, and not CKA_DECRYPT              */
@@ -56,7 +59,8 @@ struct fake_token {
     unsigned open_sessions; /* counted by the module                                     */
     unsigned handle_base;   /* a new number makes all handles of objects invalid         */
     bool logged_in;
-    unsigned parallel, most_parallel; /* calls of C_Decrypt at the same time */
+    unsigned parallel, most_parallel; /* calls of C_Decrypt at the same time   */
+    bool finalized_in_use;            /* C_Finalize was called during C_Decrypt */
 };
 
 /* Exported by the module. */

@@ -112,6 +112,144 @@ Test(pkcs11_key, each_operation_may_need_the_pin)
     token_test_close(&t);
 }
 
+/* ---- Modules that lose tokens ------------------------------------------------------------------------------------ */
+
+/* Start with a module that fails while another process logs in. */
+static void start_losing(struct token_test *t)
+{
+    token_test_start(t);
+    t->token->maker = "SoftHSM";
+    t->token->version = (CK_VERSION){2, 6};
+}
+
+static void fail_in(struct token_test *t, enum fake_function f, CK_RV rv, unsigned times)
+{
+    t->token->scripts[f].rv = rv;
+    t->token->scripts[f].times = times;
+}
+
+static unsigned initialised(const struct token_test *t)
+{
+    return t->token->scripts[FAKE_INITIALIZE].calls;
+}
+
+Test(pkcs11_key, a_lost_token_is_found_after_another_initialisation)
+{
+    static const struct {
+        enum fake_function f;
+        CK_RV rv;
+        unsigned logins; /* for two failures */
+    } cases[] = {
+        {FAKE_GET_TOKEN_INFO, CKR_GENERAL_ERROR, 1},
+        {FAKE_GET_TOKEN_INFO, CKR_TOKEN_NOT_PRESENT, 1},
+        {FAKE_LOGIN, CKR_GENERAL_ERROR, 3},
+        {FAKE_LOGIN, CKR_USER_PIN_NOT_INITIALIZED, 3},
+    };
+
+    struct token_test t;
+
+    start_losing(&t);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        token_test_clear(&t);
+        fail_in(&t, cases[i].f, cases[i].rv, 2);
+        cr_assert_eq(token_test_open(&t), BLOBSEAL_OK, "%zu: %s", i, t.err.text);
+        cr_expect_eq(token_test_unwrap(&t, 0), BLOBSEAL_OK, "%zu: %s", i, t.err.text);
+        cr_expect_eq(logins(&t), cases[i].logins, "%zu: %u", i, logins(&t));
+        cr_expect_eq(t.asked, 1);
+        cr_expect_eq(initialised(&t), 3);
+        token_test_close(&t);
+        cr_expect_eq(t.token->scripts[FAKE_FINALIZE].calls, 3);
+        cr_expect_eq(t.token->open_sessions, 0);
+    }
+}
+
+Test(pkcs11_key, a_token_that_stays_lost_is_reported)
+{
+    struct token_test t;
+
+    start_losing(&t);
+    fail_in(&t, FAKE_LOGIN, CKR_GENERAL_ERROR, UINT_MAX);
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_not_null(strstr(t.err.text, "CKR_GENERAL_ERROR"), "%s", t.err.text);
+    cr_expect_eq(logins(&t), 8);
+    cr_expect_eq(initialised(&t), 8);
+    token_test_clear(&t);
+    t.token->absent = true;
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_not_null(strstr(t.err.text, "none is present"), "%s", t.err.text);
+    cr_expect_eq(initialised(&t), 8);
+}
+
+Test(pkcs11_key, a_wrong_pin_is_not_tried_again_at_a_token_that_may_be_lost)
+{
+    struct token_test t;
+
+    start_losing(&t);
+    t.pin = "9999";
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_DENIED);
+    cr_expect_eq(logins(&t), 1);
+    token_test_clear(&t);
+    t.pin = "8888";
+    fail_in(&t, FAKE_LOGIN, CKR_GENERAL_ERROR, 1);
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_DENIED);
+    cr_expect_eq(logins(&t), 2);
+    token_test_clear(&t); /* the failed login has counted */
+    t.pin = "1234";
+    t.token->failed_flags = CKF_USER_PIN_FINAL_TRY;
+    fail_in(&t, FAKE_LOGIN, CKR_GENERAL_ERROR, 1);
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_DENIED);
+    cr_expect_not_null(strstr(t.err.text, "only one try is left"), "%s", t.err.text);
+    cr_expect_eq(logins(&t), 1);
+}
+
+Test(pkcs11_key, other_modules_lose_no_tokens)
+{
+    struct token_test t;
+
+    start_losing(&t);
+    t.token->version.minor = 7;
+    fail_in(&t, FAKE_LOGIN, CKR_GENERAL_ERROR, 1);
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_eq(logins(&t), 1);
+    token_test_clear(&t);
+    t.token->maker = "SoftHSM-like";
+    t.token->version.minor = 6;
+    fail_in(&t, FAKE_LOGIN, CKR_USER_PIN_NOT_INITIALIZED, 1);
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_DENIED);
+    cr_expect_eq(logins(&t), 1);
+    cr_expect_eq(initialised(&t), 1);
+}
+
+Test(pkcs11_key, a_deadline_ends_the_attempts)
+{
+    struct token_test t;
+
+    start_losing(&t);
+    t.token->absent = true;
+    t.options.timeout_ms = 300; /* the pauses between all attempts take longer */
+    cr_expect_eq(token_test_open(&t), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_lt(initialised(&t), 8);
+}
+
+Test(pkcs11_key, a_key_is_generated_once)
+{
+    char path[VEC_PATH];
+    struct token_test t;
+    char *object;
+
+    start_losing(&t);
+    use_pin_file(&t, path, "1234\n");
+    object = strstr(t.ref, "object=kek");
+    memcpy(object, "object=new", strlen("object=new"));
+    t.options.size = sizeof t.options;
+    fail_in(&t, FAKE_GENERATE, CKR_GENERAL_ERROR, UINT_MAX);
+    fail_in(&t, FAKE_GET_TOKEN_INFO, CKR_GENERAL_ERROR, 1);
+    cr_expect_eq(blobseal_generate_key(NULL, t.ref, &t.options, 2048, &t.err), BLOBSEAL_E_UNAVAILABLE);
+    cr_expect_eq(initialised(&t), 2);
+    cr_expect_eq(t.token->scripts[FAKE_GENERATE].calls, 1);
+    (void)unlink(path);
+}
+
 /* ---- What keys are opened for ------------------------------------------------------------------------------------ */
 
 Test(pkcs11_key, wrapping_needs_no_pin)
@@ -395,6 +533,33 @@ Test(pkcs11_key, many_threads_use_one_key)
     cr_expect_leq(t.token->most_parallel, BS_P11_MAX_SESSIONS);
     cr_expect_eq(logins(&t), 1);
     token_test_close(&t);
+}
+
+/* The module is initialised again between the operations of the other key, which then is found again. */
+Test(pkcs11_key, a_lost_token_is_found_while_another_key_is_in_use)
+{
+    pthread_t ids[THREADS];
+    struct token_test t, other;
+    void *failed;
+
+    start_losing(&t);
+    other = t;
+    cr_assert_eq(token_test_open(&t), BLOBSEAL_OK, "%s", t.err.text);
+    fail_in(&t, FAKE_GET_TOKEN_INFO, CKR_GENERAL_ERROR, 3);
+    for (int i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&ids[i], NULL, unwrap_often, &t), 0);
+    cr_expect_eq(token_test_open(&other), BLOBSEAL_OK, "%s", other.err.text);
+    for (int i = 0; i < THREADS; i++) {
+        cr_assert_eq(pthread_join(ids[i], &failed), 0);
+        cr_expect_null(failed);
+    }
+    cr_expect_eq(token_test_unwrap(&t, 0), BLOBSEAL_OK, "%s", t.err.text);
+    cr_expect_eq(token_test_unwrap(&other, 0), BLOBSEAL_OK, "%s", other.err.text);
+    cr_expect_geq(initialised(&t), 2);
+    cr_expect(!t.token->finalized_in_use);
+    token_test_close(&t);
+    token_test_close(&other);
+    cr_expect_eq(t.token->open_sessions, 0);
 }
 
 Test(pkcs11_key, threads_find_a_key_again_whose_handles_change)
