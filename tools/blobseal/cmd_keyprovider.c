@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blobseal keyprovider: the key-provider protocol of ocicrypt, on standard input and standard output. */
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <blobseal_oci.h>
@@ -50,25 +49,18 @@ static char *read_message(size_t *len, struct blobseal_error *err)
     return buf;
 }
 
-/* What give_keys() needs, and whether a token or a vault did not answer it. */
-struct giving {
-    const struct ui *ui;
-    bool unavailable;
-};
-
 /* Hand the keys with a name to the library, which closes them. */
 static enum blobseal_status give_keys(void *ctx, const char *name, struct blobseal_kek **keks, size_t *num,
                                       struct blobseal_error *err)
 {
-    struct giving *giving = ctx;
+    const struct ui *ui = ctx;
     struct oci_keys keys = {0};
     unsigned faults = 0;
     const size_t room = *num;
 
     *num = 0;
-    if (!(name != NULL ? oci_keys_add(&keys, name, err) : oci_keys_add_all(&keys, giving->ui, &faults, err)))
+    if (!(name != NULL ? oci_keys_add(&keys, name, err) : oci_keys_add_all(&keys, ui, &faults, err)))
         return err->status;
-    giving->unavailable = keys.unavailable;
     if (keys.num > room) {
         oci_keys_close(&keys);
         (void)fail(err, BLOBSEAL_E_CONFIG, 0, "the message names more than %u keys", BLOBSEAL_MAX_RECIPIENTS);
@@ -77,27 +69,6 @@ static enum blobseal_status give_keys(void *ctx, const char *name, struct blobse
     for (; *num < keys.num; ++*num)
         keks[*num] = keys.list[*num];
     return BLOBSEAL_OK;
-}
-
-/* Answer the message. The library erases what it has read, so each attempt has a copy, and it opens the keys anew. */
-static bool answer_message(const struct ui *ui, const char *message, size_t len, char **answer, size_t *answer_len,
-                           struct blobseal_error *err)
-{
-    struct giving giving = {.ui = ui};
-    const struct blobseal_oci_keyprovider_options o = {.size = sizeof o, .keys = give_keys, .keys_ctx = &giving};
-    char *copy = blobseal_secret_alloc(len > 0 ? len : 1);
-    unsigned attempts = 0;
-
-    if (copy == NULL)
-        return fail(err, BLOBSEAL_E_NOMEM, 0, "read the message: no memory");
-    do {
-        *err = (struct blobseal_error){0};
-        giving.unavailable = false;
-        memcpy(copy, message, len);
-        (void)!blobseal_oci_keyprovider(copy, len, &o, answer, answer_len, err);
-    } while (oci_keys_again(err->status, giving.unavailable, &attempts));
-    blobseal_secret_free(copy);
-    return err->status == BLOBSEAL_OK;
 }
 
 static bool write_answer(const char *answer, size_t len, struct blobseal_error *err)
@@ -119,6 +90,7 @@ static const struct option options[] = {CONFIG_OPTIONS, COMMON_OPTIONS, {0}};
 
 static int run(struct ui *ui, int argc, char **argv)
 {
+    const struct blobseal_oci_keyprovider_options o = {.size = sizeof o, .keys = give_keys, .keys_ctx = ui};
     struct blobseal_error err = {0};
     char *message, *answer = NULL;
     size_t len, answer_len = 0;
@@ -129,7 +101,7 @@ static int run(struct ui *ui, int argc, char **argv)
     if (optind < argc)
         return usage_error(ui, "keyprovider reads a message from standard input, and takes no file: %s", argv[optind]);
     message = read_message(&len, &err);
-    ok = message != NULL && answer_message(ui, message, len, &answer, &answer_len, &err) &&
+    ok = message != NULL && blobseal_oci_keyprovider(message, len, &o, &answer, &answer_len, &err) == BLOBSEAL_OK &&
          write_answer(answer, answer_len, &err);
     blobseal_secret_free(message);
     blobseal_secret_free(answer);

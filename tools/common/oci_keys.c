@@ -3,8 +3,6 @@
 #include "tools/common/oci_keys.h"
 
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "tools/common/arguments.h"
 
@@ -47,7 +45,6 @@ static bool add_value(void *ctx, const struct blobseal_config_value *value)
 
     if (strncmp(value->member, "oci.keys[", strlen("oci.keys[")) == 0 && !oci_keys_add(a->keys, value->text, &err)) {
         warn(a->ui, "%s", err.text);
-        a->keys->unavailable = a->keys->unavailable || err.status == BLOBSEAL_E_UNAVAILABLE;
         ++*a->faults;
     }
     return true;
@@ -69,18 +66,4 @@ void oci_keys_close(struct oci_keys *keys)
     for (size_t i = 0; i < keys->num; i++)
         blobseal_kek_close(keys->list[i]);
     keys->num = 0;
-    keys->unavailable = false;
-}
-
-bool oci_keys_again(enum blobseal_status status, bool unavailable, unsigned *attempts)
-{
-    /* 30 ms, and twice as long each time. Processes that were started together wait for different times. */
-    const long ms = (30L << *attempts) + getpid() % 30;
-    struct timespec pause = {.tv_nsec = ms * 1000000};
-
-    if (status == BLOBSEAL_OK || (status != BLOBSEAL_E_UNAVAILABLE && !unavailable) || *attempts == 5)
-        return false;
-    ++*attempts;
-    (void)nanosleep(&pause, NULL);
-    return true;
 }

@@ -9,7 +9,6 @@ struct ui;
 
 struct oci_keys {
     size_t num;
-    bool unavailable; /* oci_keys_add_all() left out a key because its token or its vault did not answer */
     struct blobseal_kek *list[BLOBSEAL_MAX_RECIPIENTS];
 };
 
@@ -24,13 +23,5 @@ bool oci_keys_add(struct oci_keys *keys, const char *name, struct blobseal_error
 bool oci_keys_add_all(struct oci_keys *keys, const struct ui *ui, unsigned *faults, struct blobseal_error *err);
 
 void oci_keys_close(struct oci_keys *keys);
-
-/*
- * Return true if an attempt that ended with @status should be repeated with the keys opened anew, after a pause: a
- * token or a vault did not answer, and this was not the last of 6 attempts, which take about a second together.
- * Container tools start a process for each layer at the same time, and some modules, such as SoftHSM, fail while
- * another process logs in to the same token. @unavailable: of struct oci_keys. @attempts: 0 before the first.
- */
-bool oci_keys_again(enum blobseal_status status, bool unavailable, unsigned *attempts);
 
 #endif

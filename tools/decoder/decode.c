@@ -128,24 +128,6 @@ static bool decrypt(struct decoder *d, const struct blobseal_oci_layer *layer, i
     return blobseal_oci_decrypt(layer, &source, sink, &o, NULL, err) == BLOBSEAL_OK;
 }
 
-/* Get the keys of the layer. */
-static bool unwrap(struct decoder *d, const struct blobseal_oci_payload *p, struct blobseal_oci_layer **layer,
-                   struct blobseal_error *err)
-{
-    unsigned attempts = 0;
-
-    while (blobseal_oci_unwrap(layer, p->annotations, p->num_annotations, d->keys.list, d->keys.num, NULL, err) !=
-           BLOBSEAL_OK) {
-        if (!oci_keys_again(err->status, d->keys.unavailable, &attempts))
-            return explain(d, err);
-        oci_keys_close(&d->keys);
-        *err = (struct blobseal_error){0};
-        if (!collect_keys(d, p, err))
-            return false;
-    }
-    return true;
-}
-
 static bool decode_layer(struct decoder *d, const struct blobseal_oci_payload *p, const struct blobseal_sink *sink,
                          struct blobseal_error *err)
 {
@@ -153,8 +135,9 @@ static bool decode_layer(struct decoder *d, const struct blobseal_oci_payload *p
     bool complete, ok;
     int spool;
 
-    if (!unwrap(d, p, &layer, err))
-        return false;
+    if (blobseal_oci_unwrap(&layer, p->annotations, p->num_annotations, d->keys.list, d->keys.num, NULL, err) !=
+        BLOBSEAL_OK)
+        return explain(d, err);
     spool = spool_input(d->spool, d->limit, &complete, err);
     ok = spool >= 0 && decrypt(d, layer, spool, complete, sink, err);
     if (spool >= 0)
