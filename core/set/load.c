@@ -330,23 +330,21 @@ static enum blobseal_status compare(struct blobseal_set *set, const struct bs_se
 }
 
 /* Read the object, with as few requests as possible: none to the owner of the KEK if the object is still that of
- * @now, which may be NULL. A read that finds a new object does not count for the limit, because only those who know the
- * set can make one. */
+ * @now. A read that finds a new object does not count for the limit, because only those who know the set can make
+ * one. */
 static enum blobseal_status read_again(struct blobseal_set *set, struct bs_set_loaded *now, struct bs_set_loaded **l,
                                        const struct blobseal_call *call, struct blobseal_error *err)
 {
-    bool same = false;
-    enum blobseal_status st = BLOBSEAL_OK;
+    bool same;
+    enum blobseal_status st = compare(set, now, &same, call, err);
 
     *l = NULL;
-    if (now != NULL)
-        st = compare(set, now, &same, call, err);
     if (same) {
         set->kept = set->read;
         *l = bs_set_loaded_ref(now);
     } else if (st == BLOBSEAL_OK) {
         st = bs_set_load(set, l, call, err);
-        if (st == BLOBSEAL_OK && *l != NULL && now != NULL && (*l)->generation > now->generation)
+        if (st == BLOBSEAL_OK && *l != NULL && (*l)->generation > now->generation)
             atomic_fetch_sub(&set->rested_at_ms, set->timing.reread_ms);
     }
     return st;
@@ -364,7 +362,9 @@ enum blobseal_status bs_set_reread(struct blobseal_set *set, struct bs_set_loade
         st = next_turn(set) > 0 ? too_often(set, next_turn(set), err) : bs_set_begin(set, call, err);
     if (st == BLOBSEAL_OK) {
         now = current(set, false);
-        if (now != NULL && set->kept > arrived) {
+        if (now == NULL) { /* the lease has just ended, so that any blob would cause this read */
+            st = bs_set_load(set, &newest, call, err);
+        } else if (set->kept > arrived) {
             newest = bs_set_loaded_ref(now);
         } else if (next_turn(set) > 0) {
             st = too_often(set, next_turn(set), err);

@@ -131,12 +131,14 @@ static enum blobseal_status open_outsiders(unsigned n)
     return bs_kek_unwrap(kek, &secret, &wrapped, NULL, NULL, NULL);
 }
 
-/* Make the set, and let it read the store. */
+/* Make the set, and let it read the store. Turns to read it again come back after hours, longer than any machine
+ * stalls. */
 static void make_loaded(void)
 {
     struct sealed s;
 
     make("vault:k", BLOBSEAL_SET_WRAP_HIERARCHY);
+    set->timing.reread_ms = 3600000;
     vault.lease_ms = 3600000;
     s = must_seal(kek);
     sealed_clear(&s);
@@ -153,18 +155,24 @@ Test(set_attacks, blobs_of_an_outsider_flood_neither_store_nor_vault)
         cr_assert_eq(open_outsiders(i), i < set->timing.max_rereads ? BLOBSEAL_E_NOT_MINE : BLOBSEAL_E_UNAVAILABLE);
     cr_expect_eq(memory.gets, gets + set->timing.max_rereads);
     cr_expect_eq(vault.num_unwraps + vault.num_gets, requests, "nothing is new in the store");
-    set->rested_at_ms -= set->timing.reread_ms + 1000; /* after a while */
+    set->rested_at_ms -= set->timing.reread_ms + 1000; /* after an hour */
     for (unsigned i = 0; i < 1001; i++)
         (void)open_outsiders(i);
     cr_expect_eq(memory.gets, gets + set->timing.max_rereads + 1);
     cr_expect_eq(vault.num_unwraps + vault.num_gets, requests);
 }
 
+/* Use up all turns to read the store because of an unknown key. */
+static void use_up_turns(void)
+{
+    for (unsigned i = 0; i < set->timing.max_rereads; i++)
+        cr_assert_eq(open_outsiders(i), BLOBSEAL_E_NOT_MINE);
+}
+
 Test(set_attacks, a_flood_does_not_wait_for_a_request_of_another_thread)
 {
     make_loaded();
-    for (unsigned i = 0; i < set->timing.max_rereads; i++)
-        cr_assert_eq(open_outsiders(i), BLOBSEAL_E_NOT_MINE);
+    use_up_turns();
     (void)pthread_mutex_lock(&set->request);
     cr_expect_eq(open_outsiders(99), BLOBSEAL_E_UNAVAILABLE);
     (void)pthread_mutex_unlock(&set->request);
@@ -182,6 +190,27 @@ Test(set_attacks, a_flood_while_the_vault_is_asked_each_time)
     cr_expect_eq(memory.gets, gets + 10, "once for each, as for any blob");
 }
 
+static void rekey_other(void)
+{
+    cr_assert_eq(blobseal_set_rekey(other, NULL, NULL), BLOBSEAL_OK);
+}
+
+/* The lease ends between the look at the keys and the read because one is missing: any blob would cause that read. */
+Test(set_attacks, a_read_after_the_end_of_the_lease_takes_no_turn)
+{
+    struct bs_set_loaded *l;
+
+    make_loaded();
+    use_up_turns();
+    cr_assert_eq(bs_set_get(set, &l, NULL, NULL), BLOBSEAL_OK);
+    rekey_other();
+    end_lease(set);
+    cr_assert_eq(bs_set_reread(set, &l, set->reads, NULL, NULL), BLOBSEAL_OK);
+    cr_expect_eq(l->generation, 2);
+    bs_set_loaded_unref(l);
+    cr_expect_eq(open_outsiders(99), BLOBSEAL_E_UNAVAILABLE);
+}
+
 /* A store that has an older object than one that was seen, by another process of this machine. */
 Test(set_attacks, a_store_that_went_back_is_noticed_by_an_unknown_key)
 {
@@ -191,11 +220,6 @@ Test(set_attacks, a_store_that_went_back_is_noticed_by_an_unknown_key)
 }
 
 /* ---- Two machines ------------------------------------------------------------------------------------------------ */
-
-static void rekey_other(void)
-{
-    cr_assert_eq(blobseal_set_rekey(other, NULL, NULL), BLOBSEAL_OK);
-}
 
 Test(set_attacks, new_keys_by_two_machines_at_once_are_both_kept)
 {
