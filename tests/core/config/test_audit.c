@@ -67,7 +67,7 @@ static void end(void)
     blobseal_config_free(config);
 }
 
-SUITE_WITH(audit, begin, end, .timeout = 60);
+SUITE_WITH(audit, begin, end);
 
 static void seal(void)
 {
@@ -346,7 +346,8 @@ static void append_text(const char *path, const char *text)
     (void)close(fd);
 }
 
-/* Count the lines that are whole records, as a reader finds them that leaves out all others. */
+/* Count the lines that are whole records, as a reader finds them that leaves out all others. Empty lines do not count:
+ * a process writes one if another is interrupted inside a record for so long that it seems to have been cut short. */
 static unsigned count_records(const char *path, unsigned *others)
 {
     FILE *f = fopen(path, "r");
@@ -361,7 +362,7 @@ static unsigned count_records(const char *path, unsigned *others)
 
         if (strncmp(line, "{\"schema\"", 9) == 0 && strcmp(line + strlen(line) - 2, "}\n") == 0 && again == NULL)
             num++;
-        else
+        else if (strcmp(line, "\n") != 0)
             (*others)++;
     }
     free(line);
