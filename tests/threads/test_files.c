@@ -15,6 +15,7 @@
 
 #define LEN     ((size_t)12 * 1024 * 1024 + 777)
 #define THREADS 8
+#define CONTENT 65536 /* bytes at least: what is shorter is the preamble or the end, and written alone */
 
 static _Atomic unsigned writing, most;
 static _Atomic bool failing;
@@ -27,7 +28,10 @@ ssize_t pwrite(int fd, const void *buf, size_t len, off_t off)
 
     while (now > before && !atomic_compare_exchange_weak(&most, &before, now))
         ;
-    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* time for other threads to arrive */
+    /* Time for other threads to arrive: as long as it takes for the second one, and a moment for more of them. */
+    for (unsigned ms = 0; len >= CONTENT && most < 2 && ms < 60000; ms++)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     if (failing)
         errno = ENOSPC;
     else
@@ -82,7 +86,7 @@ static void expect(bool ok, const char *what, const char *detail)
     failures += !ok;
 }
 
-/* Expect two writers at once, whatever the number of CPUs: the first sleeps while the second arrives. */
+/* Expect two writers at once, whatever the number of CPUs: the first waits until the second arrives. */
 static void expect_two_writers(const char *what)
 {
     char n[32];
