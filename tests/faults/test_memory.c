@@ -330,7 +330,7 @@ static bool run_cold(const struct test_case *c, enum failing how, unsigned long 
         struct blobseal_error err = {0};
         unsigned long n;
 
-        (void)alarm(60); /* a deadlock ends with a signal */
+        (void)alarm(1800); /* a deadlock ends with a signal */
         failures = 0;
         n = run_case(c, how, at);
         for (int i = 0; i < 2 && (c->properties & CASE_KEYGEN) == 0; i++)

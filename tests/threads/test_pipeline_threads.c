@@ -295,7 +295,7 @@ static void interrupted(void)
         (void)pthread_kill(r.thread, SIGUSR1);
     }
     r.source.cancel(r.source.ctx);
-    for (int i = 0; i < 500 && !r.ended; i++) /* much longer than needed */
+    for (int i = 0; i < 30000 && !r.ended; i++) /* much longer than needed */
         wait_ms(10);
     CHECK(r.ended, "the read does not end");
     if (!r.ended && write(fds[1], "", 1) != 1)

@@ -22,7 +22,7 @@ static void end(void)
     blobseal_config_free(c);
 }
 
-SUITE_WITH(config_build, begin, end, .timeout = 60);
+SUITE_WITH(config_build, begin, end);
 
 static void load(const char *text)
 {

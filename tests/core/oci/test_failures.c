@@ -268,7 +268,7 @@ Test(oci_failures, callbacks_that_break_their_contract)
 }
 
 /* A sink that fails ends a read that would block for ever. */
-Test(oci_failures, a_read_that_blocks_is_canceled, .timeout = 120)
+Test(oci_failures, a_read_that_blocks_is_canceled)
 {
     struct encrypted x = make();
 
