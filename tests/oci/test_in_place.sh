@@ -132,6 +132,52 @@ for arguments in "-o new:1" "-o new.tar:1" ""; do
     rm -rf new new.tar
 done
 
+# ---- Temporary folders that killed runs have left ----
+
+# leftover NAME: make a folder like one of a run that was killed
+leftover() {
+    mkdir -p "$1/blobs/sha256"
+    echo '{}' | tee "$1/oci-layout" "$1/index.json" "$1/.index.json.0123456789abcdef.partial" >/dev/null
+    echo secret | tee "$1/blobs/sha256/.blob.0123456789abcdef.partial" >"$1/blobs/sha256/$(printf %064d 7)"
+}
+
+fresh "temporary folders of runs that were killed"
+image plain:1 --layers gzip
+for output in new:1 new.tar "in place"; do
+    name=${output%:1}
+    arguments=(-k "$keys/one.pub.pem" -o "$output" plain:1)
+    if [ "$output" = "in place" ]; then
+        tar -C plain -cf app.tar .
+        name=app.tar
+        arguments=(-k "$keys/one.pub.pem" app.tar)
+    fi
+    title="temporary folders of runs that were killed: $output"
+    for random in 00000000000000a1 00000000000000a2 00000000000000a3 00000000000000a4 00000000000000a5; do
+        leftover ".$name.$random.partial"
+    done
+    leftover .other.00000000000000a1.partial
+    leftover ".$name.00000000000000a1.partialx"
+    leftover ".$name.0a1.partial"
+    echo diary >".$name.00000000000000a3.partial/diary"
+    mkdir ".$name.00000000000000a4.partial/blobs/sha256/photos"
+    mv ".$name.00000000000000a5.partial" target
+    ln -s target ".$name.00000000000000a5.partial"
+    exec 8<".$name.00000000000000a2.partial"
+    flock 8
+    run oci encrypt "${arguments[@]}"
+    expect_code 0
+    check "what no process uses is removed" test ! -e ".$name.00000000000000a1.partial"
+    check "what a process uses stays" test -e ".$name.00000000000000a2.partial/index.json"
+    check "what is no part of a layout stays" test -e ".$name.00000000000000a3.partial/diary" \
+        -a -e ".$name.00000000000000a4.partial/blobs/sha256/photos"
+    check "the plaintext is removed" test -z "$(find ".$name.00000000000000a3.partial" -name '*7')"
+    check "a link is not followed" test -e target/index.json
+    check "what has another name stays" test -e .other.00000000000000a1.partial/index.json \
+        -a -e ".$name.00000000000000a1.partialx/index.json" -a -e ".$name.0a1.partial/index.json"
+    exec 8<&-
+    rm -rf .[no]* .app* target
+done
+
 # ---- Killed ----
 
 if ! strace_works; then
@@ -199,6 +245,28 @@ for verb in encrypt decrypt rewrap; do
         done
         [ $code = 137 ] || expect_code 0
     done
+done
+
+fresh "a new output, killed"
+image layout:1 --layers gzip,zstd
+tar -C layout -cf saved.tar .
+for output in new:1 new.tar ""; do
+    cp saved.tar app.tar
+    # shellcheck disable=SC2206
+    command=(oci encrypt -k "$keys/one.pub.pem" ${output:+-o $output} app.tar)
+    for n in 1 2 3; do
+        {
+            try strace -f -qq -o /dev/null -e trace=fsync -e inject=fsync:signal=KILL:when=$n "$blobseal" "${command[@]}"
+        } 2>/dev/null
+        expect_code 137
+        check "something is left over" test -n "$(find . -name '*.partial')"
+        [ -z "$output" ] || check "but no output" test ! -e "${output%:1}"
+    done
+    run "${command[@]}"
+    expect_code 0
+    check "nothing is left over" test -z "$(find . -name '*.partial')"
+    run oci inspect -q --expect-encrypted "${output:-app.tar}"
+    expect_code 0
 done
 check "there were calls to be killed at: $kills" test $kills -gt 15
 echo "$kills kills"

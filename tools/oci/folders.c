@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ bool oci_temp_name(char temp[OCI_TEMP_NAME], const char *name, struct blobseal_e
 
     if (getrandom(&r, sizeof r, 0) != (ssize_t)sizeof r)
         return fail(err, BLOBSEAL_E_INTERNAL, errno, "get a random name");
-    (void)snprintf(temp, OCI_TEMP_NAME, ".%.200s.%016llx" TEMP_END, name, (unsigned long long)r);
+    (void)snprintf(temp, OCI_TEMP_NAME, OCI_TEMP_START "%016llx" TEMP_END, name, (unsigned long long)r);
     return true;
 }
 
@@ -33,24 +34,59 @@ bool oci_is_temp_name(const char *name)
            strspn(name + len - end - 16, "0123456789abcdef") == 16;
 }
 
-char *oci_temp_folder(const char *path, struct blobseal_error *err)
+/*
+ * Lock a folder that was just made, so that no other run takes it for a leftover. Return false if one did so already,
+ * and has removed it or is about to.
+ */
+static bool lock_new(const char *path, int *lock)
+{
+    struct stat opened, named;
+
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*lock >= 0 && (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && fstat(*lock, &opened) == 0 &&
+        lstat(path, &named) == 0 && opened.st_dev == named.st_dev && opened.st_ino == named.st_ino)
+        return true;
+    if (*lock >= 0)
+        (void)close(*lock);
+    *lock = -1;
+    return false;
+}
+
+/* Make a folder and lock it. Return false with errno, which is EAGAIN if it got lost to another run. */
+static bool make_locked(const char *path, int *lock)
+{
+    if (mkdir(path, 0700) != 0)
+        return false;
+    if (lock_new(path, lock))
+        return true;
+    (void)rmdir(path);
+    errno = EAGAIN;
+    return false;
+}
+
+#define TEMP_TRIES 10
+
+char *oci_temp_folder(const char *path, int *lock, struct blobseal_error *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
     size_t len = (size_t)(name - path);
-    char temp[OCI_TEMP_NAME], *full;
+    char temp[OCI_TEMP_NAME], *full = malloc(len + sizeof temp);
+    bool ok = full != NULL || fail(err, BLOBSEAL_E_NOMEM, 0, "make a temporary folder: no memory");
 
-    if (!oci_temp_name(temp, name, err))
-        return NULL;
-    full = malloc(len + sizeof temp);
-    if (full == NULL) {
-        (void)fail(err, BLOBSEAL_E_NOMEM, 0, "make a temporary folder: no memory");
-        return NULL;
+    *lock = -1;
+    for (unsigned i = 1; ok && *lock < 0; i++) {
+        ok = oci_temp_name(temp, name, err);
+        if (!ok)
+            break;
+        memcpy(full, path, len);
+        memcpy(full + len, temp, sizeof temp);
+        ok = make_locked(full, lock) || (errno == EAGAIN && i < TEMP_TRIES) ||
+             fail(err, BLOBSEAL_E_OUTPUT, errno, "make a temporary folder next to %.200s", path);
     }
-    memcpy(full, path, len);
-    memcpy(full + len, temp, sizeof temp);
-    if (mkdir(full, 0700) == 0)
+    if (ok) {
+        oci_remove_leftovers(path);
         return full;
-    (void)fail(err, BLOBSEAL_E_OUTPUT, errno, "make a temporary folder next to %.200s", path);
+    }
     free(full);
     return NULL;
 }

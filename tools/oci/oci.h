@@ -195,14 +195,20 @@ json_t *oci_enc_annotations(const json_t *descriptor);
 
 /* ---- folders.c: temporary folders, and folders in which files get their names ------------------------------------ */
 
-#define OCI_TEMP_NAME 320
+#define OCI_TEMP_NAME  320
+#define OCI_TEMP_START ".%.200s." /* then the random number, and the end */
+#define OCI_TEMP_END   (16 + sizeof ".partial" - 1)
 
 /* Put a new random name for a file or a folder that will be called @name into @temp. */
 bool oci_temp_name(char temp[OCI_TEMP_NAME], const char *name, struct blobseal_error *err);
 /* Return true for a name that oci_temp_name() makes. */
 bool oci_is_temp_name(const char *name);
-/* Make a private folder next to @path. Return its path, to be released with free(), or NULL. */
-char *oci_temp_folder(const char *path, struct blobseal_error *err);
+/*
+ * Make a private folder next to @path, and remove what runs for the same @path have left that were killed. Return its
+ * path, to be released with free(), or NULL. *@lock receives a descriptor that holds a lock on it: close it when the
+ * folder has been removed or has its name.
+ */
+char *oci_temp_folder(const char *path, int *lock, struct blobseal_error *err);
 /* Remove a folder with all that is in it. Errors are ignored. */
 void oci_remove_folder(const char *path);
 /* Sync a folder. */
@@ -211,6 +217,11 @@ bool oci_sync_folder(int folder, const char *name, struct blobseal_error *err);
 bool oci_copy(int from, int to, const struct oci_descriptor *d, struct blobseal_error *err);
 /* Write all of @len bytes. @name: of what is written, for messages. */
 bool oci_write(int fd, const void *data, size_t len, const char *name, struct blobseal_error *err);
+
+/* ---- leftovers.c: temporary folders of runs that were killed ----------------------------------------------------- */
+
+/* Remove those next to @path that oci_temp_folder() has made for it and that no process uses. Errors are ignored. */
+void oci_remove_leftovers(const char *path);
 
 /* ---- archive.c: tar files that hold a layout --------------------------------------------------------------------- */
 
@@ -234,6 +245,7 @@ struct oci_target {
     const char *name;         /* of the image in the target; NULL: none                           */
     char *folder;             /* of the layout that is written                                    */
     char *temp;               /* a temporary folder with it; NULL: the layout is changed in place */
+    int temp_lock;            /* of that folder; -1: none                                         */
     struct oci_layout layout; /* the existing one, or the one in the temporary folder             */
     struct output out;        /* the archive that is written                                      */
     bool archive, same;       /* same: the layout is the one that is read                         */
@@ -260,6 +272,7 @@ struct oci_destination {
     bool force;                  /* replace an archive, or an image that has the name     */
     bool in_place;               /* replace the image that is read                        */
     bool dry_run;                /* only check what exists there: nothing will be written */
+    bool locked;                 /* the folder is a temporary one of this process         */
     const struct oci_layout *in; /* the layout that is read                             */
 };
 
@@ -376,12 +389,13 @@ struct oci_request {
 struct oci_input {
     struct oci_ref ref;
     char *unpacked;              /* a temporary folder; NULL: it is no archive          */
+    int lock;                    /* of that folder; -1: none                            */
     char left_out[OCI_LEFT_OUT]; /* a file of the archive that is no part of the layout */
     struct oci_layout layout;
     struct oci_image image;
 };
 
-#define OCI_INPUT_NONE ((struct oci_input){.layout = {.root = -1, .blobs = -1}})
+#define OCI_INPUT_NONE ((struct oci_input){.lock = -1, .layout = {.root = -1, .blobs = -1}})
 
 /*
  * Open the image that @arg names. An archive is unpacked next to @beside, or where temporary files are if that is NULL.

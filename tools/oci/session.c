@@ -51,7 +51,7 @@ static bool unpack(struct oci_input *in, const char *beside, bool documents, str
     char path[4096];
 
     (void)snprintf(path, sizeof path, "%.4000s/blobseal-oci", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
-    in->unpacked = oci_temp_folder(beside != NULL ? beside : path, err);
+    in->unpacked = oci_temp_folder(beside != NULL ? beside : path, &in->lock, err);
     return in->unpacked != NULL && oci_unpack(in->ref.path, in->unpacked, documents, in->left_out, err);
 }
 
@@ -71,6 +71,9 @@ void oci_input_close(struct oci_input *in)
     if (in->unpacked != NULL)
         oci_remove_folder(in->unpacked);
     free(in->unpacked);
+    if (in->lock >= 0)
+        (void)close(in->lock);
+    in->lock = -1;
     oci_ref_free(&in->ref);
     in->unpacked = NULL;
 }
@@ -83,7 +86,7 @@ bool oci_session_open(struct oci_session *s, struct oci_request *r, enum oci_acc
                               .in = OCI_INPUT_NONE,
                               .earlier = OCI_INPUT_NONE,
                               .receipts = {.folder = -1},
-                              .target = {.layout = OCI_LAYOUT_NONE, .out = OUTPUT_NONE},
+                              .target = {.temp_lock = -1, .layout = OCI_LAYOUT_NONE, .out = OUTPUT_NONE},
                               .archive = OUTPUT_NONE};
     s->in_place = r->out == NULL;
     block_signals(s);
@@ -134,6 +137,7 @@ bool oci_session_target(struct oci_session *s, struct blobseal_error *err)
 
     (void)clock_gettime(CLOCK_REALTIME, &s->began);
     s->in_place = s->in_place || is_same_image(s);
+    to.locked = s->in_place && s->in.unpacked != NULL;
     if (!s->in_place) {
         to.path = s->out_ref.path;
         to.archive = s->out_ref.archive;

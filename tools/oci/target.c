@@ -101,7 +101,7 @@ static bool open_existing(struct oci_target *t, const struct oci_destination *to
         return false;
     }
     t->same = is_same(&t->layout, in);
-    if (!lock(t, err))
+    if (!to->locked && !lock(t, err))
         return false;
     if (t->same && (in->len != t->layout.len || memcmp(in->text, t->layout.text, in->len) != 0))
         return fail(err, BLOBSEAL_E_INPUT, 0, "index.json of %.200s changed meanwhile", t->folder);
@@ -113,7 +113,7 @@ static bool open_existing(struct oci_target *t, const struct oci_destination *to
 
 static bool open_new(struct oci_target *t, struct blobseal_error *err)
 {
-    t->temp = oci_temp_folder(t->path, err);
+    t->temp = oci_temp_folder(t->path, &t->temp_lock, err);
     t->folder = t->temp != NULL ? strdup(t->temp) : NULL;
     if (t->temp != NULL && t->folder == NULL)
         (void)fail(err, BLOBSEAL_E_NOMEM, 0, "open the output: no memory");
@@ -129,6 +129,7 @@ bool oci_target_open(struct oci_target *t, struct ui *ui, const struct oci_desti
     *t = (struct oci_target){.ui = ui,
                              .path = to->path,
                              .name = to->name,
+                             .temp_lock = -1,
                              .layout = OCI_LAYOUT_NONE,
                              .out = OUTPUT_NONE,
                              .archive = to->archive,
@@ -399,9 +400,12 @@ void oci_target_close(struct oci_target *t)
     output_close(&t->out);
     if (t->temp != NULL && (t->archive || !t->committed))
         oci_remove_folder(t->temp);
+    if (t->temp_lock >= 0)
+        (void)close(t->temp_lock);
     json_decref(t->added);
     free(t->folder);
     free(t->temp);
     t->added = NULL;
     t->folder = t->temp = NULL;
+    t->temp_lock = -1;
 }
