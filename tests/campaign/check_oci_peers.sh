@@ -85,7 +85,7 @@ push without:1 without:1
 provider=(OCICRYPT_KEYPROVIDER_CONFIG=ocicrypt.json)
 pkcs11=(OCICRYPT_CONFIG=policy.yaml OCICRYPT_OAEP_HASHALG=sha1)
 insecure=(--signature-policy policy.json --tls-verify=false)
-storage=(--root /work/storage --runroot /work/storage-run --storage-driver vfs)
+storage=(--root /test/storage --runroot /test/storage-run --storage-driver vfs)
 echo '{"default":[{"type":"insecureAcceptAnything"}]}' >policy.json
 
 clear_storage() { # a layer that is there in clear would not be decrypted

@@ -19,7 +19,7 @@ peers_get() {
 peer() {
     # shellcheck disable=SC2016 # the inner shell expands it
     try bash -c '. "$0" && debian13_run "$@"' "$root/tests/support/debian13.sh" "$TRIXIE" "$tmp" \
-        SOFTHSM2_CONF=/work/softhsm2-debian13.conf TMPDIR=/var/tmp "$@"
+        SOFTHSM2_CONF=/test/softhsm2-debian13.conf TMPDIR=/var/tmp "$@"
     last=" $*"
 }
 
@@ -34,7 +34,7 @@ peers_token() {
     export SOFTHSM2_CONF=$tmp/softhsm2.conf XDG_CONFIG_HOME=$tmp/none HOME=$tmp
     mkdir tokens
     printf 'directories.tokendir = %s/tokens\nobjectstore.backend = file\n' "$tmp" >softhsm2.conf
-    printf 'directories.tokendir = /work/tokens\nobjectstore.backend = file\n' >softhsm2-debian13.conf
+    printf 'directories.tokendir = /test/tokens\nobjectstore.backend = file\n' >softhsm2-debian13.conf
     softhsm2-util --init-token --free --label ops --so-pin 1234 --pin 1234 >/dev/null
     local token=(--module "$module" --token-label ops)
     pkcs11-tool "${token[@]}" --login --pin 1234 --keypairgen --key-type RSA:3072 --label kek --id 01 >/dev/null 2>&1

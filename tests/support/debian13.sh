@@ -21,7 +21,7 @@ debian13_make() {
         --no-install-recommends "$@"' sh "$@" >>"$folder.log" 2>&1
 }
 
-# debian13_run FOLDER WORK COMMAND...: run the command there, in /work, which is the folder WORK, in a mount namespace
+# debian13_run FOLDER WORK COMMAND...: run the command there, in /test, which is the folder WORK, in a mount namespace
 # of its own in which the root folder is a mount point, as podman needs it. COMMAND may begin with variables, as for
 # env. This machine is in /host: `chroot /host PROGRAM` runs a program of it.
 debian13_run() {
@@ -32,13 +32,13 @@ debian13_run() {
         folder=$1 work=$2
         shift 2
         mount --make-rprivate /
-        mkdir -p "$folder/work" "$folder/host"
+        mkdir -p "$folder/test" "$folder/host"
         mount --bind "$folder" "$folder"
         mount --rbind / "$folder/host"
         mount -t proc proc "$folder/proc"
         mount --rbind /sys "$folder/sys"
         mount --rbind /dev "$folder/dev"
-        mount --bind "$work" "$folder/work"
-        exec chroot "$folder" env -i -C /work HOME=/root LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+        mount --bind "$work" "$folder/test"
+        exec chroot "$folder" env -i -C /test HOME=/root LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
         ' sh "$folder" "$work" "$@"
 }
