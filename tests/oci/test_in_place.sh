@@ -253,7 +253,7 @@ tar -C layout -cf saved.tar .
 for output in new:1 new.tar ""; do
     cp saved.tar app.tar
     # shellcheck disable=SC2206
-    command=(oci encrypt -k "$keys/one.pub.pem" ${output:+-o $output} app.tar)
+    command=(oci encrypt -j 1 -k "$keys/one.pub.pem" ${output:+-o $output} app.tar)
     for n in 1 2 3; do
         {
             try strace -f -qq -o /dev/null -e trace=fsync -e inject=fsync:signal=KILL:when=$n "$blobseal" "${command[@]}"
