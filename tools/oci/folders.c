@@ -71,9 +71,13 @@ char *oci_temp_folder(const char *path, int *lock, struct blobseal_error *err)
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
     size_t len = (size_t)(name - path);
     char temp[OCI_TEMP_NAME], *full = malloc(len + sizeof temp);
-    bool ok = full != NULL || fail(err, BLOBSEAL_E_NOMEM, 0, "make a temporary folder: no memory");
+    bool ok = true;
 
     *lock = -1;
+    if (full == NULL) {
+        (void)fail(err, BLOBSEAL_E_NOMEM, 0, "make a temporary folder: no memory");
+        return NULL;
+    }
     for (unsigned i = 1; ok && *lock < 0; i++) {
         ok = oci_temp_name(temp, name, err);
         if (!ok)
