@@ -82,14 +82,14 @@ static void *open_blobs(void *arg)
     struct blobseal_source source;
     struct blobseal_error err = {0};
 
-    while (now() < w->end) {
+    do {
         struct blobseal_reader *reader;
 
         blobseal_source_memory(&source, &memory, w->setup->blob, w->setup->blob_len);
         must(blobseal_reader_open(&reader, &source, &w->setup->kek, 1, NULL, &err), &err);
         blobseal_reader_close(reader);
         w->done++;
-    }
+    } while (now() < w->end);
     return NULL;
 }
 
@@ -104,13 +104,13 @@ static void *decrypt(void *arg)
     uint8_t out[512];
 
     must_ck(s->f->C_OpenSession(s->slot, CKF_SERIAL_SESSION, NULL, NULL, &session), "C_OpenSession failed");
-    while (now() < w->end) {
+    do {
         CK_ULONG len = sizeof out;
 
         must_ck(s->f->C_DecryptInit(session, &mechanism, s->key), "C_DecryptInit failed");
         must_ck(s->f->C_Decrypt(session, (CK_BYTE *)s->wrapped, s->wrapped_len, out, &len), "C_Decrypt failed");
         w->done++;
-    }
+    } while (now() < w->end);
     must_ck(s->f->C_CloseSession(session), "C_CloseSession failed");
     return NULL;
 }

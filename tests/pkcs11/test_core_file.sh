@@ -28,6 +28,7 @@ start_reading() {
 # shellcheck disable=SC2317 # wait_until calls it
 reads_pipe() { # true if the program has opened its input, which it does after it has logged in
     local fd
+    [ "$(readlink "/proc/$pid/exe")" = "$blobseal" ] || return # it starts as a copy of this shell, which has the pipe
     for fd in "/proc/$pid/fd"/*; do
         if [ "${fd##*/}" != 0 ] && [ "$(readlink "$fd")" = "$PWD/blob" ]; then
             return 0
