@@ -7,45 +7,23 @@
 # shellcheck source=tests/cli/envelopes.sh
 . "$root/tests/cli/envelopes.sh"
 
-need strace
-strace_sees || lacks "a strace that sees files"
-
+[ -e "$fail_calls" ] || lacks "$fail_calls"
 for name in old new; do make_key $name; done
 
-until_true() { # until_true COMMAND...: wait up to two minutes until the command succeeds
-    for ((tries = 0; tries < 2400; tries++)); do
-        "$@" 2>/dev/null && return
-        sleep 0.05
-    done
-    return 1
-}
-
-# shellcheck disable=SC2317 # until_true calls it
-has_open() { # has_open PATTERN: the program has a file open whose path matches
-    local id
-    for id in $(pgrep -f "^$blobseal .*--to"); do
-        readlink "/proc/$id/fd/"* | grep -q -- "$1" && return
-    done
-    return 1
-}
-
-# slowly OPTIONS ARGUMENT...: run the program in the background under strace with OPTIONS, which delay some calls by
-# three seconds.
-slowly() {
-    local options=$1
+# stopping RULES ARGUMENT...: run the program in the background; tests/support/fail_calls.c stops it before some calls
+stopping() {
+    local rules=$1
     shift
-    printf -v last ' %q' "$@"
-    # shellcheck disable=SC2086 # a list of words
-    ASAN_OPTIONS=detect_leaks=0 timeout $hang_limit strace -f -qq -o "$tmp/trace" $options "$blobseal" "$@" >"$out" 2>"$err" &
-    slow=$!
+    printf -v last ' %q' "FAIL_CALLS=$rules" "$@"
+    env FAIL_CALLS="$rules" LD_PRELOAD="$fail_calls" "$blobseal" "$@" >"$out" 2>"$err" &
+    pid=$!
 }
 
-ended() { # ended: wait for the program of slowly() and set $code
-    wait $slow
-    code=$?
-}
+# shellcheck disable=SC2317 # wait_until calls it
+is_stopped() { grep -q '^State:[[:space:]]*T' "/proc/$pid/status"; }
+stopped() { check "it stops before $1" wait_until is_stopped; } # stopped CALL
+go_on() { kill -CONT "$pid"; }
 
-pause=delay_enter=3000000
 echo "root:x:0:0" >"$tmp/secret" # must not be overwritten
 
 for shape in compact detached; do
@@ -54,14 +32,14 @@ for shape in compact detached; do
     make_blob $shape -k "$keys/old.pub.pem"
     mv "$file" d/
     cp "$tmp/secret" "other/$file"
-    slowly "-P $PWD/d -P $PWD/other -e inject=openat,newfstatat:$pause" rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" "d/$file"
-    check "it reads the file" until_true has_open "/d/$file\$"
+    stopping "open64=STOP@*/d tmpfile=STOP#1@*/other/." rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" "d/$file"
+    stopped "it opens the folder of the file that it has read"
     mv d away && ln -s other d
-    # Once the program has opened the wrong folder, the right one is put back, so that the name refers to the file it
-    # read.
-    until_true has_open "/other" && rm d && mv away d
+    go_on
+    stopped "it makes a file in the wrong folder"
+    rm d && mv away d # so that the name leads to the file that it has read
+    go_on
     ended
-    [ -L d ] && rm d && mv away d
     check "the other folder is as it was" cmp -s "other/$file" "$tmp/secret"
     check "nothing was added to it" test "$(ls -A other)" = "$file"
     expect_error 6 E-EXISTS "d/$file was replaced or changed meanwhile"
@@ -72,13 +50,13 @@ mkdir d
 make_blob compact -k "$keys/old.pub.pem"
 mv blob d/
 cp "$tmp/secret" other
-slowly "-P $PWD/d/blob -e inject=pread64:$pause:when=5 -e inject=openat:$pause:when=2" \
-    rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/blob
-check "it reads the file" until_true has_open "/d/blob\$"
-sleep 1.5 # now the program holds the lock
+stopping "pread64=STOP#5@*/d/blob tmpfile=STOP#1@*/d/." rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/blob
+stopped "it reads the file again, with the lock"
 mkfifo pipe && mv pipe d/blob
-sleep 3
+go_on
+stopped "it makes the new file"
 ln -s ../other link && mv link d/blob
+go_on
 ended
 check "what the link leads to is as it was" cmp -s other "$tmp/secret"
 expect_error 6 E-EXISTS "d/blob was replaced or changed meanwhile"
@@ -89,16 +67,18 @@ make_blob detached -k "$keys/old.pub.pem"
 mv e.jwe other/ && rm blob
 make_blob detached -k "$keys/old.pub.pem"
 mv e.jwe d/
-slowly "-P $PWD/d/e.jwe -P $PWD/away -e inject=openat:$pause:when=2 -e inject=fcntl:$pause:when=3" \
-    rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/e.jwe
-check "it reads the file" until_true has_open "/d/e.jwe\$"
-sleep 1.5
+stopping "pread64=STOP#1@*/d/e.jwe lock=STOP#1" rewrap -q -k "$keys/old.pem" --to "$keys/new.pub.pem" d/e.jwe
+stopped "it reads the envelope"
 mv d/e.jwe away && ln -s ../other/e.jwe d/e.jwe
-sleep 3
+go_on
+stopped "it takes the lock"
 mv -T away d/e.jwe
+go_on
 ended
-run open -q -k "$keys/old.pem" -k "$keys/new.pem" --envelope d/e.jwe -o back blob
-expect_code 0
+expect_ok
+run open -q -k "$keys/new.pem" --envelope d/e.jwe -o back blob
+expect_ok
+expect_same f back
 
 # acl get|set FILE: print its access control list; `set` first replaces it by one that denies access to the group but
 # allows user 65534.

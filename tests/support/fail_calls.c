@@ -13,7 +13,8 @@
  * `create=WIDE` makes every new file readable by all, as on a file system without permissions. `pwrite=ORDER` refuses
  * to write anywhere but at the end. `close=AGAIN` makes a removed file appear again when its descriptor is closed, as
  * remote file systems do that upload a file then. `open=EMPTY` lets a library that is not built for large files, such
- * as the module of SoftHSM, read an empty file.
+ * as the module of SoftHSM, read an empty file. CALL=STOP stops the process before the call, which does not fail: the
+ * test changes something, and lets the process continue with SIGCONT.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,6 +23,7 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,7 +37,7 @@
 #define UNNAMED  (O_TMPFILE & ~O_DIRECTORY)
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-enum { WIDE = 10000, FUSE, ORDER, AGAIN, EMPTY };
+enum { WIDE = 10000, FUSE, ORDER, AGAIN, EMPTY, STOP };
 
 static const struct {
     const char *name;
@@ -46,6 +48,7 @@ static const struct {
     {"ENOSPC", ENOSPC}, {"ENOSYS", ENOSYS}, {"EOPNOTSUPP", EOPNOTSUPP}, {"EPERM", EPERM},
     {"EROFS", EROFS},   {"ESPIPE", ESPIPE}, {"EXDEV", EXDEV},           {"WIDE", WIDE},
     {"FUSE", FUSE},     {"ORDER", ORDER},   {"AGAIN", AGAIN},           {"EMPTY", EMPTY},
+    {"STOP", STOP},
 };
 
 /* ---- Rules ------------------------------------------------------------------------------------------------------- */
@@ -95,6 +98,10 @@ static int rule_for(const char *call, const char *path)
     rule = strtok_r(copy, " ", &save);
     for (size_t i = 0; rule != NULL && found == 0; i++) {
         found = apply(rule, i, call, path);
+        if (found == STOP) {
+            (void)raise(SIGSTOP);
+            found = 0;
+        }
         rule = strtok_r(NULL, " ", &save);
     }
     return found;
@@ -183,6 +190,19 @@ int linkat(int from_folder, const char *from, int folder, const char *name, int 
     return error != 0 ? failed(error) : NEXT(linkat)(from_folder, from, folder, name, flags);
 }
 
+int open64(const char *name, int flags, ...)
+{
+    int error = rule_for("open64", name);
+    mode_t mode = 0;
+    va_list ap;
+
+    va_start(ap, flags);
+    if ((flags & (O_CREAT | UNNAMED)) != 0)
+        mode = va_arg(ap, mode_t);
+    va_end(ap);
+    return error != 0 ? failed(error) : NEXT(open64)(name, flags, mode);
+}
+
 int openat64(int folder, const char *name, int flags, ...)
 {
     bool makes = (flags & (O_CREAT | UNNAMED)) != 0;
@@ -223,6 +243,8 @@ int open_small(const char *name, int flags, ...)
     *(void **)&next = dlsym(RTLD_NEXT, "open");
     return next(error == EMPTY ? "/dev/null" : name, flags, mode);
 }
+
+FD_CALL(ssize_t, pread64, (int fd, void *buf, size_t len, off64_t off), (fd, buf, len, off))
 
 ssize_t pwrite64(int fd, const void *buf, size_t len, off64_t off)
 {
