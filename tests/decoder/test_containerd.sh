@@ -83,6 +83,18 @@ stop() {
 cri() { # cri VERB IMAGE
     try /usr/bin/python3 "$root/tests/decoder/cri.py" "$tmp/ctd/sock" "$1" "127.0.0.1:$port/t/$2:1"
 }
+# refuses IMAGE PATTERN: it is not pulled, and the decoder says why. containerd before 1.7 may look for an error of the
+# decoder before it has waited for its end, and then only finds that the content is not the right one: pull again.
+refuses() {
+    local i
+    for i in {1..20}; do
+        cri pull "$1"
+        [ "$code" = 1 ] && ! has_line "$err" "$2" || break
+    done
+    last="$last ($i times)"
+    expect_code 1
+    expect_stderr "$2"
+}
 snapshots() { ctr -a "$tmp/ctd/sock" -n k8s.io snapshots --snapshotter "$1" ls | tail -n +2 | wc -l; }
 forget() { # forget IMAGE: remove it with its content and snapshots
     local name
@@ -122,18 +134,14 @@ for snapshotter in overlayfs native; do
         check "nothing of $name is left" test "$(snapshots $snapshotter)" = 0
     done
     title="a layer that is not authentic, with $snapshotter"
-    cri pull forged
-    expect_code 1
-    expect_stderr 'the layer is not authentic \(E-AUTH\)'
+    refuses forged 'the layer is not authentic \(E-AUTH\)'
     check "no layer was kept" test "$(snapshots $snapshotter)" = 0
     stop
 done
 
 title="the key of somebody else"
 start overlayfs --decryption-keys-path "$tmp/wrongdir"
-cri pull enc
-expect_code 1
-expect_stderr 'no key fits.*\(E-NOKEY\)'
+refuses enc 'no key fits.*\(E-NOKEY\)'
 check "no layer was kept" test "$(snapshots overlayfs)" = 0
 stop
 
@@ -177,9 +185,7 @@ END
     title="the vault refuses, and permits again"
     vault change name=node version="$version" enabled=false
     for key in node set; do
-        cri pull $key
-        expect_code 1
-        expect_stderr 'the key is disabled.*\(E-DENIED\)'
+        refuses $key 'the key is disabled.*\(E-DENIED\)'
     done
     check "no layer was kept" test "$(snapshots overlayfs)" = 0
     vault change name=node version="$version" enabled=true
