@@ -46,7 +46,7 @@ class Tokens:
         self.skew = 0
         self.tenant = TENANT   # that the vault trusts
         self.issued = []
-        self.min_issue = 0     # tokens issued before this moment are not accepted any more
+        self.min_issue = 0     # tokens with a smaller number are not accepted any more
         self.claims_needed = None
         self.certificate = None  # in PEM, of the app
         self.authority = ""      # the URL of this server
@@ -58,7 +58,7 @@ class Tokens:
     def make(self, who, resource, tenant=TENANT, claims=None):
         now = int(time.time() + self.skew)
         payload = {"aud": resource, "iss": f"https://sts.windows.net/{tenant}/", "iat": now, "nbf": now,
-                   "exp": now + self.life, "tid": tenant, "n": len(self.issued), "at": time.time()}
+                   "exp": now + self.life, "tid": tenant, "n": len(self.issued)}
         payload.update(who)
         if claims:
             payload["xms_claims"] = claims
@@ -89,7 +89,7 @@ class Tokens:
         if payload["tid"] != self.tenant:
             raise refuse(f"AKV10032: Invalid issuer. Expected one of https://sts.windows.net/{self.tenant}/, found "
                          f"{payload['iss']}.")
-        if payload["exp"] <= time.time() + self.skew or payload["at"] < self.min_issue:
+        if payload["exp"] <= time.time() + self.skew or payload["n"] < self.min_issue:
             raise refuse("AKV10046: Unable to validate the lifetime of the token.", ', error="invalid_token"')
         if self.claims_needed and payload.get("xms_claims") != self.claims_needed:
             claims = encode(json.dumps(self.claims_needed).encode())

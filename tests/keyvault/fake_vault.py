@@ -292,7 +292,7 @@ class Control(Handler):
             elif key == "resource":
                 fake.resource = value
             elif key == "old_tokens_end":
-                fake.tokens.min_issue = time.time()
+                fake.tokens.min_issue = len(fake.tokens.issued)
             elif hasattr(fake.tokens, key):
                 setattr(fake.tokens, key, value)
             else:
