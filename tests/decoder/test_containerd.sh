@@ -89,7 +89,7 @@ refuses() {
     local i
     for i in {1..20}; do
         cri pull "$1"
-        [ "$code" = 1 ] && ! has_line "$err" "$2" || break
+        if [ "$code" != 1 ] || has_line "$err" "$2"; then break; fi
     done
     last="$last ($i times)"
     expect_code 1
