@@ -166,7 +166,10 @@ enum blobseal_status bs_pem_no_key(const struct bs_pem_block *other, const char 
         if (has_line(text, len, formats[i].start))
             return refuse(path, formats[i].name, formats[i].hint, err);
     if (is_jwk(text, len))
-        return refuse(path, "JSON, and keys are read from PEM", "convert it to PEM with a tool for JSON Web Keys", err);
+        return refuse(path, "a JSON Web Key, and keys are read from PEM",
+                      "convert it: python3 -c 'import sys, jwcrypto.jwk as j; k = j.JWK.from_json(sys.stdin.read()); "
+                      "print(k.export_to_pem(k.has_private, None).decode())' < OLD > NEW",
+                      err);
     (void)blobseal_fail(err, BLOBSEAL_E_CONFIG, 0, "read the key %s: no PEM block with a key or certificate found",
                         path);
     blobseal_hint(err, "a key file starts with a line such as -----BEGIN PRIVATE KEY-----");

@@ -133,7 +133,21 @@ json_is "$out" "'BEGIN PUBLIC KEY' in d['public']"
 echo "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ" >age.txt
 refused age.txt "it is an identity of age, which cannot be used" keygen
 echo '{"kty":"RSA"}' >jwk.json
-refused jwk.json "it is JSON, and keys are read from PEM"
+refused jwk.json "it is a JSON Web Key, and keys are read from PEM" "export_to_pem"
+if /usr/bin/python3 -c 'import jwcrypto' 2>/dev/null; then
+    for key in "$keys/a.pem" "$keys/a.pub.pem"; do
+        /usr/bin/python3 -c 'import sys; from jwcrypto.jwk import JWK
+print(JWK.from_pem(open(sys.argv[1], "rb").read()).export())' "$key" >jwk.json
+        run key show jwk.json
+        command=$(sed -n 's/^.*hint: convert it: python3/\/usr\/bin\/python3/p' "$err")
+        (umask 077 && bash -c "${command//OLD > NEW/jwk.json >converted.pem}")
+        run key show converted.pem
+        sed '1s/^[^ ]*: //' "$out" >shown
+        run key show "$key"
+        check "the command converts it" cmp -s shown <(sed '1s/^[^ ]*: //' "$out")
+        rm converted.pem
+    done
+fi
 printf '{\001\002\003' >bytes
 refused bytes "no PEM block with a key or certificate found"
 printf '\xFF\xFEab' >bytes

@@ -41,4 +41,5 @@ def main():
     sys.stdout.buffer.write(field(1, b"io.containerd.ocicrypt.v1.Payload") + field(2, text))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@
 
 #include <blobseal_config.h>
 #include <blobseal_oci.h>
+#include <openssl/types.h>
 
 #include "tools/common/arguments.h"
 #include "tools/common/common.h"
@@ -29,7 +30,7 @@ bool decode(struct decoder *d, struct blobseal_error *err);
 
 /* ---- key_text.c: a private key in any form ----------------------------------------------------------------------- */
 
-/* A key as it was given: PEM, or DER of a private key. */
+/* A key as it was given: PEM, DER of a private key, or a JSON Web Key. */
 struct key_text {
     const char *name; /* for messages: a path, or where it is from */
     const char *text;
@@ -40,6 +41,11 @@ struct key_text {
 
 /* Open the private keys in a text, and add them to @keys; public ones are left out. Errors: E_CONFIG, E_NOMEM. */
 bool key_text_add(struct oci_keys *keys, const struct key_text *key, struct blobseal_error *err);
+
+/* ---- jwk.c: JSON Web Keys ---------------------------------------------------------------------------------------- */
+
+/* Read an RSA key that is a JSON Web Key. *@key is NULL for a public one. Errors: E_CONFIG, E_NOMEM. */
+bool jwk_read(EVP_PKEY **key, const struct key_text *text, struct blobseal_error *err);
 
 /* ---- key_folder.c: --decryption-keys-path ------------------------------------------------------------------------ */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private keys as containerd's own decoder accepts them: PEM, PEM in OpenSSL's legacy encryption, and DER. The library
- * reads the first kind; the others are converted to it, in memory.
+ * Private keys as containerd's own decoder accepts them: PEM, PEM in OpenSSL's legacy encryption, DER, and JSON Web
+ * Keys. The library reads the first kind; the others are converted to it, in memory.
  */
 #define _GNU_SOURCE /* memmem */
 #include <string.h>
@@ -92,27 +92,56 @@ static EVP_PKEY *decode_key(const struct key_text *k, bool pem)
 }
 
 /* Convert a key to PKCS#8 in PEM, in OpenSSL's memory for secrets, and add it. */
-static bool add_converted(struct oci_keys *keys, const struct key_text *k, bool pem, struct blobseal_error *err)
+static bool add_key(struct oci_keys *keys, const struct key_text *k, EVP_PKEY *key, struct blobseal_error *err)
 {
-    EVP_PKEY *key = decode_key(k, pem);
     BIO *bio = BIO_new(BIO_s_secmem());
     char *text;
     long len;
     bool ok;
 
-    if (key == NULL)
-        ok = fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s %s", k->name,
-                  pem ? "is encrypted, and its passphrase is missing or wrong" : "is not a private key in PEM or DER");
-    else if (bio == NULL || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
+    if (bio == NULL || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
         ok = fail(err, BLOBSEAL_E_NOMEM, 0, "read the key %s: no memory", k->name);
     else {
         len = BIO_get_mem_data(bio, &text);
         ok = add_pem(keys, k, text, (size_t)len, err);
     }
-    EVP_PKEY_free(key);
     BIO_free(bio);
+    return ok;
+}
+
+static bool add_converted(struct oci_keys *keys, const struct key_text *k, bool pem, struct blobseal_error *err)
+{
+    EVP_PKEY *key = decode_key(k, pem);
+    bool ok = key != NULL ? add_key(keys, k, key, err)
+                          : fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s %s", k->name,
+                                 pem ? "is encrypted, and its passphrase is missing or wrong"
+                                     : "is not a private key in PEM or DER, or a JSON Web Key");
+
+    EVP_PKEY_free(key);
     ERR_clear_error();
     return ok;
+}
+
+static bool add_jwk(struct oci_keys *keys, const struct key_text *k, struct blobseal_error *err)
+{
+    EVP_PKEY *key;
+    bool ok = jwk_read(&key, k, err);
+
+    if (key != NULL)
+        ok = add_key(keys, k, key, err);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return ok;
+}
+
+/* Return true for JSON: the first character that is not white space opens an object. */
+static bool is_json(const struct key_text *k)
+{
+    size_t i = 0;
+
+    while (i < k->len && strchr(" \t\r\n", k->text[i]) != NULL && k->text[i] != '\0')
+        i++;
+    return i < k->len && k->text[i] == '{';
 }
 
 bool key_text_add(struct oci_keys *keys, const struct key_text *k, struct blobseal_error *err)
@@ -121,6 +150,8 @@ bool key_text_add(struct oci_keys *keys, const struct key_text *k, struct blobse
 
     if (k->len == 0 || k->len > 65536)
         return fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s has %zu bytes, so it is not a key", k->name, k->len);
+    if (is_json(k))
+        return add_jwk(keys, k, err);
     if (pem && !contains(k, "Proc-Type: 4,ENCRYPTED"))
         return add_pem(keys, k, k->text, k->len, err);
     return add_converted(keys, k, pem, err);
