@@ -166,7 +166,7 @@ for command in "seal -k $seal_key" "open -k $open_key"; do
         head -c 2900000 $data >in 7>&- &
         feeder=$!
         ended
-        kill $feeder 2>/dev/null
+        kill -KILL $feeder 2>/dev/null
         wait $feeder 2>/dev/null
         last=" $command -j $jobs <idle >/dev/full"
         : >"$out"
@@ -520,7 +520,7 @@ for way in grow touch shrink; do
             else
                 run seal -j 1 -k "$seal_key" -o blob <f
             fi
-            kill $writer 2>/dev/null
+            kill -KILL $writer 2>/dev/null # a copy of this shell: until it has begun, it catches SIGTERM
             wait $writer 2>/dev/null
             [ $code != 0 ] || rm blob
         done

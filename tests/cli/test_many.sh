@@ -210,7 +210,7 @@ if part "nothing is left after a signal" python3; then
     ended
     expect_code 143
     no_leftovers a a.sealed in
-    kill "$writer"
+    kill -KILL "$writer"
     wait "$writer" 2>/dev/null
 fi
 
