@@ -40,6 +40,16 @@ expect_code 4
 expect_stderr "hint: there is no key"
 check "it needs no warning" test -z "$(grep warning "$err")"
 
+title="a PEM key after a line in braces"
+mkdir note
+{
+    echo "{the team's key}"
+    cat "$vectors/priv.pem"
+} >note/key.pem
+decode cri-small --decryption-keys-path note
+expect_code 0
+expect_stderr ""
+
 for bits in 3072 4096; do
     title="a key of $bits bits"
     openssl genrsa -out $bits.pem $bits 2>/dev/null

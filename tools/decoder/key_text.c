@@ -150,7 +150,7 @@ bool key_text_add(struct oci_keys *keys, const struct key_text *k, struct blobse
 
     if (k->len == 0 || k->len > 65536)
         return fail(err, BLOBSEAL_E_CONFIG, 0, "the key %s has %zu bytes, so it is not a key", k->name, k->len);
-    if (is_json(k))
+    if (is_json(k) && !contains(k, "\n-----BEGIN ")) /* no line of a string in JSON starts like this */
         return add_jwk(keys, k, err);
     if (pem && !contains(k, "Proc-Type: 4,ENCRYPTED"))
         return add_pem(keys, k, k->text, k->len, err);
