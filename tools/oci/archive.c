@@ -61,7 +61,7 @@ static int place_of(const struct unpacking *u, const char *name, const char **ba
     if (strncmp(name, BLOBS, strlen(BLOBS)) != 0)
         return -1;
     *base = name + strlen(BLOBS);
-    return strlen(*base) == 64 && strspn(*base, "0123456789abcdef") == 64 ? u->blobs : -1;
+    return oci_is_blob_name(*base) ? u->blobs : -1;
 }
 
 /* Write the content of the current entry, which has no holes. */
@@ -264,7 +264,7 @@ static bool put_file(const struct packing *p, int folder, const char *name)
 
 static int is_blob(const struct dirent *e)
 {
-    return strlen(e->d_name) == 64 && strspn(e->d_name, "0123456789abcdef") == 64;
+    return oci_is_blob_name(e->d_name);
 }
 
 static bool put_blobs(const struct packing *p, int root)

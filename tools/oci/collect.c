@@ -17,7 +17,7 @@ static bool is_unreached(const char *name, const json_t *reached)
 
     if (oci_is_temp_name(name))
         return true;
-    if (reached == NULL || strlen(name) != 64 || strspn(name, "0123456789abcdef") != 64)
+    if (reached == NULL || !oci_is_blob_name(name))
         return false;
     (void)snprintf(digest, sizeof digest, "sha256:%.64s", name);
     return json_object_get(reached, digest) == NULL;

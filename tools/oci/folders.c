@@ -34,6 +34,11 @@ bool oci_is_temp_name(const char *name)
            strspn(name + len - end - 16, "0123456789abcdef") == 16;
 }
 
+bool oci_is_blob_name(const char *name)
+{
+    return strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64;
+}
+
 /*
  * Lock a folder that was just made, so that no other run takes it for a leftover. Return false if one did so already,
  * and has removed it or is about to.

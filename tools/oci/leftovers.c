@@ -30,11 +30,6 @@ static DIR *list(int folder)
     return dir;
 }
 
-static bool is_blob(const char *name)
-{
-    return strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64;
-}
-
 /* Remove the blobs in @folder, and files with temporary names. */
 static void remove_blobs(int folder)
 {
@@ -42,7 +37,7 @@ static void remove_blobs(int folder)
     const struct dirent *e;
 
     while (dir != NULL && (e = readdir(dir)) != NULL)
-        if (is_blob(e->d_name) || oci_is_temp_name(e->d_name))
+        if (oci_is_blob_name(e->d_name) || oci_is_temp_name(e->d_name))
             (void)unlinkat(folder, e->d_name, 0);
     if (dir != NULL)
         (void)closedir(dir);

@@ -203,6 +203,8 @@ json_t *oci_enc_annotations(const json_t *descriptor);
 bool oci_temp_name(char temp[OCI_TEMP_NAME], const char *name, struct blobseal_error *err);
 /* Return true for a name that oci_temp_name() makes. */
 bool oci_is_temp_name(const char *name);
+/* Return true for the name of a blob: a SHA-256 digest in hexadecimal. */
+bool oci_is_blob_name(const char *name);
 /*
  * Make a private folder next to @path, and remove what runs for the same @path have left that were killed. Return its
  * path, to be released with free(), or NULL. *@lock receives a descriptor that holds a lock on it: close it when the
@@ -527,7 +529,7 @@ bool oci_steps_add(json_t *steps, const struct blobseal_oci_recipients *before,
 bool oci_steps_include(json_t *steps, const char *given);
 /* Print a line for each step. @all: the number of layers, which is printed if a step was taken in fewer of them. */
 void oci_steps_print(json_t *steps, size_t all);
-/* Return the steps as an array for a report, or NULL. */
+/* Return the steps as an array for a report, or NULL if there is no memory. */
 json_t *oci_steps_list(json_t *steps);
 
 /* ---- recipients.c ------------------------------------------------------------------------------------------------ */

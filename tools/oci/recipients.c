@@ -236,6 +236,7 @@ int oci_recipients_change(struct oci_request *r)
     ok = ok && report(&s, &t, &err);
     if (!ok && !oci_stopped())
         code = oci_fail(r, &err, false);
+    r->ui->file = NULL; /* it may be t.label */
     oci_session_close(&s);
     json_decref(t.steps);
     return ok || code != EXIT_OK ? code : EXIT_INTERNAL;

@@ -101,7 +101,10 @@ json_t *oci_steps_list(json_t *steps)
 
     json_object_foreach(steps, key, step)
     {
-        (void)json_array_append(list, step);
+        if (json_array_append(list, step) != 0) {
+            json_decref(list);
+            return NULL;
+        }
     }
     return list;
 }
