@@ -297,7 +297,7 @@ struct bs_p11_key {
     size_t modulus_len;
     char kid[BS_RSA_KID_LEN];
     bool wraps_only;                  /* the URI names a public key                           */
-    _Atomic bool final;               /* no failure means that the module has lost the token  */
+    _Atomic bool final;               /* a failure is final: the module cannot have lost it    */
     struct blobseal_error oaep_error; /* what wrap() returns if the token lacks the hash      */
 
     pthread_mutex_t finding; /* held while the key is looked for                         */
